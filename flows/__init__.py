@@ -1,0 +1,1 @@
+"""RegionCap's flow and its command."""

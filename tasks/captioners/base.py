@@ -1,0 +1,79 @@
+"""What a captioner is: pictures with numbered regions in, one caption a region out.
+
+The step `caption` looks up which answers are there, asks a captioner for the rest and keeps what comes. A new
+captioner is one class with this contract, one line in `tasks/registry.py` and the contract test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from tasks.errors import RejectCode
+
+
+@dataclass(frozen=True)
+class CaptionRequest:
+    """One picture whose regions want captions.
+
+    `name`: says which row this is in messages ("line 17"). `image`, `marked`: give the bytes of the picture as it
+    came (any format) and of the marked JPEG that the model sees; called late, off the caller's thread. `width`,
+    `height`: of the picture as displayed, pixels. `bbox`: (N, 4) xywh in those pixels, region i+1 at place i.
+    `wanted`: the region numbers (from 1) to caption, the others are there already. `fields`: the row, for prompt
+    templates. `region_fields`: per region, for prompt templates.
+    """
+
+    name: str
+    image: Callable[[], bytes]
+    marked: Callable[[], bytes]
+    width: int
+    height: int
+    bbox: Sequence[Sequence[float]]
+    wanted: tuple[int, ...]
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    region_fields: Sequence[Mapping[str, Any]] = ()
+
+
+@dataclass
+class CaptionResult:
+    """What came back for one request.
+
+    `captions`: accepted text by region number, without the `<regionN>` label; regions that are missing are not in
+    it. `usage`: `prompt_tokens`, `completion_tokens`, `requests`, `repaired`, `retried`, as far as known.
+    `code`, `message`: why regions are missing; None when none is.
+    """
+
+    captions: dict[int, str]
+    usage: dict[str, int] = field(default_factory=dict)
+    code: RejectCode | None = None
+    message: str = ""
+
+
+class Captioner(Protocol):
+    """Describes regions. Made once a process, used from many threads at once."""
+
+    name: str
+    """The captioner's name in the config: `vllm`, `openai`, `pixels`."""
+
+    model: str
+    """The model's name as output rows and the summary give it."""
+
+    paid: bool
+    """Whether answers cost something, so that each is kept at once and looked up before it is asked for."""
+
+    def identity(self) -> dict[str, Any]:
+        """What decides the words of an answer besides the picture and the prompt: part of the answer's key."""
+
+    def prompt(self, request: CaptionRequest) -> str:
+        """The text that is asked with the picture; "" where none is. Part of the answer's key."""
+
+    def submit(self, request: CaptionRequest) -> Future[CaptionResult]:
+        """Ask for the captions of `request.wanted`. Never raises for one row: the result's `code` says what failed.
+
+        The future raises `CaptionerError` when no row can be captioned any more (the run stops then).
+        """
+
+    def close(self) -> None:
+        """End what was started; requests in flight are cancelled. May be called twice."""

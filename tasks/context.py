@@ -1,0 +1,147 @@
+"""What all the tasks of one process share: files, threads, the captioner, the stop flag and the counts.
+
+Tasks get the config, which travels between processes, and find the rest here, which does not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from collections import Counter, OrderedDict
+from concurrent.futures import ThreadPoolExecutor
+
+from tasks.captioners.base import Captioner
+from tasks.config import RegionCapConfig
+from tasks.registry import make_captioner
+from tasks.storage.answers import Answers
+from tasks.storage.filesystem import ImageFiles, Place
+from tasks.storage.readers import input_root
+from tasks.storage.steps import StepStorage
+
+
+class Progress:
+    """Counts of a run, added to from many threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.counts: Counter[str] = Counter()
+        self.seconds: Counter[str] = Counter()
+        self.share = 0.0
+
+    def add(self, **numbers: int) -> None:
+        """Add to counts by name: `rows`, `rejects`, `captions_asked`, …"""
+        with self._lock:
+            self.counts.update(numbers)
+
+    def spent(self, step: str, seconds: float) -> None:
+        """Add wall seconds that a step's body took."""
+        with self._lock:
+            self.seconds[step] += seconds
+
+
+class MarkedPictures:
+    """The marked pictures (JPEG) of a run: kept in the cache, or only held for the model to see.
+
+    Those that are only held are at most `most_bytes` in memory; one that is gone is drawn again by the caller.
+    """
+
+    def __init__(self, folder: Place, keep: bool, most_bytes: int = 128_000_000) -> None:
+        self.folder = folder
+        self._keep = keep
+        self._most_bytes = most_bytes
+        self._held: OrderedDict[str, bytes] = OrderedDict()
+        self._bytes = 0
+        self._lock = threading.Lock()
+
+    def place(self, sha256: str) -> Place:
+        """Where the picture with this sha256 is kept."""
+        return self.folder.child(sha256[:2], f"{sha256}.jpg")
+
+    def put(self, sha256: str, jpeg: bytes) -> None:
+        """Keep, or hold, a picture that has just been drawn."""
+        if self._keep:
+            place = self.place(sha256)
+            if place.size() != len(jpeg):
+                place.write(jpeg, durable=False)
+            return
+        with self._lock:
+            self._bytes += len(jpeg) - len(self._held.pop(sha256, b""))
+            self._held[sha256] = jpeg
+            while self._bytes > self._most_bytes:
+                self._bytes -= len(self._held.popitem(last=False)[1])
+
+    def get(self, sha256: str) -> bytes | None:
+        """The picture's bytes, or None when it must be drawn again."""
+        with self._lock:
+            held = self._held.get(sha256)
+        if held is not None:
+            return held
+        try:
+            jpeg = self.place(sha256).read()
+        except FileNotFoundError:
+            return None
+        return jpeg if hashlib.sha256(jpeg).hexdigest() == sha256 else None
+
+
+class RunContext:
+    """Everything that the tasks of a process need for one config; see `context_of`."""
+
+    def __init__(self, config: RegionCapConfig) -> None:
+        self.config = config
+        self.storage = StepStorage(config.cache_path, config.file_name_prefix)
+        self.cache = Place(config.cache_path)
+        self.images = ImageFiles(config.image_root or input_root(config))
+        self.marks = MarkedPictures(self.cache.child("marks"), keep=config.draw_visualization)
+        self.answers = Answers(self.cache.child("captions"))
+        self.progress = Progress()
+        self.stop = threading.Event()
+        self.pixels = threading.Semaphore(1)
+        """Held while a shard's pixels are worked on: one shard at a time, all threads on it, so that the shards
+        before it can be captioned meanwhile instead of all moving in lockstep."""
+        self.pool = ThreadPoolExecutor(config.threads or os.cpu_count() or 1, thread_name_prefix="pixels")
+        """Threads for decoding, finding, drawing; OpenCV and Pillow let go of the interpreter meanwhile."""
+        self.io_pool = ThreadPoolExecutor(32, thread_name_prefix="look") if self.images.remote else None
+        """Threads for looking at remote images; None on disk, where a look is cheaper than handing it over."""
+        self._captioner_lock = threading.Lock()
+        self._captioner: Captioner | None = None
+
+    @property
+    def captioner(self) -> Captioner:
+        """The one captioner of this process, made when first needed."""
+        with self._captioner_lock:
+            if self._captioner is None:
+                self._captioner = make_captioner(self.config)
+            return self._captioner
+
+    def close(self) -> None:
+        """End the threads and the captioner. Work in flight is told to stop."""
+        self.stop.set()
+        with self._captioner_lock:
+            if self._captioner is not None:
+                self._captioner.close()
+        for pool in filter(None, (self.pool, self.io_pool)):
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+_contexts: dict[str, RunContext] = {}
+_lock = threading.Lock()
+
+
+def context_of(config: RegionCapConfig) -> RunContext:
+    """The process's context for `config`: the same for every task of a run."""
+    key = config.model_dump_json()
+    with _lock:
+        if key not in _contexts:
+            _contexts[key] = RunContext(config)
+        return _contexts[key]
+
+
+def close_context(config: RegionCapConfig) -> None:
+    """End what `context_of(config)` holds, so that the next run starts afresh."""
+    with _lock:
+        context = _contexts.pop(config.model_dump_json(), None)
+    if context is not None:
+        context.close()
+
+

@@ -1,0 +1,121 @@
+"""Everything that RegionCap raises on purpose.
+
+    RegionCapError
+    ├── UsageError               the call itself is wrong: exit code 2
+    │   └── ConfigError          one config value is wrong: field, expected, actual
+    ├── RowReject                one row cannot be captioned: it goes to the rejects file, others go on
+    └── RunStopped               the run cannot go on: exit code 1, an earlier output stays as it was
+        ├── InputDamaged         the input's container (gzip, Parquet, JSON array) is broken
+        ├── StorageError         a place cannot be read from or written to
+        ├── CaptionerError       the captioner cannot work at all (no server, a refusal of every request)
+        ├── RowsFailAlike        the first rows all fail for one reason
+        └── AccountingError      rows or boxes do not add up: a bug in RegionCap
+
+Every class pickles with its fields, since Prefect and Dask send exceptions between processes; every
+message ends with what the reader can do.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+FinalCode = Literal[
+    "bad_json",
+    "bad_row",
+    "bad_bbox",
+    "no_boxes",
+    "no_valid_boxes",
+    "no_regions",
+    "image_missing",
+    "image_unreadable",
+    "image_too_large",
+]
+RetryableCode = Literal["image_unavailable", "caption_failed", "captions_incomplete", "internal_error"]
+RejectCode = FinalCode | RetryableCode
+
+RETRYABLE_CODES: frozenset[str] = frozenset(RetryableCode.__args__)  # type: ignore[attr-defined]
+"""Codes that a later run may cure: a step with one of these is not done, and runs again."""
+
+
+class RegionCapError(Exception):
+    """Root of the tree; catch it to catch everything that is not a bug."""
+
+
+class UsageError(RegionCapError):
+    """The call is wrong: a flag, a path, a combination. Nothing has been run."""
+
+
+class ConfigError(UsageError):
+    """One config value is wrong.
+
+    Attributes: `field`, `expected` (what would be right, in words), `actual` (the value that was given).
+    """
+
+    def __init__(self, field: str, expected: str, actual: Any) -> None:
+        super().__init__(field, expected, actual)
+        self.field = field
+        self.expected = expected
+        self.actual = actual
+
+    def __str__(self) -> str:
+        return f"{self.field}: expected {self.expected}, got {self.actual!r}"
+
+
+class RowReject(RegionCapError):
+    """One row cannot be captioned.
+
+    Attributes: `code`, one of `RejectCode`; `message`, which names what was found and what would be right.
+    """
+
+    def __init__(self, code: RejectCode, message: str) -> None:
+        super().__init__(code, message)
+        self.code = code
+        self.message = message
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.message}"
+
+
+class RunStopped(RegionCapError):
+    """The run stops here; what was done is kept, and the same command goes on from there."""
+
+
+class InputDamaged(RunStopped):
+    """The input's container is broken. Attributes: `url`, `place` (line or byte), `reason`."""
+
+    def __init__(self, url: str, place: str, reason: str) -> None:
+        super().__init__(url, place, reason)
+        self.url = url
+        self.place = place
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return (
+            f"{self.url} is damaged at {self.place}: {self.reason}. Nothing was written; "
+            "make the file anew (or cut it with limit=) and run the same command again."
+        )
+
+
+class StorageError(RunStopped):
+    """A place cannot be read from or written to. Attributes: `url` (without secrets), `doing`, `reason`."""
+
+    def __init__(self, url: str, doing: str, reason: str) -> None:
+        super().__init__(url, doing, reason)
+        self.url = url
+        self.doing = doing
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"cannot {self.doing} {self.url}: {self.reason}. Mend that, then run the same command again."
+
+
+class CaptionerError(RunStopped):
+    """No row can be captioned: no server, a refused key, a model that does not exist."""
+
+
+class RowsFailAlike(RunStopped):
+    """The first rows were all rejected for one reason, so the rest would be too."""
+
+
+class AccountingError(RunStopped):
+    """Rows or boxes went missing between input and output: a bug in RegionCap; the output was not written."""

@@ -1,0 +1,97 @@
+"""Step 1, `load`: the input's lines become rows, each with its image's size and time.
+
+Adds `line`, `row` (or `raw` where a line is no JSON object), `image` as given and `image_stat`.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from prefect import State, task
+from prefect.cache_policies import NO_CACHE
+
+from tasks.caching import StepSpec, run_step
+from tasks.config import RegionCapConfig
+from tasks.context import RunContext, context_of
+from tasks.records import Row, Shard, Step, loads, rejected
+from tasks.rows import map_rows
+
+STEP_VERSION = 1
+
+Stat = Callable[[str], Sequence[Any] | None]
+
+
+def pack(shard: Shard) -> bytes:
+    """A shard's rows as step 0 keeps them: the source's name, then `line number TAB text`, a line each."""
+    lines = (b"%d\t%s\n" % (number, text.replace(b"\n", b" ")) for number, text in shard.lines)
+    return shard.source.encode("utf-8", "surrogateescape") + b"\n" + b"".join(lines)
+
+
+def unpack(text: bytes) -> list[tuple[int, str, bytes]]:
+    """The (line number, source, text) of every row that `pack` packed."""
+    source, *lines = text.split(b"\n")[:-1]
+    name = source.decode("utf-8", "backslashreplace")
+    numbered = (line.split(b"\t", 1) for line in lines)
+    return [(int(number), name, row) for number, row in numbered]
+
+
+def load_row(line: int, source: str, text: bytes, image_key: str) -> Row:
+    """One line of the input as a row.
+
+    Raises RowReject `bad_json` (not JSON) or `bad_row` (JSON, but not an object with an image in it).
+    """
+    place: Row = {"line": line, **({"source": source} if source else {})}
+    where = f"{source} line {line}" if source else f"line {line}"
+    raw = text.decode("utf-8", "backslashreplace")
+    try:
+        found = loads(text)
+    except ValueError as error:
+        return _reject(place, raw, "bad_json", f"{where} is not JSON: {error}")
+    if not isinstance(found, dict):
+        kind = {list: "a list", str: "a string", type(None): "null"}.get(type(found), f"a {type(found).__name__}")
+        return _reject(place, raw, "bad_row", f"{where} is {kind}; expected an object such as {{{image_key!r}: …}}")
+    image = found.get(image_key)
+    if not isinstance(image, str) or not image.strip():
+        got = f"{image_key!r} is {image!r}" if image_key in found else f"it has no key {image_key!r}"
+        message = f"{where}: expected the path or URL of an image, but {got}; see image_key"
+        return {**rejected("load", "bad_row", message), **place, "row": found}
+    return {**place, "row": found, "image": image}
+
+
+def _reject(place: Row, raw: str, code: Any, message: str) -> Row:
+    return {**rejected("load", code, message), **place, "raw": raw}
+
+
+def load_rows(text: bytes, image_key: str, stat: Stat, *, pool: Any = None, stop: Any = None) -> list[Row]:
+    """The rows of a packed shard (see `pack`). `stat` gives an image's size and time, or None."""
+    rows = [load_row(line, source, row, image_key) for line, source, row in unpack(text)]
+    return map_rows("load", lambda row: {**row, "image_stat": stat(row["image"])}, rows, pool=pool, stop=stop)
+
+
+def _look(context: RunContext) -> Stat:
+    return context.images.stat if context.config.image_check != "never" else lambda image: None
+
+
+def _body(context: RunContext, step: Step) -> list[Row]:
+    text = context.storage.read_bytes(step)
+    return load_rows(text, context.config.image_key, _look(context), pool=context.io_pool, stop=context.stop)
+
+
+def _fresh(context: RunContext, rows: list[Row]) -> bool:
+    """Whether the images still have the size and time that the rows say."""
+    look = _look(context)
+    seen = [(row["image"], row["image_stat"]) for row in rows if "image_stat" in row]
+    if context.io_pool is None:
+        return all(look(image) == stat for image, stat in seen)
+    return all(map(operator.eq, context.io_pool.map(look, (image for image, _ in seen)), (stat for _, stat in seen)))
+
+
+LOAD = StepSpec("load", STEP_VERSION, ("image_key", "image_check"), _body, fresh=_fresh)
+
+
+@task(name="load", task_run_name="load {step.shard:05d}", cache_policy=NO_CACHE)
+def load(step: Step, config: RegionCapConfig) -> State[Step]:
+    """Step 1: the input's lines of a shard become rows; looks at every image's size and time each run."""
+    return run_step(LOAD, context_of(config), step)

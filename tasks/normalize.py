@@ -1,0 +1,86 @@
+"""Step 4, `normalize`: boxes become pixels and parts of the picture, bad ones are dropped with a reason.
+
+Adds `bbox` (xywh pixels), `normalized_bbox` (xyxyn, padded with zero boxes to `max_boxes`), `valid_bboxes_num`,
+`bbox_index` (place in the row's own list) and `dropped_bbox`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import State, task
+from prefect.cache_policies import NO_CACHE
+
+from tasks.caching import StepSpec, run_step
+from tasks.config import BoxFormat, BoxUnit, RegionCapConfig
+from tasks.context import RunContext, context_of
+from tasks.records import Row, Step, rejected
+from tasks.route import WITHOUT_BBOX
+from tasks.rows import map_rows
+from tasks.vision.boxes import drop_reason, normalize_xywh, to_xywh
+
+STEP_VERSION = 1
+OVER_MAX_BOXES = "over_max_boxes"
+
+
+def normalize_boxes(
+    boxes: list[list[Any]], width: int, height: int, max_boxes: int, box_format: BoxFormat, unit: BoxUnit
+) -> Row:
+    """What `normalize` adds to a row.
+
+    `boxes`: (N, 4) in `box_format` and `unit`, coordinates may be None. The numbers of xywh pixel boxes are kept as
+    given. `normalized_bbox` is `[x/W, y/H, (x+w)/W, (y+h)/H]`, clipped to 0..1, 3 decimals.
+
+    >>> normalize_boxes([[196, 104, 310, 495]], 1537, 832, 2, "xywh", "px")["normalized_bbox"]
+    [[0.128, 0.125, 0.329, 0.72], [0.0, 0.0, 0.0, 0.0]]
+    """
+    kept: list[tuple[int, list[float]]] = []
+    dropped: list[Row] = []
+    for index, given in enumerate(boxes):
+        box = given if None in given else to_xywh(given, box_format, unit, width, height)
+        reason = drop_reason(box, width, height) or (OVER_MAX_BOXES if len(kept) == max_boxes else None)
+        if reason:
+            dropped.append({"index": index, "bbox": box, "reason": reason})
+        else:
+            kept.append((index, box))
+    normalized = [normalize_xywh(box, width, height) for _, box in kept]
+    return {
+        "bbox": [box for _, box in kept],
+        "normalized_bbox": normalized + [[0.0] * 4 for _ in range(max_boxes - len(kept))],
+        "valid_bboxes_num": len(kept),
+        "bbox_index": [index for index, _ in kept],
+        "dropped_bbox": dropped,
+    }
+
+
+def normalize_row(row: Row, config: RegionCapConfig) -> Row:
+    """One row with its boxes normalised, or as a reject `no_valid_boxes` that keeps why each was dropped."""
+    found = row["type"] == WITHOUT_BBOX
+    box_format: BoxFormat = "xywh" if found else config.bbox_format
+    unit: BoxUnit = "px" if found else config.bbox_unit
+    boxes = normalize_boxes(row["boxes"], row["width"], row["height"], config.max_boxes, box_format, unit)
+    if not boxes["bbox"]:
+        size = f"{row['width']}x{row['height']}"
+        reasons = ", ".join(f"box {drop['index']} {drop['bbox']}: {drop['reason']}" for drop in boxes["dropped_bbox"])
+        message = f"no box can be used on a picture of {size} pixels ({reasons}); see bbox_format and bbox_unit"
+        return rejected("normalize", "no_valid_boxes", message, dropped_bbox=boxes["dropped_bbox"])
+    kept = {name: row[name] for name in ("image", "image_sha256", "width", "height", "type")}
+    return {**kept, **boxes}
+
+
+def normalize_rows(rows: list[Row], config: RegionCapConfig) -> list[Row]:
+    """Every row with its boxes normalised."""
+    return map_rows("normalize", lambda row: normalize_row(row, config), rows)
+
+
+def _body(context: RunContext, step: Step) -> list[Row]:
+    return normalize_rows(context.storage.read(step), context.config)
+
+
+NORMALIZE = StepSpec("normalize", STEP_VERSION, ("max_boxes", "bbox_format", "bbox_unit"), _body)
+
+
+@task(name="normalize", task_run_name="normalize {step.shard:05d}", cache_policy=NO_CACHE)
+def normalize(step: Step, config: RegionCapConfig) -> State[Step]:
+    """Step 4: boxes become pixels and parts of the picture; bad ones are dropped with a reason."""
+    return run_step(NORMALIZE, context_of(config), step)

@@ -1,0 +1,130 @@
+"""The values that travel between steps, and the one JSON codec that reads and writes them.
+
+A row is a plain dict; which keys it has after which step is listed in README, "The steps". Rows live in step
+files and inside step bodies, never in task parameters: walking them costs Prefect more than the step itself.
+"""
+
+from __future__ import annotations
+
+import base64
+import datetime as dt
+import decimal
+import json
+import math
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from tasks.errors import RETRYABLE_CODES, RejectCode
+
+Row = dict[str, Any]
+
+# orjson turns integers beyond 64 bits into floats; a line with that many digits takes the slow, exact way.
+_LONG_DIGITS = re.compile(rb"\d{19}")
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Consecutive rows of the input: the unit of parallel work and of caching.
+
+    `index`: place in the input, from 0. `source`: the file's name when the input has several files, else "".
+    `lines`: one (line number from 1, text without line end) a row. `share`: share of the whole input that these
+    rows make up, 0..1, as well as the reader can tell.
+    """
+
+    index: int
+    source: str
+    lines: list[tuple[int, bytes]]
+    share: float
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a step has made of one shard: a reference to its file, never the rows.
+
+    `index`: 0 (the input) to 6 (`caption`). `shard`: number of the shard. `key`: hex digest that names the work.
+    `data`: sha256 of the file. `rows`, `rejects`: how many rows it holds, and how many of those are rejects.
+    """
+
+    index: int
+    shard: int
+    key: str
+    data: str
+    rows: int
+    rejects: int
+
+
+def rejected(step: str, code: RejectCode, message: str, **kept: Any) -> Row:
+    """A row's place after it was rejected: `{"reject": {step, code, message}}` and what is worth keeping."""
+    return {"reject": {"step": step, "code": code, "message": message}, **kept}
+
+
+def count_rejects(rows: Iterable[Row], step: str) -> tuple[int, int]:
+    """(all rejects among `rows`, those of `step` that a later run may cure)."""
+    rejects = [row["reject"] for row in rows if "reject" in row]
+    return len(rejects), sum(r["step"] == step and r["code"] in RETRYABLE_CODES for r in rejects)
+
+
+def dumps(value: Any) -> bytes:
+    """`value` as one line of UTF-8 JSON, without spaces; keys in the order that they have.
+
+    Takes every JSON value, integers of any size and unpaired surrogates included; NaN and infinities become null.
+    """
+    try:
+        return orjson.dumps(value)
+    except TypeError:
+        text = json.dumps(jsonable(value), separators=(",", ":"))
+        return text.encode("ascii")
+
+
+def loads(text: bytes) -> Any:
+    """The value of JSON `text`; integers of any size stay exact, `NaN` and `Infinity` are accepted.
+
+    Raises ValueError when `text` is not JSON.
+    """
+    if not _LONG_DIGITS.search(text):
+        try:
+            return orjson.loads(text)
+        except orjson.JSONDecodeError:
+            pass  # orjson is stricter than the JSON that Python itself writes: NaN, unpaired surrogates
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def read_lines(data: bytes) -> Iterator[Row]:
+    """The rows of a step file's bytes."""
+    return (loads(line) for line in data.split(b"\n") if line)
+
+
+def to_lines(rows: Iterable[Row]) -> bytes:
+    """The bytes of a step file that holds `rows`, a JSON object a line."""
+    return b"".join(dumps(row) + b"\n" for row in rows)
+
+
+def jsonable(value: Any) -> Any:
+    """`value` in JSON's terms: NaN and infinities null, bytes base64, dates ISO 8601, decimals strings."""
+    match value:
+        case None | bool() | int() | str():
+            return value
+        case float():
+            return value if math.isfinite(value) else None
+        case bytes() | bytearray() | memoryview():
+            return base64.b64encode(value).decode("ascii")
+        case dt.datetime() | dt.date() | dt.time():
+            return value.isoformat()
+        case dt.timedelta():
+            return value.total_seconds()
+        case decimal.Decimal():
+            return str(value)
+        case dict():
+            return {str(key): jsonable(item) for key, item in value.items()}
+        case list() | tuple() | set():
+            return [jsonable(item) for item in value]
+    return jsonable(value.tolist()) if hasattr(value, "tolist") else str(value)
+
+

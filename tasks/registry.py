@@ -1,0 +1,33 @@
+"""Where names in the config become code: a new extractor or captioner is one line here."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from tasks.captioners.base import Captioner
+from tasks.config import RegionCapConfig
+
+EXTRACTORS = {
+    "edges": "tasks.vision.extraction:edges",
+    "canny": "tasks.vision.extraction:canny",
+    "adaptive": "tasks.vision.extraction:adaptive",
+}
+"""How regions are found: `(image HxWx3 uint8 BGR) -> boxes (N, 4) int xywh, best first`."""
+
+CAPTIONERS = {
+    "pixels": "tasks.captioners.pixels:PixelsCaptioner",
+}
+"""Who describes regions: a class with the contract of `tasks.captioners.base.Captioner`, made of the config."""
+
+
+def load(entry: str) -> Any:
+    """What an entry of a table above names; imported late, since some are heavy."""
+    module, name = entry.split(":")
+    return getattr(import_module(module), name)
+
+
+def make_captioner(config: RegionCapConfig) -> Captioner:
+    """The captioner that the config asks for."""
+    captioner: Captioner = load(CAPTIONERS[config.captioner_name])(config)
+    return captioner

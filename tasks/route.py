@@ -1,0 +1,97 @@
+"""Step 2, `route`: rows that bring their boxes go one way, rows whose regions must be found the other.
+
+Adds `type` (`with_bbox`, `without_bbox`) and `boxes`, checked for form only: the picture's size is not known yet.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+from prefect import State, task
+from prefect.cache_policies import NO_CACHE
+
+from tasks.caching import StepSpec, run_step
+from tasks.config import RegionCapConfig
+from tasks.context import RunContext, context_of
+from tasks.errors import RowReject
+from tasks.records import Row, Step, loads
+from tasks.rows import map_rows
+
+STEP_VERSION = 1
+WITH_BBOX = "with_bbox"
+WITHOUT_BBOX = "without_bbox"
+
+Box = list[float | int | None]
+
+
+def check_boxes(value: Any) -> list[Box] | None:
+    """The boxes of a row as lists of four numbers, or None where it has none to give.
+
+    `value` is what the row holds: null or nothing, a list of boxes, one flat box, or (from CSV) that as JSON text.
+    A coordinate that is NaN, infinite or null stays as None: that box is dropped later, the others are good.
+    Raises RowReject `bad_bbox` for anything else.
+    """
+    if isinstance(value, str):
+        value = _from_text(value)
+    if value is None:
+        return None
+    if not isinstance(value, list):
+        raise RowReject("bad_bbox", f"expected a list of boxes [[x, y, w, h], …], got {_short(value)}")
+    if value and not any(isinstance(item, list | dict | str) for item in value):
+        value = [value]  # one flat box
+    return [_check_box(box, place) for place, box in enumerate(value)]
+
+
+def _from_text(text: str) -> Any:
+    if not text.strip():
+        return None
+    try:
+        return loads(text.encode())
+    except ValueError:
+        raise RowReject("bad_bbox", f"expected a list of boxes [[x, y, w, h], …], got the text {_short(text)}") from None
+
+
+def _check_box(box: Any, place: int) -> Box:
+    if not isinstance(box, list) or len(box) != 4:
+        raise RowReject("bad_bbox", f"box {place}: expected four numbers, got {_short(box)}")
+    for number in box:
+        if isinstance(number, bool) or not isinstance(number, float | int | None):
+            raise RowReject("bad_bbox", f"box {place}: expected four numbers, got {_short(number)} among them")
+    return [number if number is not None and math.isfinite(number) else None for number in box]
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "…"
+
+
+def route_row(row: Row, bbox_key: str, empty_bbox: Literal["reject", "find"]) -> Row:
+    """One row's way: `with_bbox` and its boxes, or `without_bbox`. Raises RowReject `bad_bbox` or `no_boxes`."""
+    kept = {"image": row["image"], "image_stat": row["image_stat"]}
+    boxes = check_boxes(row["row"].get(bbox_key))
+    if boxes:
+        return {**kept, "type": WITH_BBOX, "boxes": boxes}
+    if boxes is not None and empty_bbox == "reject":
+        raise RowReject("no_boxes", f"{bbox_key!r} is an empty list; empty_bbox='find' would look for regions")
+    return {**kept, "type": WITHOUT_BBOX}
+
+
+def route_rows(rows: list[Row], bbox_key: str, empty_bbox: Literal["reject", "find"]) -> list[Row]:
+    """Every row's way; rejects of `load` keep their place, without the row that they hold."""
+    ways = map_rows("route", lambda row: route_row(row, bbox_key, empty_bbox), rows)
+    return [{"reject": way["reject"]} if "reject" in way else way for way in ways]
+
+
+def _body(context: RunContext, step: Step) -> list[Row]:
+    config = context.config
+    return route_rows(context.storage.read(step), config.bbox_key, config.empty_bbox)
+
+
+ROUTE = StepSpec("route", STEP_VERSION, ("bbox_key", "empty_bbox"), _body)
+
+
+@task(name="route", task_run_name="route {step.shard:05d}", cache_policy=NO_CACHE)
+def route(step: Step, config: RegionCapConfig) -> State[Step]:
+    """Step 2: rows with boxes go one way, rows whose regions must be found the other."""
+    return run_step(ROUTE, context_of(config), step)

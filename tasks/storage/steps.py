@@ -1,0 +1,200 @@
+"""Step files and their manifests: what `storage.step()` is in DataFlow, made safe to run again.
+
+Step k reads what step k-1 wrote; step 0 is the input's rows. A step file is immutable and named by the key of the
+work that made it; its manifest names it, and is the only thing that is ever replaced. The folder
+`{cache_path}/{file_name_prefix}_step{k}/` holds `{key}-{sha8}.jsonl` and `{key}.json`. Names carry no shard number:
+a row inserted at the top renumbers every shard after it, and must not cost their work.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import platform
+from dataclasses import asdict, dataclass, field, replace
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from tasks.errors import RegionCapError
+from tasks.records import Row, Step, count_rejects, dumps, loads, read_lines, to_lines
+from tasks.storage.filesystem import Place
+
+SCHEMA = 1
+STEP_NAMES = ("input", "load", "route", "extract", "normalize", "visualize", "caption")
+
+
+class StepDamaged(RegionCapError):
+    """A step file is not what its manifest says; the manifest is gone now, so that the step runs again."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.url = url
+
+    def __str__(self) -> str:
+        return f"{self.url} is damaged or missing; the step that made it runs again"
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What is known of one step file; DESIGN of the fields: README, "The cache"."""
+
+    schema: int
+    step: str
+    step_version: str
+    key: str
+    key_parts: dict[str, Any]
+    input_sha256: str
+    data: str
+    rows: int
+    rejects: int
+    retryable: int
+    bytes: int
+    sha256: str
+    seconds: float
+    created_at: str
+    versions: dict[str, str] = field(default_factory=dict)
+
+    def reference(self, shard: int) -> Step:
+        """This file as the reference that tasks hand on; `shard` is the number that it has in this run."""
+        return Step(STEP_NAMES.index(self.step), shard, self.key, self.sha256, self.rows, self.rejects)
+
+
+def key_parts(step: str, step_version: str, fields: dict[str, Any], input_sha256: str) -> dict[str, Any]:
+    """What decides a step's output; `digest` of it is the step's key."""
+    return {"step": step, "step_version": step_version, "fields": fields, "input_sha256": input_sha256}
+
+
+def digest(parts: Any) -> str:
+    """32 hex digits of the sha256 of `parts` as canonical JSON (sorted keys)."""
+    return hashlib.sha256(dumps(_sorted(parts))).hexdigest()[:32]
+
+
+def _sorted(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _sorted(value[name]) for name in sorted(value)}
+    return [_sorted(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+@dataclass(frozen=True)
+class StepStorage:
+    """The step files of one cache folder, seen from step `index`.
+
+    >>> storage = StepStorage("./.regioncap", "regioncap")
+    >>> storage.step().step().folder_name
+    'regioncap_step2'
+    """
+
+    cache_path: str
+    file_name_prefix: str
+    index: int = 0
+
+    def step(self) -> StepStorage:
+        """The storage as the next step sees it."""
+        return replace(self, index=self.index + 1)
+
+    def at(self, index: int) -> StepStorage:
+        """The storage as step `index` sees it."""
+        return replace(self, index=index)
+
+    @property
+    def folder_name(self) -> str:
+        """Name of this step's folder inside the cache."""
+        return f"{self.file_name_prefix}_step{self.index}"
+
+    @property
+    def folder(self) -> Place:
+        """This step's folder."""
+        return _place(self.cache_path).child(self.folder_name)
+
+    # --- the input's rows
+
+    def put_input(self, text: bytes, shard: int, rows: int) -> Step:
+        """Keep a shard's rows as step 0 and give the reference to them. `text`: see `tasks.load`."""
+        sha256 = hashlib.sha256(text).hexdigest()
+        step = Step(0, shard, sha256[:32], sha256, rows, 0)
+        place = self.at(0)._data_place(step.key, sha256)
+        if place.size() != len(text):
+            place.write(text)
+        return step
+
+    # --- manifests
+
+    def find(self, key: str) -> Manifest | None:
+        """The manifest of finished work with this key, or None: not there, to be tried again, or without its file."""
+        manifest = self.manifest(key)
+        if manifest is None or manifest.retryable:
+            return None
+        return manifest if self.folder.child(manifest.data).size() == manifest.bytes else None
+
+    def manifest(self, key: str) -> Manifest | None:
+        """The manifest with this key, finished or not; None when there is none that can be read."""
+        try:
+            return Manifest(**loads(self._manifest_place(key).read()))
+        except (FileNotFoundError, ValueError, TypeError):
+            return None
+
+    def forget(self, key: str) -> None:
+        """Take the manifest away, so that the step runs again."""
+        self._manifest_place(key).remove()
+
+    # --- data
+
+    def read_bytes(self, step: Step) -> bytes:
+        """The bytes of the file that `step` refers to (any step). Raises StepDamaged, after forgetting it."""
+        storage = self.at(step.index)
+        place = storage._data_place(step.key, step.data)
+        try:
+            data = place.read()
+        except FileNotFoundError:
+            data = None
+        if data is None or hashlib.sha256(data).hexdigest() != step.data:
+            storage.forget(step.key)
+            if step.index == 0:
+                place.remove()
+            raise StepDamaged(place.url)
+        return data
+
+    def read(self, step: Step) -> list[Row]:
+        """The rows of the file that `step` refers to. Raises StepDamaged as `read_bytes` does."""
+        return list(read_lines(self.read_bytes(step)))
+
+    def write(self, parts: dict[str, Any], rows: list[Row], seconds: float) -> Manifest:
+        """Keep `rows` as this step's file for the work that `parts` (see `key_parts`) describe."""
+        data = to_lines(rows)
+        key, sha256 = digest(parts), hashlib.sha256(data).hexdigest()
+        rejects, retryable = count_rejects(rows, parts["step"])
+        place = self._data_place(key, sha256)
+        if place.size() != len(data):
+            place.write(data)
+        manifest = Manifest(
+            schema=SCHEMA, step=parts["step"], step_version=parts["step_version"], key=key, key_parts=parts,
+            input_sha256=parts["input_sha256"], data=place.name, rows=len(rows), rejects=rejects,
+            retryable=retryable, bytes=len(data), sha256=sha256, seconds=round(seconds, 3),
+            created_at=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"), versions=library_versions(),
+        )  # fmt: skip
+        self._manifest_place(key).write(dumps(asdict(manifest)) + b"\n")
+        return manifest
+
+    def _data_place(self, key: str, sha256: str) -> Place:
+        return self.folder.child(f"{key}-{sha256[:8]}.jsonl")
+
+    def _manifest_place(self, key: str) -> Place:
+        return self.folder.child(f"{key}.json")
+
+
+@cache
+def _place(url: str) -> Place:
+    return Place(url)
+
+
+@cache
+def library_versions() -> dict[str, str]:
+    """Versions of what decides a step's bytes, for manifests and summaries."""
+    found = {"python": platform.python_version()}
+    for name in ("regioncap", "prefect", "opencv-python-headless", "numpy", "pillow"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
