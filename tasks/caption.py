@@ -145,7 +145,7 @@ def _identity(context: RunContext) -> dict[str, Any]:
     return context.captioner.identity()
 
 
-CAPTION = StepSpec("caption", STEP_VERSION, ("captioner",), _body, extra=_identity)
+CAPTION = StepSpec("caption", STEP_VERSION, (), _body, extra=_identity)
 
 
 @task(name="caption", task_run_name="caption {step.shard:05d}", cache_policy=NO_CACHE)

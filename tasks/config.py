@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import difflib
 import fnmatch
-import os
 import tomllib
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, Self
@@ -24,9 +23,7 @@ BoxFormat = Literal["xywh", "xyxy", "cxcywh"]
 BoxUnit = Literal["px", "0-1", "0-1000"]
 
 DEFAULT_SYSTEM_PROMPT = "You are a helpful assistant."
-DEFAULT_PROMPT = (
-    "Describe the content of each marked region in the image. There are {num_regions} regions: {regions}."
-)
+DEFAULT_PROMPT = "Describe the content of each marked region in the image. There are {num_regions} regions: {regions}."
 
 
 def _field(default: Any, title: str, description: str, group: str, **more: Any) -> Any:
@@ -65,7 +62,10 @@ class RegionCapConfig(BaseModel):
     bbox_format: BoxFormat = _field("xywh", "Box format", "Order of a box's four numbers.", "Input")
     bbox_unit: BoxUnit = _field("px", "Box unit", "Pixels, or parts of the picture's width and height.", "Input")
     empty_bbox: Literal["reject", "find"] = _field(
-        "reject", "Empty box list", "What `[]` means: nothing there (reject the row), or find regions.", "Input"
+        "reject",
+        "Empty box list",
+        "What `[]` means: nothing there (reject the row), or find regions.",
+        "Input",
     )
     limit: int | None = _field(None, "Limit", "Read the first N rows only.", "Input", ge=1)
     sample: int | None = _field(
@@ -76,7 +76,7 @@ class RegionCapConfig(BaseModel):
     extractor: ExtractorName = _field("edges", "Region finder", "How rows without boxes get regions.", "Regions")
     max_boxes: int = _field(10, "Regions per picture", "At most so many regions of a picture.", "Regions", ge=1, le=100)
     min_score: float = _field(
-        -3.0, "Lowest score", "Found regions that rank below this are left out (edges only).", "Regions"
+        -2.75, "Lowest score", "Found regions that rank below this are left out (edges on photos only).", "Regions"
     )
 
     # --- marks
@@ -87,11 +87,20 @@ class RegionCapConfig(BaseModel):
         1_003_520, "Picture size", "Pixels of the picture that the model sees, at most.", "Marks", ge=4096
     )
     max_image_pixels: int = _field(
-        100_000_000, "Largest image", "Images of more pixels are rejected before they are decoded.", "Marks", ge=1
+        100_000_000,
+        "Largest image",
+        "Images of more pixels are rejected before they are decoded.",
+        "Marks",
+        ge=1,
     )
     jpeg_quality: int = _field(85, "JPEG quality", "Of the marked pictures, 1 to 100.", "Marks", ge=1, le=100)
     dim: float = _field(
-        1.0, "Dim", "Brightness of the picture under the marks, 0 to 1; 0.8 is the look of the seed.", "Marks", gt=0, le=1
+        1.0,
+        "Dim",
+        "Brightness of the picture under the marks, 0 to 1; 0.8 is the look of the seed.",
+        "Marks",
+        gt=0,
+        le=1,
     )
 
     # --- captions
@@ -103,15 +112,26 @@ class RegionCapConfig(BaseModel):
     # --- output
     output_key: str = _field("mdvp_record", "Output key", "The row's key for its captions.", "Output")
     record_style: Literal["list", "joined"] = _field(
-        "list", "Record style", "One string a region, or all joined in a list of one (as the seed does).", "Output"
+        "list",
+        "Record style",
+        "One string a region, or all joined in a list of one (as the seed does).",
+        "Output",
     )
     max_reject_share: float = _field(
-        0.5, "Largest share of rejects", "With more rejects the output is kept aside as incomplete.", "Output", ge=0, le=1
+        0.5,
+        "Largest share of rejects",
+        "With more rejects the output is kept aside as incomplete.",
+        "Output",
+        ge=0,
+        le=1,
     )
 
     # --- run
     cache_path: str = _field(
-        "./.regioncap", "Cache", "Folder or URL of step files, marked pictures and answers; may be shared.", "Run"
+        "./.regioncap",
+        "Cache",
+        "Folder or URL of step files, marked pictures and answers; may be shared.",
+        "Run",
     )
     file_name_prefix: str = _field(
         "regioncap", "Prefix", "First part of the step folders' names.", "Run", pattern=r"^[A-Za-z0-9._-]+$"
@@ -186,7 +206,7 @@ def _check_output(source: str, output: str) -> None:
 def _absolute(url: str) -> str:
     """`url` in a form that compares: absolute and normalised when it is a path on disk."""
     path = url.removeprefix("file://")
-    return path if "://" in path else os.path.abspath(path)
+    return path if "://" in path else str(Path(path).resolve())
 
 
 def make_config(**values: Any) -> RegionCapConfig:

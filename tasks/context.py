@@ -5,10 +5,12 @@ Tasks get the config, which travels between processes, and find the rest here, w
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 import os
 import threading
-from collections import Counter, OrderedDict
+import time
+from collections import Counter, OrderedDict, defaultdict
 from concurrent.futures import ThreadPoolExecutor
 
 from tasks.captioners.base import Captioner
@@ -18,16 +20,28 @@ from tasks.storage.answers import Answers
 from tasks.storage.filesystem import ImageFiles, Place
 from tasks.storage.readers import input_root
 from tasks.storage.steps import StepStorage
+from tasks.summary import Bill
 
 
 class Progress:
-    """Counts of a run, added to from many threads."""
+    """Counts of a run, added to from many threads: `rows` and `rejects` that are done, and the fields of `Bill`."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._begun = time.perf_counter()
+        self.started_at = _now()
         self.counts: Counter[str] = Counter()
-        self.seconds: Counter[str] = Counter()
-        self.share = 0.0
+        self.seconds: defaultdict[str, float] = defaultdict(float)
+        self.rows_read = 0
+        """Rows of the shards that were taken up."""
+        self.share_read = 0.0
+        """Share of the input, 0..1, that those shards make up."""
+
+    def read(self, rows: int, share: float) -> None:
+        """A shard was taken up."""
+        with self._lock:
+            self.rows_read += rows
+            self.share_read = min(1.0, self.share_read + share)
 
     def add(self, **numbers: int) -> None:
         """Add to counts by name: `rows`, `rejects`, `captions_asked`, …"""
@@ -38,6 +52,22 @@ class Progress:
         """Add wall seconds that a step's body took."""
         with self._lock:
             self.seconds[step] += seconds
+
+    def rows_expected(self) -> int:
+        """How many rows the input seems to have, from what was read of it."""
+        return round(self.rows_read / self.share_read) if self.share_read else 0
+
+    def bill(self) -> Bill:
+        """What the run has asked for and spent up to now."""
+        with self._lock:
+            counts = {name: self.counts[name] for name in Bill.model_fields if name in self.counts}
+            seconds = {name: round(spent, 3) for name, spent in self.seconds.items()}
+        wall = round(time.perf_counter() - self._begun, 3)
+        return Bill(**counts, step_seconds=seconds, wall_seconds=wall, started_at=self.started_at, finished_at=_now())
+
+
+def _now() -> str:
+    return dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
 
 
 class MarkedPictures:
@@ -114,12 +144,17 @@ class RunContext:
                 self._captioner = make_captioner(self.config)
             return self._captioner
 
-    def close(self) -> None:
-        """End the threads and the captioner. Work in flight is told to stop."""
-        self.stop.set()
+    def end_captioner(self) -> None:
+        """End the captioner: all captions are there. It is made anew should another be needed."""
         with self._captioner_lock:
             if self._captioner is not None:
                 self._captioner.close()
+            self._captioner = None
+
+    def close(self) -> None:
+        """End the threads and the captioner. Work in flight is told to stop."""
+        self.stop.set()
+        self.end_captioner()
         for pool in filter(None, (self.pool, self.io_pool)):
             pool.shutdown(wait=False, cancel_futures=True)
 
@@ -143,5 +178,3 @@ def close_context(config: RegionCapConfig) -> None:
         context = _contexts.pop(config.model_dump_json(), None)
     if context is not None:
         context.close()
-
-

@@ -55,7 +55,11 @@ def extract_row(row: Row, read: ReadImage, config: RegionCapConfig) -> Row:
 def _find(data: bytes, size: tuple[int, int], config: RegionCapConfig) -> list[list[int]]:
     image = decode(data, max_image_pixels=config.max_image_pixels, long_side=FINDING_LONG_SIDE)
     boxes = find_regions(
-        image, load(EXTRACTORS[config.extractor]), max_boxes=config.max_boxes, min_score=config.min_score, full_size_wh=size
+        image,
+        load(EXTRACTORS[config.extractor]),
+        max_boxes=config.max_boxes,
+        min_score=config.min_score,
+        full_size_wh=size,
     )
     return [[int(number) for number in box] for box in boxes]
 
@@ -85,5 +89,3 @@ EXTRACT = StepSpec("extract", f"{STEP_VERSION}.{EXTRACTION_VERSION}", FIELDS, _b
 def extract(step: Step, config: RegionCapConfig) -> State[Step]:
     """Step 3: reads every image; finds regions in those that came without boxes."""
     return run_step(EXTRACT, context_of(config), step)
-
-

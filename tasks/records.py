@@ -126,5 +126,3 @@ def jsonable(value: Any) -> Any:
         case list() | tuple() | set():
             return [jsonable(item) for item in value]
     return jsonable(value.tolist()) if hasattr(value, "tolist") else str(value)
-
-

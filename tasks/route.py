@@ -49,7 +49,9 @@ def _from_text(text: str) -> Any:
     try:
         return loads(text.encode())
     except ValueError:
-        raise RowReject("bad_bbox", f"expected a list of boxes [[x, y, w, h], …], got the text {_short(text)}") from None
+        raise RowReject(
+            "bad_bbox", f"expected a list of boxes [[x, y, w, h], …], got the text {_short(text)}"
+        ) from None
 
 
 def _check_box(box: Any, place: int) -> Box:

@@ -27,7 +27,9 @@ def read_unchanged(row: Row, read: Callable[[str], bytes]) -> bytes:
     """The bytes of the row's image. Raises RowReject `image_unavailable` if they are not what `extract` saw."""
     data = read(row["image"])
     if hashlib.sha256(data).hexdigest() != row["image_sha256"]:
-        raise RowReject("image_unavailable", f"{row['image']} changed while the run read it; run the same command again")
+        raise RowReject(
+            "image_unavailable", f"{row['image']} changed while the run read it; run the same command again"
+        )
     return data
 
 

@@ -1,0 +1,234 @@
+"""The `regioncap` command: run the flow, look at its steps, explain what a run would do again.
+
+Prefect is imported only by `run`, when it runs: the looking commands need no server and answer at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import types
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, TypeVar, get_args, get_origin
+
+import click
+
+import tasks
+from tasks import terminal
+from tasks.config import RegionCapConfig, make_config, read_config_file
+from tasks.errors import RegionCapError, UsageError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+OK, STOPPED, WRONG_USAGE = 0, 1, 2
+
+
+# --- flags from the config's fields
+
+
+def flag_of(name: str) -> str:
+    """The flag of a config field: `max_boxes` has `--max-boxes`."""
+    return "--" + name.replace("_", "-")
+
+
+def _option(name: str) -> Callable[[F], F]:
+    field = RegionCapConfig.model_fields[name]
+    extra = field.json_schema_extra
+    group = extra["group"] if isinstance(extra, dict) else "Run"
+    kind = _inner(field.annotation)
+    shown = "" if field.default in (None, "") else f" Default: {_shown(field.default)}."
+    text = f"{field.description}{shown}"
+    if kind is bool:
+        flag = f"{flag_of(name)}/{flag_of('no_' + name)}"
+        return click.option(flag, name, cls=_Grouped, group=group, default=None, help=text)
+    choices = get_args(kind) if get_origin(kind) is Literal else None
+    taken: Any = click.Choice([str(choice) for choice in choices]) if choices else _CLICK_TYPES[kind]
+    return click.option(flag_of(name), name, cls=_Grouped, group=group, type=taken, default=None, help=text)
+
+
+_CLICK_TYPES: dict[Any, click.ParamType[Any]] = {int: click.INT, float: click.FLOAT, str: click.STRING}
+
+
+def _inner(annotation: Any) -> Any:
+    """`int` of `int | None`."""
+    if isinstance(annotation, types.UnionType):
+        return next(kind for kind in get_args(annotation) if kind is not type(None))
+    return annotation
+
+
+def _shown(value: Any) -> str:
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
+
+
+class _Grouped(click.Option):
+    """An option that says under which heading of the help it stands."""
+
+    def __init__(self, *args: Any, group: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.group = group
+
+
+class _GroupedCommand(click.Command):
+    """A command whose help has its options under headings."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        groups: dict[str, list[tuple[str, str]]] = {}
+        for param in self.get_params(ctx):
+            record = param.get_help_record(ctx)
+            if record is not None:
+                groups.setdefault(getattr(param, "group", "Other"), []).append(record)
+        for group, records in groups.items():
+            with formatter.section(group):
+                formatter.write_dl(records)
+
+
+def config_flags(command: F) -> F:
+    """Give a click function a flag for every config field but `input`, and `--config`."""
+    config = click.option("--config", "config_file", cls=_Grouped, group="Run", metavar="FILE", help=CONFIG_HELP)
+    command = config(command)
+    for name in reversed([name for name in RegionCapConfig.model_fields if name != "input"]):
+        command = _option(name)(command)
+    return command
+
+
+CONFIG_HELP = "TOML or YAML file of settings, by the names of the flags (max_boxes: 5)."
+
+
+def _config(source: str | None, config_file: str | None, flags: dict[str, Any]) -> RegionCapConfig:
+    given = {name: value for name, value in flags.items() if value is not None}
+    if source is not None:
+        given["input"] = source
+    values = {**(read_config_file(config_file) if config_file else {}), **given}
+    if "input" not in values and not {"input_jsonl_path", "first_entry_file_name"} & set(values):
+        raise UsageError("expected an input: regioncap run INPUT, or `input` in the --config file")
+    return make_config(**values)
+
+
+# --- commands
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(tasks.__version__, prog_name="regioncap")
+def app() -> None:
+    """Region captions for vision-language data sets: images in, one caption for every region out."""
+
+
+@app.command(cls=_GroupedCommand)
+@click.argument("source", metavar="[INPUT]", required=False)
+@config_flags
+def run(source: str | None, config_file: str | None, **flags: Any) -> int:
+    """Caption the regions of all images that INPUT lists.
+
+    INPUT is JSON Lines, a JSON array, CSV or Parquet, or a folder or glob of these or of images; a path or URL.
+    Running the same command again does only what is not done yet.
+    """
+    config = _config(source, config_file, flags)
+    prepare_prefect()
+    with terminal.watching(config):
+        # Imported here: it takes seconds, and reads the environment that was just prepared.
+        from flows.region_caption import region_caption
+
+        summary = region_caption(config)
+    terminal.show(summary)
+    return OK if summary.ok else STOPPED
+
+
+@app.command(cls=_GroupedCommand)
+@click.argument("run_name", metavar="RUN")
+@click.argument("number", metavar="K", type=click.IntRange(0, 6))
+@config_flags
+def steps(run_name: str, number: int, config_file: str | None, **flags: Any) -> int:
+    """Print the rows of step K (0 to 6) of RUN, a JSON object a line.
+
+    0 input, 1 load, 2 route, 3 extract, 4 normalize, 5 visualize, 6 caption. RUN is the output of a run, or the
+    input with the options that the run had.
+    """
+    from tasks.looking import rows_of_step
+
+    missing = 0
+    for shard, lines in rows_of_step(_run_config(run_name, config_file, flags), number):
+        if lines is None:
+            missing += 1
+            click.echo(f"shard {shard:05d}: step {number} is not done yet", err=True)
+        else:
+            sys.stdout.buffer.write(lines)
+    return STOPPED if missing else OK
+
+
+@app.command(cls=_GroupedCommand)
+@click.argument("run_name", metavar="RUN")
+@click.option("--verify", is_flag=True, help="Read every step file and check its sha256, instead of its size.")
+@config_flags
+def explain(run_name: str, verify: bool, config_file: str | None, **flags: Any) -> int:
+    """Say for each step and shard of RUN: reused, or why it would run again.
+
+    RUN is the output of a run, or its input with options; options given here win over those that the run had.
+    """
+    from tasks.looking import explain_run
+
+    for line in explain_run(_run_config(run_name, config_file, flags), verify=verify):
+        click.echo(line)
+    return OK
+
+
+def _run_config(run_name: str, config_file: str | None, flags: dict[str, Any]) -> RegionCapConfig:
+    """The config that RUN means: an output's own, or RUN as an input; flags win."""
+    from tasks.looking import config_of_output
+
+    before = config_of_output(run_name)
+    if before is None:
+        return _config(run_name, config_file, flags)
+    given = {name: value for name, value in flags.items() if value is not None}
+    return make_config(**{**before, **(read_config_file(config_file) if config_file else {}), **given})
+
+
+# --- the way in
+
+
+def prepare_prefect() -> None:
+    """Settings for a Prefect that the user need not know of; what the environment says already is left as it is.
+
+    Without a `PREFECT_API_URL` a server of its own is started for the run: on a fresh machine that takes longer than
+    Prefect's own limit of 20 s. Prefect's log is for those who run Prefect: here errors come as messages.
+    """
+    for name, value in PREFECT_SETTINGS.items():
+        os.environ.setdefault(name, value)
+
+
+PREFECT_SETTINGS = {
+    "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL",
+    "PREFECT_LOGGING_LEVEL": "CRITICAL",
+    "PREFECT_LOGGING_TO_API_ENABLED": "false",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "DO_NOT_TRACK": "1",
+}
+"""Set before Prefect is imported, which is when it reads them."""
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """The command's entry: every end has its exit code, and no user's mistake a traceback."""
+    sys.exit(_exit_code(args))
+
+
+def _exit_code(args: Sequence[str] | None) -> int:
+    try:
+        return int(app.main(args, standalone_mode=False) or OK)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        return WRONG_USAGE
+    except click.ClickException as error:
+        error.show()
+        return WRONG_USAGE
+    except UsageError as error:
+        click.echo(f"regioncap: {error}", err=True)
+        return WRONG_USAGE
+    except RegionCapError as error:
+        click.echo(f"regioncap: {error}", err=True)
+        return STOPPED
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("regioncap: stopped", err=True)
+        return STOPPED
+    except BrokenPipeError:
+        # `regioncap steps … | head`: whoever read has seen enough. Python must not complain at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK

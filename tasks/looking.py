@@ -1,0 +1,165 @@
+"""Looking at a cache without running anything: the rows of a step, and why a step would run again."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from tasks.caching import StepSpec, find_done
+from tasks.config import RegionCapConfig
+from tasks.context import RunContext
+from tasks.records import Shard, Step
+from tasks.shard import STEPS, input_step
+from tasks.storage.filesystem import Place
+from tasks.storage.readers import read_shards
+from tasks.storage.runs import entry_of, registered
+from tasks.storage.steps import Manifest, StepDamaged, digest
+from tasks.writers.outputs import INCOMPLETE, Outputs
+
+
+def config_of_output(output: str) -> dict[str, Any] | None:
+    """The settings of the run that wrote `output`; None when there is no summary beside it."""
+    if not output.endswith(".jsonl"):
+        return None
+    for variant in ("", INCOMPLETE):
+        summary = Outputs(Place(output), variant).read_summary()
+        if summary is not None:
+            return summary.config
+    return None
+
+
+def rows_of_step(config: RegionCapConfig, number: int) -> Iterator[tuple[int, bytes | None]]:
+    """(shard, its rows after step `number` as JSON Lines, or None where that is not done), in the input's order.
+
+    Raises UsageError and InputDamaged for the input, StorageError.
+    """
+    with contextlib.closing(RunContext(config)) as context:
+        for shard in read_shards(config):
+            if number == 0:
+                yield shard.index, b"".join(text + b"\n" for _, text in shard.lines)
+                continue
+            step: Step | None = input_step(shard)
+            for spec in STEPS[:number]:
+                step = step and _made(spec, context, step)
+            yield shard.index, context.storage.read_bytes(step) if step else None
+
+
+def _made(spec: StepSpec, context: RunContext, step: Step) -> Step | None:
+    """What this step made of `step`'s file, if anything: rows that will be tried again are shown as well."""
+    storage = context.storage.at(spec.index)
+    manifest = storage.manifest(digest(spec.parts(context, step)))
+    return manifest.reference(step.shard) if manifest is not None else None
+
+
+# --- why a step would run again
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What is to be said of one step of one shard; `reused` when it would not run."""
+
+    shard: int
+    step: str
+    reused: bool
+    why: str = ""
+
+
+def explain_run(config: RegionCapConfig, *, verify: bool) -> Iterator[str]:
+    """Lines for people: for each shard and step `reused`, or why it would run again; then a count of each step.
+
+    `verify`: read every step file and compare its sha256. Raises what `rows_of_step` raises.
+    """
+    reused: Counter[str] = Counter()
+    again: Counter[str] = Counter()
+    with contextlib.closing(RunContext(config)) as context:
+        before = _registered_manifests(context)
+        for shard in read_shards(config):
+            for finding in _explain_shard(shard, context, before, verify):
+                (reused if finding.reused else again)[finding.step] += 1
+                state = "reused" if finding.reused else f"runs again: {finding.why}"
+                yield f"shard {finding.shard:05d}  {finding.step:<9}  {state}"
+    yield ""
+    for spec in STEPS:
+        yield f"{spec.name:<9}  {reused[spec.name]:>6} reused  {again[spec.name]:>6} to run"
+
+
+def _explain_shard(
+    shard: Shard, context: RunContext, before: dict[str, list[tuple[int, Manifest]]], verify: bool
+) -> Iterator[Finding]:
+    step = input_step(shard)
+    for place, spec in enumerate(STEPS):
+        done, why = _done_or_why(spec, context, step, before.get(spec.name, []), verify)
+        if done is None:
+            yield Finding(shard.index, spec.name, False, why)
+            for later in STEPS[place + 1 :]:
+                yield Finding(shard.index, later.name, False, f"reads what {spec.name!r} makes anew, if that differs")
+            return
+        yield Finding(shard.index, spec.name, True)
+        step = done.reference(shard.index)
+
+
+def _done_or_why(
+    spec: StepSpec, context: RunContext, step: Step, before: list[tuple[int, Manifest]], verify: bool
+) -> tuple[Manifest | None, str]:
+    storage = context.storage.at(spec.index)
+    key = digest(spec.parts(context, step))
+    try:
+        done = find_done(spec, context, step)
+        if done is not None and verify:
+            storage.read_bytes(done.reference(step.shard))
+    except StepDamaged as damaged:
+        return None, f"its file is damaged: {damaged.url}"
+    if done is not None:
+        return done, ""
+    manifest = storage.manifest(key)
+    if manifest is None:
+        return None, _difference(spec.parts(context, step), _nearest(step, before))
+    if manifest.retryable:
+        return None, f"{manifest.retryable} rows may succeed now"
+    if storage.folder.child(manifest.data).size() != manifest.bytes:
+        return None, f"its file is missing or cut: {storage.folder.child(manifest.data).url}"
+    return None, "the size or time of an image changed"
+
+
+def _registered_manifests(context: RunContext) -> dict[str, list[tuple[int, Manifest]]]:
+    """By step name the (shard, manifest) pairs that the output's last run had."""
+    config = context.config
+    shards = registered(entry_of(config.cache_path, config.file_name_prefix, config.output))
+    found: dict[str, list[tuple[int, Manifest]]] = {}
+    for shard, keys in enumerate(shards):
+        for spec, key in zip(STEPS, keys[1:], strict=False):
+            manifest = context.storage.at(spec.index).manifest(key)
+            if manifest is not None:
+                found.setdefault(spec.name, []).append((shard, manifest))
+    return found
+
+
+def _nearest(step: Step, before: Iterable[tuple[int, Manifest]]) -> Manifest | None:
+    """The earlier work to compare with: of the same rows, else of the shard at the same place."""
+    same_place = None
+    for shard, manifest in before:
+        if manifest.input_sha256 == step.data:
+            return manifest
+        if shard == step.shard:
+            same_place = manifest
+    return same_place
+
+
+def _difference(parts: dict[str, Any], earlier: Manifest | None) -> str:
+    """Which parts of the key changed, in words."""
+    if earlier is None:
+        return "never done before"
+    old = earlier.key_parts
+    changes = []
+    if parts["step_version"] != old.get("step_version"):
+        changes.append(f"STEP_VERSION {old.get('step_version')} -> {parts['step_version']}")
+    fields, old_fields = parts["fields"], old.get("fields", {})
+    for name in sorted(fields.keys() | old_fields.keys()):
+        if fields.get(name) != old_fields.get(name):
+            changes.append(f"{name} {old_fields.get(name)!r} -> {fields.get(name)!r}")
+    if parts["input_sha256"] != old.get("input_sha256"):
+        changes.append("other rows" if parts["step"] == "load" else "other rows from the step before")
+    return "; ".join(changes) or "its manifest is gone"

@@ -1,0 +1,96 @@
+"""One shard through its six steps: looked at by the flow, done by one task run that calls the steps' own."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+
+from prefect import State, task
+from prefect.cache_policies import NO_CACHE
+from prefect.states import Completed
+
+from tasks.caching import StepSpec, find_done
+from tasks.caption import CAPTION, caption
+from tasks.config import RegionCapConfig
+from tasks.context import RunContext, context_of
+from tasks.extract import EXTRACT, extract
+from tasks.load import LOAD, load, pack
+from tasks.normalize import NORMALIZE, normalize
+from tasks.records import Shard, Step
+from tasks.route import ROUTE, route
+from tasks.storage.steps import StepDamaged
+from tasks.visualize import VISUALIZE, visualize
+from tasks.write import ShardSteps
+
+STEPS: tuple[StepSpec, ...] = (LOAD, ROUTE, EXTRACT, NORMALIZE, VISUALIZE, CAPTION)
+ATTEMPTS = 3
+"""How often a shard begins again when one of its files turns out to be damaged. A disk that damages what was just
+written is not cured by more."""
+
+logger = logging.getLogger("regioncap")
+
+
+def input_step(shard: Shard) -> Step:
+    """The reference to a shard's rows as step 0, whether they are kept yet or not."""
+    sha256 = hashlib.sha256(pack(shard)).hexdigest()
+    return Step(0, shard.index, sha256[:32], sha256, len(shard.lines), 0)
+
+
+def keep_input(shard: Shard, context: RunContext) -> Step:
+    """Keep a shard's rows as step 0, for its tasks to read."""
+    return context.storage.put_input(pack(shard), shard.index, len(shard.lines))
+
+
+def look(shard: Shard, context: RunContext) -> ShardSteps | None:
+    """The steps of a shard that is wholly done; None when any of them must run. Runs nothing."""
+    steps = [input_step(shard)]
+    context.progress.read(len(shard.lines), shard.share)
+    try:
+        for spec in STEPS:
+            done = find_done(spec, context, steps[-1])
+            if done is None:
+                return None
+            steps.append(done.reference(shard.index))
+    except StepDamaged:
+        return None
+    return tuple(steps)
+
+
+def _six_steps(step: Step, config: RegionCapConfig) -> ShardSteps:
+    context = context_of(config)
+    begun: list[Step] = [step]
+
+    def then(state: State[Step]) -> Step:
+        begun.append(state.result())
+        return begun[-1]
+
+    then(load(step, config))
+    then(route(begun[-1], config))
+    # One shard's pixels at a time, on all threads: the shards before it are captioned meanwhile.
+    with context.pixels:
+        then(extract(begun[-1], config))
+        then(normalize(begun[-1], config))
+        then(visualize(begun[-1], config))
+    captioned = caption(begun[-1], config)
+    then(captioned)
+    if captioned.name == "Cached":
+        context.progress.add(rows=step.rows)
+    context.progress.add(rejects=begun[-1].rejects)
+    return tuple(begun)
+
+
+@task(name="shard", task_run_name="shard {step.shard:05d}", cache_policy=NO_CACHE)
+def caption_shard(step: Step, config: RegionCapConfig) -> ShardSteps:
+    """All six steps of one shard, each a task run of its own; finished ones are reused."""
+    for _ in range(ATTEMPTS - 1):
+        try:
+            return _six_steps(step, config)
+        except StepDamaged as damaged:
+            logger.warning("%s", damaged)
+    return _six_steps(step, config)
+
+
+@task(name="reuse", task_run_name="reuse {shards} shards", cache_policy=NO_CACHE)
+def reuse(shards: int, rows: int) -> State[int]:
+    """A mark in the run for all shards that were found done: one task run together instead of six each."""
+    return Completed(name="Cached", message=f"{shards} shards with {rows} rows were done before", data=rows)

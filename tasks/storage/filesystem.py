@@ -1,0 +1,338 @@
+"""Files on disk, in memory and in object stores, through fsspec: one way to read, one way to write.
+
+Whoever reads a place sees a whole file or none: on disk a temporary file is renamed, in an object store there is
+one PUT, or a multipart upload that is committed only on success (fsspec's own `close()` publishes half files).
+Foreign errors become `StorageError` here and nowhere else; a missing file stays the builtin `FileNotFoundError`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import IO, Any, TypeVar
+from urllib.parse import urlsplit
+
+from fsspec.core import url_to_fs
+from fsspec.implementations.local import LocalFileSystem
+
+from tasks.errors import RegionCapError, RejectCode, RowReject, StorageError
+
+T = TypeVar("T")
+
+NO_SUCH_NAME = frozenset({errno.ENAMETOOLONG, errno.EINVAL, errno.ELOOP})
+
+MOST_SHOWN = 300
+"""Characters of an address in a message: a `data:` URL can be millions."""
+
+GLOB_SIGNS = frozenset("*?[")
+
+
+def is_url(text: str) -> bool:
+    """Whether `text` names its filesystem (`s3://…`, `data:…`) instead of being a path on disk."""
+    return "://" in text or text.startswith("data:")
+
+
+def public_url(url: str) -> str:
+    """`url` as it may be shown: without user name, password, query and fragment (signatures live there)."""
+    if not is_url(url) or "::" in url:
+        return url
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+@dataclass(frozen=True)
+class Place:
+    """One file or folder, by path or fsspec URL.
+
+    Raises StorageError from every method when the place cannot be reached; FileNotFoundError where said.
+    """
+
+    address: str
+
+    @property
+    def url(self) -> str:
+        """The address without secrets, for messages."""
+        return public_url(self.address)
+
+    @property
+    def name(self) -> str:
+        """Last part of the path."""
+        return PurePosixPath(self._path).name
+
+    @property
+    def parent(self) -> Place:
+        """The folder that this lies in."""
+        head, _, _ = self.address.rstrip("/").rpartition("/")
+        if head.endswith(":/"):  # memory://name: the root of that filesystem
+            return Place(f"{head}/")
+        return Place(head or ("/" if self.address.startswith("/") else "."))
+
+    def child(self, *names: str) -> Place:
+        """A place below this one."""
+        return Place("/".join([self.address.removesuffix("/"), *names]))
+
+    @cached_property
+    def _located(self) -> tuple[Any, str]:
+        # No listings cache: another process may have written what this one once did not see.
+        with self._translated("open"):
+            fs, path = url_to_fs(self.address, use_listings_cache=False)
+        return fs, path
+
+    @property
+    def _fs(self) -> Any:
+        return self._located[0]
+
+    @property
+    def _path(self) -> str:
+        return str(self._located[1])
+
+    @cached_property
+    def is_local(self) -> bool:
+        """Whether this lies on this machine's disk."""
+        return isinstance(self._fs, LocalFileSystem)
+
+    @contextlib.contextmanager
+    def _translated(self, doing: str) -> Iterator[None]:
+        try:
+            yield
+        except (FileNotFoundError, RegionCapError):
+            raise
+        except ImportError as error:
+            raise StorageError(self.url, doing, f"a package is missing for it: {error}") from None
+        except Exception as error:
+            raise StorageError(self.url, doing, _reason(error)) from error
+
+    # --- reading
+
+    def read(self) -> bytes:
+        """The whole file. Raises FileNotFoundError."""
+        with self._translated("read"):
+            return Path(self._path).read_bytes() if self.is_local else bytes(self._fs.cat_file(self._path))
+
+    def open(self) -> IO[bytes]:
+        """The file opened for reading, bytes. Raises FileNotFoundError."""
+        with self._translated("read"):
+            opened: IO[bytes] = self._fs.open(self._path, "rb")
+            return opened
+
+    def size(self) -> int | None:
+        """The file's size in bytes; None when there is no such file."""
+        with self._translated("look at"), contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            if self.is_local:
+                return Path(self._path).stat().st_size
+            size = self._fs.info(self._path)["size"]
+            return int(size) if size is not None else None
+        return None
+
+    def exists(self) -> bool:
+        """Whether there is a file or folder here."""
+        with self._translated("look at"):
+            return bool(self._fs.exists(self._path))
+
+    def is_folder(self) -> bool:
+        """Whether there is a folder here (in an object store: whether anything lies below)."""
+        with self._translated("look at"):
+            return bool(self._fs.isdir(self._path))
+
+    def names(self) -> list[str]:
+        """Names of the files and folders right below, sorted; [] when there is no such folder."""
+        with self._translated("list"), contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            return sorted(PurePosixPath(path).name for path in self._fs.ls(self._path, detail=False))
+        return []
+
+    # --- writing
+
+    def write(self, data: bytes, *, durable: bool = True) -> None:
+        """Put the whole file at once. `durable=False` leaves out the fsync, for what can be made again."""
+        with self._translated("write"):
+            if self.is_local:
+                with _renamed(Path(self._path), durable) as file:
+                    file.write(data)
+            else:
+                self._fs.pipe_file(self._path, data)
+
+    @contextlib.contextmanager
+    def writer(self) -> Iterator[IO[bytes]]:
+        """A file to write to piece by piece; it appears here when the block ends well, and not at all otherwise."""
+        if self.is_local:
+            try:
+                with _renamed(Path(self._path), durable=True) as file:
+                    yield file
+            except OSError as error:  # not every exception: the block's own errors are not the disk's
+                raise StorageError(self.url, "write", _reason(error)) from error
+            return
+        with self._translated("write"):
+            upload = self._fs.open(self._path, "wb", autocommit=False)
+        try:
+            yield upload
+        except BaseException:
+            upload.close()
+            upload.discard()
+            raise
+        with self._translated("write"):
+            upload.close()
+            upload.commit()
+
+    def append(self, data: bytes) -> None:
+        """Add to the end of the file, or begin it. Object stores cannot append: there it is written anew."""
+        with self._translated("write"):
+            if self.is_local:
+                Path(self._path).parent.mkdir(parents=True, exist_ok=True)
+                with Path(self._path).open("ab") as file:
+                    file.write(data)
+                return
+        before = self.read() if self.size() is not None else b""
+        self.write(before + data)
+
+    def remove(self) -> None:
+        """Take the file away; nothing happens when there is none."""
+        with self._translated("remove"), contextlib.suppress(FileNotFoundError):
+            self._fs.rm_file(self._path)
+
+    # --- many files
+
+    def find(self) -> list[Place]:
+        """All files below this folder, or those that this address matches as a glob; sorted, hidden ones left out.
+
+        Hidden are names that begin with `.`, and folders and markers (`_SUCCESS`, no ending) that begin with `_`; a
+        photo may: cameras write `_DSC0001.JPG`.
+        """
+        with self._translated("list"):
+            pattern = bool(GLOB_SIGNS & set(self._path))
+            found = self._fs.glob(self._path) if pattern else self._fs.find(self._path)
+            files = [path for path in found if not pattern or self._fs.isfile(path)]
+        fixed = self._path if not pattern else fixed_part(self._path)
+        return [self._sibling(path) for path in sorted(files) if not _hidden(path[len(fixed.rstrip("/")) :])]
+
+    def _sibling(self, path: str) -> Place:
+        if self.is_local and not is_url(self.address):
+            start = os.path.relpath(path) if not self.address.startswith("/") else path
+            return Place(start)
+        return Place(str(self._fs.unstrip_protocol(path)))
+
+
+def fixed_part(pattern: str) -> str:
+    """The folder of a glob that comes before its first wildcard: `a/b*/c.jpg` has `a`."""
+    before = pattern[: min(pattern.index(sign) for sign in GLOB_SIGNS if sign in pattern)]
+    return before.rpartition("/")[0]
+
+
+def _hidden(path: str) -> bool:
+    *folders, name = path.strip("/").split("/")
+    marker = name.startswith("_") and "." not in name
+    return marker or name.startswith(".") or any(folder.startswith((".", "_")) for folder in folders)
+
+
+def glob_files(url: str) -> list[Place]:
+    """All files below a folder, or that match a glob, sorted; see `Place.find`."""
+    return Place(url).find()
+
+
+@contextlib.contextmanager
+def _renamed(path: Path, durable: bool) -> Iterator[IO[bytes]]:
+    """A temporary file beside `path` that takes its name when the block ends well."""
+    part = path.with_name(f".{path.name[:80]}.{uuid.uuid4().hex}.part")
+    try:
+        file = part.open("xb")
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = part.open("xb")
+    try:
+        with file:
+            yield file
+            file.flush()
+            if durable:
+                os.fsync(file.fileno())
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def _reason(error: BaseException) -> str:
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return text.strip().splitlines()[0]
+
+
+class ImageFiles:
+    """The images that rows name, read as bytes.
+
+    Absolute paths and URLs are taken as they are, anything else is below `root`. Foreign errors become row rejects:
+    `image_missing` (not there, or no place that could be), `image_unreadable` (a folder), `image_unavailable` (it
+    may work later: timeout, access denied, server error, package missing).
+    """
+
+    def __init__(self, root: str) -> None:
+        self._root = root if root.endswith("/") else root + "/"
+        self.remote = is_url(root) and not root.startswith(("file://", "memory://"))
+
+    def locate(self, image: str) -> str:
+        """Path or URL of an image as a row names it."""
+        if is_url(image) or image.startswith("/"):
+            return image
+        return self._root + image
+
+    def read(self, image: str) -> bytes:
+        """The image's bytes. Raises RowReject with one of the codes above."""
+        address = self.locate(image)
+        return _or_reject(address, lambda: _read(address))
+
+    def stat(self, image: str) -> list[Any] | None:
+        """What changes when the image does: [size, mtime ns] on disk, [etag or size, time] elsewhere.
+
+        None where it cannot be told, for whatever reason: reading it later says why.
+        """
+        address = self.locate(image)
+        try:
+            if not is_url(address):
+                found = Path(address).stat()
+                return [found.st_size, found.st_mtime_ns]
+            fs, path = _located(address)
+            info = fs.info(path)
+        except Exception:
+            # Every failure of a foreign filesystem means the same here: nothing is known of the image.
+            return None
+        etag = info.get("ETag") or info.get("etag")
+        time = info.get("mtime") or info.get("LastModified") or info.get("created")
+        return [etag or info.get("size"), str(time) if time and not etag else None]
+
+
+def _located(address: str) -> tuple[Any, str]:
+    fs, path = url_to_fs(address, use_listings_cache=False)
+    return fs, str(path)
+
+
+def _read(address: str) -> bytes:
+    if not is_url(address):
+        return Path(address).read_bytes()
+    fs, path = _located(address)
+    return bytes(fs.cat_file(path))
+
+
+def _or_reject(address: str, read: Callable[[], T]) -> T:
+    shown = public_url(address)[:MOST_SHOWN]
+    try:
+        return read()
+    except (FileNotFoundError, NotADirectoryError):
+        raise RowReject("image_missing", f"{shown} is not there; see image_root") from None
+    except IsADirectoryError:
+        raise RowReject("image_unreadable", f"{shown} is a folder; expected an image file") from None
+    except ImportError as error:
+        raise RowReject("image_unavailable", f"{shown}: a package is missing for it: {error}") from None
+    except ValueError as error:
+        # An unknown scheme, a zero byte: no such place can be.
+        raise RowReject("image_missing", f"{shown} cannot be a place: {_reason(error)}") from None
+    except OSError as error:
+        code: RejectCode = "image_missing" if error.errno in NO_SUCH_NAME else "image_unavailable"
+        raise RowReject(code, f"{shown} cannot be read: {_reason(error)}") from None
+    except Exception as error:
+        # Clients of object stores and HTTP raise errors of their own, of many kinds; each may pass.
+        raise RowReject(
+            "image_unavailable", f"{shown} cannot be read: {type(error).__name__}: {_reason(error)}"
+        ) from None

@@ -1,0 +1,173 @@
+"""Data files as rows: JSON Lines, JSON arrays and CSV; one function a format, found by the file's name.
+
+Each yields (line number from 1, JSON text of the row), in the file's order. What a row's text is worth is for `load`
+to say: text that is no JSON is passed on as it is. Only a broken container stops the reading, with `InputDamaged`.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import PurePosixPath
+from typing import Any
+
+from tasks.errors import InputDamaged, UsageError
+from tasks.records import loads
+from tasks.storage.filesystem import Place
+from tasks.storage.json_array import split_array
+from tasks.storage.parquet import read_parquet, refuse_doubles
+from tasks.storage.sharding import MOST_BYTES, Lines
+from tasks.storage.streams import DAMAGE, Gauge, compression, open_stream, row_text
+
+BOM = b"\xef\xbb\xbf"
+"""What some editors put at the start of a UTF-8 file; not part of the first row."""
+
+Reader = Callable[[Place, Gauge], Lines]
+
+
+def file_kind(name: str) -> str:
+    """Ending of a file's name that says its format, in small letters, without the compression's.
+
+    >>> file_kind("photos.JSONL.gz")
+    '.jsonl'
+    """
+    return PurePosixPath(name.lower().removesuffix(compression(name))).suffix
+
+
+def read_json_lines(place: Place, gauge: Gauge) -> Lines:
+    """JSON Lines: a row a line, split at b"\\n" alone, since JSON text may hold U+2028. Blank lines are left out.
+
+    Raises InputDamaged where compressed data is broken or a line is longer than `MOST_BYTES`; StorageError.
+    """
+    with open_stream(place, gauge) as stream:
+        for number, line in _lines(place, stream):
+            text = line.rstrip(b"\r\n")
+            if text.strip():
+                yield number, text
+
+
+def read_json(place: Place, gauge: Gauge) -> Lines:
+    """A `.json` file: an array of rows when it begins with `[` (the number is the element's), else JSON Lines.
+
+    Raises InputDamaged where the array or compressed data is broken; UsageError for one object over many lines.
+    """
+    with open_stream(place, gauge) as stream:
+        with _damage(place, lambda: "line 1"):
+            head = stream.peek().removeprefix(BOM).lstrip()
+        if head.startswith(b"["):
+            # Raised by the splitter with its own place; here only what decompression raises.
+            yield from split_array(place, stream, MOST_BYTES)
+            return
+        if head.startswith(b"{"):
+            _refuse_one_object(place, head)
+    yield from read_json_lines(place, gauge)
+
+
+def _refuse_one_object(place: Place, head: bytes) -> None:
+    """Raise UsageError when the file is one object over many lines, as pretty printers write it."""
+    first, end, rest = head.partition(b"\n")
+    if not end or not rest.strip() or not first.rstrip().endswith((b"{", b"[", b",")):
+        return
+    try:
+        loads(first)
+    except ValueError:
+        raise UsageError(
+            f"input: {place.url} is one JSON object over many lines; expected an array of rows ([…]) or JSON Lines "
+            "(a row a line). To take the rows out of it: jq -c '.[\"images\"][]' FILE > rows.jsonl"
+        ) from None
+
+
+def read_csv(place: Place, gauge: Gauge) -> Lines:
+    """CSV (RFC 4180) in UTF-8 with a header; every value stays a string; the number is that of a row's first line.
+
+    A row that has not the header's number of cells, or is not UTF-8, is passed on as its raw text. Raises UsageError
+    when the header names a column twice; InputDamaged for a quote that is never closed and for broken compression.
+    """
+    # The csv module's own limit (131,072 characters) is less than a picture in a data: URL.
+    csv.field_size_limit(MOST_BYTES)
+    with open_stream(place, gauge) as stream:
+        records = _csv_records(place, stream)
+        _, raw, header = next(records, (0, b"", None))
+        if header is None:
+            if raw:
+                raise InputDamaged(place.url, "line 1", "the header is not CSV in UTF-8")
+            return
+        refuse_doubles(place, header)
+        for number, raw, cells in records:
+            broken = cells is None or len(cells) != len(header)
+            yield number, raw if broken else row_text(dict(zip(header, cells or [], strict=False)))
+
+
+def _csv_records(place: Place, stream: io.BufferedReader[Any]) -> Iterator[tuple[int, bytes, list[str] | None]]:
+    """(number of its first line, raw text, cells or None where it is broken) of every record."""
+    taken: list[bytes] = []
+    first = number = 0
+
+    def texts() -> Iterator[str]:
+        nonlocal first, number
+        for number, line in _lines(place, stream):
+            first = first if taken else number
+            taken.append(line)
+            yield line.decode("utf-8", "surrogateescape")
+        number = -1
+
+    reader = csv.reader(texts(), strict=True)
+    while True:
+        taken.clear()
+        try:
+            cells: list[str] | None = next(reader, None)
+            if cells is None:
+                return
+        except csv.Error as error:
+            if number < 0 or "field larger" in str(error):
+                raise InputDamaged(place.url, f"line {first}", "a quote opens there that is never closed") from None
+            cells = None
+        raw = b"".join(taken).rstrip(b"\r\n")
+        if raw.strip():
+            yield first, raw, cells if _is_utf8(raw) else None
+
+
+def _is_utf8(text: bytes) -> bool:
+    try:
+        text.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _lines(place: Place, stream: io.BufferedReader[Any]) -> Lines:
+    """Every line with its end, and its number from 1; a byte order mark is dropped."""
+    number = 1
+    with _damage(place, lambda: f"line {number}"):
+        line = stream.readline(MOST_BYTES + 1).removeprefix(BOM)
+        while line:
+            if len(line) > MOST_BYTES:
+                reason = f"longer than {MOST_BYTES // 1_000_000} MB, so hardly a row; expected one row a line"
+                raise InputDamaged(place.url, f"line {number}", reason)
+            yield number, line
+            number += 1
+            line = stream.readline(MOST_BYTES + 1)
+
+
+@contextmanager
+def _damage(place: Place, where: Callable[[], str]) -> Iterator[None]:
+    """Broken compressed data becomes InputDamaged."""
+    try:
+        yield
+    except DAMAGE as error:
+        raise InputDamaged(place.url, where(), str(error) or type(error).__name__) from error
+
+
+READERS: dict[str, Reader] = {
+    ".jsonl": read_json_lines,
+    ".ndjson": read_json_lines,
+    ".json": read_json,
+    ".csv": read_csv,
+    ".parquet": read_parquet,
+}
+"""Endings of data files, and who reads them."""
+
+IMAGES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
+"""Endings of image files."""

@@ -1,0 +1,115 @@
+"""Split a JSON array into the texts of its elements, without parsing them.
+
+A parser would give numbers, and numbers lose what they were written as: `1.10`, 30-digit integers. The text is kept
+as it is, and an element that is no JSON is one broken row instead of the end of the file.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from tasks.errors import InputDamaged
+from tasks.storage.filesystem import Place
+from tasks.storage.sharding import Lines
+from tasks.storage.streams import DAMAGE
+
+STEP_BYTES = 16_384
+
+# A whole string, the beginning of one (group 1 is empty: its end has not been read yet), or one sign of structure.
+_TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*("?)|[][{},]', re.DOTALL)
+
+
+def split_array(place: Place, stream: io.BufferedReader[Any], most_bytes: int) -> Lines:
+    """(element's number from 1, its text on one line) of the array in `stream`, in order.
+
+    Memory: a few times the longest element. Raises InputDamaged, with the element and the byte at which it begins,
+    when the array ends too early, holds nothing between two commas, goes on after its end, or an element is longer
+    than `most_bytes`.
+    """
+    window = _Window(place, stream, most_bytes)
+    depth = 0
+    for sign in window.signs():
+        if sign in b"{[":
+            depth += 1
+        elif depth and sign in b"]}":
+            depth -= 1
+        elif not depth:
+            text = window.text()
+            last = sign == b"]"
+            if sign == b"}" or not (text or (last and window.element == 1)):
+                raise window.damaged(f"expected a value before {sign.decode()!r}")
+            if text:
+                yield window.element, text.replace(b"\n", b" ").replace(b"\r", b" ")
+            window.next_element()
+            if last:
+                return window.check_end()
+    raise window.damaged("the file ends before the array does")
+
+
+class _Window:
+    """The piece of the file that is being looked at, from the element's beginning on."""
+
+    def __init__(self, place: Place, stream: io.BufferedReader[Any], most_bytes: int) -> None:
+        self.element = 1
+        self._place = place
+        self._stream = stream
+        self._most = most_bytes
+        self._bytes = b""
+        self._offset = 0  # in the file, of the first byte held
+        self._start = 0  # of the element, in the bytes held; so is
+        self._end = 0  # how far they have been looked at
+
+    def signs(self) -> Iterator[bytes]:
+        """Signs of structure outside of strings, after the array's opening bracket."""
+        while b"[" not in self._bytes and self._read_on():
+            pass
+        self._start = self._end = self._bytes.index(b"[") + 1
+        while True:
+            found = _TOKEN.search(self._bytes, self._end)
+            if found is None or found[1] == b"":
+                self._end = len(self._bytes) if found is None else found.start()
+                if not self._read_on():
+                    return
+                continue
+            self._end = found.end()
+            if found[1] is None:
+                yield found[0]
+
+    def text(self) -> bytes:
+        """The element that ends before the sign just seen."""
+        return self._bytes[self._start : self._end - 1].strip()
+
+    def next_element(self) -> None:
+        """Go on to the element that begins after the sign just seen."""
+        self._start = self._end
+        self.element += 1
+
+    def check_end(self) -> None:
+        """Raise InputDamaged when anything but white space follows."""
+        while not self._bytes[self._start :].strip():
+            self._start = self._end = len(self._bytes)
+            if not self._read_on():
+                return
+        raise self.damaged("expected nothing after the array's ']'")
+
+    def damaged(self, reason: str) -> InputDamaged:
+        """The error that names the element and the byte at which it begins."""
+        return InputDamaged(self._place.url, f"element {self.element}, byte {self._offset + self._start}", reason)
+
+    def _read_on(self) -> bool:
+        """Read more; False at the file's end. Steps grow with the element, so that a long one takes linear time."""
+        held = len(self._bytes) - self._start
+        if held > self._most:
+            raise self.damaged(f"longer than {self._most // 1_000_000} MB; expected an array of rows")
+        try:
+            piece = self._stream.read(max(STEP_BYTES, held))
+        except DAMAGE as error:
+            raise self.damaged(str(error) or type(error).__name__) from error
+        self._bytes = self._bytes[self._start :] + piece
+        self._end -= self._start
+        self._offset += self._start
+        self._start = 0
+        return bool(piece)

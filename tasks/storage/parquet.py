@@ -1,0 +1,62 @@
+"""Parquet files as rows. pyarrow is optional, and imported here only when a file needs it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tasks.errors import InputDamaged, StorageError, UsageError
+from tasks.records import jsonable
+from tasks.storage.filesystem import Place
+from tasks.storage.sharding import Lines
+from tasks.storage.streams import Gauge, RawFile, row_text
+
+BATCH_ROWS = 256
+BUFFER_BYTES = 1_000_000
+
+
+def read_parquet(place: Place, gauge: Gauge) -> Lines:
+    """Parquet: (row's number from 1, its JSON text); dates, decimals and bytes as `tasks.records.jsonable` has them.
+
+    Read by batches of rows, so memory holds pages and not row groups. Raises UsageError when pyarrow is not
+    installed or two columns have one name; InputDamaged, with the row, when the file is broken; StorageError.
+    """
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError:
+        raise UsageError(
+            f"input: {place.url} is Parquet, which needs pyarrow: pip install 'regioncap[parquet]'"
+        ) from None
+    number = 0
+    with RawFile(place) as raw:
+        try:
+            file = pq.ParquetFile(raw, buffer_size=BUFFER_BYTES)
+            refuse_doubles(place, file.schema_arrow.names)
+            rows = file.metadata.num_rows
+            gauge.done = lambda: number / rows if rows else 1.0
+            for batch in file.iter_batches(batch_size=BATCH_ROWS):
+                for row in _plain(batch, pa).to_pylist():
+                    number += 1
+                    yield number, row_text(jsonable(row))
+        except StorageError:
+            raise
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise InputDamaged(place.url, f"row {number + 1}", str(error)) from error
+
+
+def refuse_doubles(place: Place, names: list[str]) -> None:
+    """Raise UsageError when two columns have one name: a row could hold only one of them."""
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise UsageError(f"input: {place.url} has the column {twice[0]!r} twice; give each column its own name")
+
+
+def _plain(batch: Any, pa: Any) -> Any:
+    """`batch` with times that Python cannot hold (nanoseconds) as ISO 8601 text."""
+    import pyarrow.compute as pc
+
+    for index, field in enumerate(batch.schema):
+        if pa.types.is_timestamp(field.type) and field.type.unit == "ns":
+            text = pc.replace_substring(pc.cast(batch.column(index), pa.string()), " ", "T")
+            batch = batch.set_column(index, field.name, text)
+    return batch

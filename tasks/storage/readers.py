@@ -1,0 +1,201 @@
+"""The input as shards: which files it is made of, in which order, which of their rows, and where shards begin.
+
+A file of rows, a folder or glob of them, or a folder or glob of images; at a path or any fsspec URL. See
+`tasks/storage/formats.py` for the formats and `tasks/storage/sharding.py` for the borders.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+
+from fsspec.core import strip_protocol
+
+from tasks.config import RegionCapConfig
+from tasks.errors import UsageError
+from tasks.records import Shard
+from tasks.storage.filesystem import GLOB_SIGNS, Place, glob_files, is_url
+from tasks.storage.formats import IMAGES, READERS, file_kind
+from tasks.storage.sharding import Line, Lines, cut
+from tasks.storage.streams import Gauge, row_text
+
+KNOWN = "JSON Lines (.jsonl, .ndjson), JSON (.json), CSV (.csv), each also .gz, .bz2 or .xz; Parquet (.parquet); images"
+
+MOST_SIZES_ASKED = 100
+"""Files in an object store whose sizes are asked for at the start, a request each; with more, all count the same."""
+
+
+@dataclass
+class Part:
+    """A part of the input that shards do not span: a data file, or all the images.
+
+    `source`: its name in the shards. `weight`: what it counts in the share of the whole, any unit. `read`: its rows.
+    """
+
+    source: str
+    weight: float
+    read: Callable[[Gauge], Lines]
+    gauge: Gauge = field(default_factory=Gauge)
+
+
+def read_shards(config: RegionCapConfig) -> Iterator[Shard]:
+    """The input's shards, in order: files sorted by name, rows as they lie in them. One shard is held at a time.
+
+    `limit` takes the first N rows and reads no further. `sample` takes the N rows with the smallest hash of their
+    file's name and text, in input order, so a larger sample contains the smaller; it reads the input twice, and holds
+    N hashes. Both: the sample is taken among the first N. Rows with equal text have equal hashes: the first go first.
+
+    Raises UsageError at once when the input is not there, is empty or of no known format; while reading,
+    InputDamaged and StorageError, and UsageError for a file that cannot be read as rows.
+    """
+    return _shards(_parts(config), config)
+
+
+def input_root(config: RegionCapConfig) -> str:
+    """The folder that relative image paths of the input start from, as a path or URL.
+
+    A file's folder; a folder itself; the part of a glob before its first wildcard. Raises StorageError when it
+    cannot be told whether the input is a file.
+    """
+    address = _without_query(config.input)
+    place = Place(address)
+    if _is_file(place):
+        return place.parent.address
+    if not _is_glob(address):
+        return address if address.endswith("://") else address.rstrip("/") or "/"
+    before = address[: min(address.index(sign) for sign in GLOB_SIGNS if sign in address)]
+    return Place(f"{before}x").parent.address
+
+
+def _shards(parts: list[Part], config: RegionCapConfig) -> Iterator[Shard]:
+    chosen = None if config.sample is None else _choose(parts, config.sample, config.limit)
+    reading = _Reading(parts, config.limit if chosen is None else max(chosen, default=0))
+    wanted = config.limit if chosen is None else len(chosen)
+    index = taken = 0
+    before = 0.0
+    for part in parts:
+        with closing(reading.rows(part)) as rows:
+            for lines in cut((line for place, line in rows if chosen is None or place in chosen), config.shard_size):
+                taken += len(lines)
+                done = max(reading.done(), taken / wanted if wanted else 0.0)
+                yield Shard(index, part.source, lines, max(done - before, 0.0))
+                index, before = index + 1, max(done, before)
+
+
+class _Reading:
+    """One pass over the parts, of `limit` rows at most (None: of all)."""
+
+    def __init__(self, parts: list[Part], limit: int | None) -> None:
+        self._limit = limit
+        self._total = sum(part.weight for part in parts)
+        self._rows = 0
+        self._behind = 0.0  # weight of the parts before this one
+        self._part: Part | None = None
+
+    def rows(self, part: Part) -> Generator[tuple[int, Line], None, None]:
+        """(place among all rows, from 1; line) of a part's rows. To be called for each part in turn."""
+        self._behind += self._part.weight if self._part else 0.0
+        self._part = part
+        with closing(part.read(part.gauge)) as lines:
+            # The limit is looked at before a row is asked for: what lies behind it may be damaged.
+            while self._rows != self._limit and (line := next(lines, None)) is not None:
+                self._rows += 1
+                yield self._rows, line
+
+    def done(self) -> float:
+        """Share of all parts that has been read, 0..1."""
+        here = self._part.weight * self._part.gauge.done() if self._part else 0.0
+        return min((self._behind + here) / self._total, 1.0)
+
+
+def _choose(parts: list[Part], sample: int, limit: int | None) -> set[int]:
+    """Places of the `sample` rows with the smallest hashes, among the first `limit`."""
+    reading = _Reading(parts, limit)
+    heap: list[tuple[int, int]] = []  # negative, so that the largest hash is the first to go
+    for part in parts:
+        key = hashlib.blake2b(part.source.encode("utf-8", "surrogateescape")).digest()
+        with closing(reading.rows(part)) as rows:
+            for place, (_, text) in rows:
+                digest = hashlib.blake2b(text, digest_size=8, key=key).digest()
+                item = (-int.from_bytes(digest), -place)
+                if len(heap) < sample:
+                    heapq.heappush(heap, item)
+                elif item > heap[0]:
+                    heapq.heapreplace(heap, item)
+    return {-place for _, place in heap}
+
+
+def _parts(config: RegionCapConfig) -> list[Part]:
+    """What the input is made of. Raises UsageError when there is nothing to read."""
+    files = _files(config.input)
+    root = input_root(config)
+    data = [file for file in files if file_kind(_name(file)) in READERS]
+    if data:
+        named = len(data) > 1
+        sized = len(data) <= MOST_SIZES_ASKED or not is_url(config.input)
+        return [
+            Part(_relative(file, root) if named else "", (file.size() or 1) if sized else 1, _reader(file))
+            for file in data
+        ]
+    images = [file for file in files if file_kind(_name(file)) in IMAGES]
+    if images:
+        names = [_relative(file, root) for file in images]
+        return [Part("", 1, lambda gauge: _image_rows(names, config.image_key, gauge))]
+    what = f"{_name(files[0])} is" if len(files) == 1 else f"{_name(files[0])} and {len(files) - 1} more files are"
+    raise UsageError(f"input: {Place(config.input).url}: {what} of no format that is read here; expected {KNOWN}")
+
+
+def _reader(file: Place) -> Callable[[Gauge], Lines]:
+    read = READERS[file_kind(_name(file))]
+    return lambda gauge: read(file, gauge)
+
+
+def _image_rows(names: list[str], image_key: str, gauge: Gauge) -> Lines:
+    number = 0
+    gauge.done = lambda: number / len(names)
+    for number, name in enumerate(names, 1):
+        yield number, row_text({image_key: name})
+
+
+def _files(address: str) -> list[Place]:
+    """The files that an input names, sorted. Raises UsageError when there is none."""
+    place = Place(address)
+    if _is_file(place):
+        return [place]
+    if not _is_glob(address) and not place.exists():
+        raise UsageError(f"input: {place.url} is not there; expected a file, a folder or a glob; see --input")
+    files = glob_files(address)
+    if not files:
+        what = "no file matches" if _is_glob(address) else "no file lies in"
+        raise UsageError(f"input: {what} {place.url}; expected {KNOWN} (names that begin with . or _ are left out)")
+    return files
+
+
+def _is_file(place: Place) -> bool:
+    # In an object store a size says so with one small request; whether something is a folder takes a listing.
+    if not place.is_local and place.size():
+        return True
+    return place.exists() and not place.is_folder()
+
+
+def _is_glob(address: str) -> bool:
+    return bool(GLOB_SIGNS & set(_without_query(address)))
+
+
+def _without_query(address: str) -> str:
+    """An address on the web ends before its query; elsewhere `?` is a wildcard or part of a name."""
+    return address.partition("?")[0] if address.startswith(("http://", "https://")) else address
+
+
+def _name(file: Place) -> str:
+    return PurePosixPath(file.url).name
+
+
+def _relative(file: Place, root: str) -> str:
+    """A file's path below `root`, with slashes."""
+    path, start = str(strip_protocol(file.address)), str(strip_protocol(root)).rstrip("/")
+    return path.removeprefix(f"{start}/")

@@ -1,0 +1,118 @@
+"""A data file as a stream of bytes: decompressed by its name, foreign errors translated, progress told.
+
+Below the decompressor, what fails is the storage (`StorageError`); above it, what fails is the file itself
+(`InputDamaged`). Both raise `OSError`, so the border between them is drawn here.
+"""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import PurePosixPath
+from typing import Any
+
+from tasks.errors import RegionCapError, StorageError
+from tasks.records import dumps
+from tasks.storage.filesystem import Place
+
+COMPRESSIONS: dict[str, Callable[[Any], Any]] = {
+    ".gz": lambda raw: gzip.GzipFile(fileobj=raw, mode="rb"),
+    ".bz2": bz2.BZ2File,
+    ".xz": lzma.LZMAFile,
+}
+"""Endings of compressed files, and what opens an open file of that kind for reading."""
+
+DAMAGE = (EOFError, OSError, zlib.error, lzma.LZMAError, ValueError)
+"""What decompressors raise for a broken file; BadGzipFile is an OSError."""
+
+STEP_BYTES = 16_384
+"""Compressed bytes handed over at a time: few, so that a position among them tells how far the reading is."""
+
+
+class Gauge:
+    """How much of one file has been handed over: `gauge.done()`, 0..1. Whoever reads the file sets it."""
+
+    def __init__(self) -> None:
+        self.done: Callable[[], float] = lambda: 0.0
+
+
+class RawFile(io.RawIOBase):
+    """A place's bytes, as they lie there. Raises StorageError from every method when they cannot be read."""
+
+    def __init__(self, place: Place, most_at_once: int | None = None) -> None:
+        super().__init__()
+        self._place = place
+        self._most = most_at_once
+        with self._translated():
+            self._file = place.open()
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except RegionCapError:
+            raise
+        except Exception as error:
+            # Clients of object stores raise errors of many kinds; all mean that reading failed.
+            reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            raise StorageError(self._place.url, "read", reason) from error
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        with self._translated():
+            piece = self._file.read(min(len(buffer), self._most or len(buffer)))
+            buffer[: len(piece)] = piece
+            return len(piece)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        with self._translated():
+            return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        with self._translated():
+            return self._file.tell()
+
+    def close(self) -> None:
+        if not self.closed and hasattr(self, "_file"):
+            self._file.close()
+        super().close()
+
+
+def compression(name: str) -> str:
+    """The ending of a file's name that says how it is compressed (`.gz`), or ""."""
+    suffix = PurePosixPath(name).suffix.lower()
+    return suffix if suffix in COMPRESSIONS else ""
+
+
+@contextmanager
+def open_stream(place: Place, gauge: Gauge) -> Iterator[io.BufferedReader[Any]]:
+    """The place's bytes, decompressed when its name says so; `gauge` then follows the reading.
+
+    Raises StorageError; reading raises StorageError, and one of `DAMAGE` where the compressed data is broken.
+    """
+    size = place.size() or 0
+    decompress = COMPRESSIONS.get(compression(PurePosixPath(place.url).name))
+    with RawFile(place, STEP_BYTES if decompress else None) as raw:
+        stream = io.BufferedReader(raw if decompress is None else decompress(raw))
+        told: io.IOBase = stream if decompress is None else raw
+        gauge.done = lambda: min(told.tell() / size, 1.0) if size else 0.0
+        try:
+            yield stream
+        finally:
+            gauge.done = lambda: 1.0
+            stream.close()
+
+
+def row_text(row: Any) -> bytes:
+    """`row` as one line of JSON that may be held: orjson leaves 8 KB behind each text that it makes."""
+    return memoryview(dumps(row)).tobytes()

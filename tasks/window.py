@@ -1,0 +1,131 @@
+"""Which shards are in flight, and the start and end of a run: the flow's bookkeeping.
+
+Shards are handed out as they are wanted: enough rows in flight that the captioner never waits, few enough that memory
+and the Prefect server are spared.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+from prefect.futures import PrefectFuture, as_completed
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from tasks.config import RegionCapConfig
+from tasks.context import RunContext, close_context, context_of
+from tasks.errors import RowsFailAlike, UsageError
+from tasks.records import Shard
+from tasks.write import ShardSteps, first_reject, note_run, reject_codes
+
+FEWEST_SHARDS_IN_FLIGHT = 3
+"""One being captioned, one whose pixels are worked on, one ready to follow."""
+
+MOST_SHARDS_IN_FLIGHT = 64
+"""However small they are: thousands of task runs at once make a Prefect server on SQLite answer 503."""
+
+ENOUGH_ROWS_IN_FLIGHT = 512
+"""With so many rows in flight no further shard is begun (beyond the fewest)."""
+
+ROWS_THAT_FAIL_ALIKE = 500
+"""When so many rows at the start all fail for one reason, so will the rest."""
+
+# Typed as anything: the runner's future type is narrower than what `@flow` is declared to take.
+RUNNER: Any = ThreadPoolTaskRunner(max_workers=MOST_SHARDS_IN_FLIGHT)
+"""Prefect's threads for shard tasks; the window keeps most of them idle."""
+
+
+class Window:
+    """The shards of one pass over the input: those in flight, and those that are done."""
+
+    def __init__(self, context: RunContext) -> None:
+        self._context = context
+        self._done: dict[int, ShardSteps] = {}
+        self._in_flight: dict[PrefectFuture[ShardSteps], Shard] = {}
+        self._watch = FailsAlike(context)
+        self.reused_shards = 0
+        self.reused_rows = 0
+
+    def reuse(self, steps: ShardSteps) -> None:
+        """Take a shard that was done before."""
+        rows = steps[0].rows
+        self.reused_shards += 1
+        self.reused_rows += rows
+        self._context.progress.add(rows=rows, rejects=steps[-1].rejects)
+        self._finish(steps)
+
+    def add(self, shard: Shard, future: PrefectFuture[ShardSteps]) -> None:
+        """Take a shard that was submitted."""
+        self._in_flight[future] = shard
+
+    def wait_for_room(self) -> None:
+        """Return when another shard may be submitted. Raises what a shard raised."""
+        while not self._has_room():
+            self._wait_for_one()
+
+    def wait_for_all(self) -> list[ShardSteps]:
+        """Wait for every shard; gives their steps in the order of the input. Raises what a shard raised."""
+        while self._in_flight:
+            self._wait_for_one()
+        return [self._done[index] for index in sorted(self._done)]
+
+    def _has_room(self) -> bool:
+        count, rows = len(self._in_flight), sum(len(shard.lines) for shard in self._in_flight.values())
+        if count < FEWEST_SHARDS_IN_FLIGHT:
+            return True
+        return count < MOST_SHARDS_IN_FLIGHT and rows < ENOUGH_ROWS_IN_FLIGHT
+
+    def _wait_for_one(self) -> None:
+        future = next(as_completed(list(self._in_flight)))
+        del self._in_flight[future]
+        self._finish(future.result())
+
+    def _finish(self, steps: ShardSteps) -> None:
+        self._done[steps[0].shard] = steps
+        self._watch.check(self._done)
+
+
+class FailsAlike:
+    """Watches the first rows of a run: stops it when they are all rejected for one reason."""
+
+    def __init__(self, context: RunContext) -> None:
+        self._context = context
+        self._next = 0
+        self._rows = 0
+        self._codes: set[str] = set()
+        # Who allows every row to be rejected wants no stop either.
+        self._watching = context.config.max_reject_share < 1
+
+    def check(self, done: dict[int, ShardSteps]) -> None:
+        """Look at the shards that now follow without a gap. Raises RowsFailAlike."""
+        while self._watching and self._next in done:
+            steps = done[self._next]
+            self._codes |= reject_codes(self._context, steps)
+            self._rows += steps[0].rows
+            self._next += 1
+            if "" in self._codes or len(self._codes) > 1:
+                self._watching = False
+            elif self._rows >= ROWS_THAT_FAIL_ALIKE:
+                raise RowsFailAlike(
+                    f"all of the first {self._rows:,} rows were rejected alike, so the run stops here. The first says: "
+                    f"{first_reject(self._context, done[0])}. Mend that and run the same command again; "
+                    "with max_reject_share=1 a run goes on all the same."
+                )
+
+
+@contextlib.contextmanager
+def running(config: RegionCapConfig) -> Iterator[RunContext]:
+    """A run from start to end: its context, told to stop and closed however the run ends; a stop is put on record."""
+    context = context_of(config)
+    try:
+        yield context
+    except UsageError:
+        raise
+    except BaseException as error:
+        context.stop.set()
+        with contextlib.suppress(Exception):  # the record of a stop must not hide why the run stopped
+            note_run(context, "stopped", str(error) or type(error).__name__)
+        raise
+    finally:
+        close_context(config)
