@@ -9,7 +9,7 @@ from __future__ import annotations
 from prefect import flow
 
 from tasks.config import RegionCapConfig
-from tasks.shard import caption_shard, keep_input, look, reuse
+from tasks.shard import ATTEMPTS, caption_shard, keep_input, look, reuse
 from tasks.storage.readers import read_shards
 from tasks.storage.steps import StepDamaged
 from tasks.summary import Summary
@@ -25,6 +25,7 @@ def region_caption(config: RegionCapConfig) -> Summary:
     when the run cannot go on: an earlier output is left as it was, and the same call goes on from there.
     """
     with running(config) as context:
+        damages = 0
         while True:
             window = Window(context)
             for shard in read_shards(config):
@@ -41,4 +42,7 @@ def region_caption(config: RegionCapConfig) -> Summary:
             try:
                 return write(done, config)
             except StepDamaged:
-                continue  # the step is forgotten now: the next look finds its shard not done
+                # The step is forgotten now, so the next look finds its shard not done.
+                damages += 1
+                if damages == ATTEMPTS:
+                    raise

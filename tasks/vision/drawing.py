@@ -134,12 +134,13 @@ def _nearly_same(xywh: FloatArray) -> list[str]:
 
 
 def _sizes(width: int, height: int, count: int) -> _Sizes:
-    """Measures for a picture: one of 1,000 x 1,000 has lines of 3 and digits of 26 pixels, one of 32 x 32 1 and 9."""
+    """Measures for a picture: one of 1,000 x 1,000 has lines of 4 and digits of 26 pixels, one of 32 x 32 1 and 9."""
     scale = (width * height) ** 0.5
     crowd = max(0.7, min(1.0, (_MANY / max(count, 1)) ** 0.5))
     # Digits of fewer than 11 pixels are hard to read; on thumbnails those would hide the picture.
     digits = round(max(scale * 0.026 * crowd, min(11, 8 + scale / 60)))
-    line = max(1, round(scale * 0.003 * crowd))
+    # A line of one pixel between its edges has no colour left.
+    line = max(2 if scale > 200 else 1, round(scale * 0.004 * crowd))
     return _Sizes(line=line, edge=max(1, round(line / 3)), digits=digits, pad=round(digits * 0.25) - (digits < 11))
 
 

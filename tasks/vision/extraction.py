@@ -97,7 +97,7 @@ def edges(image: Image, *, max_boxes: int, min_score: float) -> Boxes:
             return blocks
     small, scale = _working_size(image, WORKING_LONG_SIDE)
     lab = cv2.cvtColor(small, cv2.COLOR_BGR2LAB)
-    channels = cv2.split(cv2.GaussianBlur(lab, (3, 3), 0))
+    channels = [np.asarray(channel, np.uint8) for channel in cv2.split(cv2.GaussianBlur(lab, (3, 3), 0))]
     edge = _edge_map(channels)
     boxes, fill = _candidates(channels, edge)
     if not len(boxes):
@@ -115,7 +115,8 @@ def _working_size(image: Image, long_side: int) -> tuple[Image, npt.NDArray[np.f
     ratio = min(1.0, long_side / max(height, width))
     size = (max(WORKING_SHORT_SIDE, round(width * ratio)), max(WORKING_SHORT_SIDE, round(height * ratio)))
     if max(height, width) > 4 * long_side:  # nearest first: area averaging would cost as much as the picture has
-        image = cv2.resize(image, (2 * size[0], 2 * size[1]), interpolation=cv2.INTER_NEAREST)
+        twice = (2 * size[0], 2 * size[1])
+        image = np.asarray(cv2.resize(image, twice, interpolation=cv2.INTER_NEAREST), np.uint8)
     small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     return np.asarray(small, np.uint8), np.array([width / size[0], height / size[1]] * 2)
 
@@ -123,19 +124,19 @@ def _working_size(image: Image, long_side: int) -> tuple[Image, npt.NDArray[np.f
 def _edge_map(channels: Iterable[Image]) -> npt.NDArray[np.float32]:
     """HxW float32: the strongest of the channels' |d/dx| + |d/dy|, lightness at half weight."""
     gradients = [
-        cv2.convertScaleAbs(cv2.Sobel(channel, cv2.CV_16S, 1, 0)).astype(np.float32)
-        + cv2.convertScaleAbs(cv2.Sobel(channel, cv2.CV_16S, 0, 1)).astype(np.float32)
+        np.abs(cv2.Sobel(channel, cv2.CV_32F, 1, 0)) + np.abs(cv2.Sobel(channel, cv2.CV_32F, 0, 1))
         for channel in channels
     ]
     gradients[0] *= 0.5
-    return np.maximum.reduce(gradients)
+    strongest: npt.NDArray[np.float32] = np.maximum.reduce(gradients)
+    return strongest
 
 
 def _candidates(channels: Iterable[Image], edge: npt.NDArray[np.float32]) -> tuple[Boxes, npt.NDArray[np.float64]]:
     """(boxes (N, 4) xyxy, component area over box area (N,)) of all components worth ranking, each once."""
     masks: list[Mask] = []
     for channel in channels:
-        blurred = cv2.blur(channel, (3, 3))
+        blurred = np.asarray(cv2.blur(channel, (3, 3)))
         last = -np.inf
         for threshold in np.quantile(blurred, QUANTILES):
             if threshold - last < CLOSE_THRESHOLDS:
@@ -235,7 +236,8 @@ def _page_regions(image: Image, max_boxes: int) -> Boxes:
     keep = (share >= PAGE_SHARES[0]) & (share <= PAGE_SHARES[1]) & (area >= PAGE_FILL * w * h)
     boxes = np.stack([x, y, x + w, y + h], axis=1)[keep]
     ranked = boxes[np.argsort(-share[keep], kind="stable")]
-    return ranked[nms_xyxy(ranked, PAGE_SUPPRESSION_IOU, max_boxes)] * scale
+    kept: Boxes = ranked[nms_xyxy(ranked, PAGE_SUPPRESSION_IOU, max_boxes)] * scale
+    return kept
 
 
 # --- the seed's methods
@@ -267,7 +269,7 @@ LEAST_CONTOUR_SHARE = 0.002
 MOST_CONTOUR_SHARE = 0.9
 
 
-def _contour_boxes(mask: npt.NDArray[np.integer], shape: tuple[int, ...], max_boxes: int) -> Boxes:
+def _contour_boxes(mask: cv2.typing.MatLike, shape: tuple[int, ...], max_boxes: int) -> Boxes:
     """Bounding boxes of the outer contours of a mask, by area, without those that are next to nothing or all."""
     contours, _ = cv2.findContours(np.asarray(mask, np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     if not contours:
@@ -276,4 +278,5 @@ def _contour_boxes(mask: npt.NDArray[np.integer], shape: tuple[int, ...], max_bo
     share = w * h / (shape[0] * shape[1])
     keep = (share >= LEAST_CONTOUR_SHARE) & (share <= MOST_CONTOUR_SHARE)
     boxes = np.stack([x, y, x + w, y + h], axis=1)[keep]
-    return boxes[np.argsort(-share[keep], kind="stable")][:max_boxes]
+    largest: Boxes = boxes[np.argsort(-share[keep], kind="stable")][:max_boxes]
+    return largest

@@ -41,7 +41,7 @@ _ORIENTATION_TAG = 0x0112
 _JPEG_SCAN, _JPEG_END = b"\xff\xda", b"\xff\xd9"
 _REDUCED = {2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2.IMREAD_REDUCED_COLOR_8}
 _DECODER_ERRORS = (cv2.error, OSError, ValueError, SyntaxError, struct.error, ArithmeticError, AttributeError,
-                   LookupError, TypeError, EOFError, Warning)  # fmt: skip
+                   LookupError, TypeError, EOFError, RuntimeError, Image.DecompressionBombError, Warning)  # fmt: skip
 """What decoders raise on files that they did not expect; seen in the wild or in Pillow's own tests."""
 
 
@@ -85,7 +85,11 @@ def decode(
         if pixels is None:
             pixels = _decode_any(data, image, target)
         if (pixels.shape[1], pixels.shape[0]) != target:
-            pixels = cv2.resize(pixels, target, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+            # To 0.7 of the size and above, INTER_LINEAR is as good (47 dB from Lanczos) in a ninth of the time. Region
+            # search, which asks for a long side, was tuned on INTER_AREA.
+            linear = long_side is None and target[0] >= 0.7 * pixels.shape[1] and target[1] >= 0.7 * pixels.shape[0]
+            how = cv2.INTER_LINEAR if linear else cv2.INTER_AREA
+            pixels = cv2.resize(pixels, target, interpolation=how).astype(np.uint8, copy=False)
         return _turned(pixels, turn)
 
 
@@ -94,10 +98,7 @@ def encode_jpeg(image: Pixels, quality: int) -> bytes:
     height, width = image.shape[:2]
     if not (0 < height < 65_536 and 0 < width < 65_536):
         raise ValueError(f"a JPEG has sides of 1 to 65,535 pixels, got {width}x{height}; make max_pixels smaller")
-    done, encoded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    if not done:
-        raise ValueError(f"OpenCV cannot write {width}x{height} pixels of {image.dtype} as JPEG")
-    return encoded.tobytes()
+    return cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
 
 
 def fit_size(size: tuple[int, int], *, max_pixels: int | None = None, long_side: int | None = None) -> tuple[int, int]:
@@ -114,9 +115,6 @@ def fit_size(size: tuple[int, int], *, max_pixels: int | None = None, long_side:
     if max_pixels and width * height > max_pixels:  # by rounding, or because a side of 1 cannot shrink
         return (max_pixels // height, height) if width >= height else (width, max_pixels // width)
     return width, height
-
-
-# --- headers
 
 
 class _JpegFile(JpegImagePlugin.JpegImageFile):
@@ -188,12 +186,10 @@ def _what_it_is(data: bytes) -> str:
 
 
 def _is_cut(data: bytes, image: ImageFile.ImageFile) -> bool:
-    """Whether a JPEG, PNG or WebP seems to end too early: told from its framing, without decoding."""
+    """Whether a JPEG or PNG seems to end too early, told without decoding. (WebP is refused when it is opened.)"""
     if image.format == "JPEG":
         return not _jpeg_is_complete(data)
-    if image.format == "PNG":
-        return b"IEND" not in data[-1024:]
-    return image.format == "WEBP" and len(data) < 8 + int.from_bytes(data[4:8], "little")
+    return image.format == "PNG" and b"IEND" not in data[-1024:]
 
 
 def _jpeg_is_complete(data: bytes) -> bool:
@@ -232,9 +228,6 @@ def _turned(pixels: Pixels, turn: int) -> Pixels:
     if turn in (3, 4, 7, 8):
         pixels = pixels[::-1]
     return np.ascontiguousarray(pixels)
-
-
-# --- pixels
 
 
 def _decode_jpeg(data: bytes, image: ImageFile.ImageFile, target: tuple[int, int]) -> Pixels | None:

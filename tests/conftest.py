@@ -1,0 +1,91 @@
+"""What tests share: a Prefect server of their own, photos drawn in memory, and runs of the flow."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from tasks.config import RegionCapConfig, make_config
+from tasks.summary import Summary
+
+Run = Callable[..., Summary]
+
+
+@pytest.fixture(scope="session")
+def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A real Prefect server on a database of its own, started once and ended with the tests."""
+    from prefect.testing.utilities import prefect_test_harness
+
+    with prefect_test_harness(server_startup_timeout=180):
+        yield
+
+
+def draw_photo(seed: int, width: int = 96, height: int = 64) -> np.ndarray:
+    """HxWx3 uint8 BGR: two plain shapes on a soft ground, different for each seed."""
+    rng = np.random.default_rng(seed)
+    ground = np.linspace(60, 120, width, dtype=np.uint8)
+    image = np.repeat(np.tile(ground, (height, 1))[..., None], 3, axis=2)
+    colours = [tuple(int(value) for value in rng.integers(0, 255, 3)) for _ in range(2)]
+    cv2.rectangle(image, (width // 8, height // 4), (width // 2, height - 8), colours[0], -1)
+    cv2.circle(image, (3 * width // 4, height // 2), height // 5, colours[1], -1)
+    return image
+
+
+def write_photo(path: Path, seed: int) -> Path:
+    """A drawn photo as PNG, so that its bytes depend on no JPEG codec's version."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    done, data = cv2.imencode(".png", draw_photo(seed))
+    assert done
+    path.write_bytes(data.tobytes())
+    return path
+
+
+BOX = [12, 16, 36, 40]
+
+
+def write_rows(path: Path, rows: list[Any]) -> Path:
+    """Rows as JSON Lines; a string is written as it is."""
+    path.write_text("".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows))
+    return path
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a JSON Lines file."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A folder with `photos.jsonl` of six rows, with and without boxes, and their photos."""
+    rows = []
+    for number in range(6):
+        write_photo(tmp_path / f"photo{number}.png", number)
+        rows.append({"image": f"photo{number}.png", "id": f"{number:03d}"} | ({"bbox": [BOX]} if number % 2 else {}))
+    write_rows(tmp_path / "photos.jsonl", rows)
+    return tmp_path
+
+
+def config_of(folder: Path, **changes: Any) -> RegionCapConfig:
+    """The config of a run in `folder`: everything it reads and writes lies there."""
+    values = {
+        "input": str(folder / "photos.jsonl"),
+        "output": str(folder / "out.jsonl"),
+        "cache_path": str(folder / "cache"),
+        "captioner": "pixels",
+        "max_boxes": 3,
+    }
+    return make_config(**{**values, **changes})
+
+
+@pytest.fixture
+def run(prefect_server: None) -> Run:
+    """`run(folder, **settings)`: the real flow on a folder's `photos.jsonl`."""
+    from flows.region_caption import region_caption
+
+    return lambda folder, **changes: region_caption(config_of(folder, **changes))
