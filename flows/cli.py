@@ -17,6 +17,8 @@ import tasks
 from tasks import terminal
 from tasks.config import RegionCapConfig, make_config, read_config_file
 from tasks.errors import RegionCapError, UsageError
+from tasks.storage.filesystem import Place
+from tasks.storage.readers import read_shards
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -73,10 +75,11 @@ class _GroupedCommand(click.Command):
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         groups: dict[str, list[tuple[str, str]]] = {}
-        for param in self.get_params(ctx):
-            record = param.get_help_record(ctx)
+        options = [param for param in self.get_params(ctx) if isinstance(param, click.Option)]
+        for option in sorted(options, key=lambda option: not isinstance(option, _Grouped)):
+            record = option.get_help_record(ctx)
             if record is not None:
-                groups.setdefault(getattr(param, "group", "Other"), []).append(record)
+                groups.setdefault(getattr(option, "group", "Other"), []).append(record)
         for group, records in groups.items():
             with formatter.section(group):
                 formatter.write_dl(records)
@@ -123,6 +126,7 @@ def run(source: str | None, config_file: str | None, **flags: Any) -> int:
     Running the same command again does only what is not done yet.
     """
     config = _config(source, config_file, flags)
+    read_shards(config).close()  # a wrong input is said at once, not after Prefect has started
     prepare_prefect()
     with terminal.watching(config):
         # Imported here: it takes seconds, and reads the environment that was just prepared.
@@ -177,6 +181,8 @@ def _run_config(run_name: str, config_file: str | None, flags: dict[str, Any]) -
 
     before = config_of_output(run_name)
     if before is None:
+        if not Place(run_name).find():
+            raise UsageError(f"{run_name}: expected the output of a run, or its input and options; there is neither")
         return _config(run_name, config_file, flags)
     given = {name: value for name, value in flags.items() if value is not None}
     return make_config(**{**before, **(read_config_file(config_file) if config_file else {}), **given})
@@ -212,7 +218,7 @@ def main(args: Sequence[str] | None = None) -> None:
 
 def _exit_code(args: Sequence[str] | None) -> int:
     try:
-        return int(app.main(args, standalone_mode=False) or OK)
+        return int(app.main(args, prog_name="regioncap", standalone_mode=False) or OK)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message())
         return WRONG_USAGE

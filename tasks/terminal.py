@@ -30,7 +30,9 @@ SECONDS_BETWEEN_LOOKS = 0.2
 def watching(config: RegionCapConfig) -> Iterator[None]:
     """Show how the run of `config` in this process goes, until the block ends; a stop says how to go on."""
     console = Console(stderr=True, highlight=False)
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[_handler(console)])
+    log = logging.getLogger("regioncap")
+    log.propagate = False  # other loggers are for those who run Prefect; what concerns the user comes through this
+    log.handlers = [_handler(console)]
     progress = context_of(config).progress
     console.print(f"regioncap: {public_url(config.input)} -> {public_url(config.output)}", soft_wrap=True)
     console.print(f"captioner: {_captioner(config)}; starting Prefect …", soft_wrap=True)
