@@ -36,9 +36,7 @@ def measure(rows: list[dict[str, Any]], root: Path, key: str, method: str, k: in
         info = read_info(data, max_image_pixels=MOST_PIXELS)
         image = decode(data, max_image_pixels=MOST_PIXELS, long_side=FINDING_LONG_SIDE)
         begun = time.perf_counter()
-        boxes = find_regions(
-            image, find, max_boxes=k, min_score=min_score, full_size_wh=(info.width, info.height)
-        )
+        boxes = find_regions(image, find, max_boxes=k, min_score=min_score, full_size_wh=(info.width, info.height))
         seconds += time.perf_counter() - begun
         found, none, truths = found + len(boxes), none + (not len(boxes)), truths + len(row[key])
         if len(boxes):

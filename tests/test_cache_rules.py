@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import BOX, Run, read_rows, write_photo, write_rows
 from tasks.summary import Summary
+from tests.conftest import BOX, Run, read_rows, write_photo, write_rows
 
 FROM_EXTRACT = ["extract", "normalize", "visualize", "caption"]
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from flows.cli import main
-from tests.conftest import BOX, read_rows, write_photo, write_rows
 from tasks.config import RegionCapConfig
+from tests.conftest import BOX, read_rows, write_photo, write_rows
 
 COMMAND = [sys.executable, "-c", "from flows.cli import main; main()"]
 ROOT = Path(__file__).parents[1]
@@ -27,8 +27,8 @@ def environment() -> dict[str, str]:
 
 
 def regioncap(folder: Path, *args: str, **more: str) -> subprocess.CompletedProcess[str]:
-    command = [*COMMAND, *args]
-    return subprocess.run(command, cwd=folder, env={**environment(), **more}, capture_output=True, text=True, timeout=300)
+    settings = {**environment(), **more}
+    return subprocess.run([*COMMAND, *args], cwd=folder, env=settings, capture_output=True, text=True, timeout=300)
 
 
 def exit_code(*args: str) -> int:
@@ -64,7 +64,8 @@ def test_run_without_a_server_of_the_users(project: Path, tmp_path_factory: pyte
 
 
 def test_flags_win_over_the_config_file(project: Path, prefect_server: None) -> None:
-    (project / "set.toml").write_text('input = "photos.jsonl"\ncaptioner = "pixels"\nmax_boxes = 7\noutput = "a.jsonl"\n')
+    lines = ('input = "photos.jsonl"', 'captioner = "pixels"', "max_boxes = 7", 'output = "a.jsonl"')
+    (project / "set.toml").write_text("\n".join(lines))
     done = regioncap(project, "run", "--config", "set.toml", "--output", "b.jsonl")
     assert done.returncode == 0, done.stderr
     assert not (project / "a.jsonl").exists()
@@ -102,7 +103,8 @@ def test_ctrl_c_keeps_the_output_and_names_the_way_on(tmp_path: Path, prefect_se
     write_photo(tmp_path / "p.png", 1)
     write_rows(tmp_path / "photos.jsonl", [{"image": "p.png", "n": n} for n in range(50_000)])
     (tmp_path / "out.jsonl").write_text("the earlier output\n")
-    command = [*COMMAND, "run", "photos.jsonl", "--captioner", "pixels", "--output", "out.jsonl", "--cache-path", "cache"]
+    args = ["photos.jsonl", "--captioner", "pixels", "--output", "out.jsonl", "--cache-path", "cache"]
+    command = [*COMMAND, "run", *args]
     running = subprocess.Popen(command, cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, text=True)
     step6 = tmp_path / "cache" / "regioncap_step6"
     while running.poll() is None and not list(step6.glob("*.json")):  # until the first shard is done

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.conftest import BOX, Run, config_of, draw_photo, read_rows, write_photo, write_rows
 from tasks.errors import RowsFailAlike, UsageError
+from tests.conftest import BOX, Run, config_of, draw_photo, read_rows, write_photo, write_rows
 
 META_KEYS = [
     "type", "bbox", "normalized_bbox", "image_with_bbox", "valid_bboxes_num", "bbox_index", "dropped_bbox", "width",
@@ -230,14 +230,14 @@ def test_a_complete_run_takes_the_incomplete_files_away(project: Path, run: Run)
 
 def test_rows_that_all_fail_alike_stop_the_run_early(project: Path, run: Run) -> None:
     write_rows(project / "photos.jsonl", [{"image": f"gone{n}.png"} for n in range(3000)])
-    with pytest.raises(RowsFailAlike, match="image_missing: .*gone0.png is not there"):
+    with pytest.raises(RowsFailAlike, match=r"image_missing: .*gone0.png is not there"):
         run(project)
     assert not (project / "out.jsonl").exists()
     assert read_rows(project / "out.runs.jsonl")[0]["outcome"] == "stopped"
 
 
 def test_a_missing_input_is_named(tmp_path: Path, run: Run) -> None:
-    with pytest.raises(UsageError, match="photos.jsonl"):
+    with pytest.raises(UsageError, match=r"photos\.jsonl"):
         run(tmp_path)
     assert not list(tmp_path.iterdir())
 
