@@ -76,7 +76,7 @@ class RegionCapConfig(BaseModel):
     extractor: ExtractorName = _field("edges", "Region finder", "How rows without boxes get regions.", "Regions")
     max_boxes: int = _field(10, "Regions per picture", "At most so many regions of a picture.", "Regions", ge=1, le=100)
     min_score: float = _field(
-        -2.75, "Lowest score", "Found regions that rank below this are left out (edges on photos only).", "Regions"
+        -3.0, "Lowest score", "Found regions that rank below this are left out (edges on photos only).", "Regions"
     )
 
     # --- marks

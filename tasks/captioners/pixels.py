@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -26,6 +27,7 @@ LONG_SIDE = 640
 """The picture is measured at this size (px): words for colour and texture need no more."""
 
 Pixels = npt.NDArray[np.uint8]
+Gradient = npt.NDArray[np.float32]
 
 COLOURS: dict[str, tuple[tuple[int, int, int], ...]] = {
     "black": ((0, 0, 0), (28, 28, 30)),
@@ -98,7 +100,10 @@ def shape_words(width: float, height: float) -> str:
 def colour_words(crop: Pixels) -> str:
     """The one or two colours that a crop (HxWx3 uint8 BGR) mostly has, by name."""
     names, shades = _prototypes()
-    small = cv2.resize(crop, (24, 24), interpolation=cv2.INTER_AREA)
+    # Every nth pixel first: averaging a large crop costs more than all the rest, and changes no word.
+    steps = (max(1, crop.shape[0] // 96), max(1, crop.shape[1] // 96))
+    thinned = np.ascontiguousarray(crop[:: steps[0], :: steps[1]])
+    small = cv2.resize(thinned, (24, 24), interpolation=cv2.INTER_AREA)
     lab = cv2.cvtColor(small.astype(np.float32) / 255, cv2.COLOR_BGR2LAB).reshape(-1, 1, 3)
     nearest = np.argmin(((lab - shades[None]) ** 2).sum(axis=2), axis=1)
     shares: dict[str, float] = {}
@@ -110,43 +115,59 @@ def colour_words(crop: Pixels) -> str:
     return f"{amount} {first}" + (f" and {second}" if second else "")
 
 
-def brightness_words(crop: Pixels) -> str:
-    """`dark`, `mid-toned` or `bright`, by the mean grey value of a crop (HxWx3 uint8 BGR)."""
-    mean = float(cv2.cvtColor(crop, cv2.COLOR_BGR2GRAY).mean())
+def brightness_words(grey: Pixels) -> str:
+    """`dark`, `mid-toned` or `bright`, by the mean of grey values (HxW uint8)."""
+    mean = float(grey.mean())
     return "dark" if mean < 85 else "mid-toned" if mean < 170 else "bright"
 
 
-def texture_words(crop: Pixels) -> str:
-    """How much detail a crop (HxWx3 uint8 BGR) has, by its mean gradient in grey levels a pixel."""
-    grey = cv2.cvtColor(crop, cv2.COLOR_BGR2GRAY).astype(np.float32)
-    if min(grey.shape) < 3:
+def texture_words(gradient: Gradient) -> str:
+    """How much detail there is, by the mean gradient (HxW float32, grey levels a pixel)."""
+    if min(gradient.shape) < 3:
         return "too small to show any texture"
-    gradient = float(np.hypot(cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1)).mean()) / 8
+    mean = float(gradient.mean())
     for limit, words in ((1.2, "even"), (4.0, "smooth"), (9.0, "with some texture")):
-        if gradient < limit:
+        if mean < limit:
             return words
     return "with much fine detail"
 
 
-def describe(image: Pixels, box: Sequence[float], width: int, height: int) -> str:
-    """One sentence for one region.
+@dataclass(frozen=True)
+class Measured:
+    """A picture and what is measured of it once for all of its regions.
 
-    `image`: HxWx3 uint8 BGR, at any scale of a picture of `width` x `height` pixels; `box`: xywh in those pixels.
+    `image`: HxWx3 uint8 BGR, at any scale. `grey`: HxW uint8. `gradient`: HxW float32, grey levels a pixel.
     """
-    rows, columns = image.shape[:2]
+
+    image: Pixels
+    grey: Pixels
+    gradient: Gradient
+
+    @classmethod
+    def of(cls, image: Pixels) -> Measured:
+        """The measures of `image`, HxWx3 uint8 BGR."""
+        grey = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8)
+        # Sobel's weights add up to 8 grey levels a pixel.
+        gradient = cv2.magnitude(cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1)) / 8
+        return cls(image, grey, np.asarray(gradient, np.float32))
+
+
+def describe(picture: Measured, box: Sequence[float], width: int, height: int) -> str:
+    """One sentence for one region of a picture of `width` x `height` pixels; `box`: xywh in those pixels."""
+    rows, columns = picture.grey.shape
     x1, y1 = max(0.0, box[0]), max(0.0, box[1])
     x2, y2 = min(float(width), box[0] + box[2]), min(float(height), box[1] + box[3])
     left, top = min(columns - 1, int(x1 * columns / width)), min(rows - 1, int(y1 * rows / height))
     right, bottom = max(left + 1, round(x2 * columns / width)), max(top + 1, round(y2 * rows / height))
-    crop = np.ascontiguousarray(image[top:bottom, left:right])
+    part = np.s_[top:bottom, left:right]
     share = max(0.0, (x2 - x1) * (y2 - y1)) / (width * height)
     percent = "under 1 %" if share < 0.01 else f"about {round(100 * share)} %"
     size = f"{size_words(share)} {shape_words(x2 - x1, y2 - y1)}".strip()
     article = "An" if size[0] in "aeiou" else "A"
     where = place_words([x1, y1, x2 - x1, y2 - y1], width, height)
     return (
-        f"{article} {size} area in {where} of the picture ({percent} of it), {colour_words(crop)}, "
-        f"{brightness_words(crop)} and {texture_words(crop)}."
+        f"{article} {size} area in {where} of the picture ({percent} of it), {colour_words(picture.image[part])}, "
+        f"{brightness_words(picture.grey[part])} and {texture_words(picture.gradient[part])}."
     )
 
 
@@ -182,5 +203,5 @@ class PixelsCaptioner:
             image = decode(request.image(), max_image_pixels=self._max_image_pixels, long_side=LONG_SIDE)
         except RowReject as reject:
             return CaptionResult({}, code=reject.code, message=reject.message)
-        size = (request.width, request.height)
-        return CaptionResult({n: describe(image, request.bbox[n - 1], *size) for n in request.wanted})
+        picture, size = Measured.of(image), (request.width, request.height)
+        return CaptionResult({n: describe(picture, request.bbox[n - 1], *size) for n in request.wanted})

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import heapq
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
@@ -42,7 +42,7 @@ class Part:
     gauge: Gauge = field(default_factory=Gauge)
 
 
-def read_shards(config: RegionCapConfig) -> Iterator[Shard]:
+def read_shards(config: RegionCapConfig) -> Generator[Shard]:
     """The input's shards, in order: files sorted by name, rows as they lie in them. One shard is held at a time.
 
     `limit` takes the first N rows and reads no further. `sample` takes the N rows with the smallest hash of their
@@ -71,7 +71,7 @@ def input_root(config: RegionCapConfig) -> str:
     return Place(f"{before}x").parent.address
 
 
-def _shards(parts: list[Part], config: RegionCapConfig) -> Iterator[Shard]:
+def _shards(parts: list[Part], config: RegionCapConfig) -> Generator[Shard]:
     chosen = None if config.sample is None else _choose(parts, config.sample, config.limit)
     reading = _Reading(parts, config.limit if chosen is None else max(chosen, default=0))
     wanted = config.limit if chosen is None else len(chosen)

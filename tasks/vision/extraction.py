@@ -21,8 +21,8 @@ from tasks.vision.boxes import nms_xyxy
 EXTRACTION_VERSION = 1
 """Raised whenever a method finds other regions in the same picture."""
 
-FINDING_LONG_SIDE = 512
-"""Long side (px) at which pictures are given to the methods: four times what `edges` works at, so that reducing a
+FINDING_LONG_SIDE = 640
+"""Long side (px) at which pictures are given to the methods: several times what `edges` works at, so that reducing a
 photo twice blurs nothing away, and enough for the page branch and the contours of the other two."""
 
 Image = npt.NDArray[np.uint8]
