@@ -23,7 +23,7 @@ def show(output: Path) -> None:
     print(f"\nrejected ({rejects}):")
     for line in rejects.read_text(encoding="utf-8").splitlines():
         reject = json.loads(line)
-        print(f"  line {reject['line']}: {reject['code']}: {reject['message']}")
+        print(f"  {reject['code']}: {reject['message']}")
 
 
 if __name__ == "__main__":

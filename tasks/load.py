@@ -42,20 +42,20 @@ def load_row(line: int, source: str, text: bytes, image_key: str) -> Row:
 
     Raises RowReject `bad_json` (not JSON) or `bad_row` (JSON, but not an object with an image in it).
     """
+    # No message names the line: rejects travel through all step files, and a row inserted above would change them.
     place: Row = {"line": line, **({"source": source} if source else {})}
-    where = f"{source} line {line}" if source else f"line {line}"
     raw = text.decode("utf-8", "backslashreplace")
     try:
         found = loads(text)
     except ValueError as error:
-        return _reject(place, raw, "bad_json", f"{where} is not JSON: {error}")
+        return _reject(place, raw, "bad_json", f"not JSON: {error}")
     if not isinstance(found, dict):
         kind = {list: "a list", str: "a string", type(None): "null"}.get(type(found), f"a {type(found).__name__}")
-        return _reject(place, raw, "bad_row", f"{where} is {kind}; expected an object such as {{{image_key!r}: …}}")
+        return _reject(place, raw, "bad_row", f"{kind}; expected an object such as {{{image_key!r}: …}}")
     image = found.get(image_key)
     if not isinstance(image, str) or not image.strip():
-        got = f"{image_key!r} is {image!r}" if image_key in found else f"it has no key {image_key!r}"
-        message = f"{where}: expected the path or URL of an image, but {got}; see image_key"
+        got = f"{image_key!r} is {image!r}" if image_key in found else f"there is no key {image_key!r}"
+        message = f"expected the path or URL of an image, but {got}; see image_key"
         return {**rejected("load", "bad_row", message), **place, "row": found}
     return {**place, "row": found, "image": image}
 

@@ -95,6 +95,19 @@ def test_inserted_row_moves_few_shards(tmp_path: Path, run: Run) -> None:
     assert len({path.name for path in manifests(tmp_path, 6)} - before) <= 3 < len(before)
 
 
+def test_a_row_on_top_redoes_no_pixels_below_it(tmp_path: Path, run: Run) -> None:
+    # Every line below gets another number, the broken ones too: only `load` and `route` see it.
+    photo = write_photo(tmp_path / "p.png", 1)
+    rows = [{"image": photo.name, "bbox": [BOX], "n": n} if n % 9 else "{broken" for n in range(80)]
+    write_rows(tmp_path / "photos.jsonl", rows)
+    run(tmp_path, shard_size=8)
+    before = {path.name for path in manifests(tmp_path, 3)}
+    write_rows(tmp_path / "photos.jsonl", [{"image": photo.name, "n": "new"}, *rows])
+    run(tmp_path, shard_size=8)
+    assert len({path.name for path in manifests(tmp_path, 3)} - before) <= 3 < len(before)
+    assert read_rows(tmp_path / "out.rejects.jsonl")[0]["message"].startswith("line 2: not JSON")
+
+
 def test_touched_image_costs_no_more_than_a_look(project: Path, run: Run) -> None:
     run(project)
     before = files(project)["out.jsonl"]

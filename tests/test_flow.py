@@ -100,6 +100,7 @@ def test_every_bad_row_is_rejected_with_its_code_and_stops_no_other(zoo: Path, r
         zip(BAD_ROWS, [reject["code"] for reject in rejects], strict=True)
     )
     assert [reject["line"] for reject in rejects] == list(range(1, 2 * len(BAD_ROWS), 2))
+    assert all(reject["message"].startswith(f"line {reject['line']}: ") for reject in rejects)
     assert (summary.rows_in, summary.rows_out) == (2 * len(BAD_ROWS), len(BAD_ROWS))
 
 

@@ -281,7 +281,7 @@ class ImageFiles:
     def read(self, image: str) -> bytes:
         """The image's bytes. Raises RowReject with one of the codes above."""
         address = self.locate(image)
-        return _or_reject(address, lambda: _read(address))
+        return _or_reject(image, lambda: _read(address))
 
     def stat(self, image: str) -> list[Any] | None:
         """What changes when the image does: [size, mtime ns] on disk, [etag or size, time] elsewhere.
@@ -315,8 +315,9 @@ def _read(address: str) -> bytes:
     return bytes(fs.cat_file(path))
 
 
-def _or_reject(address: str, read: Callable[[], T]) -> T:
-    shown = public_url(address)[:MOST_SHOWN]
+def _or_reject(image: str, read: Callable[[], T]) -> T:
+    # The image as the row names it, not where it was looked for: messages are kept, and roots may move.
+    shown = public_url(image)[:MOST_SHOWN]
     try:
         return read()
     except (FileNotFoundError, NotADirectoryError):

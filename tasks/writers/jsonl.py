@@ -64,4 +64,6 @@ def rejected_line(loaded: Row, last: Row) -> Row:
     source = {"source": loaded["source"]} if "source" in loaded else {}
     kept = {key: last[key] for key in ("dropped_bbox", "captions") if key in last}
     row = loaded["row"] if "row" in loaded else loaded["raw"]
-    return {"line": loaded["line"], **source, "row": row, **last["reject"], **kept}
+    where = f"{loaded['source']} line {loaded['line']}" if source else f"line {loaded['line']}"
+    reject = {**last["reject"], "message": f"{where}: {last['reject']['message']}"}
+    return {"line": loaded["line"], **source, "row": row, **reject, **kept}
