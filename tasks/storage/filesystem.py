@@ -1,7 +1,7 @@
 """Files on disk, in memory and in object stores, through fsspec: one way to read, one way to write.
 
 Whoever reads a place sees a whole file or none: on disk a temporary file is renamed, in an object store there is
-one PUT, or a multipart upload that is committed only on success (fsspec's own `close()` publishes half files).
+one upload when all is there (fsspec's own `close()` publishes half files).
 Foreign errors become `StorageError` here and nowhere else; a missing file stays the builtin `FileNotFoundError`.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -24,6 +25,9 @@ from fsspec.implementations.local import LocalFileSystem
 from tasks.errors import RegionCapError, RejectCode, RowReject, StorageError
 
 T = TypeVar("T")
+
+ONE_PUT_BYTES = 64_000_000
+"""Up to this size an object is sent from memory, in one go."""
 
 NO_SUCH_NAME = frozenset({errno.ENAMETOOLONG, errno.EINVAL, errno.ELOOP})
 
@@ -167,17 +171,17 @@ class Place:
             except OSError as error:  # not every exception: the block's own errors are not the disk's
                 raise StorageError(self.url, "write", _reason(error)) from error
             return
-        with self._translated("write"):
-            upload = self._fs.open(self._path, "wb", autocommit=False)
-        try:
-            yield upload
-        except BaseException:
-            upload.close()
-            upload.discard()
-            raise
-        with self._translated("write"):
-            upload.close()
-            upload.commit()
+        # Gathered on disk first: not every filesystem can take an upload back (memory:// shows half files).
+        with tempfile.NamedTemporaryFile("w+b", prefix="regioncap-") as file:
+            yield file
+            with self._translated("write"):
+                size = file.tell()
+                file.flush()
+                file.seek(0)
+                if size <= ONE_PUT_BYTES:
+                    self._fs.pipe_file(self._path, file.read())
+                else:
+                    self._fs.put_file(file.name, self._path)
 
     def append(self, data: bytes) -> None:
         """Add to the end of the file, or begin it. Object stores cannot append: there it is written anew."""

@@ -130,9 +130,10 @@ class StepStorage:
     def manifest(self, key: str) -> Manifest | None:
         """The manifest with this key, finished or not; None when there is none that can be read."""
         try:
-            return Manifest(**loads(self._manifest_place(key).read()))
+            found = Manifest(**loads(self._manifest_place(key).read()))
         except (FileNotFoundError, ValueError, TypeError):
             return None
+        return found if found.schema == SCHEMA else None
 
     def forget(self, key: str) -> None:
         """Take the manifest away, so that the step runs again."""

@@ -1,0 +1,108 @@
+"""Step files: named by what they were made of, found again only when they are whole."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks.records import Row, Step, rejected
+from tasks.storage.runs import entry_of, register, registered
+from tasks.storage.steps import StepDamaged, StepStorage, digest, key_parts
+
+ROWS: list[Row] = [{"image": "a.png"}, rejected("load", "bad_json", "no")]
+
+
+def parts_of(**changes: Any) -> dict[str, Any]:
+    values = {"step": "load", "step_version": "1", "fields": {"a": 1, "b": 2}, "input_sha256": "abc"}
+    return key_parts(**{**values, **changes})
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> StepStorage:
+    """The storage as step 1 sees it."""
+    return StepStorage(str(tmp_path / "cache"), "test").step()
+
+
+def test_steps_are_numbered_from_the_input() -> None:
+    storage = StepStorage("cache", "p")
+    assert [storage.folder_name, storage.step().folder_name] == ["p_step0", "p_step1"]
+    assert storage.step().step().index == 2
+
+
+def test_what_a_step_wrote_is_found_and_read(storage: StepStorage) -> None:
+    written = storage.write(parts_of(), ROWS, 0.5)
+    assert storage.find(digest(parts_of())) == written
+    assert (written.rows, written.rejects, written.retryable) == (2, 1, 0)
+    assert storage.read(written.reference(7)) == ROWS
+    assert written.reference(7) == Step(1, 7, written.key, written.sha256, 2, 1)
+
+
+CHANGES = {"step": "route", "step_version": "2", "fields": {"a": 1, "b": 3}, "input_sha256": "abd"}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_every_part_changes_the_key(name: str) -> None:
+    assert digest(parts_of(**{name: CHANGES[name]})) != digest(parts_of())
+
+
+def test_the_order_of_fields_does_not() -> None:
+    assert digest(parts_of(fields={"b": 2, "a": 1})) == digest(parts_of())
+
+
+def test_rows_that_may_succeed_later_are_not_done(storage: StepStorage) -> None:
+    storage.write(parts_of(), [rejected("load", "internal_error", "a bug")], 0.0)
+    assert storage.find(digest(parts_of())) is None
+    manifest = storage.manifest(digest(parts_of()))
+    assert manifest is not None
+    assert manifest.retryable == 1
+
+
+@pytest.mark.parametrize("harm", ["cut", "gone", "no manifest", "other schema"])
+def test_what_is_not_whole_is_not_found(storage: StepStorage, tmp_path: Path, harm: str) -> None:
+    written = storage.write(parts_of(), ROWS, 0.0)
+    folder = tmp_path / "cache" / "test_step1"
+    data, manifest = folder / written.data, folder / f"{written.key}.json"
+    match harm:
+        case "cut":
+            data.write_bytes(data.read_bytes()[:-1])
+        case "gone":
+            data.unlink()
+        case "no manifest":
+            manifest.unlink()
+        case "other schema":
+            manifest.write_bytes(manifest.read_bytes().replace(b'"schema":1', b'"schema":99'))
+    assert storage.find(written.key) is None
+
+
+def test_damage_is_noticed_on_reading_and_forgotten(storage: StepStorage, tmp_path: Path) -> None:
+    written = storage.write(parts_of(), ROWS, 0.0)
+    data = tmp_path / "cache" / "test_step1" / written.data
+    data.write_bytes(data.read_bytes()[::-1])
+    assert storage.find(written.key) == written  # the size is right
+    with pytest.raises(StepDamaged, match=written.data):
+        storage.read(written.reference(0))
+    assert storage.find(written.key) is None
+    assert not data.exists()
+
+
+def test_a_cache_that_was_moved_is_used_where_it_is(storage: StepStorage, tmp_path: Path) -> None:
+    written = storage.write(parts_of(), ROWS, 0.0)
+    shutil.move(tmp_path / "cache", tmp_path / "new")
+    assert StepStorage(str(tmp_path / "new"), "test").step().find(written.key) == written
+
+
+def test_the_input_is_kept_as_step_0(storage: StepStorage) -> None:
+    step = storage.put_input(b"photos\n1\t{}\n", 3, 1)
+    assert (step.index, step.shard, step.rows) == (0, 3, 1)
+    assert storage.read_bytes(step) == b"photos\n1\t{}\n"
+
+
+def test_a_run_is_registered_by_its_output(tmp_path: Path) -> None:
+    entry = entry_of(str(tmp_path), "test", "out.jsonl")
+    assert registered(entry) == []
+    register(entry, "out.jsonl", {}, [[Step(0, 0, "k0", "d", 1, 0), Step(1, 0, "k1", "d", 1, 0)]])
+    assert registered(entry) == [["k0", "k1"]]
+    assert entry == entry_of(str(tmp_path), "test", str(Path("out.jsonl").resolve()))
