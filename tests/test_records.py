@@ -1,0 +1,80 @@
+"""The JSON codec: everything that comes in goes out unchanged, as valid JSON."""
+
+from __future__ import annotations
+
+import datetime as dt
+import decimal
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tasks.records import count_rejects, dumps, jsonable, loads, read_lines, rejected, to_lines
+
+UNCHANGED: list[Any] = ["007", 10**30, -(2**63), 0.1, "\u2028", "é", "\ud800", {"b": 1, "a": 2}, None, []]
+
+
+@pytest.mark.parametrize("value", UNCHANGED, ids=ascii)
+def test_values_come_back_as_they_were(value: Any) -> None:
+    assert loads(dumps(value)) == value
+    assert b"\n" not in dumps(value)
+
+
+def test_keys_keep_their_order() -> None:
+    assert list(loads(dumps({"b": 1, "a": 2}))) == ["b", "a"]
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), -float("inf")])
+def test_what_json_has_no_number_for_is_null(number: float) -> None:
+    assert dumps([number]) == b"[null]"
+    assert dumps([number, 10**30]) == b"[null,1000000000000000000000000000000]"
+
+
+JSONABLE = {
+    "bytes": (b"\x00\xff", "AP8="),
+    "date": (dt.date(2026, 11, 24), "2026-11-24"),
+    "time": (dt.datetime(2026, 11, 24, tzinfo=dt.UTC), "2026-11-24T00:00:00+00:00"),
+    "decimal": (decimal.Decimal("1.10"), "1.10"),
+    "array": (np.array([[1, 2]]), [[1, 2]]),
+    "nested": ({1: (b"a", float("nan"))}, {"1": ["YQ==", None]}),
+}
+
+
+@pytest.mark.parametrize("name", JSONABLE)
+def test_values_of_other_formats_become_json(name: str) -> None:
+    value, expected = JSONABLE[name]
+    assert jsonable(value) == expected
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b"not json", b"\xff\xfe", b"[" * 100_000], ids=lambda text: repr(text[:9]))
+def test_what_is_no_json_is_a_value_error(text: bytes) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        loads(text)
+
+
+def test_nan_in_the_input_is_read() -> None:
+    (number,) = loads(b"[NaN]")
+    assert number != number
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+)
+
+
+@settings(derandomize=True, max_examples=200)
+@given(st.lists(st.dictionaries(st.text(), JSON, max_size=4), max_size=4))
+def test_rows_survive_a_step_file(rows: list[dict[str, Any]]) -> None:
+    assert list(read_lines(to_lines(rows))) == rows
+    assert all(isinstance(json.loads(line), dict) for line in to_lines(rows).splitlines() if line)
+
+
+def test_rejects_are_counted_by_step() -> None:
+    rows = [{"image": "a"}, rejected("load", "bad_json", ""), rejected("caption", "caption_failed", "")]
+    assert count_rejects(rows, "caption") == (2, 1)
+    assert count_rejects(rows, "load") == (2, 0)
+    assert count_rejects([], "load") == (0, 0)
