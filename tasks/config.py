@@ -22,9 +22,6 @@ ExtractorName = Literal["edges", "canny", "adaptive"]
 BoxFormat = Literal["xywh", "xyxy", "cxcywh"]
 BoxUnit = Literal["px", "0-1", "0-1000"]
 
-DEFAULT_SYSTEM_PROMPT = "You are a helpful assistant."
-DEFAULT_PROMPT = "Describe the content of each marked region in the image. There are {num_regions} regions: {regions}."
-
 
 def _field(default: Any, title: str, description: str, group: str, **more: Any) -> Any:
     return Field(default, title=title, description=description, json_schema_extra={"group": group}, **more)

@@ -17,7 +17,7 @@ message ends with what the reader can do.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 FinalCode = Literal[
     "bad_json",
@@ -33,7 +33,7 @@ FinalCode = Literal[
 RetryableCode = Literal["image_unavailable", "caption_failed", "captions_incomplete", "internal_error"]
 RejectCode = FinalCode | RetryableCode
 
-RETRYABLE_CODES: frozenset[str] = frozenset(RetryableCode.__args__)  # type: ignore[attr-defined]
+RETRYABLE_CODES: frozenset[str] = frozenset(get_args(RetryableCode))
 """Codes that a later run may cure: a step with one of these is not done, and runs again."""
 
 

@@ -538,6 +538,6 @@ def test_a_reader_that_is_left_closes_its_file(name: str, tmp_path: Path, monkey
     (tmp_path / name).write_bytes(FORMATS[name]())
     shards = read_shards(make_config(input=str(tmp_path / name), captioner="pixels", output="/nowhere/o.jsonl"))
     next(shards)
-    shards.close()  # type: ignore[attr-defined]
+    shards.close()
     assert opened
     assert all(file.closed for file in opened)
