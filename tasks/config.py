@@ -102,7 +102,10 @@ class RegionCapConfig(BaseModel):
 
     # --- captions
     captioner: CaptionerName = _field(
-        "auto", "Captioner", "auto: an endpoint means openai, a model alone means vllm.", "Captions"
+        "auto",
+        "Captioner",
+        "Who describes the regions: `pixels` needs no model; vllm and openai come later.",
+        "Captions",
     )
     model: str | None = _field(None, "Model", "Name or local folder of the vision-language model.", "Captions")
 
@@ -168,9 +171,8 @@ class RegionCapConfig(BaseModel):
 
 
 NO_CAPTIONER = (
-    "captioner: expected a way to caption, got none; choose one of three: "
-    "--model NAME (starts vLLM here), --endpoint URL with --model NAME (a server that runs already), "
-    "or --captioner pixels (no model: says only what can be measured)"
+    "captioner: expected a way to caption, got none; choose one: --captioner pixels (no model: says only what can be "
+    "measured). Captions from a model (a vLLM of its own, or an endpoint) are not in this version yet"
 )
 
 

@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from tasks.captioners.base import Captioner
 from tasks.config import RegionCapConfig
-from tasks.registry import make_captioner
+from tasks.registry import check_captioner, make_captioner
 from tasks.storage.answers import Answers
 from tasks.storage.filesystem import ImageFiles, Place
 from tasks.storage.readers import input_root
@@ -118,6 +118,7 @@ class RunContext:
     """Everything that the tasks of a process need for one config; see `context_of`."""
 
     def __init__(self, config: RegionCapConfig) -> None:
+        check_captioner(config)  # before any work is done for a captioner that cannot be had
         self.config = config
         self.storage = StepStorage(config.cache_path, config.file_name_prefix)
         self.cache = Place(config.cache_path)

@@ -7,6 +7,7 @@ from typing import Any
 
 from tasks.captioners.base import Captioner
 from tasks.config import RegionCapConfig
+from tasks.errors import UsageError
 
 EXTRACTORS = {
     "edges": "tasks.vision.extraction:edges",
@@ -27,7 +28,16 @@ def load(entry: str) -> Any:
     return getattr(import_module(module), name)
 
 
+def check_captioner(config: RegionCapConfig) -> None:
+    """Raises UsageError when the captioner that the config asks for is not in this version."""
+    if config.captioner_name not in CAPTIONERS:
+        raise UsageError(
+            f"captioner: {config.captioner_name!r} is not in this version yet; expected one of {', '.join(CAPTIONERS)}"
+        )
+
+
 def make_captioner(config: RegionCapConfig) -> Captioner:
-    """The captioner that the config asks for."""
+    """The captioner that the config asks for. Raises UsageError as `check_captioner` does."""
+    check_captioner(config)
     captioner: Captioner = load(CAPTIONERS[config.captioner_name])(config)
     return captioner

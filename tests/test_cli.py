@@ -124,7 +124,8 @@ def test_ctrl_c_keeps_the_output_and_names_the_way_on(tmp_path: Path, prefect_se
 WRONG = {
     "no input": (["run"], "expected an input"),
     "input is missing": (["run", "gone.jsonl", "--captioner", "pixels"], "gone.jsonl is not there"),
-    "no captioner": (["run", "photos.jsonl"], "choose one of three"),
+    "no captioner": (["run", "photos.jsonl"], "choose one: --captioner pixels"),
+    "captioner of a later version": (["run", "photos.jsonl", "--model", "x"], "'vllm' is not in this version yet"),
     "unknown captioner": (["run", "photos.jsonl", "--captioner", "pixles"], "'pixles' is not one of"),
     "number too small": (["run", "photos.jsonl", "--captioner", "pixels", "--max-boxes", "0"], "max_boxes: expected"),
     "unknown flag": (["run", "photos.jsonl", "--max-box", "3"], "--max-boxes"),
