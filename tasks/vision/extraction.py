@@ -4,8 +4,8 @@
 in it or around it. Candidates are the connected components of a few thresholds of a very small picture, so the cost is
 a few milliseconds whatever the picture's size. The weights were fitted as a logistic ranking on public boxes.
 
-`canny` and `adaptive` are the two methods of DataFlow's `ImageRegionCaptionGenerate` and its predecessor, written
-from their description, for who wants to compare or to continue a data set.
+`canny` and `adaptive` follow the two methods of DataFlow's `ImageRegionCaptionGenerate` and its predecessor, written
+from a description of them: thresholds and sizes are ours, so their boxes need not be the operator's.
 """
 
 from __future__ import annotations
@@ -244,7 +244,7 @@ def _page_regions(image: Image, max_boxes: int) -> Boxes:
 
 
 def canny(image: Image, *, max_boxes: int, min_score: float) -> Boxes:
-    """The seed's first method: bounding boxes of Canny contours, largest first.
+    """After the seed's first method: bounding boxes of Canny contours, largest first.
 
     `image`: HxWx3 uint8 BGR; `min_score` is not used. Gives (N, 4) float64 xyxy in the image's pixels.
     """
@@ -253,7 +253,7 @@ def canny(image: Image, *, max_boxes: int, min_score: float) -> Boxes:
 
 
 def adaptive(image: Image, *, max_boxes: int, min_score: float) -> Boxes:
-    """The seed's second method: contours of an adaptive threshold, opened and closed, largest first.
+    """After the seed's second method: contours of an adaptive threshold, opened and closed, largest first.
 
     `image`: HxWx3 uint8 BGR; `min_score` is not used. Gives (N, 4) float64 xyxy in the image's pixels.
     """
