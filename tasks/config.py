@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import difflib
 import fnmatch
+import string
 import tomllib
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, Self
+from urllib.parse import urlsplit
 
 import yaml
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from tasks.errors import ConfigError, UsageError
 
@@ -21,6 +23,23 @@ CaptionerName = Literal["auto", "vllm", "openai", "pixels"]
 ExtractorName = Literal["edges", "canny", "adaptive"]
 BoxFormat = Literal["xywh", "xyxy", "cxcywh"]
 BoxUnit = Literal["px", "0-1", "0-1000"]
+PromptMode = Literal["marks", "focal", "auto"]
+StructureName = Literal["auto", "regex", "guided_regex", "json_schema", "none"]
+
+SYSTEM_PROMPT = (
+    "A chat between a curious human and an artificial intelligence assistant. "
+    "The assistant gives helpful, detailed, and polite answers to the human's questions."
+)
+PROMPT = (
+    "Describe the content of each marked region in the image. "
+    "There are {num_regions} regions: <region1> to <region{num_regions}>."
+)
+"""Both as in DataFlow's operator `ImageRegionCaptionGenerate`."""
+
+FOCAL_PROMPT = (
+    "The first picture has numbered regions; the second shows <region{n}> of it closer. "
+    "Describe the content of <region{n}>."
+)
 
 
 def _field(default: Any, title: str, description: str, group: str, **more: Any) -> Any:
@@ -104,10 +123,126 @@ class RegionCapConfig(BaseModel):
     captioner: CaptionerName = _field(
         "auto",
         "Captioner",
-        "Who describes the regions: `pixels` needs no model; vllm and openai come later.",
+        "Who describes the regions. auto: an endpoint means openai, only a model means vllm (started on this "
+        "machine); pixels needs no model and says only what can be measured.",
         "Captions",
     )
-    model: str | None = _field(None, "Model", "Name or local folder of the vision-language model.", "Captions")
+    model: str | None = _field(
+        None, "Model", "Name of the vision-language model; for vllm also a local folder.", "Captions"
+    )
+    endpoint: tuple[str, ...] = _field(
+        (),
+        "Endpoints",
+        "Base URL of an OpenAI-compatible server (http://host:8000/v1), or several of the same model.",
+        "Captions",
+    )
+    api_key_block: str | None = _field(
+        None,
+        "API key block",
+        "Name of a Prefect Secret block with the endpoint's key. Default: REGIONCAP_API_KEY or OPENAI_API_KEY of the "
+        "environment.",
+        "Captions",
+    )
+    model_id: str | None = _field(
+        None,
+        "Model identity",
+        "What answers are kept under instead of the model's name: for one model that goes by several names.",
+        "Captions",
+    )
+    prompt_mode: PromptMode = _field(
+        "marks",
+        "Prompt mode",
+        "marks: one request a picture, with all regions; focal: one a region, with its crop; auto: marks, then focal "
+        "for regions that are still missing.",
+        "Captions",
+    )
+    prompt: str = _field(
+        PROMPT,
+        "Prompt",
+        "What is asked. {num_regions}, {regions} and the row's keys are filled in; {{ and }} are braces.",
+        "Captions",
+        min_length=1,
+    )
+    focal_prompt: str = _field(
+        FOCAL_PROMPT, "Focal prompt", "What is asked of one region, {n}; as Prompt otherwise.", "Captions", min_length=1
+    )
+    region_prompt: str = _field(
+        "<region{n}>",
+        "Region in prompt",
+        "How {regions} names each region: {n}, and the keys named in Region fields.",
+        "Captions",
+        min_length=1,
+    )
+    region_fields: tuple[str, ...] = _field(
+        (),
+        "Region fields",
+        "Keys of the row that hold a list with one value a box (labels, scores), for Region in prompt.",
+        "Captions",
+    )
+    system_prompt: str = _field(SYSTEM_PROMPT, "System prompt", "As Prompt; empty sends none.", "Captions")
+    temperature: float | None = _field(
+        0.0, "Temperature", "0 gives the same answer each time; -1 leaves it to the server.", "Captions", ge=-1, le=2
+    )
+    top_p: float | None = _field(None, "Top p", "Default: the server's.", "Captions", gt=0, le=1)
+    top_k: int | None = _field(None, "Top k", "Default: the server's (vLLM and alike only).", "Captions", ge=-1)
+    repetition_penalty: float | None = _field(
+        None, "Repetition penalty", "Default: the server's (vLLM and alike only).", "Captions", gt=0
+    )
+    seed: int | None = _field(None, "Seed", "Of the sampling. Default: none.", "Captions")
+    max_tokens: int = _field(2048, "Answer's tokens", "Tokens of one answer, at most.", "Captions", ge=16)
+    max_caption_chars: int | None = _field(
+        None,
+        "Caption's characters",
+        "Where the structure ends a caption, on servers that keep to a regex. Default: no end.",
+        "Captions",
+        ge=8,
+    )
+    structure: StructureName = _field(
+        "auto",
+        "Structure",
+        "How the server is held to one caption a region. auto: found out with the first request.",
+        "Captions",
+    )
+    max_repairs: int = _field(
+        2, "Repairs", "How often the missing regions of a picture are asked for again.", "Captions", ge=0, le=10
+    )
+
+    # --- server
+    max_in_flight: int | None = _field(
+        None,
+        "In flight",
+        "Requests at the server at once, over all endpoints. Default: grows until the server queues.",
+        "Server",
+        ge=1,
+        le=16_384,
+    )
+    request_timeout: float = _field(120.0, "Timeout", "Seconds that one request may take.", "Server", gt=0)
+    max_requests: int | None = _field(
+        None, "Most requests", "The run stops after so many; the same command goes on.", "Server", ge=1
+    )
+    max_usd: float | None = _field(
+        None, "Most dollars", "The run stops at this price; needs both prices below.", "Server", gt=0
+    )
+    usd_per_m_in: float | None = _field(None, "Price in", "US dollars for a million prompt tokens.", "Server", ge=0)
+    usd_per_m_out: float | None = _field(
+        None, "Price out", "US dollars for a million tokens of answers.", "Server", ge=0
+    )
+
+    # --- vLLM of our own
+    gpus: str = _field("all", "GPUs", "all, how many (2), which (0,1,3), or none for a CPU build of vLLM.", "vLLM")
+    tensor_parallel_size: int = _field(1, "Tensor parallel size", "GPUs that share one model.", "vLLM", ge=1)
+    max_model_len: int | None = _field(
+        None, "Context length", "Tokens. Default: what the largest picture and answer need.", "vLLM", ge=256
+    )
+    gpu_memory_utilization: float = _field(
+        0.9, "GPU memory", "Share of each GPU's memory that vLLM may take.", "vLLM", gt=0, le=1
+    )
+    vllm_args: str = _field(
+        "", "More arguments", "Anything else for vLLM, as on its command line: --dtype half.", "vLLM"
+    )
+    vllm_python: str | None = _field(
+        None, "vLLM's Python", "The Python of an environment that has vLLM. Default: this one.", "vLLM"
+    )
 
     # --- output
     output_key: str = _field("mdvp_record", "Output key", "The row's key for its captions.", "Output")
@@ -144,6 +279,16 @@ class RegionCapConfig(BaseModel):
         None, "Threads", "Threads for decoding and drawing. Default: one a processor.", "Run", ge=1, le=256
     )
 
+    @field_validator("endpoint", "region_fields", mode="before")
+    @classmethod
+    def _one_is_a_list_of_one(cls, value: Any) -> Any:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("endpoint")
+    @classmethod
+    def _without_slash(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(url.strip().rstrip("/") for url in value))
+
     @model_validator(mode="after")
     def _check_and_complete(self) -> Self:
         if not self.input.strip():
@@ -152,18 +297,45 @@ class RegionCapConfig(BaseModel):
             # The model is frozen for everyone else; here it is still being made.
             object.__setattr__(self, "output", f"./{input_stem(self.input)}.regioncap.jsonl")
         _check_output(self.input, self.output)
-        if self.captioner == "auto" and self.captioner_name == "auto":
-            raise ValueError(NO_CAPTIONER)
+        self._check_captions()
         return self
+
+    def _check_captions(self) -> None:
+        if self.captioner_name == "auto":
+            raise ValueError(NO_CAPTIONER)
+        if self.captioner_name == "openai" and not self.endpoint:
+            raise ValueError("endpoint: expected the server's base URL, such as http://host:8000/v1, got none")
+        if self.captioner_name != "pixels" and not self.model:
+            raise ValueError("model: expected the name of a vision-language model, got none; give it with --model")
+        if self.captioner in ("vllm", "pixels") and self.endpoint:
+            raise ValueError(f"endpoint: captioner {self.captioner!r} uses none; leave one of the two away")
+        for url in self.endpoint:
+            _check_endpoint(url)
+        if self.max_usd is not None and (self.usd_per_m_in is None or self.usd_per_m_out is None):
+            raise ValueError("max_usd: expected the prices usd_per_m_in and usd_per_m_out with it, got none")
+        for name in ("prompt", "focal_prompt", "region_prompt", "system_prompt"):
+            template_names(getattr(self, name), name)
 
     @property
     def captioner_name(self) -> CaptionerName:
         """The captioner that `auto` stands for: `openai` with an endpoint, `vllm` with a model only."""
         if self.captioner != "auto":
             return self.captioner
-        if getattr(self, "endpoint", None):
+        if self.endpoint:
             return "openai"
         return "vllm" if self.model else "auto"
+
+    def prompt_fields(self) -> tuple[str, ...]:
+        """The row's keys that the prompts name."""
+        named = [name for field in self._templates() for name in template_names(getattr(self, field), field)]
+        return tuple(sorted(set(named) - {"num_regions", "regions", "n"} - set(self.region_fields)))
+
+    def _templates(self) -> tuple[str, ...]:
+        if self.captioner_name == "pixels":
+            return ()
+        shared = ("system_prompt", "region_prompt")
+        by_mode = {"marks": ("prompt",), "focal": ("focal_prompt",), "auto": ("prompt", "focal_prompt")}
+        return (*shared, *by_mode[self.prompt_mode])
 
     def fields(self, names: tuple[str, ...]) -> dict[str, Any]:
         """The values of the fields `names`, as JSON values: what a step declares to depend on."""
@@ -171,9 +343,42 @@ class RegionCapConfig(BaseModel):
 
 
 NO_CAPTIONER = (
-    "captioner: expected a way to caption, got none; choose one: --captioner pixels (no model: says only what can be "
-    "measured). Captions from a model (a vLLM of its own, or an endpoint) are not in this version yet"
+    "captioner: expected a way to caption, got none; choose one: "
+    "--model Qwen/Qwen2.5-VL-7B-Instruct (starts vLLM on this machine's GPUs), "
+    "--endpoint http://host:8000/v1 --model NAME (a server that is there), "
+    "--captioner pixels (no model: says only what can be measured)"
 )
+
+
+def template_names(template: str, field: str) -> tuple[str, ...]:
+    """The names that a prompt template wants filled in, in order of appearance, each once.
+
+    Raises ValueError that names `field` for what is no template of plain `{name}`s.
+
+    >>> template_names("{num_regions} things: {label}", "prompt")
+    ('num_regions', 'label')
+    """
+    try:
+        names = [name for _, name, _, _ in string.Formatter().parse(template) if name is not None]
+    except ValueError as error:
+        raise ValueError(f"{field}: {error} in {template!r}; braces that are meant are written {{{{ and }}}}") from None
+    for name in names:
+        if not name or name.isdigit():
+            raise ValueError(f"{field}: expected a name in every pair of braces, got {{{name}}} in {template!r}")
+        if "[" in name or "." in name:
+            raise ValueError(f"{field}: expected plain names such as {{label}}, got {{{name}}}")
+    return tuple(dict.fromkeys(names))
+
+
+def _check_endpoint(url: str) -> None:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"endpoint: expected a URL such as http://host:8000/v1, got {url!r}")
+    if parts.username or parts.password or parts.query:
+        raise ValueError(
+            f"endpoint: expected a URL without user, password or query, got one for {parts.hostname}; "
+            "keys come from REGIONCAP_API_KEY or api_key_block"
+        )
 
 
 def input_stem(url: str) -> str:

@@ -34,6 +34,7 @@ class CaptionRequest:
     wanted: tuple[int, ...]
     fields: Mapping[str, Any] = field(default_factory=dict)
     region_fields: Sequence[Mapping[str, Any]] = ()
+    keep: Callable[[Mapping[int, str], Mapping[str, int]], None] | None = None
 
 
 @dataclass
@@ -41,12 +42,14 @@ class CaptionResult:
     """What came back for one request.
 
     `captions`: accepted text by region number, without the `<regionN>` label; regions that are missing are not in
-    it. `usage`: `prompt_tokens`, `completion_tokens`, `requests`, `repaired`, `retried`, as far as known.
+    it. `usage`: what these captions cost: `prompt_tokens`, `completion_tokens`, `requests`, `repaired` (regions that
+    came only when asked again). `warnings`: sentences for the output row.
     `code`, `message`: why regions are missing; None when none is.
     """
 
     captions: dict[int, str]
     usage: dict[str, int] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
     code: RejectCode | None = None
     message: str = ""
 

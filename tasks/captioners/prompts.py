@@ -1,0 +1,104 @@
+"""What a model is asked: templates become the text of one request.
+
+`{num_regions}`, `{regions}` and `{n}` are ours, every other name is a key of the row, or, in `region_prompt`, of the
+region.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tasks.config import RegionCapConfig
+from tasks.errors import RowReject
+from tasks.records import dumps
+
+IN_LINES = "Answer with one line for each region and nothing else, in this form:\n{form}"
+IN_JSON = "Answer with one JSON object that has a text for each region: {form}"
+
+
+def label(number: int) -> str:
+    """How region `number` (from 1) is called: `<region1>`."""
+    return f"<region{number}>"
+
+
+def fill(template: str, values: Mapping[str, Any]) -> str:
+    """`template` with its `{name}`s filled in. Raises RowReject `bad_row` when the row lacks one of them."""
+    try:
+        return template.format_map({name: _text(value) for name, value in values.items()})
+    except KeyError as error:
+        raise RowReject(
+            "bad_row", f"the prompt wants {error.args[0]!r}, which the row has not; expected a value for it"
+        ) from None
+    except ValueError as error:
+        raise RowReject("bad_row", f"the prompt {template!r} cannot be filled in: {error}") from None
+
+
+def _text(value: Any) -> Any:
+    """Numbers stay numbers, so that a template may format them; lists and objects become JSON."""
+    if value is None:
+        return ""
+    return dumps(value).decode() if isinstance(value, list | dict) else value
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """The templates of a config; see there."""
+
+    mode: str
+    system: str
+    marks: str
+    focal: str
+    region: str
+
+    @classmethod
+    def of(cls, config: RegionCapConfig) -> Prompts:
+        """The templates of `config`."""
+        texts = (config.system_prompt, config.prompt, config.focal_prompt, config.region_prompt)
+        return cls(config.prompt_mode, *texts)
+
+    def system_text(self, fields: Mapping[str, Any]) -> str:
+        """The system prompt for a row with `fields`."""
+        return fill(self.system, fields)
+
+    def marks_text(self, count: int, fields: Mapping[str, Any], region_fields: Sequence[Mapping[str, Any]]) -> str:
+        """What is asked of a picture with `count` regions."""
+        names = [self._region(number, fields, region_fields) for number in range(1, count + 1)]
+        return fill(self.marks, {**fields, "num_regions": count, "regions": ", ".join(names)})
+
+    def focal_text(
+        self, number: int, count: int, fields: Mapping[str, Any], region_fields: Sequence[Mapping[str, Any]]
+    ) -> str:
+        """What is asked of region `number` alone, of a picture with `count` regions."""
+        name = self._region(number, fields, region_fields)
+        return fill(self.focal, {**fields, "n": number, "num_regions": count, "regions": name})
+
+    def whole_text(self, count: int, fields: Mapping[str, Any], region_fields: Sequence[Mapping[str, Any]]) -> str:
+        """All that a picture may be asked, as one text: what its output row names as prompt and its answer's key
+        holds."""
+        numbers = range(1, count + 1)
+        focal = [self.focal_text(number, count, fields, region_fields) for number in numbers]
+        if self.mode == "focal":
+            return "\n".join(focal)
+        marks = self.marks_text(count, fields, region_fields)
+        return marks if self.mode == "marks" else "\n".join([marks, *focal])
+
+    def _region(self, number: int, fields: Mapping[str, Any], region_fields: Sequence[Mapping[str, Any]]) -> str:
+        own = region_fields[number - 1] if number <= len(region_fields) else {}
+        return fill(self.region, {**fields, **own, "n": number})
+
+
+def only(wanted: Sequence[int]) -> str:
+    """What is added when not all regions are asked for."""
+    names = [label(number) for number in wanted]
+    listed = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+    return f"Describe only {listed}."
+
+
+def form_of_answer(wanted: Sequence[int], *, json: bool) -> str:
+    """What is added so that the answer can be told apart by region, whatever the prompt says."""
+    if json:
+        pairs = ", ".join(f'"region{number}": "…"' for number in wanted)
+        return IN_JSON.format(form="{" + pairs + "}")
+    return IN_LINES.format(form="\n".join(f"{label(number)}: …" for number in wanted))
