@@ -38,11 +38,14 @@ def _option(name: str) -> Callable[[F], F]:
     extra = field.json_schema_extra
     group = extra["group"] if isinstance(extra, dict) else "Run"
     kind = _inner(field.annotation)
-    shown = "" if field.default in (None, "") else f" Default: {_shown(field.default)}."
+    shown = "" if field.default in (None, "", ()) else f" Default: {_shown(field.default)}."
     text = f"{field.description}{shown}"
     if kind is bool:
         flag = f"{flag_of(name)}/{flag_of('no_' + name)}"
         return click.option(flag, name, cls=_Grouped, group=group, default=None, help=text)
+    if kind is tuple:
+        given = f"{text} May be given more than once."
+        return click.option(flag_of(name), name, cls=_Grouped, group=group, multiple=True, help=given)
     choices = get_args(kind) if get_origin(kind) is Literal else None
     taken: Any = click.Choice([str(choice) for choice in choices]) if choices else _CLICK_TYPES[kind]
     return click.option(flag_of(name), name, cls=_Grouped, group=group, type=taken, default=None, help=text)
@@ -53,6 +56,8 @@ _CLICK_TYPES: dict[Any, click.ParamType[Any]] = {int: click.INT, float: click.FL
 
 def _inner(annotation: Any) -> Any:
     """`int` of `int | None`."""
+    if get_origin(annotation) is tuple:
+        return tuple
     if isinstance(annotation, types.UnionType):
         return next(kind for kind in get_args(annotation) if kind is not type(None))
     return annotation
@@ -99,7 +104,7 @@ CONFIG_HELP = "TOML or YAML file of settings, by the names of the flags (max_box
 
 
 def _config(source: str | None, config_file: str | None, flags: dict[str, Any]) -> RegionCapConfig:
-    given = {name: value for name, value in flags.items() if value is not None}
+    given = {name: value for name, value in flags.items() if value not in (None, ())}
     if source is not None:
         given["input"] = source
     values = {**(read_config_file(config_file) if config_file else {}), **given}
@@ -185,7 +190,7 @@ def _run_config(run_name: str, config_file: str | None, flags: dict[str, Any]) -
         if not Place(run_name).find():
             raise UsageError(f"{run_name}: expected the output of a run, or its input and options; there is neither")
         return _config(run_name, config_file, flags)
-    given = {name: value for name, value in flags.items() if value is not None}
+    given = {name: value for name, value in flags.items() if value not in (None, ())}
     return make_config(**{**before, **(read_config_file(config_file) if config_file else {}), **given})
 
 

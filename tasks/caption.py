@@ -6,19 +6,19 @@ Looks up which answers are there, asks the captioner for the rest and keeps each
 
 from __future__ import annotations
 
+from collections import Counter
 from concurrent.futures import Future, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from prefect import State, task
 from prefect.cache_policies import NO_CACHE
 
 from tasks.caching import StepSpec, run_step
-from tasks.captioners.base import CaptionRequest, CaptionResult
+from tasks.captioners.base import CaptionRequest, CaptionResult, Prompt
 from tasks.config import RegionCapConfig
 from tasks.context import RunContext, context_of
-from tasks.errors import RowReject
-from tasks.records import Row, Step
+from tasks.records import Row, Step, rejected
 from tasks.rows import Stopped, map_rows
 from tasks.storage.answers import answer_key
 from tasks.vision.drawing import DRAW_VERSION
@@ -33,22 +33,19 @@ DRAWING_FIELDS = ("max_pixels", "dim")
 
 @dataclass
 class Asked:
-    """One row on its way through the captioner. `have`: captions kept from before, by region number."""
+    """One row on its way through the captioner. `future`: gives the captions of all of its regions.
+
+    `owner`: whether this row asks, and not another with the same picture and prompt.
+    """
 
     row: Row
-    key: str
     prompt: str
-    have: dict[int, str]
-    future: Future[CaptionResult] | None = None
-
-    @property
-    def missing(self) -> tuple[int, ...]:
-        """Numbers of the regions without a caption from before."""
-        return tuple(n for n in range(1, self.row["valid_bboxes_num"] + 1) if n not in self.have)
+    future: Future[CaptionResult]
+    owner: bool = True
 
 
-def request_of(row: Row, context: RunContext, wanted: tuple[int, ...]) -> CaptionRequest:
-    """What a captioner is told of a row. The pictures are read when it asks for them."""
+def request_of(row: Row, context: RunContext) -> CaptionRequest:
+    """What a captioner is told of a row: all regions are wanted. The pictures are read when it asks for them."""
     return CaptionRequest(
         name=row["image"],
         image=lambda: read_unchanged(row, context.images.read),
@@ -56,11 +53,13 @@ def request_of(row: Row, context: RunContext, wanted: tuple[int, ...]) -> Captio
         width=row["width"],
         height=row["height"],
         bbox=row["bbox"],
-        wanted=wanted,
+        wanted=tuple(range(1, row["valid_bboxes_num"] + 1)),
+        fields=row.get("fields", {}),
+        region_fields=row.get("region_fields", ()),
     )
 
 
-def key_of_answer(row: Row, prompt: str, context: RunContext) -> str:
+def key_of_answer(row: Row, prompt: Prompt, context: RunContext) -> str:
     """The name of the row's answer: everything that decides its words, and nothing else."""
     return answer_key(
         {
@@ -68,56 +67,106 @@ def key_of_answer(row: Row, prompt: str, context: RunContext) -> str:
             "image_sha256": row["image_sha256"],
             "bbox": row["bbox"],
             "marks": {**context.config.fields(DRAWING_FIELDS), "draw_version": DRAW_VERSION},
-            "prompt": prompt,
+            "prompt": prompt.text,
+            "system_prompt": prompt.system,
             **context.captioner.identity(),
         }
     )
 
 
-def look_up(row: Row, context: RunContext) -> Asked:
-    """The row with the captions that are there already."""
-    everything = tuple(range(1, row["valid_bboxes_num"] + 1))
-    prompt = context.captioner.prompt(request_of(row, context, everything))
-    if not context.captioner.paid:
-        return Asked(row, "", prompt, {})
-    key = key_of_answer(row, prompt, context)
-    kept = (context.answers.get(key) or {}).get("captions", {})
-    return Asked(row, key, prompt, {int(number): text for number, text in kept.items()})
+@dataclass(frozen=True)
+class Kept:
+    """An answer that is there: `captions` by region number, and what they cost."""
+
+    captions: dict[int, str]
+    usage: dict[str, int]
+    warnings: list[str]
+
+    @classmethod
+    def find(cls, key: str, context: RunContext) -> Kept:
+        """The answer `key`, or an empty one."""
+        found = context.answers.get(key) or {}
+        captions = {int(number): str(text) for number, text in found.get("captions", {}).items()}
+        return cls(captions, found.get("usage", {}), found.get("warnings", []))
 
 
 def ask(row: Row, context: RunContext) -> Asked:
-    """Look up the row's captions, and send for those that are missing."""
-    asked = look_up(row, context)
-    if asked.missing:
-        asked.future = context.captioner.submit(request_of(row, context, asked.missing))
-        context.progress.add(captions_asked=len(asked.missing))
-    return asked
+    """See which captions are there, and send for those that are missing. Raises RowReject for a row that lacks a
+    field of the prompt."""
+    request = request_of(row, context)
+    prompt = context.captioner.prompt(request)
+    if not context.captioner.paid:
+        context.progress.add(captions_asked=len(request.wanted))
+        return Asked(row, prompt.text, context.captioner.submit(request))
+    key = key_of_answer(row, prompt, context)
+    future, owner = context.in_flight.claim(key)
+    if owner:
+        try:
+            _send(key, request, context)
+        except BaseException as error:
+            context.in_flight.settle(key, error)
+            raise
+    return Asked(row, prompt.text, future, owner)
+
+
+def _send(key: str, request: CaptionRequest, context: RunContext) -> None:
+    """Have the answer `key` completed and settled; what comes is kept at once, whatever becomes of the rest."""
+    kept = Kept.find(key, context)
+    missing = tuple(number for number in request.wanted if number not in kept.captions)
+    if not missing:
+        context.in_flight.settle(key, CaptionResult(kept.captions, kept.usage, kept.warnings))
+        return
+
+    def with_kept(result: CaptionResult) -> CaptionResult:
+        usage = Counter(kept.usage)
+        usage.update(result.usage)
+        captions = {**kept.captions, **result.captions}
+        return replace(result, captions=captions, usage=dict(usage), warnings=kept.warnings + result.warnings)
+
+    def keep(result: CaptionResult) -> None:
+        whole = with_kept(result)
+        captions = {str(number): whole.captions[number] for number in sorted(whole.captions)}
+        answer = {"captions": captions, "usage": whole.usage, "model": context.captioner.model}
+        context.answers.put(key, {**answer, "warnings": whole.warnings} if whole.warnings else answer)
+
+    def settle(future: Future[CaptionResult]) -> None:
+        error = future.exception()
+        if error is not None:
+            context.in_flight.settle(key, error)
+            return
+        result = future.result()
+        context.progress.add(captions_new=len(result.captions))
+        context.in_flight.settle(key, with_kept(result))
+
+    context.progress.add(captions_asked=len(missing))
+    future = context.captioner.submit(replace(request, wanted=missing, keep=keep))
+    future.add_done_callback(settle)
 
 
 def finish(asked: Asked, context: RunContext) -> Row:
-    """The row with all its captions; what came is kept in any case.
+    """The row with all its captions, or as a reject that keeps those that came.
 
-    Raises RowReject when captions are missing, CaptionerError when no row can be captioned any more, Stopped.
+    Raises CaptionerError when no row can be captioned any more, Stopped.
     """
     result = _result(asked.future, context)
-    captions = {**asked.have, **result.captions}
-    context.progress.add(captions_new=len(result.captions), **result.usage)
-    if result.captions and context.captioner.paid:
-        kept = {str(number): captions[number] for number in sorted(captions)}
-        context.answers.put(asked.key, {"captions": kept, "usage": result.usage, "model": context.captioner.model})
-    missing = [number for number in asked.missing if number not in captions]
+    if not context.captioner.paid:
+        context.progress.add(captions_new=len(result.captions))
+    missing = [number for number in range(1, asked.row["valid_bboxes_num"] + 1) if number not in result.captions]
     if missing:
-        raise RowReject(result.code or "captions_incomplete", result.message or f"no caption for regions {missing}")
-    texts = [captions[number] for number in sorted(captions)]
-    return {"captions": texts, "prompt": asked.prompt, "usage": result.usage}
+        captions = {"captions": {str(number): text for number, text in sorted(result.captions.items())}}
+        message = result.message or f"no caption for regions {missing}"
+        return rejected("caption", result.code or "captions_incomplete", message, **captions if result.captions else {})
+    texts = [result.captions[number] for number in sorted(result.captions)]
+    warnings = {"warnings": result.warnings} if result.warnings else {}
+    return {"captions": texts, "prompt": asked.prompt, "usage": result.usage, **warnings}
 
 
-def _result(future: Future[CaptionResult] | None, context: RunContext) -> CaptionResult:
+def _result(future: Future[CaptionResult], context: RunContext) -> CaptionResult:
     """What the captioner said; waits for it, but not beyond the end of the run."""
-    while future is not None and not wait([future], LOOK_FOR_STOP_SECONDS).done:
+    while not wait([future], LOOK_FOR_STOP_SECONDS).done:
         if context.stop.is_set():
             raise Stopped
-    return future.result() if future is not None else CaptionResult({})
+    return future.result()
 
 
 def caption_rows(rows: list[Row], context: RunContext) -> list[Row]:
@@ -142,7 +191,7 @@ def _body(context: RunContext, step: Step) -> list[Row]:
 
 
 def _identity(context: RunContext) -> dict[str, Any]:
-    return context.captioner.identity()
+    return {**context.captioner.identity(), **context.captioner.templates()}
 
 
 CAPTION = StepSpec("caption", STEP_VERSION, (), _body, extra=_identity)

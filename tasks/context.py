@@ -11,16 +11,20 @@ import os
 import threading
 import time
 from collections import Counter, OrderedDict, defaultdict
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
-from tasks.captioners.base import Captioner
+from tasks.captioners.base import Captioner, CaptionResult, Setting
 from tasks.config import RegionCapConfig
-from tasks.registry import check_captioner, make_captioner
+from tasks.registry import make_captioner
+from tasks.secrets import api_key
 from tasks.storage.answers import Answers
 from tasks.storage.filesystem import ImageFiles, Place
 from tasks.storage.readers import input_root
 from tasks.storage.steps import StepStorage
 from tasks.summary import Bill
+
+FINISH = "finish_"
+"""Counts with this prefix are ends of answers: `finish_stop`, `finish_length`."""
 
 
 class Progress:
@@ -61,9 +65,17 @@ class Progress:
         """What the run has asked for and spent up to now."""
         with self._lock:
             counts = {name: self.counts[name] for name in Bill.model_fields if name in self.counts}
+            ends = {name.removeprefix(FINISH): n for name, n in sorted(self.counts.items()) if name.startswith(FINISH)}
             seconds = {name: round(spent, 3) for name, spent in self.seconds.items()}
         wall = round(time.perf_counter() - self._begun, 3)
-        return Bill(**counts, step_seconds=seconds, wall_seconds=wall, started_at=self.started_at, finished_at=_now())
+        return Bill(
+            **counts,
+            finish_reasons=ends,
+            step_seconds=seconds,
+            wall_seconds=wall,
+            started_at=self.started_at,
+            finished_at=_now(),
+        )
 
 
 def _now() -> str:
@@ -114,11 +126,36 @@ class MarkedPictures:
         return jpeg if hashlib.sha256(jpeg).hexdigest() == sha256 else None
 
 
+class InFlight:
+    """The answers that are being asked for, by key: rows that want the same share it, so it is asked for once."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._futures: dict[str, Future[CaptionResult]] = {}
+
+    def claim(self, key: str) -> tuple[Future[CaptionResult], bool]:
+        """The future of the answer `key`, and whether the caller is to fulfil it with `settle`."""
+        with self._lock:
+            if key in self._futures:
+                return self._futures[key], False
+            future: Future[CaptionResult] = Future()
+            self._futures[key] = future
+            return future, True
+
+    def settle(self, key: str, result: CaptionResult | BaseException) -> None:
+        """The answer came, and is kept: whoever wants it next finds it there."""
+        with self._lock:
+            future = self._futures.pop(key)
+        if isinstance(result, BaseException):
+            future.set_exception(result)
+        else:
+            future.set_result(result)
+
+
 class RunContext:
     """Everything that the tasks of a process need for one config; see `context_of`."""
 
     def __init__(self, config: RegionCapConfig) -> None:
-        check_captioner(config)  # before any work is done for a captioner that cannot be had
         self.config = config
         self.storage = StepStorage(config.cache_path, config.file_name_prefix)
         self.cache = Place(config.cache_path)
@@ -136,14 +173,18 @@ class RunContext:
         """Threads for looking at remote images; None on disk, where a look is cheaper than handing it over."""
         self._captioner_lock = threading.Lock()
         self._captioner: Captioner | None = None
+        self.in_flight = InFlight()
 
     @property
     def captioner(self) -> Captioner:
         """The one captioner of this process, made when first needed."""
         with self._captioner_lock:
             if self._captioner is None:
-                self._captioner = make_captioner(self.config)
+                self._captioner = self._make_captioner()
             return self._captioner
+
+    def _make_captioner(self) -> Captioner:
+        return make_captioner(Setting(self.config, lambda: api_key(self.config), self.progress.add))
 
     def end_captioner(self) -> None:
         """End the captioner: all captions are there. It is made anew should another be needed."""

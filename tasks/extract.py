@@ -43,6 +43,7 @@ def extract_row(row: Row, read: ReadImage, config: RegionCapConfig) -> Row:
         "width": info.width,
         "height": info.height,
         "type": row["type"],
+        **({"fields": row["fields"]} if "fields" in row else {}),
     }
     if row["type"] != WITHOUT_BBOX:
         return {**found, "boxes": row["boxes"]}

@@ -6,6 +6,7 @@ Adds `bbox` (xywh pixels), `normalized_bbox` (xyxyn, padded with zero boxes to `
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from prefect import State, task
@@ -14,12 +15,14 @@ from prefect.cache_policies import NO_CACHE
 from tasks.caching import StepSpec, run_step
 from tasks.config import BoxFormat, BoxUnit, RegionCapConfig
 from tasks.context import RunContext, context_of
+from tasks.errors import RowReject
 from tasks.records import Row, Step, rejected
 from tasks.route import WITHOUT_BBOX
 from tasks.rows import map_rows
 from tasks.vision.boxes import drop_reason, normalize_xywh, to_xywh
 
 STEP_VERSION = 1
+KEPT = ("image", "image_sha256", "width", "height", "type", "fields")
 OVER_MAX_BOXES = "over_max_boxes"
 
 
@@ -64,8 +67,27 @@ def normalize_row(row: Row, config: RegionCapConfig) -> Row:
         reasons = ", ".join(f"box {drop['index']} {drop['bbox']}: {drop['reason']}" for drop in boxes["dropped_bbox"])
         message = f"no box can be used on a picture of {size} pixels ({reasons}); see bbox_format and bbox_unit"
         return rejected("normalize", "no_valid_boxes", message, dropped_bbox=boxes["dropped_bbox"])
-    kept = {name: row[name] for name in ("image", "image_sha256", "width", "height", "type")}
+    kept: Row = {name: row[name] for name in KEPT if name in row}
+    if config.region_fields:
+        kept |= fields_by_region(row, boxes["bbox_index"], config.region_fields)
     return {**kept, **boxes}
+
+
+def fields_by_region(row: Row, bbox_index: list[int], names: Sequence[str]) -> Row:
+    """`fields` without the lists `names`, and `region_fields`: for each region its values of them.
+
+    Regions that were found have none. Raises RowReject `bad_row` for a list that does not fit the boxes.
+    """
+    fields = dict(row["fields"])
+    lists = {name: fields.pop(name, None) for name in names}
+    if row["type"] == WITHOUT_BBOX:
+        return {"fields": fields, "region_fields": [dict.fromkeys(names, "") for _ in bbox_index]}
+    for name, values in lists.items():
+        if not isinstance(values, list) or len(values) != len(row["boxes"]):
+            what = f"{len(values)} values" if isinstance(values, list) else repr(values)[:60]
+            raise RowReject("bad_row", f"{name!r}: expected a list of {len(row['boxes'])}, one a box, got {what}")
+    of_regions = [{name: values[index] for name, values in lists.items() if values} for index in bbox_index]
+    return {"fields": fields, "region_fields": of_regions}
 
 
 def normalize_rows(rows: list[Row], config: RegionCapConfig) -> list[Row]:
@@ -77,7 +99,12 @@ def _body(context: RunContext, step: Step) -> list[Row]:
     return normalize_rows(context.storage.read(step), context.config)
 
 
-NORMALIZE = StepSpec("normalize", STEP_VERSION, ("max_boxes", "bbox_format", "bbox_unit"), _body)
+def _region_fields(context: RunContext) -> dict[str, Any]:
+    return context.config.fields(("region_fields",)) if context.config.region_fields else {}
+
+
+FIELDS = ("max_boxes", "bbox_format", "bbox_unit")
+NORMALIZE = StepSpec("normalize", STEP_VERSION, FIELDS, _body, extra=_region_fields)
 
 
 @task(name="normalize", task_run_name="normalize {step.shard:05d}", cache_policy=NO_CACHE)

@@ -5,9 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from tasks.captioners.base import Captioner
-from tasks.config import RegionCapConfig
-from tasks.errors import UsageError
+from tasks.captioners.base import Captioner, Setting
 
 EXTRACTORS = {
     "edges": "tasks.vision.extraction:edges",
@@ -17,9 +15,11 @@ EXTRACTORS = {
 """How regions are found: `(image HxWx3 uint8 BGR) -> boxes (N, 4) int xywh, best first`."""
 
 CAPTIONERS = {
+    "openai": "tasks.captioners.vlm:OpenAICaptioner",
+    "vllm": "tasks.captioners.vllm_server:VllmCaptioner",
     "pixels": "tasks.captioners.pixels:PixelsCaptioner",
 }
-"""Who describes regions: a class with the contract of `tasks.captioners.base.Captioner`, made of the config."""
+"""Who describes regions: a class with the contract of `tasks.captioners.base.Captioner`, made of a `Setting`."""
 
 
 def load(entry: str) -> Any:
@@ -28,16 +28,7 @@ def load(entry: str) -> Any:
     return getattr(import_module(module), name)
 
 
-def check_captioner(config: RegionCapConfig) -> None:
-    """Raises UsageError when the captioner that the config asks for is not in this version."""
-    if config.captioner_name not in CAPTIONERS:
-        raise UsageError(
-            f"captioner: {config.captioner_name!r} is not in this version yet; expected one of {', '.join(CAPTIONERS)}"
-        )
-
-
-def make_captioner(config: RegionCapConfig) -> Captioner:
-    """The captioner that the config asks for. Raises UsageError as `check_captioner` does."""
-    check_captioner(config)
-    captioner: Captioner = load(CAPTIONERS[config.captioner_name])(config)
+def make_captioner(setting: Setting) -> Captioner:
+    """The captioner that the config asks for. Raises UsageError when this machine cannot have it."""
+    captioner: Captioner = load(CAPTIONERS[setting.config.captioner_name])(setting)
     return captioner

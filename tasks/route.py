@@ -6,6 +6,7 @@ Adds `type` (`with_bbox`, `without_bbox`) and `boxes`, checked for form only: th
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from typing import Any, Literal
 
 from prefect import State, task
@@ -68,9 +69,14 @@ def _short(value: Any) -> str:
     return text if len(text) <= 80 else text[:77] + "…"
 
 
-def route_row(row: Row, bbox_key: str, empty_bbox: Literal["reject", "find"]) -> Row:
-    """One row's way: `with_bbox` and its boxes, or `without_bbox`. Raises RowReject `bad_bbox` or `no_boxes`."""
+def route_row(row: Row, bbox_key: str, empty_bbox: Literal["reject", "find"], prompt_keys: Collection[str] = ()) -> Row:
+    """One row's way: `with_bbox` and its boxes, or `without_bbox`. Raises RowReject `bad_bbox` or `no_boxes`.
+
+    `prompt_keys`: keys of the row that prompts name; what it has of them goes along as `fields`.
+    """
     kept = {"image": row["image"], "image_stat": row["image_stat"]}
+    if prompt_keys:
+        kept["fields"] = {key: row["row"][key] for key in prompt_keys if key in row["row"]}
     boxes = check_boxes(row["row"].get(bbox_key))
     if boxes:
         return {**kept, "type": WITH_BBOX, "boxes": boxes}
@@ -79,18 +85,27 @@ def route_row(row: Row, bbox_key: str, empty_bbox: Literal["reject", "find"]) ->
     return {**kept, "type": WITHOUT_BBOX}
 
 
-def route_rows(rows: list[Row], bbox_key: str, empty_bbox: Literal["reject", "find"]) -> list[Row]:
+def route_rows(
+    rows: list[Row], bbox_key: str, empty_bbox: Literal["reject", "find"], prompt_keys: Collection[str] = ()
+) -> list[Row]:
     """Every row's way; rejects of `load` keep their place, without the row that they hold."""
-    ways = map_rows("route", lambda row: route_row(row, bbox_key, empty_bbox), rows)
+    ways = map_rows("route", lambda row: route_row(row, bbox_key, empty_bbox, prompt_keys), rows)
     return [{"reject": way["reject"]} if "reject" in way else way for way in ways]
 
 
 def _body(context: RunContext, step: Step) -> list[Row]:
     config = context.config
-    return route_rows(context.storage.read(step), config.bbox_key, config.empty_bbox)
+    keys = (*config.prompt_fields(), *config.region_fields)
+    return route_rows(context.storage.read(step), config.bbox_key, config.empty_bbox, keys)
 
 
-ROUTE = StepSpec("route", STEP_VERSION, ("bbox_key", "empty_bbox"), _body)
+def _prompt_keys(context: RunContext) -> dict[str, Any]:
+    """Only where there are any, so that the keys of plain prompts stay the same."""
+    keys = (*context.config.prompt_fields(), *context.config.region_fields)
+    return {"prompt_keys": list(keys)} if keys else {}
+
+
+ROUTE = StepSpec("route", STEP_VERSION, ("bbox_key", "empty_bbox"), _body, extra=_prompt_keys)
 
 
 @task(name="route", task_run_name="route {step.shard:05d}", cache_policy=NO_CACHE)

@@ -16,6 +16,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from tasks.config import RegionCapConfig
 from tasks.context import RunContext, close_context, context_of
 from tasks.errors import RowsFailAlike, UsageError
+from tasks.prompt_keys import check_prompt_keys
 from tasks.records import Shard
 from tasks.write import ShardSteps, first_reject, note_run, reject_codes
 
@@ -25,8 +26,10 @@ FEWEST_SHARDS_IN_FLIGHT = 3
 MOST_SHARDS_IN_FLIGHT = 64
 """However small they are: thousands of task runs at once make a Prefect server on SQLite answer 503."""
 
-ENOUGH_ROWS_IN_FLIGHT = 512
-"""With so many rows in flight no further shard is begun (beyond the fewest)."""
+ENOUGH_ROWS_IN_FLIGHT = 2048
+"""With so many rows in flight no further shard is begun (beyond the fewest), unless `max_in_flight` is known."""
+
+FEWEST_ROWS_IN_FLIGHT = 512
 
 ROWS_THAT_FAIL_ALIKE = 500
 """When so many rows at the start all fail for one reason, so will the rest."""
@@ -41,6 +44,7 @@ class Window:
 
     def __init__(self, context: RunContext) -> None:
         self._context = context
+        self._enough_rows = enough_rows(context.config)
         self._done: dict[int, ShardSteps] = {}
         self._in_flight: dict[PrefectFuture[ShardSteps], Shard] = {}
         self._watch = FailsAlike(context)
@@ -74,7 +78,7 @@ class Window:
         count, rows = len(self._in_flight), sum(len(shard.lines) for shard in self._in_flight.values())
         if count < FEWEST_SHARDS_IN_FLIGHT:
             return True
-        return count < MOST_SHARDS_IN_FLIGHT and rows < ENOUGH_ROWS_IN_FLIGHT
+        return count < MOST_SHARDS_IN_FLIGHT and rows < self._enough_rows
 
     def _wait_for_one(self) -> None:
         future = next(as_completed(list(self._in_flight)))
@@ -84,6 +88,15 @@ class Window:
     def _finish(self, steps: ShardSteps) -> None:
         self._done[steps[0].shard] = steps
         self._watch.check(self._done)
+
+
+def enough_rows(config: RegionCapConfig) -> int:
+    """Rows in flight that keep the captioner busy while the next shard is made ready: twice what it is given at
+    once."""
+    if config.captioner_name == "pixels":
+        return FEWEST_ROWS_IN_FLIGHT
+    known = config.max_in_flight
+    return ENOUGH_ROWS_IN_FLIGHT if known is None else max(FEWEST_ROWS_IN_FLIGHT, 2 * known)
 
 
 class FailsAlike:
@@ -119,6 +132,8 @@ def running(config: RegionCapConfig) -> Iterator[RunContext]:
     """A run from start to end: its context, told to stop and closed however the run ends; a stop is put on record."""
     context = context_of(config)
     try:
+        context.captioner.check()
+        check_prompt_keys(config)
         yield context
     except UsageError:
         raise

@@ -14,7 +14,7 @@ LAYERS = [
     {"tasks.vision"},
     {"tasks.storage"},
     {"tasks.captioners", "tasks.writers"},
-    {"tasks.registry"},
+    {"tasks.registry", "tasks.secrets", "tasks.prompt_keys"},
     {"tasks.context"},
     {"tasks.caching"},
     {f"tasks.{step}" for step in ("load", "route", "extract", "normalize", "visualize", "caption", "write")},
@@ -24,10 +24,13 @@ LAYERS = [
 ]
 
 FOREIGN = {
-    "prefect": {"tasks.caching", "tasks.shard", "tasks.window", "flows"} | LAYERS[7],
+    "prefect": {"tasks.secrets", "tasks.caching", "tasks.shard", "tasks.window", "flows"} | LAYERS[7],
     "fsspec": {"tasks.storage"},
     "cv2": {"tasks.vision", "tasks.captioners"},
     "PIL": {"tasks.vision"},
+    "httpx": {"tasks.captioners"},
+    "uvicorn": {"tasks.captioners"},
+    "starlette": {"tasks.captioners"},
     "click": {"flows"},
     "rich": {"tasks.terminal"},
 }

@@ -11,6 +11,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from tasks.config import RegionCapConfig
 from tasks.errors import RejectCode
 
 
@@ -34,7 +35,15 @@ class CaptionRequest:
     wanted: tuple[int, ...]
     fields: Mapping[str, Any] = field(default_factory=dict)
     region_fields: Sequence[Mapping[str, Any]] = ()
-    keep: Callable[[Mapping[int, str], Mapping[str, int]], None] | None = None
+    keep: Callable[[CaptionResult], object] | None = None
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """The texts that go with a picture; "" where there are none."""
+
+    text: str = ""
+    system: str = ""
 
 
 @dataclass
@@ -54,6 +63,16 @@ class CaptionResult:
     message: str = ""
 
 
+@dataclass(frozen=True)
+class Setting:
+    """What a captioner is made of: the config; `secret`: reads the endpoint's key when it is needed; `count`: adds
+    to the run's bill, by name, from any thread."""
+
+    config: RegionCapConfig
+    secret: Callable[[], str | None] = lambda: None
+    count: Callable[..., None] = lambda **numbers: None
+
+
 class Captioner(Protocol):
     """Describes regions. Made once a process, used from many threads at once."""
 
@@ -66,11 +85,17 @@ class Captioner(Protocol):
     paid: bool
     """Whether answers cost something, so that each is kept at once and looked up before it is asked for."""
 
+    def check(self) -> None:
+        """Called before a run. Raises UsageError when this machine cannot have the captioner."""
+
     def identity(self) -> dict[str, Any]:
         """What decides the words of an answer besides the picture and the prompt: part of the answer's key."""
 
-    def prompt(self, request: CaptionRequest) -> str:
-        """The text that is asked with the picture; "" where none is. Part of the answer's key."""
+    def templates(self) -> dict[str, Any]:
+        """What the prompts of all rows are made of: part of the step's key, not of an answer's."""
+
+    def prompt(self, request: CaptionRequest) -> Prompt:
+        """What is asked with the picture. Part of the answer's key. Raises RowReject when the row lacks a field."""
 
     def submit(self, request: CaptionRequest) -> Future[CaptionResult]:
         """Ask for the captions of `request.wanted`. Never raises for one row: the result's `code` says what failed.

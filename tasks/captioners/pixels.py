@@ -17,8 +17,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from tasks.captioners.base import CaptionRequest, CaptionResult
-from tasks.config import RegionCapConfig
+from tasks.captioners.base import CaptionRequest, CaptionResult, Prompt, Setting
 from tasks.errors import RowReject
 from tasks.vision.images import decode
 
@@ -178,17 +177,25 @@ class PixelsCaptioner:
     model = "none"
     paid = False
 
-    def __init__(self, config: RegionCapConfig) -> None:
+    def __init__(self, setting: Setting) -> None:
+        config = setting.config
         self._max_image_pixels = config.max_image_pixels
         self._pool = ThreadPoolExecutor(config.threads or os.cpu_count() or 1, thread_name_prefix="describe")
+
+    def check(self) -> None:
+        """It can be had everywhere."""
 
     def identity(self) -> dict[str, Any]:
         """The captioner and its version: nothing else decides its words."""
         return {"captioner": self.name, "pixels_version": PIXELS_VERSION}
 
-    def prompt(self, request: CaptionRequest) -> str:
+    def templates(self) -> dict[str, Any]:
+        """None."""
+        return {}
+
+    def prompt(self, request: CaptionRequest) -> Prompt:
         """Empty: nobody is asked."""
-        return ""
+        return Prompt()
 
     def submit(self, request: CaptionRequest) -> Future[CaptionResult]:
         """Measure the regions in a thread."""

@@ -53,7 +53,7 @@ class RowFormat:
             "captioner": self.captioner,
             "model": self.model,
             "usage": told["usage"],
-            "warnings": drawn["warnings"],
+            "warnings": drawn["warnings"] + told.get("warnings", []),
         }
         carried = {key: value for key, value in loaded["row"].items() if key not in (self.output_key, META_KEY)}
         return {**carried, self.output_key: ["\n".join(texts)] if self.joined else texts, META_KEY: meta}

@@ -8,14 +8,14 @@ import cv2
 import numpy as np
 import pytest
 
-from tasks.captioners.base import CaptionRequest, CaptionResult
+from tasks.captioners.base import CaptionRequest, CaptionResult, Setting
 from tasks.captioners.pixels import Measured, PixelsCaptioner, describe, place_words, size_words
 from tasks.config import make_config
 
 
 @pytest.fixture
 def captioner() -> Iterator[PixelsCaptioner]:
-    made = PixelsCaptioner(make_config(input="a.jsonl", captioner="pixels", threads=2))
+    made = PixelsCaptioner(Setting(make_config(input="a.jsonl", captioner="pixels", threads=2)))
     yield made
     made.close()
     made.close()  # twice is allowed

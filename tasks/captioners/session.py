@@ -1,0 +1,585 @@
+"""The one conversation of a process with its model servers: who is asked, when, how often, and when to stop.
+
+A row's coroutine asks for what is missing until every region has its caption. Requests wait for a slot at the least
+loaded server; what fails is sent again; when nothing can succeed any more, everything stops with one error.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+import logging
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import orjson
+
+from tasks.captioners.base import CaptionRequest, CaptionResult
+from tasks.captioners.endpoint import STRUCTURES, Ask, Endpoint, Refused, Reply, Sampling, TryAgain
+from tasks.captioners.limits import InFlightLimit
+from tasks.captioners.parsing import is_refusal, parse
+from tasks.captioners.pictures import closer_views, plain_picture
+from tasks.captioners.prompts import Prompts, label, only
+from tasks.config import RegionCapConfig
+from tasks.errors import BudgetReached, CaptionerError, RowReject, RunStopped
+from tasks.rows import Stopped
+
+MOST_TRIES = 5
+"""How often one request is sent when the server fails at it; being told to wait does not count."""
+
+WARMER = 0.3
+"""Added to the temperature with each repair: the same question at 0 would give the same answer."""
+
+FAILURES_IN_ROW = 20
+GIVE_UP_SECONDS = 30.0
+GIVE_UP_OVERLOADED_SECONDS = 300.0
+"""So many failures with no answer between them and for so long end the run: its rows would all be rejected."""
+
+LONGEST_PAUSE = 60.0
+READY_ROWS = 32
+"""So many rows beyond the limit have their pictures read, so that a free slot never waits for one."""
+
+QUEUE_LOOK_SECONDS = 0.5
+
+logger = logging.getLogger("regioncap")
+
+
+@dataclass(frozen=True)
+class Server:
+    """Where a server is, and the key it wants. `revive`: called when it does not answer; may start it again, and
+    raises CaptionerError when it is gone for good."""
+
+    url: str
+    key: str | None = None
+    revive: Callable[[], None] | None = None
+
+
+class Gate:
+    """Lets coroutines through in the order of their rows, as there is room. Only on one event loop."""
+
+    def __init__(self) -> None:
+        self._waiting: list[tuple[int, int, asyncio.Future[Any]]] = []
+        self._count = itertools.count()
+
+    async def wait(self, order: int) -> Any:
+        """Wait to be let through; what `open` was given is returned."""
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._waiting, (order, next(self._count), future))
+        return await future
+
+    def __bool__(self) -> bool:
+        while self._waiting and self._waiting[0][2].done():
+            heapq.heappop(self._waiting)
+        return bool(self._waiting)
+
+    def open(self, ticket: Any) -> None:
+        """Let the first through."""
+        heapq.heappop(self._waiting)[2].set_result(ticket)
+
+    def fail(self, error: Exception) -> None:
+        """Let none through any more."""
+        while self:
+            heapq.heappop(self._waiting)[2].set_exception(error)
+
+
+class CaptionSession:
+    """See the module's text. Made once a process; `submit` may be called from any thread.
+
+    `connect`: gives the servers, may take its time (starts them) and is called once, for the first row.
+    `count`: adds to the run's bill by name.
+    """
+
+    def __init__(
+        self, config: RegionCapConfig, connect: Callable[[], Sequence[Server]], count: Callable[..., None]
+    ) -> None:
+        self._config = config
+        self._connect = connect
+        self._count = count
+        self._prompts = Prompts.of(config)
+        self._sampling = Sampling.of(config)
+        self._order = itertools.count()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._closed = False
+        self._error: RunStopped | None = None
+        self.endpoints: list[Endpoint] = []
+        self.sent = 0
+        self._cost: Counter[str] = Counter()
+        self._answered = 0
+        self._failures = 0
+        self._last_good = 0.0
+        self._admitted = 0
+        self._reviving: dict[str, asyncio.Task[None]] = {}
+        self._revivers: dict[int, Callable[[], None]] = {}
+
+    # --- from any thread
+
+    def submit(self, request: CaptionRequest) -> Future[CaptionResult]:
+        """The captions of a row, some time. The future raises RunStopped when there will be none for any row."""
+        future: Future[CaptionResult] = Future()
+        with self._lock:
+            if self._closed:
+                future.set_exception(Stopped())
+                return future
+            self._run_loop()
+            self._loop.call_soon_threadsafe(self._spawn, request, next(self._order), future)
+        return future
+
+    def close(self) -> None:
+        """End the conversation; what is under way is given up."""
+        with self._lock:
+            self._closed = True
+            thread = self._thread
+        if thread is not None and thread.is_alive():
+            self._loop.call_soon_threadsafe(self._over.set)
+            thread.join()
+
+    def _run_loop(self) -> None:
+        if self._thread is not None:
+            return
+        begun = threading.Event()
+        self._thread = threading.Thread(
+            target=lambda: asyncio.run(self._main(begun)), name="caption-session", daemon=True
+        )
+        self._thread.start()
+        begun.wait()
+
+    # --- on the loop's thread
+
+    async def _main(self, begun: threading.Event) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._loop.set_default_executor(ThreadPoolExecutor(8, thread_name_prefix="caption-io"))
+        self._over = asyncio.Event()
+        self._slots, self._doors = Gate(), Gate()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._preparing: asyncio.Task[None] | None = None
+        self._random = random.Random()
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
+        # Time limits are ours, for the whole request: httpx knows them only for its parts.
+        async with httpx.AsyncClient(limits=limits, timeout=None) as self._client:
+            begun.set()
+            await self._over.wait()
+            tasks = [*self._tasks, *filter(None, [self._preparing])]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _background(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def _spawn(self, request: CaptionRequest, order: int, future: Future[CaptionResult]) -> None:
+        async def work() -> None:
+            try:
+                result = await self._row(request, order)
+            except asyncio.CancelledError:
+                future.set_exception(Stopped())
+            except Exception as error:
+                future.set_exception(error)
+            else:
+                future.set_result(result)
+
+        self._background(work())
+
+    # --- getting ready
+
+    async def _ready(self) -> None:
+        """Servers are there, and a largest picture went through. Once; raises the same CaptionerError to all."""
+        if self._preparing is None:
+            self._preparing = self._loop.create_task(self._prepare())
+        await asyncio.shield(self._preparing)
+
+    async def _prepare(self) -> None:
+        servers = await self._loop.run_in_executor(None, self._connect)
+        shares = _shares(self._config.max_in_flight, len(servers))
+        for server, share in zip(servers, shares, strict=True):
+            endpoint = Endpoint(
+                server.url, self._config.model or "", self._sampling, self._config.request_timeout,
+                InFlightLimit(share), self._client, server.key, longest=self._config.max_caption_chars,
+            )  # fmt: skip
+            self.endpoints.append(endpoint)
+            if server.revive is not None:
+                self._revivers[id(endpoint)] = server.revive
+        results = await asyncio.gather(*map(self._try_out, self.endpoints), return_exceptions=True)
+        errors = [error for error in results if isinstance(error, BaseException)]
+        if len(errors) == len(self.endpoints):
+            raise errors[0]
+        for endpoint, error in zip(self.endpoints, results, strict=True):
+            if isinstance(error, BaseException):
+                logger.warning("%s; going on with the others", error)
+                endpoint.alive = False
+                endpoint.paused_until = time.monotonic() + LONGEST_PAUSE
+        self._last_good = time.monotonic()
+        if self._config.max_in_flight is None:
+            self._background(self._watch_queues())
+
+    async def _try_out(self, endpoint: Endpoint) -> None:
+        """Find out how the server is held to a form, then send it the largest request that the config allows."""
+        config = self._config
+        known = await self._insist(endpoint, endpoint.find_base)
+        named = f" It lists: {', '.join(known[:8])}." if known and endpoint.model not in known else ""
+        try:
+            if config.structure == "auto":
+                endpoint.structure = await self._find_structure(endpoint)
+            else:
+                endpoint.structure = config.structure
+            ask = await self._loop.run_in_executor(None, lambda: largest_ask(config, self._prompts))
+            await self._insist(endpoint, lambda: self._sent(endpoint, ask, longest=24))
+        except Refused as refused:
+            raise CaptionerError(
+                f"{endpoint.url} refused the largest request that these settings allow ({refused.reason}). The picture "
+                f"has max_pixels={config.max_pixels:,}, the answer max_tokens={config.max_tokens:,}, the prompt "
+                f"max_boxes={config.max_boxes} regions: lower what the message names (temperature=-1 sends none), or "
+                "give the server a longer context."
+            ) from None
+        except CaptionerError as error:
+            raise CaptionerError(f"{error}{named}") from None
+        logger.info("%s: structure %s", endpoint.url, endpoint.structure)
+
+    async def _find_structure(self, endpoint: Endpoint) -> str:
+        picture = await self._loop.run_in_executor(None, plain_picture, 4096)
+        for way in STRUCTURES:
+            if await self._insist(endpoint, lambda way=way: self._probe(endpoint, way, picture)):  # type: ignore[misc]
+                return way
+        return "none"
+
+    async def _probe(self, endpoint: Endpoint, way: str, picture: bytes) -> bool:
+        self._count(requests=1)
+        self.sent += 1
+        return await endpoint.keeps_to(way, picture)
+
+    async def _insist(self, endpoint: Endpoint, call: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+        """`call()`, a few times if need be. Raises CaptionerError when the server is not there."""
+        for attempt in range(MOST_TRIES):
+            try:
+                return await call()
+            except TryAgain as error:
+                if attempt == MOST_TRIES - 1 or (error.unreachable and attempt >= 2):
+                    raise CaptionerError(
+                        f"{endpoint.url} does not answer ({error.reason}). Start the server, or correct --endpoint, "
+                        "and run the same command again."
+                    ) from None
+                await asyncio.sleep(min(error.after or 0.0, LONGEST_PAUSE) or self._backoff(attempt))
+        raise AssertionError("unreachable")
+
+    def _backoff(self, attempt: int) -> float:
+        """Seconds to wait before another try: exponential, with full jitter."""
+        return self._random.uniform(0.1, min(30.0, 0.5 * 2**attempt))
+
+    async def _watch_queues(self) -> None:
+        """Let limits that are to be found out follow what the servers tell of their queues."""
+        deaf: set[int] = set()
+        while True:
+            await asyncio.sleep(QUEUE_LOOK_SECONDS)
+            for endpoint in self.endpoints:
+                if id(endpoint) in deaf or not endpoint.alive:
+                    continue
+                queue = await endpoint.queue()
+                if queue is None:
+                    if endpoint.alive and endpoint.limit.in_flight:
+                        deaf.add(id(endpoint))
+                else:
+                    endpoint.limit.queue_told(*queue)
+                    self._hand_out()
+
+    # --- slots
+
+    async def _through(self, gate: Gate, order: int) -> Any:
+        """Wait at a gate. Raises RunStopped when there is no way on."""
+        if self._error is not None and not self._under_way():
+            raise self._error
+        waiting = self._loop.create_task(gate.wait(order))
+        await asyncio.sleep(0)  # now it waits
+        self._hand_out()
+        return await waiting
+
+    def _under_way(self) -> int:
+        return sum(endpoint.limit.in_flight for endpoint in self.endpoints)
+
+    def _hand_out(self) -> None:
+        """Give free slots to those that wait, least loaded server first; and let further rows in."""
+        while self._slots and self._error is None:
+            if self._over_budget():
+                return
+            endpoint = self._least_loaded()
+            if endpoint is None:
+                break
+            endpoint.limit.begin()
+            self.sent += 1
+            self._slots.open(endpoint)
+        room = sum(int(endpoint.limit.limit) for endpoint in self.endpoints) * 5 // 4 + READY_ROWS
+        while self._doors and self._admitted < room and self._error is None:
+            self._admitted += 1
+            self._doors.open(None)
+
+    def _least_loaded(self) -> Endpoint | None:
+        now = time.monotonic()
+        free = [
+            endpoint
+            for endpoint in self.endpoints
+            if endpoint.limit.free
+            and endpoint.paused_until <= now
+            and (endpoint.alive or endpoint.limit.in_flight == 0)  # one try for a server that did not answer
+        ]
+        return min(free, key=lambda endpoint: (not endpoint.alive, endpoint.limit.load), default=None)
+
+    def _over_budget(self) -> bool:
+        config = self._config
+        problem = ""
+        if config.max_requests is not None and self.sent >= config.max_requests:
+            problem = f"max_requests={config.max_requests:,} is reached"
+        elif config.max_usd is not None:
+            spent = self.usd()
+            if spent + (self._under_way() + 1) * spent / max(1, self._answered) > config.max_usd:
+                problem = f"max_usd={config.max_usd:g} is reached: {spent:.4f} US dollars were spent"
+        if problem:
+            self._stop(
+                BudgetReached(f"{problem}. What was answered is kept; raise it to go on from there."), drain=True
+            )
+        return bool(problem)
+
+    def usd(self) -> float:
+        """What the answers so far cost at the config's prices."""
+        config, cost = self._config, self._cost
+        prices = (config.usd_per_m_in or 0.0, config.usd_per_m_out or 0.0)
+        return (cost["prompt_tokens"] * prices[0] + cost["completion_tokens"] * prices[1]) / 1e6
+
+    def _stop(self, error: RunStopped, *, drain: bool = False) -> None:
+        """No more requests; all that wait are told why. `drain`: but only when what is under way has come back."""
+        if self._error is None:
+            self._error = error
+        if not drain or not self._under_way():
+            self._slots.fail(self._error)
+            self._doors.fail(self._error)
+
+    # --- one request
+
+    async def _sent(self, endpoint: Endpoint, ask: Ask, longest: int | None = None) -> Reply:
+        """Send, and count it."""
+        self._count(requests=1)
+        if longest is not None:
+            self.sent += 1
+            body = await self._loop.run_in_executor(None, lambda: orjson.dumps(endpoint.body(ask, longest=longest)))
+            reply = await endpoint.post(body)
+        else:
+            reply = await endpoint.ask(ask)
+        tokens = {"prompt_tokens": reply.prompt_tokens, "completion_tokens": reply.completion_tokens}
+        self._cost.update(tokens)
+        self._answered += 1
+        self._count(**tokens, **{f"finish_{reply.finish_reason or 'unknown'}": 1})
+        return reply
+
+    async def _ask(self, ask: Ask, order: int) -> Reply:
+        """An answer from any server. Raises Refused, TryAgain when tries are used up, RunStopped."""
+        tries = 0
+        while True:
+            endpoint: Endpoint = await self._through(self._slots, order)
+            sent_at = time.monotonic()
+            try:
+                reply = await self._sent(endpoint, ask)
+            except TryAgain as error:
+                self._failed(endpoint, error, sent_at)
+                if not (error.overloaded or error.unreachable):
+                    tries += 1
+                if tries >= MOST_TRIES:
+                    raise
+                failure = error
+            except Refused:
+                self._failed(endpoint, None, sent_at)
+                raise
+            except RunStopped as error:
+                self._stop(error)
+                raise
+            else:
+                self._succeeded(endpoint)
+                return reply
+            finally:
+                endpoint.limit.end()
+                if self._error is not None:
+                    self._stop(self._error, drain=isinstance(self._error, BudgetReached))
+                self._hand_out()
+            self._count(requests_retried=1)
+            if failure.unreachable:
+                await self._revive(endpoint)
+            elif not failure.overloaded:
+                await asyncio.sleep(self._backoff(tries))
+
+    def _succeeded(self, endpoint: Endpoint) -> None:
+        now = time.monotonic()
+        if not endpoint.alive:
+            logger.info("%s answers again", endpoint.url)
+        endpoint.alive, endpoint.failures = True, 0
+        self._failures, self._last_good = 0, now
+        endpoint.limit.answered(now)
+
+    def _failed(self, endpoint: Endpoint, error: TryAgain | None, sent_at: float) -> None:
+        """Take note of a failure; stop everything when there were too many."""
+        now = time.monotonic()
+        self._failures += 1
+        silent = now - self._last_good
+        overloaded = error is not None and error.overloaded
+        if error is not None and (error.overloaded or error.unreachable):
+            endpoint.failures += 1
+            if error.overloaded and endpoint.limit.overloaded(sent_at, now):
+                logger.info("%s: %s; in flight now %d", endpoint.url, error.reason, int(endpoint.limit.limit))
+            if error.unreachable and endpoint.alive:
+                endpoint.alive = False
+                logger.warning("%s does not answer (%s); it is tried again later", endpoint.url, error.reason)
+            pause = error.after if error.after is not None else self._backoff(endpoint.failures)
+            endpoint.paused_until = max(endpoint.paused_until, now + min(pause, LONGEST_PAUSE))
+            self._loop.call_at(self._loop.time() + endpoint.paused_until - now + 0.001, self._hand_out)
+        patience = GIVE_UP_OVERLOADED_SECONDS if overloaded else GIVE_UP_SECONDS
+        all_dead = not any(endpoint.alive for endpoint in self.endpoints)
+        if silent >= patience and (self._failures >= FAILURES_IN_ROW or all_dead):
+            reason = error.reason if error is not None else "requests are refused"
+            self._stop(
+                CaptionerError(
+                    f"{endpoint.url} has answered nothing for {silent:.0f} s, {self._failures} requests failed; the "
+                    f"last: {reason}. What was answered is kept; mend the server and run the same command again."
+                )
+            )
+
+    async def _revive(self, endpoint: Endpoint) -> None:
+        revive = self._revivers.get(id(endpoint))
+        if revive is None:
+            return
+        task = self._reviving.get(endpoint.url)
+        if task is None or task.done():
+            task = self._background(self._start_again(endpoint, revive))
+            self._reviving[endpoint.url] = task
+        await asyncio.shield(task)
+
+    async def _start_again(self, endpoint: Endpoint, revive: Callable[[], None]) -> None:
+        try:
+            await self._loop.run_in_executor(None, revive)
+        except RunStopped as error:
+            self._stop(error)
+            return
+        endpoint.paused_until = 0.0
+        self._last_good = time.monotonic()
+        self._hand_out()
+
+    # --- one row
+
+    async def _row(self, request: CaptionRequest, order: int) -> CaptionResult:
+        await self._ready()
+        await self._through(self._doors, order)
+        try:
+            return await self._captions(request, order)
+        except RowReject as reject:
+            return CaptionResult({}, code=reject.code, message=reject.message)
+        finally:
+            self._admitted -= 1
+            self._hand_out()
+
+    async def _captions(self, request: CaptionRequest, order: int) -> CaptionResult:
+        """Ask until no region is missing, or repairs are used up."""
+        result = CaptionResult({})
+        usage: Counter[str] = Counter()
+        trouble = ""
+        for repair in range(self._config.max_repairs + 1):
+            missing = tuple(number for number in request.wanted if number not in result.captions)
+            if not missing:
+                break
+            focal = self._prompts.mode == "focal" or (self._prompts.mode == "auto" and repair > 0)
+            asks = await self._loop.run_in_executor(None, lambda: self._asks(request, missing, focal, repair))  # noqa: B023
+            told = await asyncio.gather(
+                *(self._one(request, ask, order, result, usage, repair) for ask in asks), return_exceptions=True
+            )
+            for outcome in told:
+                if isinstance(outcome, TryAgain):
+                    result.code, result.message = "caption_failed", f"sent {MOST_TRIES} times: {outcome.reason}"
+                elif isinstance(outcome, Refused):
+                    result.code, result.message = "caption_failed", f"the server refused it: {outcome.reason}"
+                elif isinstance(outcome, BaseException):
+                    raise outcome
+                elif outcome:
+                    trouble = outcome
+            if result.code is not None:
+                break
+        missing = tuple(number for number in request.wanted if number not in result.captions)
+        if not missing:
+            result.code, result.message = None, ""
+        elif result.code is None:
+            names = ", ".join(map(label, missing))
+            result.code = "captions_incomplete"
+            result.message = f"no caption for {names} after {usage['requests']} requests; {trouble}"
+        result.usage = dict(usage)
+        return result
+
+    def _asks(self, request: CaptionRequest, missing: tuple[int, ...], focal: bool, repair: int) -> list[Ask]:
+        """The requests that would fill what is missing: one, or one a region."""
+        count, fields, of_regions = len(request.bbox), request.fields, request.region_fields
+        system = self._prompts.system_text(fields)
+        marked, warmer = request.marked(), WARMER * repair
+        if not focal:
+            text = self._prompts.marks_text(count, fields, of_regions)
+            if len(missing) < count:
+                text = f"{text}\n{only(missing)}"
+            return [Ask(system, text, (marked,), missing, warmer)]
+        size = (request.width, request.height)
+        boxes = [request.bbox[number - 1] for number in missing]
+        views = closer_views(
+            request.image(), boxes, size,
+            max_pixels=self._config.max_pixels // 4, max_image_pixels=self._config.max_image_pixels,
+        )  # fmt: skip
+        return [
+            Ask(system, self._prompts.focal_text(number, count, fields, of_regions), (marked, view), (number,), warmer)
+            for number, view in zip(missing, views, strict=True)
+        ]
+
+    async def _one(
+        self, request: CaptionRequest, ask: Ask, order: int, result: CaptionResult, usage: Counter[str], repair: int
+    ) -> str:
+        """One request: what it tells goes into `result` and is kept at once. Gives what was wrong with it."""
+        reply = await self._ask(ask, order)
+        usage.update(requests=1, prompt_tokens=reply.prompt_tokens, completion_tokens=reply.completion_tokens)
+        found = {} if reply.refused else parse(reply.text, ask.wanted, cut=reply.cut)
+        if found:
+            if repair:
+                usage["repaired"] += len(found)
+                self._count(captions_repaired=len(found))
+            result.captions.update(found)
+            most = self._config.max_caption_chars
+            ended = [number for number, text in found.items() if most is not None and len(text) >= most]
+            result.warnings += [f"caption of {label(number)} ends at max_caption_chars={most}" for number in ended]
+            if request.keep is not None:
+                so_far = CaptionResult(dict(result.captions), dict(usage), list(result.warnings))
+                await self._loop.run_in_executor(None, request.keep, so_far)
+        if len(found) == len(ask.wanted):
+            return ""
+        begin = " ".join(reply.text[:80].split())
+        if reply.refused or is_refusal(reply.text):
+            return f"the model refused: {begin!r}"
+        if reply.cut:
+            return f"the answer was cut at max_tokens={self._config.max_tokens}; it began {begin!r}"
+        return f"the last answer began {begin!r}"
+
+
+def largest_ask(config: RegionCapConfig, prompts: Prompts) -> Ask:
+    """The largest request that rows of this config can lead to, with a plain picture."""
+    fields = dict.fromkeys(config.prompt_fields(), "…")
+    of_regions = [dict.fromkeys(config.region_fields, "…")] * config.max_boxes
+    numbers = tuple(range(1, config.max_boxes + 1))
+    system, picture = prompts.system_text(fields), plain_picture(config.max_pixels)
+    if prompts.mode == "marks":
+        return Ask(system, prompts.marks_text(config.max_boxes, fields, of_regions), (picture,), numbers)
+    text = prompts.focal_text(1, config.max_boxes, fields, of_regions)
+    return Ask(system, text, (picture, plain_picture(config.max_pixels // 4)), (1,))
+
+
+def _shares(most: int | None, count: int) -> list[int | None]:
+    """`most` split over `count` servers; the first get what is left over."""
+    if most is None:
+        return [None] * count
+    return [max(1, most // count + (place < most % count)) for place in range(count)]
