@@ -28,7 +28,7 @@ FOREIGN = {
     "fsspec": {"tasks.storage"},
     "cv2": {"tasks.vision", "tasks.captioners"},
     "PIL": {"tasks.vision"},
-    "httpx": {"tasks.captioners"},
+    "aiohttp": {"tasks.captioners"},
     "uvicorn": {"tasks.captioners"},
     "starlette": {"tasks.captioners"},
     "click": {"flows"},

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import httpx
+import aiohttp
 import orjson
 
 from tasks.captioners.limits import InFlightLimit
@@ -87,6 +87,20 @@ class Reply:
 
 
 @dataclass(frozen=True)
+class Response:
+    """What came over the wire."""
+
+    status: int
+    content: bytes
+    retry_after: str | None = None
+
+    @property
+    def text(self) -> str:
+        """The content as text, whatever it is."""
+        return self.content.decode("utf-8", "replace")
+
+
+@dataclass(frozen=True)
 class Sampling:
     """How answers are drawn, as the config says; None leaves it to the server."""
 
@@ -157,7 +171,7 @@ class Endpoint:
     sampling: Sampling
     timeout: float
     limit: InFlightLimit
-    client: httpx.AsyncClient
+    client: aiohttp.ClientSession
     key: str | None = field(default=None, repr=False)
     structure: str | None = None
     longest: int | None = None
@@ -196,28 +210,34 @@ class Endpoint:
     async def post(self, body: bytes) -> Reply:
         """The answer to a request that is JSON already. Raises as `ask` does."""
         try:
-            async with asyncio.timeout(self.timeout):
-                response = await self.client.post(f"{self.url}/chat/completions", content=body, headers=self._headers())
+            response = await self._fetch("POST", f"{self.url}/chat/completions", self.timeout, body)
         except TimeoutError:
             raise TryAgain(f"no answer within request_timeout={self.timeout:g} s") from None
-        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+        except aiohttp.ClientConnectorError as error:
             raise TryAgain(f"cannot connect: {_words(error)}", unreachable=True) from None
-        except httpx.HTTPError as error:
+        except (aiohttp.ClientError, OSError) as error:
             raise TryAgain(f"the connection broke: {_words(error)}") from None
-        if response.status_code != 200:
+        if response.status != 200:
             again = self._renamed(response, body)
             if again is not None:
                 return await self.post(again)
             raise self._error(response)
         return _reply(response)
 
+    async def _fetch(self, method: str, url: str, timeout: float, body: bytes | None = None) -> Response:
+        async with (
+            asyncio.timeout(timeout),
+            self.client.request(method, url, data=body, headers=self._headers(), allow_redirects=False) as response,
+        ):
+            return Response(response.status, await response.read(), response.headers.get("Retry-After"))
+
     def _headers(self) -> dict[str, str]:
         headers = {"Content-Type": "application/json"}
         return headers | {"Authorization": f"Bearer {self.key}"} if self.key else headers
 
-    def _renamed(self, response: httpx.Response, body: bytes) -> bytes | None:
+    def _renamed(self, response: Response, body: bytes) -> bytes | None:
         """The request with the newer name of `max_tokens`, if that is what the server misses."""
-        if response.status_code != 400 or self._tokens_name != "max_tokens":
+        if response.status != 400 or self._tokens_name != "max_tokens":
             return None
         if "max_completion_tokens" not in response.text:
             return None
@@ -225,8 +245,8 @@ class Endpoint:
         fields = orjson.loads(body)
         return orjson.dumps({**fields, self._tokens_name: fields.pop("max_tokens")})
 
-    def _error(self, response: httpx.Response) -> Exception:
-        status, said = response.status_code, self.said(response)
+    def _error(self, response: Response) -> Exception:
+        status, said = response.status, self.said(response)
         if status in (401, 403):
             return CaptionerError(
                 f"{self.url} refused the key ({status}: {said}). Set REGIONCAP_API_KEY or OPENAI_API_KEY, or name a "
@@ -244,7 +264,7 @@ class Endpoint:
             return TryAgain(f"{status}: {said}", overloaded=overloaded, after=_retry_after(response))
         return Refused(status, f"{status}: {said}")
 
-    def said(self, response: httpx.Response) -> str:
+    def said(self, response: Response) -> str:
         """The server's words about an error, short and without the key."""
         try:
             error = orjson.loads(response.content)
@@ -268,20 +288,19 @@ class Endpoint:
         """
         for url in dict.fromkeys([self.url, self.url.removesuffix("/v1") + "/v1"]):
             response = await self._get(f"{url}/models")
-            if response.status_code in (401, 403):
+            if response.status in (401, 403):
                 raise self._error(response)
-            if response.status_code == 200:
+            if response.status == 200:
                 self.url = url
                 return _model_names(response)
         return []
 
-    async def _get(self, url: str) -> httpx.Response:
+    async def _get(self, url: str) -> Response:
         try:
-            async with asyncio.timeout(min(self.timeout, 10.0)):
-                return await self.client.get(url, headers=self._headers())
+            return await self._fetch("GET", url, min(self.timeout, 10.0))
         except TimeoutError:
             raise TryAgain("no answer within 10 s", unreachable=True) from None
-        except httpx.HTTPError as error:
+        except (aiohttp.ClientError, OSError) as error:
             raise TryAgain(f"cannot connect: {_words(error)}", unreachable=True) from None
 
     async def queue(self) -> tuple[int, int] | None:
@@ -290,8 +309,8 @@ class Endpoint:
             response = await self._get(self.url.removesuffix("/v1") + "/metrics")
         except TryAgain:
             return None
-        running = _metric(response.text, "num_requests_running") if response.status_code == 200 else None
-        waiting = _metric(response.text, "num_requests_waiting") if response.status_code == 200 else None
+        running = _metric(response.text, "num_requests_running") if response.status == 200 else None
+        waiting = _metric(response.text, "num_requests_waiting") if response.status == 200 else None
         return None if running is None or waiting is None else (running, waiting)
 
     async def keeps_to(self, way: str, picture: bytes) -> bool:
@@ -320,9 +339,9 @@ def _words(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
-def _retry_after(response: httpx.Response) -> float | None:
+def _retry_after(response: Response) -> float | None:
     """Seconds that a `Retry-After` header asks for: a number, or a date."""
-    value = response.headers.get("retry-after")
+    value = response.retry_after
     if value is None:
         return None
     try:
@@ -335,7 +354,7 @@ def _retry_after(response: httpx.Response) -> float | None:
         return None
 
 
-def _reply(response: httpx.Response) -> Reply:
+def _reply(response: Response) -> Reply:
     """The answer in a response of status 200. Raises TryAgain when there is none in it."""
     try:
         data = orjson.loads(response.content)
@@ -360,7 +379,7 @@ def _reply(response: httpx.Response) -> Reply:
         raise TryAgain(f"the answer is no chat completion: {begin!r}") from None
 
 
-def _model_names(response: httpx.Response) -> list[str]:
+def _model_names(response: Response) -> list[str]:
     try:
         return [str(model["id"]) for model in orjson.loads(response.content)["data"]]
     except (orjson.JSONDecodeError, KeyError, TypeError):

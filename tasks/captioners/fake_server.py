@@ -382,7 +382,8 @@ class RunningServer:
     def stop(self) -> None:
         """End at once: open connections are closed."""
         self._server.should_exit = self._server.force_exit = True
-        self._thread.join()
+        if self._thread.is_alive():
+            self._thread.join()
         self._socket.close()
 
     def serve_forever(self) -> None:

@@ -13,6 +13,9 @@ AUTO_MOST = 4096
 QUEUED_SHARE = 0.15
 """So much of what runs may wait at the server: enough that it never lacks work, little enough to stop fairly."""
 
+GROWTH = 1.5
+"""At most so many times the limit from one look at the queue, or measure of speed, to the next."""
+
 WINDOW_FEWEST = 24
 """Answers that a measure of speed needs at least."""
 
@@ -32,6 +35,10 @@ class InFlightLimit:
     peak: int = 0
     _halved_at: float = float("-inf")
     _slow_start: bool = False
+    _careful: bool = False
+    """Whether the server has said that it is too much: from then on the limit grows by small steps."""
+    _ceiling: float = 0.0
+    """Not beyond this before the queue was looked at again."""
     _window: Window | None = None
     _told: bool = False
     """Whether the server tells how many requests wait, so that speed need not be measured."""
@@ -65,11 +72,12 @@ class InFlightLimit:
         was_full = self.in_flight + 1 >= int(self.limit)
         if self.most is not None:
             self.limit = min(float(self.most), self.limit + 1 / max(1.0, self.limit))
+        elif self._careful:
+            self.limit = min(float(AUTO_MOST), self.limit + (1 / max(1.0, self.limit) if was_full else 0))
         elif self._told:
-            if was_full and self._slow_start:
-                self.limit = min(AUTO_MOST, self.limit + 1)
+            self.limit = min(self._ceiling, self.limit + (1 if was_full and self._slow_start else 0))
         elif self._window is not None:
-            self.limit = min(AUTO_MOST, self._window.answered(now, self.limit, was_full))
+            self.limit = min(float(AUTO_MOST), self._window.answered(now, self.limit, was_full))
 
     def overloaded(self, sent_at: float, now: float) -> bool:
         """The server said 429 or 503 to a request sent at `sent_at`. Whether the limit was halved: once for all
@@ -78,9 +86,7 @@ class InFlightLimit:
             return False
         self._halved_at = now
         self.limit = max(1.0, self.limit / 2)
-        if self.most is None:
-            # From here on by small steps, as after a loss in TCP.
-            self.most = max(1, int(self.limit * 2))
+        self._careful = True
         return True
 
     def queue_told(self, running: int, waiting: int) -> None:
@@ -88,6 +94,7 @@ class InFlightLimit:
         if self.most is not None:
             return
         self._told = True
+        self._ceiling = min(float(AUTO_MOST), GROWTH * self.limit)
         wanted = max(2, round(running * QUEUED_SHARE))
         if waiting > wanted:
             self._slow_start = False
@@ -126,6 +133,6 @@ class Window:
             return limit
         if speed > self._best_speed * FASTER:
             self._best_speed, self.best = speed, limit
-            return limit * 1.5
+            return limit * GROWTH
         self._rest = WINDOWS_TO_REST
         return self.best

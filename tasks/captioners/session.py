@@ -19,7 +19,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-import httpx
+import aiohttp
 import orjson
 
 from tasks.captioners.base import CaptionRequest, CaptionResult
@@ -162,9 +162,11 @@ class CaptionSession:
         self._tasks: set[asyncio.Task[None]] = set()
         self._preparing: asyncio.Task[None] | None = None
         self._random = random.Random()
-        limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
-        # Time limits are ours, for the whole request: httpx knows them only for its parts.
-        async with httpx.AsyncClient(limits=limits, timeout=None) as self._client:
+        # aiohttp, not httpx: that one looks at every open connection for every request, which at some hundred in
+        # flight takes all of a core. Servers on uvicorn, such as vLLM, close idle connections after 5 s.
+        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=4.0)
+        no_limit = aiohttp.ClientTimeout(total=None)  # ours are for the whole request
+        async with aiohttp.ClientSession(connector=connector, timeout=no_limit, trust_env=True) as self._client:
             begun.set()
             await self._over.wait()
             tasks = [*self._tasks, *filter(None, [self._preparing])]

@@ -1,0 +1,116 @@
+"""A fake model server in this process, and captioners that talk to it over HTTP."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from tasks.captioners.base import CaptionRequest, CaptionResult, Setting
+from tasks.captioners.fake_server import Behaviour, RunningServer, caption_of, digest_of
+from tasks.captioners.vlm import OpenAICaptioner
+from tasks.config import make_config
+
+Serve = Callable[..., RunningServer]
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    """`serve(**behaviour)`: a running fake server; all are ended with the test."""
+    running: list[RunningServer] = []
+
+    def start(*, port: int = 0, **behaviour: Any) -> RunningServer:
+        server = RunningServer(Behaviour(**{"latency": 0.01, **behaviour}), port=port)
+        running.append(server)
+        return server.__enter__()
+
+    yield start
+    for server in running:
+        server.stop()
+
+
+class Bill:
+    """Counts what a captioner says that it spent."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.counts: Counter[str] = Counter()
+
+    def __call__(self, **numbers: int) -> None:
+        with self._lock:
+            self.counts.update(numbers)
+
+
+Ask = Callable[..., tuple[OpenAICaptioner, Bill]]
+
+
+@pytest.fixture
+def captioner_of() -> Iterator[Ask]:
+    """`captioner_of(*servers, **settings)`: a captioner for these servers, and its bill."""
+    made: list[OpenAICaptioner] = []
+
+    def make(*servers: RunningServer | str, key: str | None = None, **settings: Any) -> tuple[OpenAICaptioner, Bill]:
+        urls = [server if isinstance(server, str) else server.url for server in servers]
+        values = {"input": "a.jsonl", "model": "fake-vlm", "max_pixels": 40_000, "max_boxes": 4, "endpoint": urls}
+        bill = Bill()
+        made.append(OpenAICaptioner(Setting(make_config(**{**values, **settings}), lambda: key, bill)))
+        return made[-1], bill
+
+    yield make
+    for captioner in made:
+        captioner.close()
+
+
+def jpeg_of(seed: int) -> bytes:
+    """A small JPEG, another for every seed."""
+    image = np.full((48, 64, 3), 90, np.uint8)
+    cv2.putText(image, str(seed), (2, 30), cv2.FONT_HERSHEY_SIMPLEX, 0.6, (255, 255, 255), 1)
+    image[0, :, 0] = np.random.default_rng(seed).integers(0, 255, 64)
+    return cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
+
+
+def request_of(seed: int, regions: int = 3, wanted: tuple[int, ...] | None = None, **more: Any) -> CaptionRequest:
+    """A request for a picture of its own."""
+    jpeg = jpeg_of(seed)
+    return CaptionRequest(
+        name=f"photo{seed}.jpg",
+        image=lambda: jpeg,
+        marked=lambda: jpeg,
+        width=64,
+        height=48,
+        bbox=[[4 * n, 4, 12, 20] for n in range(regions)],
+        wanted=wanted or tuple(range(1, regions + 1)),
+        **more,
+    )
+
+
+def told_of(seed: int, *numbers: int) -> dict[int, str]:
+    """What the fake server says of these regions of picture `seed`."""
+    return {number: caption_of((digest_of(jpeg_of(seed)),), number) for number in numbers}
+
+
+def marked_sha(image_with_bbox: str) -> str:
+    """What identifies a kept marked picture in the fake server's answers."""
+    return image_with_bbox.rpartition("/")[2].removesuffix(".jpg")[:32]
+
+
+def sha(data: bytes) -> str:
+    """sha256, hexadecimal."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def all_of(captioner: OpenAICaptioner, count: int, regions: int = 3, first: int = 0) -> list[CaptionResult]:
+    """The results for `count` pictures from number `first`, all asked for at once."""
+    futures = [captioner.submit(request_of(seed, regions)) for seed in range(first, first + count)]
+    return [future.result(timeout=120) for future in futures]
+
+
+def warm_up(captioner: OpenAICaptioner) -> None:
+    """Have the server tried out, and a picture asked for that no test asks for."""
+    assert captioner.submit(request_of(9_999, 1)).result(timeout=60).code is None
