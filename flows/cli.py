@@ -16,7 +16,9 @@ import click
 import tasks
 from tasks import terminal
 from tasks.config import RegionCapConfig, make_config, read_config_file
+from tasks.context import context_of
 from tasks.errors import RegionCapError, UsageError
+from tasks.prompt_keys import check_prompt_keys
 from tasks.storage.filesystem import Place
 from tasks.storage.readers import read_shards
 
@@ -132,7 +134,10 @@ def run(source: str | None, config_file: str | None, **flags: Any) -> int:
     Running the same command again does only what is not done yet.
     """
     config = _config(source, config_file, flags)
-    read_shards(config).close()  # a wrong input is said at once, not after Prefect has started
+    # What is wrong is said at once, not after Prefect has started.
+    read_shards(config).close()
+    check_prompt_keys(config)
+    context_of(config).captioner.check()
     prepare_prefect()
     with terminal.watching(config):
         # Imported here: it takes seconds, and reads the environment that was just prepared.
@@ -179,6 +184,87 @@ def explain(run_name: str, verify: bool, config_file: str | None, **flags: Any) 
     for line in explain_run(_run_config(run_name, config_file, flags), verify=verify):
         click.echo(line)
     return OK
+
+
+@app.command("try", cls=_GroupedCommand)
+@click.argument("source", metavar="[INPUT]", required=False)
+@click.option("--row", "line", type=click.IntRange(1), default=1, show_default=True, help="Line of the input, from 1.")
+@config_flags
+def try_(source: str | None, line: int, config_file: str | None, **flags: Any) -> int:
+    """Caption one row of INPUT and show everything: marked picture, request, raw answer, captions.
+
+    For finding a prompt or a model. The model is asked each time; no output is written.
+    """
+    from tasks.trying import try_row
+
+    return OK if try_row(_config(source, config_file, flags), line, click.echo) else STOPPED
+
+
+@app.command(cls=_GroupedCommand)
+@click.argument("source", metavar="[INPUT]", required=False)
+@config_flags
+def plan(source: str | None, config_file: str | None, **flags: Any) -> int:
+    """Say what a run on INPUT would ask for, and what that costs with --usd-per-m-in and --usd-per-m-out.
+
+    Reads the rows, and the size of a sample of the images; runs nothing, asks nobody.
+    """
+    from tasks.planning import plan as plan_run
+
+    config = _config(source, config_file, flags)
+    for text in terminal.plan_lines(plan_run(config), config):
+        click.echo(text)
+    return OK
+
+
+@app.command("fake-vlm")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=8000, show_default=True, help="Port to listen on; 0 takes a free one.")
+@click.option("--model", default="fake-vlm", show_default=True, help="The model's name.")
+@click.option("--slots", default=32, show_default=True, help="Requests that are served at once.")
+@click.option("--latency", default=0.8, show_default=True, help="Seconds that a request is served.")
+@click.option("--max-waiting", type=int, help="With so many waiting, a further one is told 429.")
+@click.option(
+    "--structure",
+    type=click.Choice(["regex", "json_schema", "none"]),
+    default="regex",
+    show_default=True,
+    help="The form of answers that it keeps to.",
+)
+@click.option("--max-model-len", default=32_768, show_default=True, help="Tokens of a request and its answer.")
+@click.option(
+    "--fault", "faults", multiple=True, metavar="NAME=SHARE", help="A mistake and how often, such as 500=0.05."
+)
+@click.option("--seed", default=0, show_default=True, help="Of the mistakes.")
+def fake_vlm(host: str, port: int, faults: tuple[str, ...], structure: str, **behaviour: Any) -> int:
+    """Serve an OpenAI-compatible endpoint without a model: for trying a deployment out.
+
+    Its answers name the picture and the region. Mistakes on demand: 500, 429, 503, hang, cut, truncated, garbage,
+    missing, extra, reordered, length, refusal. GET /stats tells what it was asked.
+    """
+    from tasks.captioners.fake_server import Behaviour, RunningServer
+
+    shares = dict(_fault(fault) for fault in faults)
+    try:
+        server = RunningServer(Behaviour(faults=shares, structure=(structure,), **behaviour), host, port)
+    except OSError as error:
+        raise UsageError(f"--port: cannot listen on {host}:{port}: {error.strerror}") from None
+    click.echo(f"serving on {server.url}; Ctrl-C ends it. In another terminal:", err=True)
+    click.echo(f"  regioncap run photos.jsonl --endpoint {server.url} --model {behaviour['model']}", err=True)
+    server.serve_forever()
+    return OK
+
+
+def _fault(text: str) -> tuple[str, float]:
+    from tasks.captioners.fake_server import FAULTS
+
+    name, _, share = text.partition("=")
+    try:
+        value = float(share)
+    except ValueError:
+        value = -1.0
+    if name not in FAULTS or not 0 <= value <= 1:
+        raise UsageError(f"--fault: expected NAME=SHARE with one of {', '.join(FAULTS)} and 0 to 1, got {text!r}")
+    return name, value
 
 
 def _run_config(run_name: str, config_file: str | None, flags: dict[str, Any]) -> RegionCapConfig:

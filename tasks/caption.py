@@ -90,9 +90,11 @@ class Kept:
         return cls(captions, found.get("usage", {}), found.get("warnings", []))
 
 
-def ask(row: Row, context: RunContext) -> Asked:
-    """See which captions are there, and send for those that are missing. Raises RowReject for a row that lacks a
-    field of the prompt."""
+def ask(row: Row, context: RunContext, *, anew: bool = False) -> Asked:
+    """See which captions are there, and send for those that are missing; `anew`: for all of them.
+
+    Raises RowReject for a row that lacks a field of the prompt.
+    """
     request = request_of(row, context)
     prompt = context.captioner.prompt(request)
     if not context.captioner.paid:
@@ -102,16 +104,15 @@ def ask(row: Row, context: RunContext) -> Asked:
     future, owner = context.in_flight.claim(key)
     if owner:
         try:
-            _send(key, request, context)
+            _send(key, request, Kept({}, {}, []) if anew else Kept.find(key, context), context)
         except BaseException as error:
             context.in_flight.settle(key, error)
             raise
     return Asked(row, prompt.text, future, owner)
 
 
-def _send(key: str, request: CaptionRequest, context: RunContext) -> None:
+def _send(key: str, request: CaptionRequest, kept: Kept, context: RunContext) -> None:
     """Have the answer `key` completed and settled; what comes is kept at once, whatever becomes of the rest."""
-    kept = Kept.find(key, context)
     missing = tuple(number for number in request.wanted if number not in kept.captions)
     if not missing:
         context.in_flight.settle(key, CaptionResult(kept.captions, kept.usage, kept.warnings))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections.abc import Sequence
 
 from prefect import State, task
 from prefect.cache_policies import NO_CACHE
@@ -43,10 +44,15 @@ def keep_input(shard: Shard, context: RunContext) -> Step:
 
 def look(shard: Shard, context: RunContext) -> ShardSteps | None:
     """The steps of a shard that is wholly done; None when any of them must run. Runs nothing."""
-    steps = [input_step(shard)]
     context.progress.read(len(shard.lines), shard.share)
+    return find_steps(shard, context, STEPS)
+
+
+def find_steps(shard: Shard, context: RunContext, specs: Sequence[StepSpec]) -> ShardSteps | None:
+    """The shard's input and what the steps `specs`, from the first on, made of it, if all of that is done."""
+    steps = [input_step(shard)]
     try:
-        for spec in STEPS:
+        for spec in specs:
             done = find_done(spec, context, steps[-1])
             if done is None:
                 return None

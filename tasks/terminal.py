@@ -11,6 +11,8 @@ import shlex
 import sys
 import threading
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from rich.console import Console
 from rich.logging import RichHandler
@@ -22,6 +24,10 @@ from tasks.context import Progress as RunProgress
 from tasks.context import context_of
 from tasks.storage.filesystem import public_url
 from tasks.summary import Summary
+
+if TYPE_CHECKING:
+    # It imports Prefect, for which no command should wait that does not run it.
+    from tasks.planning import Plan
 
 SECONDS_BETWEEN_LOOKS = 0.2
 
@@ -53,8 +59,41 @@ def resume_command() -> str:
 
 
 def _captioner(config: RegionCapConfig) -> str:
+    """Who describes, and where pictures go for that."""
     name = config.captioner_name
-    return f"{name} ({config.model})" if config.model else f"{name} (no model: pictures stay here)"
+    if name == "openai":
+        hosts = ", ".join(dict.fromkeys(urlsplit(url).netloc for url in config.endpoint))
+        return f"{config.model} at {hosts} (marked pictures are sent there)"
+    if name == "vllm":
+        return f"{config.model} with vLLM on this machine (pictures stay here)"
+    return f"{name} (no model: pictures stay here)"
+
+
+def plan_lines(plan: Plan, config: RegionCapConfig) -> Iterator[str]:
+    """A plan, for people."""
+    counts = [
+        ("rows", plan.rows),
+        ("  with boxes", plan.with_bbox),
+        ("  without boxes", plan.without_bbox),
+        ("  that will be rejected", plan.rejected),
+        ("  captioned before", plan.rows_done),
+        ("regions given", plan.regions_given),
+        ("regions found, at most", plan.regions_at_most),
+        ("requests to come", plan.requests),
+        ("prompt tokens, about", plan.prompt_tokens),
+        ("answers' tokens, about", plan.completion_tokens),
+    ]
+    for name, count in counts:
+        yield f"{name:<24} {count:>14,}"
+    if config.usd_per_m_in is not None and config.usd_per_m_out is not None:
+        yield f"{'US dollars, about':<24} {plan.usd(config.usd_per_m_in, config.usd_per_m_out):>14,.2f}"
+    learnt = f"from {plan.learnt:,} answers that are there" if plan.learnt else "a guess: two sentences"
+    yield ""
+    yield (
+        f"A request: {plan.image_tokens:,.0f} tokens of picture (a sample of {plan.sampled:,} images, 28x28 pixels a "
+        f"token), {plan.text_tokens:,.0f} of text; an answer: {plan.answer_tokens:,.0f} a region ({learnt})."
+    )
+    yield "Repairs and requests that fail are not in it. Rows whose boxes all lie outside count as captioned."
 
 
 def _handler(console: Console) -> logging.Handler:
@@ -117,6 +156,7 @@ def show(summary: Summary) -> None:
         *((f"boxes dropped: {reason}", count) for reason, count in summary.boxes_dropped.items()),
         ("captions asked for", summary.captions_asked),
         ("captions reused", summary.captions_reused),
+        *((name, count) for name, count in _requests(summary) if count),
     ):
         table.add_row(name, f"{count:,}")
     table.add_row("seconds", f"{summary.wall_seconds:,.1f}")
@@ -126,6 +166,16 @@ def show(summary: Summary) -> None:
     if summary.problem:
         aside = "" if summary.complete else f", so the output lies aside, in {summary.output}"
         Console(stderr=True, highlight=False).print(f"regioncap: {summary.problem}{aside}", soft_wrap=True)
+
+
+def _requests(summary: Summary) -> tuple[tuple[str, int], ...]:
+    return (
+        ("captions repaired", summary.captions_repaired),
+        ("requests", summary.requests),
+        ("requests sent again", summary.requests_retried),
+        ("prompt tokens", summary.prompt_tokens),
+        ("answers' tokens", summary.completion_tokens),
+    )
 
 
 def _summary(summary: Summary) -> str:

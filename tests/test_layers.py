@@ -19,7 +19,8 @@ LAYERS = [
     {"tasks.caching"},
     {f"tasks.{step}" for step in ("load", "route", "extract", "normalize", "visualize", "caption", "write")},
     {"tasks.shard"},
-    {"tasks.window", "tasks.looking", "tasks.terminal"},
+    {"tasks.window", "tasks.looking", "tasks.trying", "tasks.planning"},
+    {"tasks.terminal"},
     {"flows"},
 ]
 

@@ -111,6 +111,8 @@ class CaptionSession:
         self._closed = False
         self._error: RunStopped | None = None
         self.endpoints: list[Endpoint] = []
+        self.trace: Callable[[Endpoint, Ask, Reply], None] | None = None
+        """Called with every answer to a row's request, on the loop's thread."""
         self.sent = 0
         self._cost: Counter[str] = Counter()
         self._answered = 0
@@ -404,6 +406,8 @@ class CaptionSession:
                 raise
             else:
                 self._succeeded(endpoint)
+                if self.trace is not None:
+                    self.trace(endpoint, ask, reply)
                 return reply
             finally:
                 endpoint.limit.end()

@@ -1,0 +1,123 @@
+"""One row through all steps, shown: what the model sees, what it is asked, what it says, what becomes of it.
+
+Nothing of it goes into the cache but the marked picture, which is there to be looked at, and the captions, which were
+paid for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+
+from tasks.caption import ask, finish
+from tasks.captioners.endpoint import Ask, Endpoint, Reply
+from tasks.captioners.vlm import VlmCaptioner
+from tasks.config import RegionCapConfig
+from tasks.context import RunContext
+from tasks.errors import RowReject, UsageError
+from tasks.extract import extract_row
+from tasks.load import load_row
+from tasks.normalize import normalize_row
+from tasks.prompt_keys import check_prompt_keys
+from tasks.records import Row
+from tasks.route import route_row
+from tasks.storage.readers import read_shards
+from tasks.visualize import draw_row
+
+Say = Callable[[str], None]
+
+
+def try_row(config: RegionCapConfig, line: int, say: Say) -> bool:
+    """Caption the row at `line` (from 1) of the input and `say` how it went; whether every region has its caption.
+
+    The model is asked even if the answer is there. Raises UsageError for a line that is not there, CaptionerError.
+    """
+    with contextlib.closing(RunContext(config)) as context:
+        context.captioner.check()
+        check_prompt_keys(config)
+        try:
+            drawn = _drawn(_line(config, line), context, say)
+        except RowReject as reject:
+            say(f"rejected     {reject.code}: {reject.message}")
+            return False
+        return _captioned(drawn, context, say)
+
+
+def _line(config: RegionCapConfig, line: int) -> Row:
+    last = 0
+    with contextlib.closing(read_shards(config)) as shards:
+        for shard in shards:
+            for number, text in shard.lines:
+                if number == line:
+                    return load_row(number, shard.source, text, config.image_key)
+                last = max(last, number)
+    raise UsageError(f"--row: expected a line of the input, 1 to {last}, got {line}")
+
+
+def _drawn(loaded: Row, context: RunContext, say: Say) -> Row:
+    """The row after `visualize`. Raises RowReject."""
+    config = context.config
+    row = _or_raise(loaded)
+    say(f"image        {context.images.locate(row['image'])}")
+    keys = (*config.prompt_fields(), *config.region_fields)
+    row = route_row({**row, "image_stat": None}, config.bbox_key, config.empty_bbox, keys)
+    row = _or_raise(normalize_row(extract_row(row, context.images.read, config), config))
+    found = "found" if row["type"] == "without_bbox" else "given"
+    say(f"regions      {row['valid_bboxes_num']} {found}, xywh: {row['bbox']}")
+    for drop in row["dropped_bbox"]:
+        say(f"dropped      box {drop['index']} {drop['bbox']}: {drop['reason']}")
+    row, jpeg = draw_row(row, context.images.read, config)
+    place = context.marks.place(row["marked"]["sha256"])
+    place.write(jpeg, durable=False)
+    say(f"marked       {place.url} ({row['marked']['width']}x{row['marked']['height']}, {len(jpeg):,} bytes)")
+    for warning in row["warnings"]:
+        say(f"warning      {warning}")
+    return row
+
+
+def _or_raise(row: Row) -> Row:
+    if "reject" in row:
+        raise RowReject(row["reject"]["code"], row["reject"]["message"])
+    return row
+
+
+def _captioned(row: Row, context: RunContext, say: Say) -> bool:
+    if isinstance(context.captioner, VlmCaptioner):
+        context.captioner.session.trace = _tracer(say)
+    told = finish(ask(row, context, anew=True), context)
+    captions = told["captions"] if "reject" in told else dict(enumerate(told["captions"], start=1))
+    say("")
+    for number, text in (captions or {}).items():
+        say(f"<region{number}>    {text}")
+    if "reject" in told:
+        say(f"rejected     {told['reject']['code']}: {told['reject']['message']}")
+        return False
+    used = ", ".join(f"{name} {count:,}" for name, count in told["usage"].items())
+    say(f"used         {used or 'nothing'}")
+    return True
+
+
+def _tracer(say: Say) -> Callable[[Endpoint, Ask, Reply], None]:
+    """Says a request without its pictures' bytes, and the answer as it came."""
+
+    def trace(endpoint: Endpoint, ask: Ask, reply: Reply) -> None:
+        body: dict[str, Any] = endpoint.body(ask)
+        for message in body["messages"]:
+            parts = message["content"] if isinstance(message["content"], list) else []
+            for part in parts:
+                if part["type"] == "image_url":
+                    part["image_url"]["url"] = (
+                        f"data:image/jpeg;base64,… ({len(part['image_url']['url']):,} characters)"
+                    )
+        lines = orjson.dumps(body, option=orjson.OPT_INDENT_2).decode().splitlines()
+        say(f"\nrequest      {endpoint.url}/chat/completions")
+        for line in lines:
+            say(f"  {line}")
+        say(f"answer       {reply.finish_reason}, {reply.prompt_tokens:,} + {reply.completion_tokens:,} tokens")
+        for line in reply.text.splitlines() or [""]:
+            say(f"  {line}")
+
+    return trace
