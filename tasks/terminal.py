@@ -37,6 +37,7 @@ def watching(config: RegionCapConfig) -> Iterator[None]:
     """Show how the run of `config` in this process goes, until the block ends; a stop says how to go on."""
     console = Console(stderr=True, highlight=False)
     log = logging.getLogger("regioncap")
+    log.setLevel(logging.INFO)
     log.propagate = False  # other loggers are for those who run Prefect; what concerns the user comes through this
     log.handlers = [_handler(console)]
     progress = context_of(config).progress

@@ -23,6 +23,9 @@ LABEL_OF_LINE = re.compile(rf"^{_EMPHASIS}(?:{_TAG}|{_BARE})", re.MULTILINE)
 LABEL = re.compile(rf"{LABEL_OF_LINE.pattern}|(?<=[.;!?])\s+{_EMPHASIS}{_TAG}|{_TAG}(?=[\s*_`]*[:：])", re.MULTILINE)
 """The same, and behind the end of a sentence, or with a colon. `<region2>` within a sentence is no label."""
 
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b\ufeff\ufffd]")
+"""What is no text: terminals and viewers stumble over it."""
+
 CLOSING = re.compile(r"<\s*/\s*region[\s_]*\d*\s*>")
 NUMBERED = re.compile(r"^\s*(?:\*\*)?\(?(\d+)[.):]\s*(?:\*\*)?\s*(.+)$")
 BULLET = re.compile(r"^\s*[-*•]\s+(.+)$")
@@ -76,7 +79,7 @@ def _settled(pairs: Iterable[tuple[int, str]], wanted: Sequence[int]) -> dict[in
 
 def clean(text: str) -> str:
     """A caption without what stood around it: label's colon, emphasis, quotes, white space."""
-    text = re.sub(r"\s+", " ", CLOSING.sub(" ", text)).strip()
+    text = re.sub(r"\s+", " ", CONTROL.sub(" ", CLOSING.sub(" ", text))).strip()
     text = re.sub(r"^[\s*_`]*[:：,–—-]?[\s*_`]+|^[:：,–—-]\s*", "", text)
     text = re.sub(r"[\s*_`]+$", "", text).rstrip(";|").rstrip()
     if len(text) > 1 and text[0] == text[-1] == '"':

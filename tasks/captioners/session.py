@@ -278,7 +278,7 @@ class CaptionSession:
 
     def _backoff(self, attempt: int) -> float:
         """Seconds to wait before another try: exponential, with full jitter."""
-        return self._random.uniform(0.1, min(30.0, 0.5 * 2**attempt))
+        return self._random.uniform(0.1, min(30.0, 0.5 * 2 ** min(attempt, 10)))
 
     async def _watch_queues(self) -> None:
         """Let limits that are to be found out follow what the servers tell of their queues."""

@@ -22,6 +22,9 @@ import time
 from pathlib import Path
 
 GRACE_SECONDS = 10.0
+ORPHANS_GRACE_SECONDS = 1.0
+"""For what the server started and left behind: it was told by the server, or not at all."""
+
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 
@@ -74,8 +77,13 @@ def end(server: subprocess.Popen[bytes]) -> None:
     # Only the server itself is asked: its workers end with it, and in order.
     with contextlib.suppress(ProcessLookupError):
         os.kill(server.pid, signal.SIGTERM)
-    deadline = time.monotonic() + GRACE_SECONDS
+    ended = time.monotonic()
+    deadline = ended + GRACE_SECONDS
     while alive(server) and time.monotonic() < deadline:
+        if server.returncode is not None:
+            deadline = min(deadline, ended + ORPHANS_GRACE_SECONDS)
+        else:
+            ended = time.monotonic()
         time.sleep(0.05)
     while alive(server):
         signal_all(server, signal.SIGKILL)

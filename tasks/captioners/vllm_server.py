@@ -39,6 +39,9 @@ START_SECONDS = 3600.0
 
 LOOK_SECONDS = 0.5
 SAY_SECONDS = 60.0
+DEAF_SECONDS = 60.0
+"""A server that does not say within this time that it is well counts as dead."""
+
 LOG_LINES = 15
 
 PATCH = 28
@@ -271,9 +274,14 @@ class VllmServers:
             self._over.wait(LOOK_SECONDS)
 
     def _revive(self, number: int) -> None:
-        """Start a server again that has ended; the second time is the last. Raises CaptionerError."""
+        """Start a server again that has ended, or hangs; the second time is the last. Raises CaptionerError."""
         child = self._children[number]
-        if child.running() or self._over.is_set():
+        begun = time.monotonic()
+        while child.running() and time.monotonic() - begun < DEAF_SECONDS:
+            if self._over.is_set() or child.healthy():
+                return
+            self._over.wait(LOOK_SECONDS)
+        if self._over.is_set():
             return
         if number in self._restarted:
             raise child.failure("vLLM ended again, so the run stops; what was answered is kept")

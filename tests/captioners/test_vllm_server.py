@@ -1,0 +1,258 @@
+"""vLLM of our own: started, found dead, started again, and never left behind.
+
+What is started here is not vLLM but the fake server under vLLM's module name, with a worker process as vLLM has; the
+real one is tried by `make test-vllm`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks.captioners.base import Setting
+from tasks.captioners.vllm_server import VllmCaptioner, command_of, context_length, gpu_groups, why
+from tasks.config import RegionCapConfig, make_config
+from tasks.errors import CaptionerError, UsageError
+from tests.captioners.conftest import Bill, request_of, told_of
+
+ROOT = Path(__file__).parents[2]
+
+SERVER = """
+import os, subprocess, sys, time
+from pathlib import Path
+
+here = Path(os.environ["FAKE_VLLM"])
+# A worker that leaves the group, as a stubborn one might.
+worker = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
+with (here / "pids").open("a") as pids:
+    pids.write(f"{os.getpid()} {worker.pid}\\n")
+arguments = dict(zip(sys.argv[1::2], sys.argv[2::2]))
+(here / "arguments").write_text("\\n".join(sys.argv[1:]))
+print("fake vLLM starts", flush=True)
+if (here / "fail").exists():
+    print((here / "fail").read_text(), flush=True)
+    sys.exit(1)
+from tasks.captioners.fake_server import Behaviour, RunningServer
+behaviour = Behaviour(model=arguments["--served-model-name"], key=os.environ["VLLM_API_KEY"], latency=0.02)
+RunningServer(behaviour, port=int(arguments["--port"])).serve_forever()
+"""
+
+
+@pytest.fixture
+def fake_vllm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A Python with a module `vllm` that serves the fake; gives the folder where it leaves its process ids."""
+    package = tmp_path / "packages" / "vllm" / "entrypoints" / "openai"
+    package.mkdir(parents=True)
+    for folder in (package, package.parent, package.parent.parent):
+        (folder / "__init__.py").touch()
+    (package / "api_server.py").write_text(SERVER)
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nPYTHONPATH={tmp_path / "packages"}:{ROOT} exec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    monkeypatch.setenv("FAKE_VLLM", str(tmp_path))
+    yield tmp_path
+    for pid in started(tmp_path):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def started(folder: Path) -> list[int]:
+    """Process ids of all servers and workers that were started."""
+    with contextlib.suppress(FileNotFoundError):
+        return [int(pid) for pid in (folder / "pids").read_text().split()]
+    return []
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs; one that ended and was not taken leave of does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def until(holds: Callable[[], Any], seconds: float = 60.0) -> Any:
+    """Wait for what another process does."""
+    deadline = time.monotonic() + seconds
+    while not (found := holds()):
+        assert time.monotonic() < deadline, "it never came true"
+        threading.Event().wait(0.02)
+    return found
+
+
+def config_of(folder: Path, **settings: Any) -> RegionCapConfig:
+    values = {"input": "a.jsonl", "model": "Qwen/tiny", "gpus": "none", "vllm_python": str(folder / "python")}
+    return make_config(**{**values, "max_pixels": 40_000, "max_boxes": 4, **settings})
+
+
+@pytest.fixture
+def captioner(fake_vllm: Path) -> Iterator[VllmCaptioner]:
+    made = VllmCaptioner(Setting(config_of(fake_vllm), count=Bill()))
+    yield made
+    made.close()
+
+
+def test_it_starts_with_the_first_caption_and_ends_with_the_captioner(
+    fake_vllm: Path, captioner: VllmCaptioner
+) -> None:
+    captioner.check()
+    assert not started(fake_vllm)
+    futures = [captioner.submit(request_of(seed)) for seed in range(20)]
+    assert [future.result(timeout=60).captions for future in futures] == [told_of(n, 1, 2, 3) for n in range(20)]
+    pids = started(fake_vllm)
+    assert len(pids) == 2  # one server with one worker, however many captions were missing at once
+    assert all(map(alive, pids))
+    captioner.close()
+    assert not any(map(alive, pids))
+
+
+def test_it_is_started_again_once(fake_vllm: Path, captioner: VllmCaptioner) -> None:
+    assert captioner.submit(request_of(1)).result(timeout=60).code is None
+    os.kill(started(fake_vllm)[0], signal.SIGKILL)
+    assert captioner.submit(request_of(2)).result(timeout=60).captions == told_of(2, 1, 2, 3)
+    assert len(started(fake_vllm)) == 4
+    os.kill(started(fake_vllm)[2], signal.SIGKILL)
+    error = captioner.submit(request_of(3)).exception(timeout=60)
+    assert isinstance(error, CaptionerError)
+    assert "vLLM ended again" in str(error)
+    captioner.close()
+    assert not any(map(alive, started(fake_vllm)))
+
+
+LOGS = {
+    "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 20 GiB": "--tensor-parallel-size",
+    "OSError: Qwen/tiny is not a local folder and is not a valid model identifier": "check --model",
+    "ModuleNotFoundError: No module named 'vllm'": r"pip install 'regioncap\[vllm\]'",
+    "RuntimeError: Failed to infer device type": "--endpoint",
+    "api_server.py: error: unrecognized arguments: --dtypo half": "--vllm-args",
+    "something nobody has seen": "see its log",
+}
+
+
+@pytest.mark.parametrize("log", LOGS)
+def test_a_server_that_does_not_start_says_why(fake_vllm: Path, captioner: VllmCaptioner, log: str) -> None:
+    (fake_vllm / "fail").write_text(log)
+    error = captioner.submit(request_of(1)).exception(timeout=60)
+    assert isinstance(error, CaptionerError)
+    told = str(error)
+    assert told.startswith("vLLM did not start")
+    assert log in told  # the end of its log
+    assert LOGS[log].replace("\\", "") in told
+    assert not any(map(alive, started(fake_vllm)))
+
+
+RUN = """
+import json, os, sys, threading
+from tasks.captioners.base import Setting
+from tasks.captioners.vllm_server import VllmCaptioner
+from tasks.config import make_config
+from tests.captioners.conftest import Bill, request_of
+
+captioner = VllmCaptioner(Setting(make_config(**json.loads(sys.argv[1])), count=Bill()))
+try:
+    captioner.submit(request_of(1)).result()
+    print("captioned", flush=True)
+    if sys.argv[2] == "raise":
+        raise RuntimeError("as a run might")
+    if sys.argv[2] != "succeed":
+        threading.Event().wait(600)
+finally:
+    captioner.close()
+"""
+
+ENDS = {"succeed": None, "raise": None, "Ctrl-C": signal.SIGINT, "SIGTERM": signal.SIGTERM, "kill -9": signal.SIGKILL}
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_nothing_survives_the_process(fake_vllm: Path, end: str) -> None:
+
+    settings = {
+        name: value for name, value in config_of(fake_vllm).model_dump(mode="json").items() if value is not None
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-c", RUN, json.dumps(settings), end],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+    with process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"captioned\n"
+        pids = started(fake_vllm)
+        assert len(pids) == 2
+        number = ENDS[end]
+        if number == signal.SIGINT:
+            os.killpg(process.pid, number)  # as a terminal does: to the whole group
+        elif number is not None:
+            process.send_signal(number)
+        process.wait(timeout=60)
+    until(lambda: not any(map(alive, pids)))
+
+
+def test_closing_ends_a_start_that_is_under_way(fake_vllm: Path, captioner: VllmCaptioner) -> None:
+    future = captioner.submit(request_of(1))
+    until(lambda: started(fake_vllm))
+    captioner.close()
+    assert future.exception(timeout=60) is not None
+    assert not any(map(alive, started(fake_vllm)))
+
+
+def test_settings_reach_the_command(fake_vllm: Path) -> None:
+    config = config_of(
+        fake_vllm, tensor_parallel_size=2, gpu_memory_utilization=0.5, max_model_len=8192, prompt_mode="focal",
+        vllm_args="--dtype half --served-model-name 'a b'",
+    )  # fmt: skip
+    command = command_of(config, 1234)
+    text = " ".join(command)
+    assert "--tensor-parallel-size 2" in text
+    assert "--gpu-memory-utilization 0.5 --max-model-len 8192" in text
+    assert '--limit-mm-per-prompt {"image": 2}' in text
+    assert command[-4:] == ["--dtype", "half", "--served-model-name", "a b"]
+
+
+def test_the_context_follows_from_the_picture_and_the_answer() -> None:
+    config = make_config(input="a.jsonl", model="m")
+    assert context_length(config) <= 4352
+    assert context_length(config.model_copy(update={"max_pixels": 4_000_000})) > 5000
+
+
+GROUPS: dict[str, tuple[str, int, list[str], Any]] = {
+    "all": ("all", 1, ["0", "1"], [("0",), ("1",)]),
+    "pairs": ("all", 2, ["0", "1", "2"], [("0", "1")]),
+    "how many": ("2", 1, ["4", "5", "6"], [("4",), ("5",)]),
+    "which": ("0,3", 2, ["0", "1", "2", "3"], [("0", "3")]),
+    "none": ("none", 1, [], [()]),
+    "none there": ("all", 1, [], "no GPU was found"),
+    "too many": ("3", 1, ["0", "1"], "at most the 2 GPUs"),
+    "not there": ("0,7", 1, ["0", "1"], "got 7"),
+    "too few to share": ("all", 4, ["0", "1"], "tensor_parallel_size"),
+}
+
+
+@pytest.mark.parametrize("case", GROUPS)
+def test_groups_of_gpus(case: str) -> None:
+    gpus, size, visible, expected = GROUPS[case]
+    if isinstance(expected, list):
+        assert gpu_groups(gpus, size, visible) == expected
+    else:
+        with pytest.raises(UsageError, match=expected):
+            gpu_groups(gpus, size, visible)
+
+
+def test_a_missing_vllm_is_said_before_anything_runs(tmp_path: Path) -> None:
+    config = make_config(input="a.jsonl", model="m", vllm_python=str(tmp_path / "nowhere"))
+    with pytest.raises(UsageError, match="vllm_python"):
+        VllmCaptioner(Setting(config)).check()
+
+
+def test_memory_is_told_from_context() -> None:
+    assert "--max-model-len" in why("ValueError: To serve at least one request with the models's max seq len (128000)")
