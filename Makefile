@@ -1,11 +1,12 @@
 # Every target does its own set-up: a machine with Python 3.11 or later and make is enough.
 PYTHON ?= python3
 VENV := .venv
+VLLM_VENV := .venv-vllm
 BIN := $(VENV)/bin
 DEMO := demo
 STAMPS := $(VENV)/stamps
 
-.PHONY: install demo test check bench clean
+.PHONY: install demo test test-vllm check bench clean
 
 # The command, in a virtual environment of its own: .venv/bin/regioncap
 install: $(STAMPS)/install
@@ -21,6 +22,19 @@ demo: $(STAMPS)/demo
 test: $(STAMPS)/test
 	$(BIN)/python -m pytest
 
+# The flow with a real vLLM on a tiny model, without a GPU; an environment of its own, some 3 GB
+test-vllm: $(STAMPS)/test $(VLLM_VENV)/ready
+	REGIONCAP_VLLM_VENV=$(VLLM_VENV) $(BIN)/python -m pytest tests/vllm
+
+$(VLLM_VENV)/ready: tests/vllm/requirements.txt tests/vllm/tiny_model.py tests/vllm/path/sitecustomize.py
+	@echo "installing vLLM into $(VLLM_VENV) (some minutes and 3 GB the first time) ..."
+	@$(PYTHON) -m venv $(VLLM_VENV)
+	@$(VLLM_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r tests/vllm/requirements.txt
+	@# Pulled in, not needed, and linked to CUDA: their import would fail.
+	@$(VLLM_VENV)/bin/python -m pip uninstall --quiet --yes torchaudio torchcodec
+	@PYTHONPATH=tests/vllm/path $(VLLM_VENV)/bin/python tests/vllm/tiny_model.py $(VLLM_VENV)/tiny-model
+	@touch $@
+
 check: $(STAMPS)/check
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -32,7 +46,7 @@ bench: $(STAMPS)/test
 	$(BIN)/python benchmarks/orchestration.py
 
 clean:
-	rm -rf $(VENV) $(DEMO) .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(VLLM_VENV) $(DEMO) .pytest_cache .mypy_cache .ruff_cache
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
