@@ -15,10 +15,11 @@ import click
 
 import tasks
 from tasks import terminal
+from tasks.captioners.base import Setting
 from tasks.config import RegionCapConfig, make_config, read_config_file
-from tasks.context import context_of
 from tasks.errors import RegionCapError, UsageError
 from tasks.prompt_keys import check_prompt_keys
+from tasks.registry import make_captioner
 from tasks.storage.filesystem import Place
 from tasks.storage.readers import read_shards
 
@@ -137,7 +138,7 @@ def run(source: str | None, config_file: str | None, **flags: Any) -> int:
     # What is wrong is said at once, not after Prefect has started.
     read_shards(config).close()
     check_prompt_keys(config)
-    context_of(config).captioner.check()
+    make_captioner(Setting(config)).check()
     prepare_prefect()
     with terminal.watching(config):
         # Imported here: it takes seconds, and reads the environment that was just prepared.

@@ -120,12 +120,26 @@ def test_ctrl_c_keeps_the_output_and_names_the_way_on(tmp_path: Path, prefect_se
 
 # --- wrong usage
 
+SOMEWHERE = ["--endpoint", "http://127.0.0.1:9/v1", "--model", "m"]
+
 
 WRONG = {
     "no input": (["run"], "expected an input"),
     "input is missing": (["run", "gone.jsonl", "--captioner", "pixels"], "gone.jsonl is not there"),
-    "no captioner": (["run", "photos.jsonl"], "choose one: --captioner pixels"),
-    "captioner of a later version": (["run", "photos.jsonl", "--model", "x"], "'vllm' is not in this version yet"),
+    "no captioner": (["run", "photos.jsonl"], "choose one: --model Qwen/Qwen2.5-VL-7B-Instruct"),
+    "no vLLM here": (["run", "photos.jsonl", "--model", "x"], "vLLM is not installed in this environment"),
+    "no model": (["run", "photos.jsonl", "--endpoint", "http://h/v1"], "model: expected the name of a vision-language"),
+    "no URL": (["run", "photos.jsonl", "--model", "m", "--endpoint", "h:8000"], "expected a URL such as http://"),
+    "key in the URL": (["run", "photos.jsonl", "--model", "m", "--endpoint", "http://u:p@h/v1"], "without user, passw"),
+    "half a brace": (["run", "photos.jsonl", *SOMEWHERE, "--prompt", "{label"], "prompt: expected '}' before end"),
+    "no such key": (
+        ["run", "photos.jsonl", *SOMEWHERE, "--prompt", "{label}"],
+        "has the key 'label'; their keys: image",
+    ),
+    "price without prices": (["run", "photos.jsonl", *SOMEWHERE, "--max-usd", "5"], "max_usd: expected the prices"),
+    "endpoint for pixels": (["run", "photos.jsonl", *SOMEWHERE, "--captioner", "pixels"], "'pixels' uses none"),
+    "unknown fault": (["fake-vlm", "--fault", "fire=0.1"], "--fault: expected NAME=SHARE"),
+    "no such row": (["try", "photos.jsonl", "--captioner", "pixels", "--row", "99"], "--row: expected a line of the"),
     "unknown captioner": (["run", "photos.jsonl", "--captioner", "pixles"], "'pixles' is not one of"),
     "number too small": (["run", "photos.jsonl", "--captioner", "pixels", "--max-boxes", "0"], "max_boxes: expected"),
     "unknown flag": (["run", "photos.jsonl", "--max-box", "3"], "--max-boxes"),
@@ -231,3 +245,65 @@ def test_explain_verify_reads_everything(finished: Path, capfd: pytest.CaptureFi
     assert "normalize  reused" in capfd.readouterr().out
     exit_code("explain", "out.jsonl", "--verify")
     assert "normalize  runs again: its file is damaged" in capfd.readouterr().out
+
+
+# --- with a model server
+
+
+def test_three_commands_and_a_fake_server(project: Path, prefect_server: None) -> None:
+    command = [*COMMAND, "fake-vlm", "--port", "0", "--latency", "0.01", "--fault", "500=0.1"]
+    server = subprocess.Popen(command, cwd=project, env=environment(), stderr=subprocess.PIPE, text=True)
+    try:
+        assert server.stderr is not None
+        url = server.stderr.readline().split()[2].rstrip(";")
+        flags = ["photos.jsonl", "--endpoint", url, "--model", "fake-vlm", "--max-pixels", "40000", "--max-boxes", "3"]
+
+        planned = regioncap(project, "plan", *flags, "--usd-per-m-in", "100", "--usd-per-m-out", "400")
+        assert planned.returncode == 0, planned.stderr
+        counts = dict(line.rsplit(maxsplit=1) for line in planned.stdout.splitlines()[:11])
+        assert counts["rows"] == "6"
+        assert (counts["  with boxes"], counts["regions given"]) == ("3", "3")
+        assert (counts["  without boxes"], counts["regions found, at most"]) == ("3", "9")
+        assert (counts["requests to come"], counts["  captioned before"]) == ("6", "0")
+        assert float(counts["US dollars, about"]) > 0
+
+        tried = regioncap(project, "try", *flags, "--row", "2", "--prompt", "{num_regions} for {id}")
+        assert tried.returncode == 0, tried.stderr
+        assert '"text": "1 for 001' in tried.stdout
+        assert "<region1>    Region 1 of picture" in tried.stdout
+        assert (project / ".regioncap" / "marks").is_dir()
+        assert not (project / "photos.regioncap.jsonl").exists()
+
+        done = regioncap(project, "run", *flags)
+        assert done.returncode == 0, done.stderr
+        assert "fake-vlm at 127.0.0.1" in done.stderr
+        assert "(marked pictures are sent there)" in done.stderr
+        assert len(read_rows(project / "photos.regioncap.jsonl")) == 6
+        after = regioncap(project, "plan", *flags)
+        counts = dict(line.rsplit(maxsplit=1) for line in after.stdout.splitlines()[:10])
+        assert (counts["  captioned before"], counts["requests to come"]) == ("6", "0")
+    finally:
+        server.send_signal(signal.SIGINT)
+        server.communicate(timeout=60)
+
+
+def test_try_needs_no_model(project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(project)
+    assert exit_code("try", "photos.jsonl", "--captioner", "pixels", "--row", "2") == 0
+    shown = capsys.readouterr().out
+    assert "regions      1 given, xywh: [[12, 16, 36, 40]]" in shown
+    assert "<region1>    A" in shown
+    write_rows(project / "photos.jsonl", [{"image": "gone.png"}])
+    assert exit_code("try", "photos.jsonl", "--captioner", "pixels") == 1
+    assert "rejected     image_missing" in capsys.readouterr().out
+
+
+def test_a_dead_endpoint_is_one_clear_line(project: Path, prefect_server: None) -> None:
+    done = regioncap(project, "run", "photos.jsonl", *SOMEWHERE, "--output", "out.jsonl")
+    assert done.returncode == 1
+    assert [line for line in done.stderr.splitlines() if "does not answer" in line] == [
+        "regioncap: http://127.0.0.1:9/v1 does not answer (cannot connect: Connection refused). Start the server, or "
+        "correct --endpoint, and run the same command again."
+    ]
+    assert "Traceback" not in done.stderr
+    assert "regioncap run photos.jsonl --endpoint http://127.0.0.1:9/v1" in done.stderr

@@ -135,7 +135,7 @@ def test_every_field_explains_itself(name: str) -> None:
     schema = RegionCapConfig.model_json_schema(by_alias=False)["properties"][name]
     assert schema["title"]
     assert len(schema["description"]) > 10
-    assert schema["group"] in {"Input", "Regions", "Marks", "Captions", "Output", "Run"}
+    assert schema["group"] in {"Input", "Regions", "Marks", "Captions", "Server", "vLLM", "Output", "Run"}
 
 
 def test_fields_are_values_by_name() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import email.utils
+import os
 import re
 import time
 from collections.abc import Sequence
@@ -336,7 +337,11 @@ class Endpoint:
 
 
 def _words(error: Exception) -> str:
-    return str(error) or type(error).__name__
+    """An error of the network in a few words: `Connection refused`."""
+    cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    if isinstance(cause, OSError) and cause.errno is not None and cause.errno > 0:
+        return os.strerror(cause.errno)
+    return str(cause) or type(error).__name__
 
 
 def _retry_after(response: Response) -> float | None:

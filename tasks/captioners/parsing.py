@@ -34,7 +34,7 @@ KEY = re.compile(r"^\s*<?\s*(?:region)?[\s_]*(\d+)\s*>?\s*:?\s*$", re.IGNORECASE
 
 REFUSAL = re.compile(
     r"^\W*(?:i['’]?m (?:very |so |really )?sorry|sorry\b|i apologi[sz]e|unfortunately,? i (?:can|am)|"
-    r"i (?:can(?:no|['’])t|am (?:not able|unable)|['’]m (?:not able|unable))|i won['’]t|"
+    r"i (?:can(?:no|['’])t|am (?:not able|unable))|i['’]m (?:not able|unable)|i won['’]t|"
     r"as an ai\b)",
     re.IGNORECASE,
 )
