@@ -325,6 +325,13 @@ class RegionCapConfig(BaseModel):
             return "openai"
         return "vllm" if self.model else "auto"
 
+    @property
+    def prices(self) -> tuple[float, float] | None:
+        """US dollars for a million tokens of prompts and of answers; None when they are not both given."""
+        if self.usd_per_m_in is None or self.usd_per_m_out is None:
+            return None
+        return self.usd_per_m_in, self.usd_per_m_out
+
     def prompt_fields(self) -> tuple[str, ...]:
         """The row's keys that the prompts name."""
         named = [name for field in self._templates() for name in template_names(getattr(self, field), field)]

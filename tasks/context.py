@@ -30,7 +30,9 @@ FINISH = "finish_"
 class Progress:
     """Counts of a run, added to from many threads: `rows` and `rejects` that are done, and the fields of `Bill`."""
 
-    def __init__(self) -> None:
+    def __init__(self, prices: tuple[float, float] | None = None) -> None:
+        self._prices = prices
+        """US dollars for a million tokens of prompts, and of answers."""
         self._lock = threading.Lock()
         self._begun = time.perf_counter()
         self.started_at = _now()
@@ -68,7 +70,7 @@ class Progress:
             ends = {name.removeprefix(FINISH): n for name, n in sorted(self.counts.items()) if name.startswith(FINISH)}
             seconds = {name: round(spent, 3) for name, spent in self.seconds.items()}
         wall = round(time.perf_counter() - self._begun, 3)
-        return Bill(
+        bill = Bill(
             **counts,
             finish_reasons=ends,
             step_seconds=seconds,
@@ -76,6 +78,9 @@ class Progress:
             started_at=self.started_at,
             finished_at=_now(),
         )
+        if self._prices is not None:
+            bill.usd = round((bill.prompt_tokens * self._prices[0] + bill.completion_tokens * self._prices[1]) / 1e6, 6)
+        return bill
 
 
 def _now() -> str:
@@ -162,7 +167,7 @@ class RunContext:
         self.images = ImageFiles(config.image_root or input_root(config))
         self.marks = MarkedPictures(self.cache.child("marks"), keep=config.draw_visualization)
         self.answers = Answers(self.cache.child("captions"))
-        self.progress = Progress()
+        self.progress = Progress(config.prices)
         self.stop = threading.Event()
         self.pixels = threading.Semaphore(1)
         """Held while a shard's pixels are worked on: one shard at a time, all threads on it, so that the shards

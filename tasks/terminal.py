@@ -86,8 +86,8 @@ def plan_lines(plan: Plan, config: RegionCapConfig) -> Iterator[str]:
     ]
     for name, count in counts:
         yield f"{name:<24} {count:>14,}"
-    if config.usd_per_m_in is not None and config.usd_per_m_out is not None:
-        yield f"{'US dollars, about':<24} {plan.usd(config.usd_per_m_in, config.usd_per_m_out):>14,.2f}"
+    if config.prices is not None:
+        yield f"{'US dollars, about':<24} {plan.usd(*config.prices):>14,.2f}"
     learnt = f"from {plan.learnt:,} answers that are there" if plan.learnt else "a guess: two sentences"
     yield ""
     yield (
@@ -160,6 +160,8 @@ def show(summary: Summary) -> None:
         *((name, count) for name, count in _requests(summary) if count),
     ):
         table.add_row(name, f"{count:,}")
+    if summary.usd is not None:
+        table.add_row("US dollars", f"{summary.usd:,.4f}")
     table.add_row("seconds", f"{summary.wall_seconds:,.1f}")
     console.print(table)
     for name, path in (("output", summary.output), ("rejects", summary.rejects_file), ("summary", _summary(summary))):

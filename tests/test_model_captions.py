@@ -212,8 +212,15 @@ def test_a_budget_stops_the_run_and_pays_nothing_twice(tmp_path: Path, run: Run,
     assert (stopped["outcome"], stopped["requests"], stopped["captions_new"]) == ("stopped", 12, kept)
     summary = run(tmp_path, **model(server))
     assert summary.rows_out == 20
+    assert summary.usd is None
     assert server.stats["answered"] == 12 + 10 + 2
     assert server.stats["sent_again_after_answer"] == 2  # trying the server out, each run
+
+
+def test_the_price_is_in_the_summary(tmp_path: Path, run: Run, serve: Serve) -> None:
+    photos(tmp_path, 3)
+    summary = run(tmp_path, **model(serve(), usd_per_m_in=2.0, usd_per_m_out=8.0))
+    assert summary.usd == pytest.approx((2 * summary.prompt_tokens + 8 * summary.completion_tokens) / 1e6, abs=1e-6)
 
 
 def test_prompts_name_what_rows_and_regions_hold(tmp_path: Path, run: Run, serve: Serve) -> None:

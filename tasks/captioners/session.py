@@ -233,10 +233,7 @@ class CaptionSession:
         known = await self._insist(endpoint, endpoint.find_base)
         named = f" It lists: {', '.join(known[:8])}." if known and endpoint.model not in known else ""
         try:
-            if config.structure == "auto":
-                endpoint.structure = await self._find_structure(endpoint)
-            else:
-                endpoint.structure = config.structure
+            await self._insist(endpoint, lambda: self._find_structure(endpoint))
             ask = await self._loop.run_in_executor(None, lambda: largest_ask(config, self._prompts))
             await self._insist(endpoint, lambda: self._sent(endpoint, ask, longest=24))
         except Refused as refused:
@@ -250,17 +247,19 @@ class CaptionSession:
             raise CaptionerError(f"{error}{named}") from None
         logger.info("%s: structure %s", endpoint.url, endpoint.structure)
 
-    async def _find_structure(self, endpoint: Endpoint) -> str:
+    async def _find_structure(self, endpoint: Endpoint) -> None:
+        """Find out how the server is held to a form. Raises TryAgain, CaptionerError."""
+        if self._config.structure != "auto":
+            endpoint.structure = self._config.structure
+            return
         picture = await self._loop.run_in_executor(None, plain_picture, 4096)
         for way in STRUCTURES:
-            if await self._insist(endpoint, lambda way=way: self._probe(endpoint, way, picture)):  # type: ignore[misc]
-                return way
-        return "none"
-
-    async def _probe(self, endpoint: Endpoint, way: str, picture: bytes) -> bool:
-        self._count(requests=1)
-        self.sent += 1
-        return await endpoint.keeps_to(way, picture)
+            self._count(requests=1)
+            self.sent += 1
+            if await endpoint.keeps_to(way, picture):
+                endpoint.structure = way
+                return
+        endpoint.structure = "none"
 
     async def _insist(self, endpoint: Endpoint, call: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
         """`call()`, a few times if need be. Raises CaptionerError when the server is not there."""
@@ -354,8 +353,7 @@ class CaptionSession:
 
     def usd(self) -> float:
         """What the answers so far cost at the config's prices."""
-        config, cost = self._config, self._cost
-        prices = (config.usd_per_m_in or 0.0, config.usd_per_m_out or 0.0)
+        cost, prices = self._cost, self._config.prices or (0.0, 0.0)
         return (cost["prompt_tokens"] * prices[0] + cost["completion_tokens"] * prices[1]) / 1e6
 
     def _stop(self, error: RunStopped, *, drain: bool = False) -> None:
@@ -390,6 +388,9 @@ class CaptionSession:
             endpoint: Endpoint = await self._through(self._slots, order)
             sent_at = time.monotonic()
             try:
+                if endpoint.structure is None:  # it was not there when the others were tried out
+                    await endpoint.find_base()
+                    await self._find_structure(endpoint)
                 reply = await self._sent(endpoint, ask)
             except TryAgain as error:
                 self._failed(endpoint, error, sent_at)

@@ -10,7 +10,8 @@ from a description of them: thresholds and sizes are ours, so their boxes need n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -18,7 +19,7 @@ import numpy.typing as npt
 
 from tasks.vision.boxes import nms_xyxy
 
-EXTRACTION_VERSION = 1
+EXTRACTION_VERSION = 2
 """Raised whenever a method finds other regions in the same picture."""
 
 FINDING_LONG_SIDE = 640
@@ -244,39 +245,60 @@ def _page_regions(image: Image, max_boxes: int) -> Boxes:
 
 
 def canny(image: Image, *, max_boxes: int, min_score: float) -> Boxes:
-    """After the seed's first method: bounding boxes of Canny contours, largest first.
+    """A common recipe: bounding boxes of the outer contours of Canny edges, largest first.
 
     `image`: HxWx3 uint8 BGR; `min_score` is not used. Gives (N, 4) float64 xyxy in the image's pixels.
     """
     grey = cv2.GaussianBlur(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), (5, 5), 0)
-    return _contour_boxes(cv2.Canny(grey, 50, 150), image.shape, max_boxes)
+    contours, _ = cv2.findContours(cv2.Canny(grey, 50, 150), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    boxes = _boxes_of(contours)
+    share = boxes[:, 2] * boxes[:, 3] / (image.shape[0] * image.shape[1])
+    return _largest_first(boxes[(share >= LEAST_CANNY_SHARE) & (share <= MOST_CANNY_SHARE)])[:max_boxes]
+
+
+LEAST_CANNY_SHARE = 0.002
+MOST_CANNY_SHARE = 0.9
 
 
 def adaptive(image: Image, *, max_boxes: int, min_score: float) -> Boxes:
-    """After the seed's second method: contours of an adaptive threshold, opened and closed, largest first.
+    """The method of DataFlow's operator `ImageRegionCaptionGenerate`, with its parameters: contours of an adaptive
+    threshold, closed; by area, sides and proportions; then non-maximum suppression, largest first.
 
-    `image`: HxWx3 uint8 BGR; `min_score` is not used. Gives (N, 4) float64 xyxy in the image's pixels.
+    `image`: HxWx3 uint8 BGR; `min_score` is not used. Kernels are in pixels of this image, which here is at most
+    `FINDING_LONG_SIDE` long, while the operator takes pictures at full size. Gives (N, 4) float64 xyxy in the
+    image's pixels.
     """
     grey = cv2.GaussianBlur(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), (5, 5), 0)
     mask = cv2.adaptiveThreshold(grey, 255, cv2.ADAPTIVE_THRESH_GAUSSIAN_C, cv2.THRESH_BINARY_INV, 11, 2)
-    kernel = np.ones((3, 3), np.uint8)
-    closed = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, kernel, iterations=2)
-    opened = cv2.morphologyEx(closed, cv2.MORPH_OPEN, kernel)
-    return _contour_boxes(opened, image.shape, max_boxes)
+    closed = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((8, 8), np.uint8))
+    contours, _ = cv2.findContours(closed, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
+    height, width = image.shape[:2]
+    boxes = _boxes_of(contours)
+    w, h = boxes[:, 2], boxes[:, 3]
+    area = np.array([cv2.contourArea(contour) for contour in contours]) / (height * width)
+    keep = (area >= 0.01) & (area <= 0.8) & (w >= 0.1 * h) & (w <= 5 * h) & (w <= 0.9 * width) & (h <= 0.9 * height)
+    return _without_covered(_largest_first(boxes[keep]), most=0.3)[:max_boxes]
 
 
-LEAST_CONTOUR_SHARE = 0.002
-MOST_CONTOUR_SHARE = 0.9
+def _boxes_of(contours: Sequence[Any]) -> Boxes:
+    """Bounding boxes of contours, (N, 4) xywh."""
+    return np.array([cv2.boundingRect(contour) for contour in contours], np.float64).reshape(-1, 4)
 
 
-def _contour_boxes(mask: cv2.typing.MatLike, shape: tuple[int, ...], max_boxes: int) -> Boxes:
-    """Bounding boxes of the outer contours of a mask, by area, without those that are next to nothing or all."""
-    contours, _ = cv2.findContours(np.asarray(mask, np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    if not contours:
-        return np.zeros((0, 4))
-    x, y, w, h = np.array([cv2.boundingRect(contour) for contour in contours], np.float64).T
-    share = w * h / (shape[0] * shape[1])
-    keep = (share >= LEAST_CONTOUR_SHARE) & (share <= MOST_CONTOUR_SHARE)
-    boxes = np.stack([x, y, x + w, y + h], axis=1)[keep]
-    largest: Boxes = boxes[np.argsort(-share[keep], kind="stable")][:max_boxes]
-    return largest
+def _largest_first(boxes: Boxes) -> Boxes:
+    """Boxes (N, 4) xywh as xyxy, by area."""
+    x, y, w, h = boxes.T
+    ranked: Boxes = np.stack([x, y, x + w, y + h], axis=1)[np.argsort(-w * h, kind="stable")]
+    return ranked
+
+
+def _without_covered(boxes: Boxes, most: float) -> Boxes:
+    """Non-maximum suppression as the operator does it: a box goes when an earlier one covers more than `most` of it."""
+    kept: list[int] = []
+    for number, (x1, y1, x2, y2) in enumerate(boxes):
+        earlier = boxes[kept]
+        w = np.minimum(x2, earlier[:, 2]) - np.maximum(x1, earlier[:, 0])
+        h = np.minimum(y2, earlier[:, 3]) - np.maximum(y1, earlier[:, 1])
+        if not np.any(np.maximum(w, 0) * np.maximum(h, 0) > most * (x2 - x1) * (y2 - y1)):
+            kept.append(number)
+    return boxes[kept]

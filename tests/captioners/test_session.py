@@ -158,6 +158,22 @@ def test_a_server_that_comes_back_is_used_again(serve: Serve, captioner_of: Ask)
     assert again.stats["requests"] == 1
 
 
+def test_a_server_that_comes_late_is_tried_out_and_used(
+    serve: Serve, captioner_of: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session_module, "LONGEST_PAUSE", 0.2)
+    first = serve(latency=0.05)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        captioner, _ = captioner_of(first, f"http://127.0.0.1:{port}", max_in_flight=4)
+        warm_up(captioner)
+    late = serve(latency=0.05, port=port, structure=("json_schema",))
+    assert right(all_of(captioner, 100)) == list(range(100))
+    assert late.stats["answered"] > 10
+    assert captioner.session.endpoints[1].structure == "json_schema"
+
+
 def test_no_server_is_one_clear_error_within_seconds(captioner_of: Ask) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # nobody listens here, and nobody else gets the port

@@ -11,7 +11,7 @@ import skimage
 
 from tasks.registry import EXTRACTORS, load
 from tasks.vision.boxes import box_iou
-from tasks.vision.extraction import FINDING_LONG_SIDE, SUPPRESSION_IOU, find_regions
+from tasks.vision.extraction import FINDING_LONG_SIDE, SUPPRESSION_IOU, adaptive, find_regions
 from tasks.vision.images import decode
 
 METHODS = list(EXTRACTORS)
@@ -149,3 +149,45 @@ def test_things_on_real_photos_are_among_the_first_ten(name: str) -> None:
     image = decode(data, max_image_pixels=10**8, long_side=FINDING_LONG_SIDE)
     scale = np.array(KNOWN[name]) * max(image.shape[:2]) / {"coffee.png": 600, "coins.png": 384, "horse.png": 400}[name]
     assert box_iou([scale], find(image)).max() >= 0.5
+
+
+# --- the operator's method
+
+
+def squares(*boxes: tuple[int, int, int, int]) -> np.ndarray:
+    """A light picture of 400x300 with dark, filled xywh boxes, whose outlines `adaptive` closes to contours."""
+    image = np.full((300, 400, 3), 200, np.uint8)
+    for x, y, w, h in boxes:
+        cv2.rectangle(image, (x, y), (x + w, y + h), (40, 40, 40), -1)
+    return image
+
+
+def adaptive_boxes(*boxes: tuple[int, int, int, int]) -> list[list[float]]:
+    return adaptive(squares(*boxes), max_boxes=10, min_score=0.0).tolist()
+
+
+def test_adaptive_finds_boxes_largest_first() -> None:
+    small, large = (30, 30, 60, 60), (150, 60, 180, 150)
+    found = adaptive_boxes(small, large)
+    assert len(found) == 2
+    for (x1, y1, x2, y2), (x, y, w, h) in zip(found, (large, small), strict=True):
+        assert max(abs(x1 - x), abs(y1 - y), abs(x2 - x - w), abs(y2 - y - h)) <= 12
+
+
+LEFT_OUT = {
+    "under 1 % of the area": (50, 50, 20, 20),
+    "wider than 5 to 1": (20, 100, 350, 40),
+    "taller than 90 % of the picture": (100, 5, 120, 288),
+}
+
+
+@pytest.mark.parametrize("case", LEFT_OUT)
+def test_adaptive_leaves_out(case: str) -> None:
+    assert adaptive_boxes(LEFT_OUT[case]) == []
+
+
+def test_adaptive_keeps_one_of_the_two_contours_of_an_outline() -> None:
+    # RETR_LIST gives the inner and the outer rim; the inner lies in the outer, so it goes.
+    image = np.full((300, 400, 3), 200, np.uint8)
+    cv2.rectangle(image, (100, 80), (260, 220), (40, 40, 40), 6)
+    assert len(adaptive(image, max_boxes=10, min_score=0.0)) == 1
