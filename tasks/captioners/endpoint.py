@@ -164,7 +164,8 @@ class Endpoint:
     """One server, with what is known of it. All its methods run on the session's event loop.
 
     `url`: base URL, to which `/chat/completions` is added. `structure`: one of `STRUCTURES` or `none`, None until it
-    is found out. `paused_until`, `alive`: kept by the session.
+    is found out. `paused_until`, `alive`, `failures`, `say_after`: kept by the
+    session.
     """
 
     url: str
@@ -179,6 +180,7 @@ class Endpoint:
     alive: bool = True
     paused_until: float = 0.0
     failures: int = 0
+    say_after: float = 0.0
     _tokens_name: str = "max_tokens"
 
     # --- asking

@@ -16,6 +16,10 @@ QUEUED_SHARE = 0.15
 GROWTH = 1.5
 """At most so many times the limit from one look at the queue, or measure of speed, to the next."""
 
+KNOWN_GOOD = 0.9
+"""Of the limit at which a server said that it was too much: for a chance error that is soon reached again, a server
+that means it brings it down step by step. The idea of CUBIC (RFC 9438)."""
+
 WINDOW_FEWEST = 24
 """Answers that a measure of speed needs at least."""
 
@@ -34,6 +38,8 @@ class InFlightLimit:
     in_flight: int = 0
     peak: int = 0
     _halved_at: float = float("-inf")
+    _known_good: float = 0.0
+    """Up to here the limit grows back quickly after it was halved."""
     _slow_start: bool = False
     _careful: bool = False
     """Whether the server has said that it is too much: from then on the limit grows by small steps."""
@@ -70,10 +76,10 @@ class InFlightLimit:
     def answered(self, now: float) -> None:
         """A request that just ended was answered: room for a little more."""
         was_full = self.in_flight + 1 >= int(self.limit)
-        if self.most is not None:
-            self.limit = min(float(self.most), self.limit + 1 / max(1.0, self.limit))
-        elif self._careful:
-            self.limit = min(float(AUTO_MOST), self.limit + (1 / max(1.0, self.limit) if was_full else 0))
+        if self.most is not None or self._careful:
+            most = float(self.most if self.most is not None else AUTO_MOST)
+            step = 1.0 if self.limit < self._known_good else 1 / max(1.0, self.limit)
+            self.limit = min(most, self.limit + (step if was_full or self.most is not None else 0))
         elif self._told:
             self.limit = min(self._ceiling, self.limit + (1 if was_full and self._slow_start else 0))
         elif self._window is not None:
@@ -85,6 +91,7 @@ class InFlightLimit:
         if sent_at < self._halved_at:
             return False
         self._halved_at = now
+        self._known_good = KNOWN_GOOD * self.limit
         self.limit = max(1.0, self.limit / 2)
         self._careful = True
         return True

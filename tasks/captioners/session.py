@@ -43,7 +43,11 @@ GIVE_UP_SECONDS = 30.0
 GIVE_UP_OVERLOADED_SECONDS = 300.0
 """So many failures with no answer between them and for so long end the run: its rows would all be rejected."""
 
+OVERLOADS_IN_ROW = 3
+"""So many 429 or 503 without an answer between them, and the server is given a rest."""
+
 LONGEST_PAUSE = 60.0
+SAY_SECONDS = 60.0
 READY_ROWS = 32
 """So many rows beyond the limit have their pictures read, so that a free slot never waits for one."""
 
@@ -275,6 +279,10 @@ class CaptionSession:
                 await asyncio.sleep(min(error.after or 0.0, LONGEST_PAUSE) or self._backoff(attempt))
         raise AssertionError("unreachable")
 
+    def _pause(self, error: TryAgain, attempt: int) -> float:
+        """Seconds to wait: what the server asks for, else a back-off."""
+        return min(LONGEST_PAUSE, error.after if error.after is not None else self._backoff(attempt))
+
     def _backoff(self, attempt: int) -> float:
         """Seconds to wait before another try: exponential, with full jitter."""
         return self._random.uniform(0.1, min(30.0, 0.5 * 2 ** min(attempt, 10)))
@@ -418,8 +426,8 @@ class CaptionSession:
             self._count(requests_retried=1)
             if failure.unreachable:
                 await self._revive(endpoint)
-            elif not failure.overloaded:
-                await asyncio.sleep(self._backoff(tries))
+            else:
+                await asyncio.sleep(self._pause(failure, tries))
 
     def _succeeded(self, endpoint: Endpoint) -> None:
         now = time.monotonic()
@@ -437,14 +445,17 @@ class CaptionSession:
         overloaded = error is not None and error.overloaded
         if error is not None and (error.overloaded or error.unreachable):
             endpoint.failures += 1
-            if error.overloaded and endpoint.limit.overloaded(sent_at, now):
+            if error.overloaded and endpoint.limit.overloaded(sent_at, now) and now > endpoint.say_after:
+                endpoint.say_after = now + SAY_SECONDS
                 logger.info("%s: %s; in flight now %d", endpoint.url, error.reason, int(endpoint.limit.limit))
             if error.unreachable and endpoint.alive:
                 endpoint.alive = False
                 logger.warning("%s does not answer (%s); it is tried again later", endpoint.url, error.reason)
-            pause = error.after if error.after is not None else self._backoff(endpoint.failures)
-            endpoint.paused_until = max(endpoint.paused_until, now + min(pause, LONGEST_PAUSE))
-            self._loop.call_at(self._loop.time() + endpoint.paused_until - now + 0.001, self._hand_out)
+            # One 429 among answers is this request's matter, which waits; several in a row are the server's.
+            if error.unreachable or endpoint.failures >= OVERLOADS_IN_ROW:
+                pause = self._pause(error, endpoint.failures)
+                endpoint.paused_until = max(endpoint.paused_until, now + pause)
+                self._loop.call_at(self._loop.time() + endpoint.paused_until - now + 0.001, self._hand_out)
         patience = GIVE_UP_OVERLOADED_SECONDS if overloaded else GIVE_UP_SECONDS
         all_dead = not any(endpoint.alive for endpoint in self.endpoints)
         if silent >= patience and (self._failures >= FAILURES_IN_ROW or all_dead):
