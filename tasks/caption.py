@@ -177,10 +177,9 @@ def caption_rows(rows: list[Row], context: RunContext) -> list[Row]:
         return {"image": row["image"], "asked": ask(row, context)}
 
     def receive(row: Row) -> Row:
-        try:
-            return finish(row["asked"], context)
-        finally:
-            context.progress.add(rows=1)
+        told = finish(row["asked"], context)
+        context.progress.add(rows=1)
+        return told
 
     sent = map_rows("caption", send, rows, stop=context.stop)
     context.progress.add(rows=sum("reject" in row for row in sent))

@@ -13,6 +13,7 @@ import os
 import re
 import secrets
 import shlex
+import shutil
 import socket
 import subprocess
 import sys
@@ -235,6 +236,8 @@ class VllmServers:
         self._folder: Path | None = None
         self._children: list[Child] = []
         self._restarted: set[int] = set()
+        self._failed = False
+        """Whether a log is wanted that says why."""
         self._groups: list[tuple[str, ...]] = []
 
     def start(self) -> list[Server]:
@@ -265,13 +268,17 @@ class VllmServers:
             if self._over.is_set():
                 raise Stopped
             if not child.running():
-                raise child.failure("vLLM did not start")
+                raise self._failure(child, "vLLM did not start")
             if now - begun > START_SECONDS:
-                raise child.failure(f"vLLM was not ready after {START_SECONDS:.0f} s")
+                raise self._failure(child, f"vLLM was not ready after {START_SECONDS:.0f} s")
             if now - said > SAY_SECONDS:
                 said = now
                 logger.info("vLLM is still starting (%.0f s)", now - begun)
             self._over.wait(LOOK_SECONDS)
+
+    def _failure(self, child: Child, what: str) -> CaptionerError:
+        self._failed = True
+        return child.failure(what)
 
     def _revive(self, number: int) -> None:
         """Start a server again that has ended, or hangs; the second time is the last. Raises CaptionerError."""
@@ -284,7 +291,7 @@ class VllmServers:
         if self._over.is_set():
             return
         if number in self._restarted:
-            raise child.failure("vLLM ended again, so the run stops; what was answered is kept")
+            raise self._failure(child, "vLLM ended again, so the run stops; what was answered is kept")
         self._restarted.add(number)
         logger.warning("vLLM ended in the middle (%s); it is started again", child.log)
         child.end()
@@ -305,6 +312,8 @@ class VllmServers:
                     child.supervisor.stdin.close()  # all at once, then wait for each
         for child in children:
             child.end()
+        if self._folder is not None and not self._failed:
+            shutil.rmtree(self._folder, ignore_errors=True)
 
 
 def groups_of(config: RegionCapConfig) -> list[tuple[str, ...]]:
