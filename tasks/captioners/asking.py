@@ -1,0 +1,130 @@
+"""What is said about one row: which regions are asked for, together or one by one, until each has its caption."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable
+
+from tasks.captioners.base import CaptionRequest, CaptionResult
+from tasks.captioners.endpoint import Ask, Refused, Reply, TryAgain
+from tasks.captioners.parsing import is_refusal, parse
+from tasks.captioners.pictures import closer_views, plain_picture
+from tasks.captioners.prompts import Prompts, label, only
+from tasks.config import RegionCapConfig
+
+WARMER = 0.3
+"""Added to the temperature with each repair: the same question at 0 would give the same answer."""
+
+Send = Callable[[Ask], Awaitable[Reply]]
+"""Has a request answered by some server. Raises Refused, TryAgain when tries are used up, RunStopped."""
+
+
+class Asking:
+    """Composes the requests of a row, reads the answers and asks again for what is missing.
+
+    `count`: adds to the run's bill by name.
+    """
+
+    def __init__(self, config: RegionCapConfig, prompts: Prompts, count: Callable[..., None]) -> None:
+        self._config = config
+        self._prompts = prompts
+        self._count = count
+
+    async def captions(self, request: CaptionRequest, send: Send) -> CaptionResult:
+        """Ask until no region is missing, or repairs are used up. Raises RowReject, and RunStopped from `send`."""
+        result = CaptionResult({})
+        usage: Counter[str] = Counter()
+        trouble = ""
+        for repair in range(self._config.max_repairs + 1):
+            missing = tuple(number for number in request.wanted if number not in result.captions)
+            if not missing:
+                break
+            focal = self._prompts.mode == "focal" or (self._prompts.mode == "auto" and repair > 0)
+            asks = await asyncio.to_thread(self._asks, request, missing, focal, repair)
+            told = await asyncio.gather(
+                *(self._one(request, ask, send, result, usage, repair) for ask in asks), return_exceptions=True
+            )
+            for outcome in told:
+                if isinstance(outcome, TryAgain):
+                    result.code, result.message = (
+                        "caption_failed",
+                        f"sent several times, without an answer: {outcome.reason}",
+                    )
+                elif isinstance(outcome, Refused):
+                    result.code, result.message = "caption_failed", f"the server refused it: {outcome.reason}"
+                elif isinstance(outcome, BaseException):
+                    raise outcome
+                elif outcome:
+                    trouble = outcome
+            if result.code is not None:
+                break
+        missing = tuple(number for number in request.wanted if number not in result.captions)
+        if not missing:
+            result.code, result.message = None, ""
+        elif result.code is None:
+            names = ", ".join(map(label, missing))
+            result.code = "captions_incomplete"
+            result.message = f"no caption for {names} after {usage['requests']} requests; {trouble}"
+        result.usage = dict(usage)
+        return result
+
+    def _asks(self, request: CaptionRequest, missing: tuple[int, ...], focal: bool, repair: int) -> list[Ask]:
+        """The requests that would fill what is missing: one, or one a region."""
+        count, fields, of_regions = len(request.bbox), request.fields, request.region_fields
+        system = self._prompts.system_text(fields)
+        marked, warmer = request.marked(), WARMER * repair
+        if not focal:
+            text = self._prompts.marks_text(count, fields, of_regions)
+            if len(missing) < count:
+                text = f"{text}\n{only(missing)}"
+            return [Ask(system, text, (marked,), missing, warmer)]
+        size = (request.width, request.height)
+        boxes = [request.bbox[number - 1] for number in missing]
+        views = closer_views(
+            request.image(), boxes, size,
+            max_pixels=self._config.max_pixels // 4, max_image_pixels=self._config.max_image_pixels,
+        )  # fmt: skip
+        return [
+            Ask(system, self._prompts.focal_text(number, count, fields, of_regions), (marked, view), (number,), warmer)
+            for number, view in zip(missing, views, strict=True)
+        ]
+
+    async def _one(
+        self, request: CaptionRequest, ask: Ask, send: Send, result: CaptionResult, usage: Counter[str], repair: int
+    ) -> str:
+        """One request: what it tells goes into `result` and is kept at once. Gives what was wrong with it."""
+        reply = await send(ask)
+        usage.update(requests=1, prompt_tokens=reply.prompt_tokens, completion_tokens=reply.completion_tokens)
+        found = {} if reply.refused else parse(reply.text, ask.wanted, cut=reply.cut)
+        if found:
+            if repair:
+                usage["repaired"] += len(found)
+                self._count(captions_repaired=len(found))
+            result.captions.update(found)
+            most = self._config.max_caption_chars
+            ended = [number for number, text in found.items() if most is not None and len(text) >= most]
+            result.warnings += [f"caption of {label(number)} ends at max_caption_chars={most}" for number in ended]
+            if request.keep is not None:
+                so_far = CaptionResult(dict(result.captions), dict(usage), list(result.warnings))
+                await asyncio.to_thread(request.keep, so_far)
+        if len(found) == len(ask.wanted):
+            return ""
+        begin = " ".join(reply.text[:80].split())
+        if reply.refused or is_refusal(reply.text):
+            return f"the model refused: {begin!r}"
+        if reply.cut:
+            return f"the answer was cut at max_tokens={self._config.max_tokens}; it began {begin!r}"
+        return f"the last answer began {begin!r}"
+
+
+def largest_ask(config: RegionCapConfig, prompts: Prompts) -> Ask:
+    """The largest request that rows of this config can lead to, with a plain picture."""
+    fields = dict.fromkeys(config.prompt_fields(), "…")
+    of_regions = [dict.fromkeys(config.region_fields, "…")] * config.max_boxes
+    numbers = tuple(range(1, config.max_boxes + 1))
+    system, picture = prompts.system_text(fields), plain_picture(config.max_pixels)
+    if prompts.mode == "marks":
+        return Ask(system, prompts.marks_text(config.max_boxes, fields, of_regions), (picture,), numbers)
+    text = prompts.focal_text(1, config.max_boxes, fields, of_regions)
+    return Ask(system, text, (picture, plain_picture(config.max_pixels // 4)), (1,))
