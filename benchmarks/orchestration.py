@@ -59,8 +59,8 @@ def plain(config: RegionCapConfig) -> None:
     """The steps' functions on rows in memory: no file, no Prefect."""
     with closing(RunContext(config)) as context:
         read, pool = context.images.read, context.pool
-        for shard in read_shards(config):
-            rows = load_rows(pack(shard), config.image_key, context.images.stat)
+        for shard in read_shards(config, context.files):
+            rows = load_rows(pack(shard), config.image_key, lambda images: list(map(context.images.stat, images)))
             rows = route_rows(rows, config.bbox_key, config.empty_bbox)
             rows = extract_rows(rows, read, config, pool=pool)
             rows = normalize_rows(rows, config)
@@ -71,7 +71,7 @@ def plain(config: RegionCapConfig) -> None:
 def steps(config: RegionCapConfig) -> None:
     """The steps with their files and manifests, one after the other, without Prefect."""
     with closing(RunContext(config)) as context:
-        for shard in read_shards(config):
+        for shard in read_shards(config, context.files):
             step = keep_input(shard, context)
             for spec in STEPS:
                 step = run_step(spec, context, step).data

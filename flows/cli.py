@@ -20,6 +20,7 @@ from tasks.config import RegionCapConfig, make_config, read_config_file
 from tasks.errors import RegionCapError, UsageError
 from tasks.prompt_keys import check_prompt_keys
 from tasks.registry import make_captioner
+from tasks.secrets import filesystems, filesystems_of
 from tasks.storage.filesystem import Place
 from tasks.storage.readers import read_shards
 
@@ -135,11 +136,12 @@ def run(source: str | None, config_file: str | None, **flags: Any) -> int:
     Running the same command again does only what is not done yet.
     """
     config = _config(source, config_file, flags)
-    # What is wrong is said at once, not after Prefect has started.
-    read_shards(config).close()
-    check_prompt_keys(config)
-    make_captioner(Setting(config)).check()
     prepare_prefect()
+    # What is wrong is said at once, not after Prefect has started.
+    files = filesystems_of(config)
+    read_shards(config, files).close()
+    check_prompt_keys(config, files)
+    make_captioner(Setting(config)).check()
     with terminal.watching(config):
         # Imported here: it takes seconds, and reads the environment that was just prepared.
         from flows.region_caption import region_caption
@@ -272,13 +274,20 @@ def _run_config(run_name: str, config_file: str | None, flags: dict[str, Any]) -
     """The config that RUN means: an output's own, or RUN as an input; flags win."""
     from tasks.looking import config_of_output
 
-    before = config_of_output(run_name)
+    place = _place(run_name, flags)
+    before = config_of_output(place)
     if before is None:
-        if not Place(run_name).find():
+        if not place.find():
             raise UsageError(f"{run_name}: expected the output of a run, or its input and options; there is neither")
         return _config(run_name, config_file, flags)
     given = {name: value for name, value in flags.items() if value not in (None, ())}
     return make_config(**{**before, **(read_config_file(config_file) if config_file else {}), **given})
+
+
+def _place(address: str, flags: dict[str, Any]) -> Place:
+    """A place that is looked at before there is a config."""
+    prepare_prefect()
+    return filesystems(flags["s3_endpoint_url"], flags["s3_region"], flags["storage_block"]).place(address)
 
 
 # --- the way in

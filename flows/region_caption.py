@@ -28,7 +28,7 @@ def region_caption(config: RegionCapConfig) -> Summary:
         damages = 0
         while True:
             window = Window(context)
-            for shard in read_shards(config):
+            for shard in read_shards(config, context.files):
                 steps = look(shard, context)
                 if steps is not None:
                     window.reuse(steps)

@@ -268,12 +268,27 @@ class RegionCapConfig(BaseModel):
         "Folder or URL of step files, marked pictures and answers; may be shared.",
         "Run",
     )
+    s3_endpoint_url: str | None = _field(
+        None, "S3 endpoint", "URL of an S3-compatible store. Default: the environment's, else AWS.", "Run"
+    )
+    s3_region: str | None = _field(None, "S3 region", "Default: the environment's.", "Run")
+    storage_block: str | None = _field(
+        None,
+        "Storage block",
+        "Prefect block with the storage's credentials, TYPE/NAME: remote-file-system/… or secret/… (JSON of fsspec "
+        "options for s3). Default: the environment's credentials.",
+        "Run",
+    )
     file_name_prefix: str = _field(
         "regioncap", "Prefix", "First part of the step folders' names.", "Run", pattern=r"^[A-Za-z0-9._-]+$"
     )
     shard_size: int = _field(1000, "Shard size", "Rows of a shard, about.", "Run", ge=1, le=20_000)
-    image_check: Literal["head", "never"] = _field(
-        "head", "Image check", "How a rerun finds changed images: ask for size and time, or never.", "Run"
+    image_check: Literal["listing", "head", "never"] = _field(
+        "listing",
+        "Image check",
+        "How a rerun finds changed images. listing: S3 by the pages of listings, all else as head; head: each image is "
+        "asked for its size and time, or etag; never: not at all.",
+        "Run",
     )
     threads: int | None = _field(
         None, "Threads", "Threads for decoding and drawing. Default: one a processor.", "Run", ge=1, le=256
@@ -297,6 +312,8 @@ class RegionCapConfig(BaseModel):
             # The model is frozen for everyone else; here it is still being made.
             object.__setattr__(self, "output", f"./{input_stem(self.input)}.regioncap.jsonl")
         _check_output(self.input, self.output)
+        if self.s3_endpoint_url is not None:
+            _check_url(self.s3_endpoint_url, "s3_endpoint_url", "http://host:9000", "keys come from the environment")
         self._check_captions()
         return self
 
@@ -310,7 +327,7 @@ class RegionCapConfig(BaseModel):
         if self.captioner in ("vllm", "pixels") and self.endpoint:
             raise ValueError(f"endpoint: captioner {self.captioner!r} uses none; leave one of the two away")
         for url in self.endpoint:
-            _check_endpoint(url)
+            _check_url(url, "endpoint", "http://host:8000/v1", "keys come from REGIONCAP_API_KEY or api_key_block")
         if self.max_usd is not None and (self.usd_per_m_in is None or self.usd_per_m_out is None):
             raise ValueError("max_usd: expected the prices usd_per_m_in and usd_per_m_out with it, got none")
         for name in ("prompt", "focal_prompt", "region_prompt", "system_prompt"):
@@ -377,14 +394,13 @@ def template_names(template: str, field: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def _check_endpoint(url: str) -> None:
+def _check_url(url: str, field: str, example: str, secrets: str) -> None:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(f"endpoint: expected a URL such as http://host:8000/v1, got {url!r}")
+        raise ValueError(f"{field}: expected a URL such as {example}, got {url!r}")
     if parts.username or parts.password or parts.query:
         raise ValueError(
-            f"endpoint: expected a URL without user, password or query, got one for {parts.hostname}; "
-            "keys come from REGIONCAP_API_KEY or api_key_block"
+            f"{field}: expected a URL without user, password or query, got one for {parts.hostname}; {secrets}"
         )
 
 

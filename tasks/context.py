@@ -16,12 +16,16 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from tasks.captioners.base import Captioner, CaptionResult, Setting
 from tasks.config import RegionCapConfig
 from tasks.registry import make_captioner
-from tasks.secrets import api_key
+from tasks.secrets import api_key, filesystems_of
 from tasks.storage.answers import Answers
-from tasks.storage.filesystem import ImageFiles, Place
+from tasks.storage.filesystem import Place
+from tasks.storage.images import ImageFiles
 from tasks.storage.readers import input_root
 from tasks.storage.steps import StepStorage
 from tasks.summary import Bill
+
+IO_THREADS = 32
+"""Requests to object stores at once."""
 
 FINISH = "finish_"
 """Counts with this prefix are ends of answers: `finish_stop`, `finish_length`."""
@@ -162,9 +166,11 @@ class RunContext:
 
     def __init__(self, config: RegionCapConfig) -> None:
         self.config = config
-        self.storage = StepStorage(config.cache_path, config.file_name_prefix)
-        self.cache = Place(config.cache_path)
-        self.images = ImageFiles(config.image_root or input_root(config))
+        self.files = filesystems_of(config)
+        self.storage = StepStorage(config.cache_path, config.file_name_prefix, files=self.files)
+        self.cache = self.files.place(config.cache_path)
+        self.output = self.files.place(config.output)
+        self.images = ImageFiles(config.image_root or input_root(config, self.files), self.files)
         self.marks = MarkedPictures(self.cache.child("marks"), keep=config.draw_visualization)
         self.answers = Answers(self.cache.child("captions"))
         self.progress = Progress(config.prices)
@@ -174,8 +180,8 @@ class RunContext:
         before it can be captioned meanwhile instead of all moving in lockstep."""
         self.pool = ThreadPoolExecutor(config.threads or os.cpu_count() or 1, thread_name_prefix="pixels")
         """Threads for decoding, finding, drawing; OpenCV and Pillow let go of the interpreter meanwhile."""
-        self.io_pool = ThreadPoolExecutor(32, thread_name_prefix="look") if self.images.remote else None
-        """Threads for looking at remote images; None on disk, where a look is cheaper than handing it over."""
+        self.io_pool = ThreadPoolExecutor(IO_THREADS, thread_name_prefix="io")
+        """Threads for what lies beyond a network; on disk a look is cheaper than handing it over."""
         self._captioner_lock = threading.Lock()
         self._captioner: Captioner | None = None
         self.in_flight = InFlight()
@@ -202,8 +208,9 @@ class RunContext:
         """End the threads and the captioner. Work in flight is told to stop."""
         self.stop.set()
         self.end_captioner()
-        for pool in filter(None, (self.pool, self.io_pool)):
+        for pool in (self.pool, self.io_pool):
             pool.shutdown(wait=False, cancel_futures=True)
+        self.images.close()
 
 
 _contexts: dict[str, RunContext] = {}

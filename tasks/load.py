@@ -5,7 +5,6 @@ Adds `line`, `row` (or `raw` where a line is no JSON object), `image` as given a
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,11 +15,12 @@ from tasks.caching import StepSpec, run_step
 from tasks.config import RegionCapConfig
 from tasks.context import RunContext, context_of
 from tasks.records import Row, Shard, Step, loads, rejected
-from tasks.rows import map_rows
+from tasks.storage.images import Stat
 
 STEP_VERSION = 1
 
-Stat = Callable[[str], Sequence[Any] | None]
+Stats = Callable[[Sequence[str]], list[Stat]]
+"""Gives for each of many images what changes when it does."""
 
 
 def pack(shard: Shard) -> bytes:
@@ -64,28 +64,29 @@ def _reject(place: Row, raw: str, code: Any, message: str) -> Row:
     return {**rejected("load", code, message), **place, "raw": raw}
 
 
-def load_rows(text: bytes, image_key: str, stat: Stat, *, pool: Any = None, stop: Any = None) -> list[Row]:
-    """The rows of a packed shard (see `pack`). `stat` gives an image's size and time, or None."""
+def load_rows(text: bytes, image_key: str, stats: Stats) -> list[Row]:
+    """The rows of a packed shard (see `pack`), with what `stats` tells of their images."""
     rows = [load_row(line, source, row, image_key) for line, source, row in unpack(text)]
-    return map_rows("load", lambda row: {**row, "image_stat": stat(row["image"])}, rows, pool=pool, stop=stop)
+    good = [row for row in rows if "reject" not in row]
+    for row, stat in zip(good, stats([row["image"] for row in good]), strict=True):
+        row["image_stat"] = stat
+    return rows
 
 
-def _look(context: RunContext) -> Stat:
-    return context.images.stat if context.config.image_check != "never" else lambda image: None
+def _stats(context: RunContext) -> Stats:
+    return lambda images: context.images.stats(images, context.config.image_check, context.io_pool)
 
 
 def _body(context: RunContext, step: Step) -> list[Row]:
-    text = context.storage.read_bytes(step)
-    return load_rows(text, context.config.image_key, _look(context), pool=context.io_pool, stop=context.stop)
+    return load_rows(context.storage.read_bytes(step), context.config.image_key, _stats(context))
 
 
 def _fresh(context: RunContext, rows: list[Row]) -> bool:
     """Whether the images still have the size and time that the rows say."""
-    look = _look(context)
+    if context.config.image_check == "never":
+        return True
     seen = [(row["image"], row["image_stat"]) for row in rows if "image_stat" in row]
-    if context.io_pool is None:
-        return all(look(image) == stat for image, stat in seen)
-    return all(map(operator.eq, context.io_pool.map(look, (image for image, _ in seen)), (stat for _, stat in seen)))
+    return _stats(context)([image for image, _ in seen]) == [stat for _, stat in seen]
 
 
 LOAD = StepSpec("load", STEP_VERSION, ("image_key", "image_check"), _body, fresh=_fresh)

@@ -20,12 +20,12 @@ from tasks.storage.steps import Manifest, StepDamaged, digest
 from tasks.writers.outputs import INCOMPLETE, Outputs
 
 
-def config_of_output(output: str) -> dict[str, Any] | None:
-    """The settings of the run that wrote `output`; None when there is no summary beside it."""
-    if not output.endswith(".jsonl"):
+def config_of_output(place: Place) -> dict[str, Any] | None:
+    """The settings of the run that wrote the output at `place`; None when there is no summary beside it."""
+    if not place.address.endswith(".jsonl"):
         return None
     for variant in ("", INCOMPLETE):
-        summary = Outputs(Place(output), variant).read_summary()
+        summary = Outputs(place, variant).read_summary()
         if summary is not None:
             return summary.config
     return None
@@ -37,7 +37,7 @@ def rows_of_step(config: RegionCapConfig, number: int) -> Iterator[tuple[int, by
     Raises UsageError and InputDamaged for the input, StorageError.
     """
     with contextlib.closing(RunContext(config)) as context:
-        for shard in read_shards(config):
+        for shard in read_shards(config, context.files):
             if number == 0:
                 yield shard.index, b"".join(text + b"\n" for _, text in shard.lines)
                 continue
@@ -76,7 +76,7 @@ def explain_run(config: RegionCapConfig, *, verify: bool) -> Iterator[str]:
     again: Counter[str] = Counter()
     with contextlib.closing(RunContext(config)) as context:
         before = _registered_manifests(context)
-        for shard in read_shards(config):
+        for shard in read_shards(config, context.files):
             for finding in _explain_shard(shard, context, before, verify):
                 (reused if finding.reused else again)[finding.step] += 1
                 state = "reused" if finding.reused else f"runs again: {finding.why}"
@@ -127,7 +127,7 @@ def _done_or_why(
 def _registered_manifests(context: RunContext) -> dict[str, list[tuple[int, Manifest]]]:
     """By step name the (shard, manifest) pairs that the output's last run had."""
     config = context.config
-    shards = registered(entry_of(config.cache_path, config.file_name_prefix, config.output))
+    shards = registered(entry_of(context.cache, config.file_name_prefix, config.output))
     found: dict[str, list[tuple[int, Manifest]]] = {}
     for shard, keys in enumerate(shards):
         for spec, key in zip(STEPS, keys[1:], strict=False):

@@ -79,12 +79,12 @@ class Plan:
 
 def plan(config: RegionCapConfig) -> Plan:
     """The plan of a run. Raises UsageError and InputDamaged for the input, StorageError."""
-    check_prompt_keys(config)
     planned = Plan()
     sizes: list[tuple[int, int]] = []
     with contextlib.closing(RunContext(config)) as context:
+        check_prompt_keys(config, context.files)
         prompts = Prompts.of(config)
-        for shard in read_shards(config):
+        for shard in read_shards(config, context.files):
             done = _rows_done(shard, context, planned)
             for place, (number, text) in enumerate(shard.lines):
                 planned.rows += 1

@@ -9,18 +9,19 @@ import itertools
 from tasks.config import RegionCapConfig
 from tasks.errors import UsageError
 from tasks.records import loads
+from tasks.storage.filesystem import Filesystems
 from tasks.storage.readers import read_shards
 
 ROWS_TO_LOOK_AT = 100
 
 
-def check_prompt_keys(config: RegionCapConfig) -> None:
+def check_prompt_keys(config: RegionCapConfig, files: Filesystems) -> None:
     """Raises UsageError when none of the first rows has a key that the prompts name."""
     wanted = [*config.prompt_fields(), *config.region_fields]
     if not wanted:
         return
     there: dict[str, None] = {}
-    with contextlib.closing(read_shards(config)) as shards:
+    with contextlib.closing(read_shards(config, files)) as shards:
         lines = itertools.chain.from_iterable(shard.lines for shard in shards)
         for _, text in itertools.islice(lines, ROWS_TO_LOOK_AT):
             with contextlib.suppress(ValueError):

@@ -1,15 +1,17 @@
-"""Where the endpoint's key comes from: the environment, or a Prefect Secret block. It is never part of the config.
+"""Keys and credentials: from the environment, or from Prefect blocks. They are never part of the config.
 
-The one module below the tasks that may import Prefect: only when a block is named, and not before the key is needed.
+The one module below the tasks that may import Prefect: only when a block is named, and not before it is needed.
 """
 
 from __future__ import annotations
 
+import json
 import os
 from typing import Any
 
 from tasks.config import RegionCapConfig
-from tasks.errors import CaptionerError
+from tasks.errors import CaptionerError, UsageError
+from tasks.storage.filesystem import Filesystems
 
 VARIABLES = ("REGIONCAP_API_KEY", "OPENAI_API_KEY")
 
@@ -32,3 +34,51 @@ def _from_block(name: str) -> str:
             "prefect.blocks.system.Secret(value=…).save(…), and run the same command again."
         ) from None
     return str(block.get())
+
+
+def filesystems_of(config: RegionCapConfig) -> Filesystems:
+    """How the config's files are reached. Raises UsageError for a block that is not there or holds something else."""
+    return filesystems(config.s3_endpoint_url, config.s3_region, config.storage_block)
+
+
+def filesystems(endpoint_url: str | None, region: str | None, block: str | None) -> Filesystems:
+    """As `filesystems_of`, of the three settings."""
+    options: dict[str, dict[str, Any]] = {}
+    if block:
+        protocol, found = _storage_options(block)
+        options[protocol] = found
+    if endpoint_url or region:
+        s3 = options.setdefault("s3", {})
+        if endpoint_url:
+            s3["endpoint_url"] = endpoint_url
+        if region:
+            s3["client_kwargs"] = {**s3.get("client_kwargs", {}), "region_name": region}
+    if "s3" in options:
+        options["s3a"] = options["s3"]
+    return Filesystems(options)
+
+
+def _storage_options(name: str) -> tuple[str, dict[str, Any]]:
+    """(protocol, fsspec's options for it) that a block holds."""
+    from prefect.blocks.core import Block
+
+    slug = name if "/" in name else f"remote-file-system/{name}"
+    try:
+        block: Any = Block.load(slug, _sync=True)  # type: ignore[call-arg]
+    except ValueError:
+        raise UsageError(
+            f"storage_block: there is no Prefect block {slug!r}; make it in Prefect's UI under Blocks (Remote File "
+            "System, with the fsspec options as its settings), or give credentials through the environment"
+        ) from None
+    if hasattr(block, "basepath"):
+        return str(block.basepath).partition("://")[0], dict(block.settings or {})
+    value: Any = block.get() if hasattr(block, "get") else None
+    try:
+        found = json.loads(value) if isinstance(value, str) else value
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise UsageError(
+            f'storage_block: expected fsspec options in {slug!r}, such as {{"key": …, "secret": …}}, got something else'
+        )
+    return "s3", found

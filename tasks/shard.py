@@ -24,6 +24,7 @@ from tasks.visualize import VISUALIZE, visualize
 from tasks.write import ShardSteps
 
 STEPS: tuple[StepSpec, ...] = (LOAD, ROUTE, EXTRACT, NORMALIZE, VISUALIZE, CAPTION)
+PIXEL_STEPS = (EXTRACT, NORMALIZE, VISUALIZE)
 ATTEMPTS = 3
 """How often a shard begins again when one of its files turns out to be damaged. A disk that damages what was just
 written is not cured by more."""
@@ -62,6 +63,17 @@ def find_steps(shard: Shard, context: RunContext, specs: Sequence[StepSpec]) -> 
     return tuple(steps)
 
 
+def _images_to_read(step: Step, context: RunContext) -> list[str]:
+    """The images that the steps after `route` will read; none when those are done."""
+    at = step
+    for spec in PIXEL_STEPS:
+        done = find_done(spec, context, at)
+        if done is None:
+            return [row["image"] for row in context.storage.read(step) if "reject" not in row]
+        at = done.reference(step.shard)
+    return []
+
+
 def _six_steps(step: Step, config: RegionCapConfig) -> ShardSteps:
     context = context_of(config)
     begun: list[Step] = [step]
@@ -72,8 +84,9 @@ def _six_steps(step: Step, config: RegionCapConfig) -> ShardSteps:
 
     then(load(step, config))
     then(route(begun[-1], config))
-    # One shard's pixels at a time, on all threads: the shards before it are captioned meanwhile.
-    with context.pixels:
+    # Remote images are brought near while the shard before has the processors. One shard's pixels at a time, on all
+    # threads: the shards before it are captioned meanwhile.
+    with context.images.fetched(_images_to_read(begun[-1], context), context.io_pool), context.pixels:
         then(extract(begun[-1], config))
         then(normalize(begun[-1], config))
         then(visualize(begun[-1], config))

@@ -37,22 +37,22 @@ def try_row(config: RegionCapConfig, line: int, say: Say) -> bool:
     """
     with contextlib.closing(RunContext(config)) as context:
         context.captioner.check()
-        check_prompt_keys(config)
+        check_prompt_keys(config, context.files)
         try:
-            drawn = _drawn(_line(config, line), context, say)
+            drawn = _drawn(_line(context, line), context, say)
         except RowReject as reject:
             say(f"rejected     {reject.code}: {reject.message}")
             return False
         return _captioned(drawn, context, say)
 
 
-def _line(config: RegionCapConfig, line: int) -> Row:
+def _line(context: RunContext, line: int) -> Row:
     last = 0
-    with contextlib.closing(read_shards(config)) as shards:
+    with contextlib.closing(read_shards(context.config, context.files)) as shards:
         for shard in shards:
             for number, text in shard.lines:
                 if number == line:
-                    return load_row(number, shard.source, text, config.image_key)
+                    return load_row(number, shard.source, text, context.config.image_key)
                 last = max(last, number)
     raise UsageError(f"--row: expected a line of the input, 1 to {last}, got {line}")
 

@@ -133,7 +133,7 @@ def running(config: RegionCapConfig) -> Iterator[RunContext]:
     context = context_of(config)
     try:
         context.captioner.check()
-        check_prompt_keys(config)
+        check_prompt_keys(config, context.files)
         yield context
     except UsageError:
         raise

@@ -29,6 +29,7 @@ from tasks.writers.jsonl import META_KEY, RowFormat, rejected_line
 from tasks.writers.outputs import INCOMPLETE, Outputs
 
 STEP_VERSION = 1
+URL_FIELDS = ("input", "output", "image_root", "cache_path", "s3_endpoint_url")
 FIELDS = ("output_key", "record_style", "max_reject_share", "bbox_key", "image_key", "draw_visualization")
 
 JOINED = (1, 5, 6)
@@ -127,7 +128,7 @@ def write_shards(shards: Sequence[ShardSteps], context: RunContext) -> Summary:
     config, captioner = context.config, context.captioner
     rows, rejects = sum(steps[-1].rows for steps in shards), sum(steps[-1].rejects for steps in shards)
     problem = problem_of(rows, rejects, config.max_reject_share)
-    files = Outputs(Place(config.output), INCOMPLETE if problem else "")
+    files = Outputs(context.output, INCOMPLETE if problem else "")
     marks = marks_folder(config) if config.draw_visualization else None
     form = RowFormat(config.output_key, config.record_style == "joined", marks, captioner.name, captioner.model)
     key = digest(
@@ -166,7 +167,7 @@ def with_bill(summary: Summary, context: RunContext) -> Summary:
 
 def commit(summary: Summary, context: RunContext) -> None:
     """Write the summary, after output and rejects: from now on they are the run's."""
-    output = Place(context.config.output)
+    output = context.output
     files = Outputs(output, "" if summary.complete else INCOMPLETE)
     if files.written(summary.write_key) is None:
         files.summary.write(summary.model_dump_json(indent=1).encode() + b"\n")
@@ -177,7 +178,7 @@ def commit(summary: Summary, context: RunContext) -> None:
 def public_config(config: RegionCapConfig) -> dict[str, Any]:
     """The config as summaries and manifests of runs show it: URLs without user info and query strings."""
     values = config.model_dump(mode="json")
-    return {name: public_url(value) if isinstance(value, str) else value for name, value in values.items()}
+    return values | {name: public_url(values[name]) for name in URL_FIELDS if values[name] is not None}
 
 
 def reject_codes(context: RunContext, steps: ShardSteps) -> set[str]:
@@ -196,7 +197,7 @@ def first_reject(context: RunContext, steps: ShardSteps) -> str:
 def note_run(context: RunContext, outcome: str, problem: str, **counts: int) -> None:
     """Add a line to `out.runs.jsonl`: how this run ended and what it asked for, so that the bill survives reruns."""
     line = {"outcome": outcome, "problem": problem, **counts, **context.progress.bill().model_dump()}
-    Outputs(Place(context.config.output)).runs.append(dumps(line) + b"\n")
+    Outputs(context.output).runs.append(dumps(line) + b"\n")
 
 
 @task(name="write", cache_policy=NO_CACHE)
@@ -205,7 +206,7 @@ def write(shards: list[ShardSteps], config: RegionCapConfig) -> Summary:
     context = context_of(config)
     summary = with_bill(write_shards(shards, context), context)
     commit(summary, context)
-    entry = entry_of(config.cache_path, config.file_name_prefix, config.output)
+    entry = entry_of(context.cache, config.file_name_prefix, config.output)
     register(entry, summary.output, summary.config, shards)
     counts = {name: getattr(summary, name) for name in ("rows_in", "rows_out", "rejects", "regions")}
     note_run(context, "complete" if summary.complete else INCOMPLETE, summary.problem, **counts)

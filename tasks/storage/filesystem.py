@@ -8,33 +8,28 @@ Foreign errors become `StorageError` here and nowhere else; a missing file stays
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import tempfile
 import uuid
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import IO, Any, TypeVar
+from typing import IO, Any
 from urllib.parse import urlsplit
 
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
-from tasks.errors import RegionCapError, RejectCode, RowReject, StorageError
-
-T = TypeVar("T")
+from tasks.errors import RegionCapError, StorageError
 
 ONE_PUT_BYTES = 64_000_000
 """Up to this size an object is sent from memory, in one go."""
 
-NO_SUCH_NAME = frozenset({errno.ENAMETOOLONG, errno.EINVAL, errno.ELOOP})
-
-MOST_SHOWN = 300
-"""Characters of an address in a message: a `data:` URL can be millions."""
-
 GLOB_SIGNS = frozenset("*?[")
+
+NEAR = ("file://", "local://", "memory://", "data:")
+"""URLs that take no network."""
 
 
 def is_url(text: str) -> bool:
@@ -50,6 +45,33 @@ def public_url(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
+class Filesystems:
+    """How a run opens its filesystems. `options`: fsspec's storage options by protocol; they may hold secrets, so they
+    are shown nowhere."""
+
+    def __init__(self, options: Mapping[str, Mapping[str, Any]] | None = None) -> None:
+        self._options = dict(options or {})
+
+    def place(self, address: str) -> Place:
+        """The file or folder at `address`, a path or URL."""
+        return Place(address, self)
+
+    def open(self, address: str) -> tuple[Any, str]:
+        """The fsspec filesystem of `address`, and the path on it. Raises ImportError, ValueError."""
+        options: dict[str, Any] = {}
+        if self._options and "::" in address:
+            options.update(self._options)  # a chain of protocols, whose options go by their names
+        elif self._options:
+            options.update(self._options.get(address.partition("://")[0] if "://" in address else "file", {}))
+        # No listings cache: another process may have written what this one once did not see.
+        fs, path = url_to_fs(address, **options, use_listings_cache=False)
+        return fs, str(path)
+
+
+PLAIN = Filesystems()
+"""Filesystems as the environment sets them up."""
+
+
 @dataclass(frozen=True)
 class Place:
     """One file or folder, by path or fsspec URL.
@@ -58,6 +80,7 @@ class Place:
     """
 
     address: str
+    files: Filesystems = field(default=PLAIN, repr=False, compare=False)
 
     @property
     def url(self) -> str:
@@ -74,19 +97,17 @@ class Place:
         """The folder that this lies in."""
         head, _, _ = self.address.rstrip("/").rpartition("/")
         if head.endswith(":/"):  # memory://name: the root of that filesystem
-            return Place(f"{head}/")
-        return Place(head or ("/" if self.address.startswith("/") else "."))
+            return self.files.place(f"{head}/")
+        return self.files.place(head or ("/" if self.address.startswith("/") else "."))
 
     def child(self, *names: str) -> Place:
         """A place below this one."""
-        return Place("/".join([self.address.removesuffix("/"), *names]))
+        return self.files.place("/".join([self.address.removesuffix("/"), *names]))
 
     @cached_property
     def _located(self) -> tuple[Any, str]:
-        # No listings cache: another process may have written what this one once did not see.
         with self._translated("open"):
-            fs, path = url_to_fs(self.address, use_listings_cache=False)
-        return fs, path
+            return self.files.open(self.address)
 
     @property
     def _fs(self) -> Any:
@@ -94,7 +115,7 @@ class Place:
 
     @property
     def _path(self) -> str:
-        return str(self._located[1])
+        return self._located[1]
 
     @cached_property
     def is_local(self) -> bool:
@@ -110,7 +131,7 @@ class Place:
         except ImportError as error:
             raise StorageError(self.url, doing, f"a package is missing for it: {error}") from None
         except Exception as error:
-            raise StorageError(self.url, doing, _reason(error)) from error
+            raise StorageError(self.url, doing, reason_of(error)) from error
 
     # --- reading
 
@@ -169,7 +190,7 @@ class Place:
                 with _renamed(Path(self._path), durable=True) as file:
                     yield file
             except OSError as error:  # not every exception: the block's own errors are not the disk's
-                raise StorageError(self.url, "write", _reason(error)) from error
+                raise StorageError(self.url, "write", reason_of(error)) from error
             return
         # Gathered on disk first: not every filesystem can take an upload back (memory:// shows half files).
         with tempfile.NamedTemporaryFile("w+b", prefix="regioncap-") as file:
@@ -217,8 +238,8 @@ class Place:
     def _sibling(self, path: str) -> Place:
         if self.is_local and not is_url(self.address):
             start = os.path.relpath(path) if not self.address.startswith("/") else path
-            return Place(start)
-        return Place(str(self._fs.unstrip_protocol(path)))
+            return self.files.place(start)
+        return self.files.place(str(self._fs.unstrip_protocol(path)))
 
 
 def fixed_part(pattern: str) -> str:
@@ -231,11 +252,6 @@ def _hidden(path: str) -> bool:
     *folders, name = path.strip("/").split("/")
     marker = name.startswith("_") and "." not in name
     return marker or name.startswith(".") or any(folder.startswith((".", "_")) for folder in folders)
-
-
-def glob_files(url: str) -> list[Place]:
-    """All files below a folder, or that match a glob, sorted; see `Place.find`."""
-    return Place(url).find()
 
 
 @contextlib.contextmanager
@@ -259,85 +275,7 @@ def _renamed(path: Path, durable: bool) -> Iterator[IO[bytes]]:
         raise
 
 
-def _reason(error: BaseException) -> str:
+def reason_of(error: BaseException) -> str:
+    """What a foreign error says, in one line."""
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return text.strip().splitlines()[0]
-
-
-class ImageFiles:
-    """The images that rows name, read as bytes.
-
-    Absolute paths and URLs are taken as they are, anything else is below `root`. Foreign errors become row rejects:
-    `image_missing` (not there, or no place that could be), `image_unreadable` (a folder), `image_unavailable` (it
-    may work later: timeout, access denied, server error, package missing).
-    """
-
-    def __init__(self, root: str) -> None:
-        self._root = root if root.endswith("/") else root + "/"
-        self.remote = is_url(root) and not root.startswith(("file://", "memory://"))
-
-    def locate(self, image: str) -> str:
-        """Path or URL of an image as a row names it."""
-        if is_url(image) or image.startswith("/"):
-            return image
-        return self._root + image
-
-    def read(self, image: str) -> bytes:
-        """The image's bytes. Raises RowReject with one of the codes above."""
-        address = self.locate(image)
-        return _or_reject(image, lambda: _read(address))
-
-    def stat(self, image: str) -> list[Any] | None:
-        """What changes when the image does: [size, mtime ns] on disk, [etag or size, time] elsewhere.
-
-        None where it cannot be told, for whatever reason: reading it later says why.
-        """
-        address = self.locate(image)
-        try:
-            if not is_url(address):
-                found = Path(address).stat()
-                return [found.st_size, found.st_mtime_ns]
-            fs, path = _located(address)
-            info = fs.info(path)
-        except Exception:
-            # Every failure of a foreign filesystem means the same here: nothing is known of the image.
-            return None
-        etag = info.get("ETag") or info.get("etag")
-        time = info.get("mtime") or info.get("LastModified") or info.get("created")
-        return [etag or info.get("size"), str(time) if time and not etag else None]
-
-
-def _located(address: str) -> tuple[Any, str]:
-    fs, path = url_to_fs(address, use_listings_cache=False)
-    return fs, str(path)
-
-
-def _read(address: str) -> bytes:
-    if not is_url(address):
-        return Path(address).read_bytes()
-    fs, path = _located(address)
-    return bytes(fs.cat_file(path))
-
-
-def _or_reject(image: str, read: Callable[[], T]) -> T:
-    # The image as the row names it, not where it was looked for: messages are kept, and roots may move.
-    shown = public_url(image)[:MOST_SHOWN]
-    try:
-        return read()
-    except (FileNotFoundError, NotADirectoryError):
-        raise RowReject("image_missing", f"{shown} is not there; see image_root") from None
-    except IsADirectoryError:
-        raise RowReject("image_unreadable", f"{shown} is a folder; expected an image file") from None
-    except ImportError as error:
-        raise RowReject("image_unavailable", f"{shown}: a package is missing for it: {error}") from None
-    except ValueError as error:
-        # An unknown scheme, a zero byte: no such place can be.
-        raise RowReject("image_missing", f"{shown} cannot be a place: {_reason(error)}") from None
-    except OSError as error:
-        code: RejectCode = "image_missing" if error.errno in NO_SUCH_NAME else "image_unavailable"
-        raise RowReject(code, f"{shown} cannot be read: {_reason(error)}") from None
-    except Exception as error:
-        # Clients of object stores and HTTP raise errors of their own, of many kinds; each may pass.
-        raise RowReject(
-            "image_unavailable", f"{shown} cannot be read: {type(error).__name__}: {_reason(error)}"
-        ) from None

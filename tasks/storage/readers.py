@@ -18,7 +18,7 @@ from fsspec.core import strip_protocol
 from tasks.config import RegionCapConfig
 from tasks.errors import UsageError
 from tasks.records import Shard
-from tasks.storage.filesystem import GLOB_SIGNS, Place, glob_files, is_url
+from tasks.storage.filesystem import GLOB_SIGNS, Filesystems, Place, is_url
 from tasks.storage.formats import IMAGES, READERS, file_kind
 from tasks.storage.sharding import Line, Lines, cut
 from tasks.storage.streams import Gauge, row_text
@@ -42,7 +42,7 @@ class Part:
     gauge: Gauge = field(default_factory=Gauge)
 
 
-def read_shards(config: RegionCapConfig) -> Generator[Shard]:
+def read_shards(config: RegionCapConfig, files: Filesystems) -> Generator[Shard]:
     """The input's shards, in order: files sorted by name, rows as they lie in them. One shard is held at a time.
 
     `limit` takes the first N rows and reads no further. `sample` takes the N rows with the smallest hash of their
@@ -52,23 +52,23 @@ def read_shards(config: RegionCapConfig) -> Generator[Shard]:
     Raises UsageError at once when the input is not there, is empty or of no known format; while reading,
     InputDamaged and StorageError, and UsageError for a file that cannot be read as rows.
     """
-    return _shards(_parts(config), config)
+    return _shards(_parts(config, files), config)
 
 
-def input_root(config: RegionCapConfig) -> str:
+def input_root(config: RegionCapConfig, files: Filesystems) -> str:
     """The folder that relative image paths of the input start from, as a path or URL.
 
     A file's folder; a folder itself; the part of a glob before its first wildcard. Raises StorageError when it
     cannot be told whether the input is a file.
     """
     address = _without_query(config.input)
-    place = Place(address)
+    place = files.place(address)
     if _is_file(place):
         return place.parent.address
     if not _is_glob(address):
         return address if address.endswith("://") else address.rstrip("/") or "/"
     before = address[: min(address.index(sign) for sign in GLOB_SIGNS if sign in address)]
-    return Place(f"{before}x").parent.address
+    return files.place(f"{before}x").parent.address
 
 
 def _shards(parts: list[Part], config: RegionCapConfig) -> Generator[Shard]:
@@ -129,10 +129,10 @@ def _choose(parts: list[Part], sample: int, limit: int | None) -> set[int]:
     return {-place for _, place in heap}
 
 
-def _parts(config: RegionCapConfig) -> list[Part]:
+def _parts(config: RegionCapConfig, filesystems: Filesystems) -> list[Part]:
     """What the input is made of. Raises UsageError when there is nothing to read."""
-    files = _files(config.input)
-    root = input_root(config)
+    files = _files(filesystems.place(config.input))
+    root = input_root(config, filesystems)
     data = [file for file in files if file_kind(_name(file)) in READERS]
     if data:
         named = len(data) > 1
@@ -146,7 +146,9 @@ def _parts(config: RegionCapConfig) -> list[Part]:
         names = [_relative(file, root) for file in images]
         return [Part("", 1, lambda gauge: _image_rows(names, config.image_key, gauge))]
     what = f"{_name(files[0])} is" if len(files) == 1 else f"{_name(files[0])} and {len(files) - 1} more files are"
-    raise UsageError(f"input: {Place(config.input).url}: {what} of no format that is read here; expected {KNOWN}")
+    raise UsageError(
+        f"input: {filesystems.place(config.input).url}: {what} of no format that is read here; expected {KNOWN}"
+    )
 
 
 def _reader(file: Place) -> Callable[[Gauge], Lines]:
@@ -161,16 +163,15 @@ def _image_rows(names: list[str], image_key: str, gauge: Gauge) -> Lines:
         yield number, row_text({image_key: name})
 
 
-def _files(address: str) -> list[Place]:
+def _files(place: Place) -> list[Place]:
     """The files that an input names, sorted. Raises UsageError when there is none."""
-    place = Place(address)
     if _is_file(place):
         return [place]
-    if not _is_glob(address) and not place.exists():
+    if not _is_glob(place.address) and not place.exists():
         raise UsageError(f"input: {place.url} is not there; expected a file, a folder or a glob; see --input")
-    files = glob_files(address)
+    files = place.find()
     if not files:
-        what = "no file matches" if _is_glob(address) else "no file lies in"
+        what = "no file matches" if _is_glob(place.address) else "no file lies in"
         raise UsageError(f"input: {what} {place.url}; expected {KNOWN} (names that begin with . or _ are left out)")
     return files
 

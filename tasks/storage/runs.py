@@ -18,10 +18,10 @@ ShardKeys = list[str]
 """Keys of the steps 0 to 6 of one shard."""
 
 
-def entry_of(cache_path: str, file_name_prefix: str, output: str) -> Place:
+def entry_of(cache: Place, file_name_prefix: str, output: str) -> Place:
     """The register's entry of an output."""
     absolute = output if is_url(output) else str(Path(output).resolve())
-    return Place(cache_path).child(f"{file_name_prefix}_runs", f"{digest(absolute)}.json")
+    return cache.child(f"{file_name_prefix}_runs", f"{digest(absolute)}.json")
 
 
 def register(entry: Place, output: str, config: dict[str, Any], shards: Sequence[Sequence[Step]]) -> None:

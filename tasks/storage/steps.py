@@ -18,7 +18,7 @@ from typing import Any
 
 from tasks.errors import RegionCapError
 from tasks.records import Row, Step, count_rejects, dumps, loads, read_lines, to_lines
-from tasks.storage.filesystem import Place
+from tasks.storage.filesystem import PLAIN, Filesystems, Place
 
 SCHEMA = 1
 STEP_NAMES = ("input", "load", "route", "extract", "normalize", "visualize", "caption")
@@ -88,6 +88,7 @@ class StepStorage:
     cache_path: str
     file_name_prefix: str
     index: int = 0
+    files: Filesystems = field(default=PLAIN, repr=False, compare=False)
 
     def step(self) -> StepStorage:
         """The storage as the next step sees it."""
@@ -105,7 +106,7 @@ class StepStorage:
     @property
     def folder(self) -> Place:
         """This step's folder."""
-        return _place(self.cache_path).child(self.folder_name)
+        return _place(self.files, self.cache_path).child(self.folder_name)
 
     # --- the input's rows
 
@@ -184,8 +185,8 @@ class StepStorage:
 
 
 @cache
-def _place(url: str) -> Place:
-    return Place(url)
+def _place(files: Filesystems, url: str) -> Place:
+    return files.place(url)
 
 
 @cache

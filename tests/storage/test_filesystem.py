@@ -1,4 +1,4 @@
-"""One contract for every place: written once, run on disk and in memory."""
+"""One contract for every place: written once, run on disk, in memory and on S3 over HTTP."""
 
 from __future__ import annotations
 
@@ -12,15 +12,23 @@ import pytest
 
 from tasks.errors import RowReject, StorageError
 from tasks.storage.answers import Answers, answer_key
-from tasks.storage.filesystem import ImageFiles, Place, public_url
+from tasks.storage.filesystem import Place, public_url
+from tasks.storage.images import ImageFiles
 
 
-@pytest.fixture(params=["disk", "memory"])
+@pytest.fixture(params=["disk", "file", "memory", "s3"])
 def root(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
     """An empty folder on each backend."""
-    if request.param == "disk":
-        yield Place(str(tmp_path / "root"))
-        return
+    match request.param:
+        case "disk":
+            yield Place(str(tmp_path / "root"))
+            return
+        case "file":
+            yield Place(f"file://{tmp_path}/root")
+            return
+        case "s3":
+            yield Place(f"{request.getfixturevalue('bucket')}/root")
+            return
     name = uuid.uuid4().hex
     yield Place(f"memory://{name}")
     memory = fsspec.filesystem("memory")

@@ -24,7 +24,7 @@ from tasks.config import make_config
 from tasks.errors import InputDamaged, StorageError, UsageError
 from tasks.records import Shard, loads
 from tasks.storage import formats, readers
-from tasks.storage.filesystem import Place
+from tasks.storage.filesystem import PLAIN, Place
 from tasks.storage.readers import input_root, read_shards
 
 ROWS = [{"image": f"img/{i}.jpg", "bbox": [[i, 2, 3, 4]], "id": f"{i:03d}", "note": "ü\u2028"} for i in range(150)]
@@ -40,7 +40,9 @@ def _empty_memory_filesystem() -> Iterator[None]:
 
 
 def shards_of(address: str | Path, **more: Any) -> list[Shard]:
-    return list(read_shards(make_config(input=str(address), captioner="pixels", output="/nowhere/o.jsonl", **more)))
+    return list(
+        read_shards(make_config(input=str(address), captioner="pixels", output="/nowhere/o.jsonl", **more), PLAIN)
+    )
 
 
 def rows_of(address: str | Path, **more: Any) -> list[Any]:
@@ -52,7 +54,7 @@ def numbers_of(address: str | Path, **more: Any) -> list[int]:
 
 
 def root_of(address: str) -> str:
-    return input_root(make_config(input=address, captioner="pixels", output="/nowhere/o.jsonl"))
+    return input_root(make_config(input=address, captioner="pixels", output="/nowhere/o.jsonl"), PLAIN)
 
 
 def json_lines(rows: list[Any] = ROWS) -> bytes:
@@ -458,7 +460,7 @@ def test_what_cannot_be_read_is_refused_at_once(name: str, message: str, tmp_pat
     (tmp_path / "empty").mkdir()
     config = make_config(input=f"{tmp_path}/{name}", captioner="pixels", output="/nowhere/o.jsonl")
     with pytest.raises(UsageError, match=message):
-        read_shards(config)
+        read_shards(config, PLAIN)
 
 
 # --- limit and sample
@@ -522,7 +524,7 @@ def test_memory_does_not_grow_with_the_file(name: str, tmp_path: Path) -> None:
     config = make_config(input=str(tmp_path / name), captioner="pixels", output="/nowhere/o.jsonl")
     tracemalloc.start()
     try:
-        count = sum(len(shard.lines) for shard in read_shards(config))
+        count = sum(len(shard.lines) for shard in read_shards(config, PLAIN))
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -536,7 +538,7 @@ def test_a_reader_that_is_left_closes_its_file(name: str, tmp_path: Path, monkey
     real = Place.open
     monkeypatch.setattr(Place, "open", lambda place: opened.append(real(place)) or opened[-1])
     (tmp_path / name).write_bytes(FORMATS[name]())
-    shards = read_shards(make_config(input=str(tmp_path / name), captioner="pixels", output="/nowhere/o.jsonl"))
+    shards = read_shards(make_config(input=str(tmp_path / name), captioner="pixels", output="/nowhere/o.jsonl"), PLAIN)
     next(shards)
     shards.close()
     assert opened

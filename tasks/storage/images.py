@@ -1,0 +1,129 @@
+"""The images that rows name: where they lie, their bytes, and whether they changed."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from tasks.errors import RejectCode, RowReject
+from tasks.storage.filesystem import NEAR, PLAIN, Filesystems, is_url, public_url, reason_of
+from tasks.storage.listing import Listings
+from tasks.storage.scratch import Scratch
+
+T = TypeVar("T")
+
+ImageCheck = Literal["listing", "head", "never"]
+
+Stat = list[Any] | None
+"""What changes when an image does: [size, mtime ns] on disk, [etag or size, time] elsewhere; None: not known."""
+
+NO_SUCH_NAME = frozenset({errno.ENAMETOOLONG, errno.EINVAL, errno.ELOOP})
+
+MOST_SHOWN = 300
+"""Characters of an address in a message: a `data:` URL can be millions."""
+
+
+class ImageFiles:
+    """The images that rows name, read as bytes.
+
+    Absolute paths and URLs are taken as they are, anything else is below `root`. Foreign errors become row rejects:
+    `image_missing` (not there, or no place that could be), `image_unreadable` (a folder), `image_unavailable` (it
+    may work later: timeout, access denied, server error, package missing).
+    """
+
+    def __init__(self, root: str, files: Filesystems = PLAIN) -> None:
+        self._root = root if root.endswith("/") else root + "/"
+        self._files = files
+        self._listings = Listings(files, self._root)
+        self._scratch = Scratch()
+
+    def locate(self, image: str) -> str:
+        """Path or URL of an image as a row names it."""
+        if is_url(image) or image.startswith("/"):
+            return image
+        return self._root + image
+
+    def is_remote(self, image: str) -> bool:
+        """Whether the image lies beyond a network, where many are better asked for at once."""
+        address = self.locate(image)
+        return is_url(address) and not address.startswith(NEAR)
+
+    def read(self, image: str) -> bytes:
+        """The image's bytes. Raises RowReject with one of the codes above."""
+        address = self.locate(image)
+        return _or_reject(image, lambda: self._scratch.read(address) or self._read(address))
+
+    def _read(self, address: str) -> bytes:
+        if not is_url(address):
+            return Path(address).read_bytes()
+        fs, path = self._files.open(address)
+        return bytes(fs.cat_file(path))
+
+    @contextlib.contextmanager
+    def fetched(self, images: Sequence[str], pool: Executor) -> Iterator[None]:
+        """Bring remote images near, all at once, for the time of the block; what fails, fails when it is read."""
+        addresses = dict.fromkeys(self.locate(image) for image in images if self.is_remote(image))
+        with self._scratch.holding(list(addresses), self._read, pool):
+            yield
+
+    def stats(self, images: Sequence[str], check: ImageCheck, pool: Executor) -> list[Stat]:
+        """What changes when each image does.
+
+        `check`: `never` asks nothing (all None), `head` asks for each, `listing` takes it from the pages of a listing
+        where the store has those (S3). Never raises: reading the image later says what is wrong with it.
+        """
+        if check == "never":
+            return [None] * len(images)
+        found: dict[str, Stat] = {}
+        addresses = {image: self.locate(image) for image in images}
+        if check == "listing":
+            listed = self._listings.look([address for address in addresses.values() if address.startswith("s3://")])
+            found = {image: listed[address] for image, address in addresses.items() if address in listed}
+        near = [image for image in addresses if image not in found and not self.is_remote(image)]
+        far = [image for image in addresses if image not in found and self.is_remote(image)]
+        found.update({image: self.stat(image) for image in near})
+        found.update(zip(far, pool.map(self.stat, far), strict=True))
+        return [found[image] for image in images]
+
+    def stat(self, image: str) -> Stat:
+        """What changes when the image does, asked for it alone."""
+        address = self.locate(image)
+        try:
+            if not is_url(address):
+                file = Path(address).stat()
+                return [file.st_size, file.st_mtime_ns]
+            fs, path = self._files.open(address)
+            info = fs.info(path)
+        except Exception:
+            # Every failure of a foreign filesystem means the same here: nothing is known of the image.
+            return None
+        etag = info.get("ETag") or info.get("etag")
+        time = info.get("mtime") or info.get("LastModified") or info.get("created")
+        return [etag or info.get("size"), str(time) if time and not etag else None]
+
+    def close(self) -> None:
+        """Remove what was brought near."""
+        self._scratch.close()
+
+
+def _or_reject(image: str, read: Callable[[], T]) -> T:
+    # The image as the row names it, not where it was looked for: messages are kept, and roots may move.
+    shown = public_url(image)[:MOST_SHOWN]
+    try:
+        return read()
+    except (FileNotFoundError, NotADirectoryError):
+        raise RowReject("image_missing", f"{shown} is not there; see image_root") from None
+    except IsADirectoryError:
+        raise RowReject("image_unreadable", f"{shown} is a folder; expected an image file") from None
+    except ImportError as error:
+        raise RowReject("image_unavailable", f"{shown}: a package is missing for it: {error}") from None
+    except ValueError as error:
+        # An unknown scheme, a zero byte: no such place can be.
+        raise RowReject("image_missing", f"{shown} cannot be a place: {reason_of(error)}") from None
+    except OSError as error:
+        code: RejectCode = "image_missing" if error.errno in NO_SUCH_NAME else "image_unavailable"
+        raise RowReject(code, f"{shown} cannot be read: {reason_of(error)}") from None

@@ -1,0 +1,141 @@
+"""Etags of many S3 objects from the pages of listings: a look at a million objects takes a thousand requests.
+
+S3 lists keys in order, a thousand a page, from any key on. So each page is asked for just before the next key that is
+wanted, and tells of that key and of all that follow it closely. However the keys lie, there are never more requests
+than keys. Pages are remembered for the run, so that rows in another order than the keys find theirs there.
+"""
+
+from __future__ import annotations
+
+import bisect
+import logging
+import threading
+from dataclasses import dataclass, field
+from typing import Any
+
+from tasks.storage.filesystem import Filesystems
+
+MOST_BYTES = 256_000_000
+"""Of remembered pages, about: two million objects; beyond that they are forgotten and asked for again."""
+
+logger = logging.getLogger("regioncap")
+
+_SEPARATOR = "\0"
+
+
+@dataclass(frozen=True)
+class Page:
+    """What one request told: all objects whose keys lie behind `after`, up to `last` (None: to the end)."""
+
+    after: str
+    last: str | None
+    text: str
+    """`NUL key NUL etag NUL key …`: a dict of each page would take five times the memory."""
+
+    def covers(self, key: str) -> bool:
+        """Whether the page tells of `key`, be it that there is no such object."""
+        return self.after < key and (self.last is None or key <= self.last)
+
+    def etag(self, key: str) -> str | None:
+        """The object's etag; None when there is no such object."""
+        place = self.text.find(f"{_SEPARATOR}{key}{_SEPARATOR}")
+        return self.text[place + len(key) + 2 :].partition(_SEPARATOR)[0] if place >= 0 else None
+
+
+@dataclass
+class Pages:
+    """The pages of one prefix, sorted by where they begin."""
+
+    starts: list[str] = field(default_factory=list)
+    pages: list[Page] = field(default_factory=list)
+
+    def of(self, key: str) -> Page | None:
+        """The page that tells of `key`, if it was asked for."""
+        place = bisect.bisect_left(self.starts, key) - 1
+        return self.pages[place] if place >= 0 and self.pages[place].covers(key) else None
+
+    def add(self, page: Page) -> None:
+        """Remember a page."""
+        place = bisect.bisect_left(self.starts, page.after)
+        self.starts.insert(place, page.after)
+        self.pages.insert(place, page)
+
+
+class Listings:
+    """The listings of a run. `root`: keys below this URL are listed under it, others under their own folder."""
+
+    def __init__(self, files: Filesystems, root: str) -> None:
+        self._files = files
+        self._root = root.removeprefix("s3://") if root.startswith("s3://") else None
+        self._lock = threading.Lock()
+        self._known: dict[tuple[str, str], Pages] = {}
+        self._bytes = 0
+        self._refused = False
+        self.requests = 0
+
+    def look(self, addresses: list[str]) -> dict[str, list[Any] | None]:
+        """[etag, None] of each S3 URL, None where there is no such object. Without those that no listing tells of,
+        because the store refuses to list, or lists in another order."""
+        found: dict[str, list[Any] | None] = {}
+        for address in sorted(set(addresses)):
+            if self._refused:
+                break
+            path = address.removeprefix("s3://")
+            bucket, _, key = path.partition("/")
+            if not key or "?" in key:
+                continue
+            prefix = self._root.partition("/")[2] if self._root and path.startswith(self._root) else _folder(key)
+            page = self._page(bucket, prefix, key)
+            if page is not None and page.covers(key):
+                etag = page.etag(key)
+                found[address] = [etag, None] if etag is not None else None
+        return found
+
+    def _page(self, bucket: str, prefix: str, key: str) -> Page | None:
+        with self._lock:
+            page = self._known.setdefault((bucket, prefix), Pages()).of(key)
+        if page is not None:
+            return page
+        try:
+            page = self._ask(bucket, prefix, key)
+        except Exception as error:
+            self._refused = True
+            logger.warning("s3://%s cannot be listed (%s); each image is asked for its etag", bucket, error)
+            return None
+        with self._lock:
+            self._bytes += len(page.text)
+            if self._bytes > MOST_BYTES:
+                self._known.clear()
+                self._bytes = len(page.text)
+            self._known.setdefault((bucket, prefix), Pages()).add(page)
+        return page
+
+    def _ask(self, bucket: str, prefix: str, key: str) -> Page:
+        fs, _ = self._files.open(f"s3://{bucket}")
+        after = just_before(key)
+        self.requests += 1
+        told = fs.call_s3("list_objects_v2", Bucket=bucket, Prefix=prefix, StartAfter=after)
+        objects = told.get("Contents", [])
+        keys = [item["Key"] for item in objects]
+        if keys != sorted(keys) or (keys and keys[0] <= after):
+            raise ValueError("its listings are not in the order of the keys")
+        parts = [part for item in objects for part in (item["Key"], item["ETag"])]
+        text = _SEPARATOR + _SEPARATOR.join(parts) + _SEPARATOR
+        return Page(after, keys[-1] if told.get("IsTruncated") and keys else None, text)
+
+
+def just_before(key: str) -> str:
+    """A key that sorts before `key`, with next to nothing between them.
+
+    >>> just_before("photos/a.jpg")
+    'photos/a.jpf~'
+    """
+    last = key[-1]
+    if last.isascii() and last.isalnum():
+        return f"{key[:-1]}{chr(ord(last) - 1)}~"
+    return key[:-1]
+
+
+def _folder(key: str) -> str:
+    head, slash, _ = key.rpartition("/")
+    return head + slash

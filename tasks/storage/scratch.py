@@ -1,0 +1,103 @@
+"""Remote images brought near for a while: in a temporary folder of bounded size."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+import threading
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from pathlib import Path
+
+MOST_BYTES = 4_000_000_000
+MOST_SHARE_OF_DISK = 0.5
+"""Of what is free on the disk of temporary files when the first image comes."""
+
+
+@dataclass
+class _Held:
+    users: int
+    path: Path | None = None
+    size: int = 0
+
+
+class Scratch:
+    """Copies of remote files, each for as long as someone holds it. What does not fit is not kept: it is read anew."""
+
+    def __init__(self, most_bytes: int = MOST_BYTES) -> None:
+        self._most = most_bytes
+        self._lock = threading.Lock()
+        self._held: dict[str, _Held] = {}
+        self._folder: Path | None = None
+        self.bytes = 0
+
+    @contextlib.contextmanager
+    def holding(self, addresses: Sequence[str], read: Callable[[str], bytes], pool: Executor) -> Iterator[None]:
+        """Copies of the files at `addresses` for the time of the block, read in the threads of `pool`."""
+        with self._lock:
+            new = [address for address in addresses if address not in self._held]
+            for address in addresses:
+                self._held.setdefault(address, _Held(0)).users += 1
+        try:
+            for _ in pool.map(lambda address: self._fetch(address, read), new):
+                pass
+            yield
+        finally:
+            for address in addresses:
+                self._let_go(address)
+
+    def read(self, address: str) -> bytes | None:
+        """The copy's bytes; None when there is none."""
+        held = self._held.get(address)
+        if held is None or held.path is None:
+            return None
+        try:
+            return held.path.read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def _fetch(self, address: str, read: Callable[[str], bytes]) -> None:
+        if self.bytes >= self._most:
+            return
+        try:
+            data = read(address)
+            path = self._place() / uuid.uuid4().hex
+            with self._lock:
+                if self.bytes + len(data) > self._most:
+                    return
+                self.bytes += len(data)
+                held = self._held[address]
+                held.size = len(data)
+            path.write_bytes(data)
+            held.path = path
+        except Exception:
+            # Whoever reads the image will meet the same failure, and there it has a row to belong to.
+            return
+
+    def _let_go(self, address: str) -> None:
+        with self._lock:
+            held = self._held[address]
+            held.users -= 1
+            if held.users:
+                return
+            del self._held[address]
+            self.bytes -= held.size
+        if held.path is not None:
+            held.path.unlink(missing_ok=True)
+
+    def _place(self) -> Path:
+        with self._lock:
+            if self._folder is None:
+                self._folder = Path(tempfile.mkdtemp(prefix="regioncap-images-"))
+                self._most = min(self._most, int(shutil.disk_usage(self._folder).free * MOST_SHARE_OF_DISK))
+            return self._folder
+
+    def close(self) -> None:
+        """Remove the folder."""
+        with self._lock:
+            if self._folder is not None:
+                shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None

@@ -1,0 +1,133 @@
+"""Looking at many images at once, and bringing remote ones near."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import fsspec
+import pytest
+
+from tasks.errors import RowReject
+from tasks.storage.filesystem import PLAIN, Place
+from tasks.storage.images import ImageFiles
+from tasks.storage.listing import Listings, just_before
+from tasks.storage.scratch import Scratch
+
+
+@pytest.fixture
+def pool() -> Iterator[ThreadPoolExecutor]:
+    """Threads for what lies beyond a network."""
+    with ThreadPoolExecutor(8) as threads:
+        yield threads
+
+
+def put(bucket: str, names: list[str]) -> None:
+    fs = fsspec.filesystem("s3")
+    for name in names:
+        fs.pipe_file(f"{bucket}/{name}", name.encode())
+
+
+def test_a_listing_tells_what_a_head_tells(bucket: str, pool: ThreadPoolExecutor) -> None:
+    put(bucket, ["in/a.jpg", "in/b/c.jpg", "in/ä ö.jpg", "other/d.jpg"])
+    images = ImageFiles(f"{bucket}/in")
+    names = ["b/c.jpg", "a.jpg", "gone.jpg", "ä ö.jpg", "a.jpg", f"{bucket}/other/d.jpg", "a.jp", "a.jpg0"]
+    heads = images.stats(names, "head", pool)
+    assert images.stats(names, "listing", pool) == heads
+    assert [stat is None for stat in heads] == [False, False, True, False, False, False, True, True]
+    assert images.stats(names, "never", pool) == [None] * len(names)
+
+
+def test_a_page_tells_of_a_thousand_objects(bucket: str) -> None:
+    names = [f"in/{number:05d}.jpg" for number in range(1200)]
+    put(bucket, names)
+    listings = Listings(PLAIN, f"{bucket}/in/")
+    addresses = [f"{bucket}/{name}" for name in names]
+    found = listings.look(addresses[::-1])
+    assert None not in found.values()
+    assert (len(found), listings.requests) == (1200, 2)
+    listings.look(addresses[::7])
+    assert listings.requests == 2  # they are remembered
+    sparse = Listings(PLAIN, f"{bucket}/in/")
+    sparse.look([addresses[0], addresses[1100], f"{bucket}/in/99999.jpg"])
+    assert sparse.requests == 2  # one for each that no earlier page tells of: never more than a look at each
+
+
+def test_a_store_that_refuses_to_list_is_asked_for_each(
+    bucket: str, pool: ThreadPoolExecutor, caplog: pytest.LogCaptureFixture
+) -> None:
+    put(bucket, ["a.jpg", "b.jpg"])
+    images = ImageFiles(bucket)
+    # A store that lists in another order, as S3 Express does, cannot be told by the name: its pages say so.
+    filesystem = fsspec.filesystem("s3", use_listings_cache=False)
+    real = filesystem.call_s3
+
+    def backwards(method: str, **arguments: object) -> dict[str, object]:
+        told: dict[str, object] = real(method, **arguments)
+        return {**told, "Contents": list(reversed(told["Contents"]))}  # type: ignore[call-overload]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(filesystem), "call_s3", staticmethod(backwards))
+        found = images.stats(["a.jpg", "b.jpg"], "listing", pool)
+    assert found == images.stats(["a.jpg", "b.jpg"], "head", pool)
+    assert "cannot be listed" in caplog.text
+
+
+@pytest.mark.parametrize("key", ["a", "photos/a.jpg", "A0", "x~", "a b ", "ä", "a/b/", "0"])
+def test_just_before_a_key(key: str) -> None:
+    before = just_before(key)
+    assert before.encode() < key.encode()
+    assert not before.encode() < f"{key[:-1]}".encode()
+
+
+def test_changed_objects_are_seen_by_the_next_run(bucket: str, pool: ThreadPoolExecutor) -> None:
+    put(bucket, ["a.jpg"])
+    before = ImageFiles(bucket).stats(["a.jpg"], "listing", pool)
+    Place(f"{bucket}/a.jpg").write(b"another")
+    assert ImageFiles(bucket).stats(["a.jpg"], "listing", pool) != before
+
+
+# --- scratch
+
+
+def test_what_is_brought_near_is_read_once(bucket: str, pool: ThreadPoolExecutor) -> None:
+    put(bucket, ["a.jpg", "b.jpg"])
+    images = ImageFiles(bucket)
+    with images.fetched(["a.jpg", "b.jpg", "a.jpg", "gone.jpg"], pool):
+        Place(f"{bucket}/a.jpg").write(b"another")
+        assert (images.read("a.jpg"), images.read("b.jpg")) == (b"a.jpg", b"b.jpg")
+        with pytest.raises(RowReject, match="image_missing"):
+            images.read("gone.jpg")
+    assert images.read("a.jpg") == b"another"
+
+
+def test_scratch_keeps_to_its_size_and_leaves_nothing(
+    tmp_path: Path, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    scratch = Scratch(most_bytes=25)
+    with scratch.holding(list("abcde"), lambda address: address.encode() * 10, pool):
+        held = [scratch.read(address) for address in "abcde"]
+        assert sum(copy is not None for copy in held) == 2
+        assert scratch.bytes == 20
+    assert (scratch.bytes, scratch.read("a")) == (0, None)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+    scratch.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_copy_that_two_hold_stays_for_the_second(pool: ThreadPoolExecutor) -> None:
+    scratch, reads = Scratch(), threading.Semaphore(1)
+
+    def read(address: str) -> bytes:
+        assert reads.acquire(blocking=False), "read twice"
+        return b"x"
+
+    with scratch.holding(["a"], read, pool):
+        with scratch.holding(["a"], read, pool):
+            assert scratch.read("a") == b"x"
+        assert scratch.read("a") == b"x"
+    assert scratch.read("a") is None
+    scratch.close()
