@@ -26,14 +26,15 @@ class StepSpec:
 
     `version`: raised whenever the step's output changes for the same input. `fields`: the config fields that it
     reads. `body`: the rows that it makes of the file that a `Step` refers to. `fresh`: whether rows made earlier still
-    hold, for what no key can know. `extra`: further parts of the key, known only at run time.
+    hold, for what no key can know; it is given their manifest and a function that reads them. `extra`: further parts
+    of the key, known only at run time.
     """
 
     name: str
     version: int | str
     fields: tuple[str, ...]
     body: Callable[[RunContext, Step], list[Row]]
-    fresh: Callable[[RunContext, list[Row]], bool] | None = None
+    fresh: Callable[[RunContext, Manifest, Callable[[], list[Row]]], bool] | None = None
     extra: Callable[[RunContext], dict[str, Any]] | None = None
 
     @property
@@ -55,7 +56,8 @@ def find_done(spec: StepSpec, context: RunContext, step: Step) -> Manifest | Non
     manifest = storage.find(digest(spec.parts(context, step)))
     if manifest is None or spec.fresh is None:
         return manifest
-    return manifest if spec.fresh(context, storage.read(manifest.reference(step.shard))) else None
+    made = manifest.reference(step.shard)
+    return manifest if spec.fresh(context, manifest, lambda: storage.read(made)) else None
 
 
 def run_step(spec: StepSpec, context: RunContext, step: Step) -> State[Step]:

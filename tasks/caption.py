@@ -7,8 +7,9 @@ Looks up which answers are there, asks the captioner for the rest and keeps each
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import Future, wait
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from prefect import State, task
@@ -21,6 +22,7 @@ from tasks.context import RunContext, context_of
 from tasks.records import Row, Step, rejected
 from tasks.rows import Stopped, map_rows
 from tasks.storage.answers import answer_key
+from tasks.storage.steps import Manifest, digest
 from tasks.vision.drawing import DRAW_VERSION
 from tasks.visualize import marked_jpeg, read_unchanged
 
@@ -29,6 +31,12 @@ KEY_VERSION = 1
 LOOK_FOR_STOP_SECONDS = 0.25
 
 DRAWING_FIELDS = ("max_pixels", "dim")
+
+EFFORT_FIELDS = ("max_tokens", "max_repairs", "structure", "max_caption_chars")
+"""Fields that are in no key, but may have a row succeed that failed: with others, a row that rests is asked again."""
+
+STRIKES = 3
+"""Runs that a row may fail for its own sake (refused, never complete); then it rests."""
 
 
 @dataclass
@@ -78,16 +86,22 @@ def key_of_answer(row: Row, prompt: Prompt, context: RunContext) -> str:
 class Kept:
     """An answer that is there: `captions` by region number, and what they cost."""
 
-    captions: dict[int, str]
-    usage: dict[str, int]
-    warnings: list[str]
+    captions: dict[int, str] = field(default_factory=dict)
+    usage: dict[str, int] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    strikes: int = 0
+    """Runs with the same effort that asked for the rest in vain."""
+    failure: str = ""
+    """What the last of them met."""
 
     @classmethod
     def find(cls, key: str, context: RunContext) -> Kept:
         """The answer `key`, or an empty one."""
         found = context.answers.get(key) or {}
         captions = {int(number): str(text) for number, text in found.get("captions", {}).items()}
-        return cls(captions, found.get("usage", {}), found.get("warnings", []))
+        failed = found.get("failed", {})
+        strikes = failed.get("strikes", 0) if failed.get("effort") == effort_of(context) else 0
+        return cls(captions, found.get("usage", {}), found.get("warnings", []), strikes, failed.get("message", ""))
 
 
 def ask(row: Row, context: RunContext, *, anew: bool = False) -> Asked:
@@ -104,7 +118,7 @@ def ask(row: Row, context: RunContext, *, anew: bool = False) -> Asked:
     future, owner = context.in_flight.claim(key)
     if owner:
         try:
-            _send(key, request, Kept({}, {}, []) if anew else Kept.find(key, context), context)
+            _send(key, request, Kept() if anew else Kept.find(key, context), context)
         except BaseException as error:
             context.in_flight.settle(key, error)
             raise
@@ -117,6 +131,11 @@ def _send(key: str, request: CaptionRequest, kept: Kept, context: RunContext) ->
     if not missing:
         context.in_flight.settle(key, CaptionResult(kept.captions, kept.usage, kept.warnings))
         return
+    if kept.strikes >= STRIKES and not context.config.retry_rejects:
+        message = f"asked in vain in {kept.strikes} runs ({kept.failure}); rests until other settings, or retry_rejects"
+        rests = CaptionResult(kept.captions, kept.usage, kept.warnings, "captions_incomplete", message, rests=True)
+        context.in_flight.settle(key, rests)
+        return
 
     def with_kept(result: CaptionResult) -> CaptionResult:
         usage = Counter(kept.usage)
@@ -127,8 +146,12 @@ def _send(key: str, request: CaptionRequest, kept: Kept, context: RunContext) ->
     def keep(result: CaptionResult) -> None:
         whole = with_kept(result)
         captions = {str(number): whole.captions[number] for number in sorted(whole.captions)}
-        answer = {"captions": captions, "usage": whole.usage, "model": context.captioner.model}
-        context.answers.put(key, {**answer, "warnings": whole.warnings} if whole.warnings else answer)
+        answer: dict[str, Any] = {"captions": captions, "usage": whole.usage, "model": context.captioner.model}
+        if whole.warnings:
+            answer["warnings"] = whole.warnings
+        if result.own_fault:
+            answer["failed"] = {"strikes": kept.strikes + 1, "effort": effort_of(context), "message": result.message}
+        context.answers.put(key, answer)
 
     def settle(future: Future[CaptionResult]) -> None:
         error = future.exception()
@@ -136,12 +159,18 @@ def _send(key: str, request: CaptionRequest, kept: Kept, context: RunContext) ->
             context.in_flight.settle(key, error)
             return
         result = future.result()
+        result.rests = result.own_fault and kept.strikes + 1 >= STRIKES
         context.progress.add(captions_new=len(result.captions))
         context.in_flight.settle(key, with_kept(result))
 
     context.progress.add(captions_asked=len(missing))
     future = context.captioner.submit(replace(request, wanted=missing, keep=keep))
     future.add_done_callback(settle)
+
+
+def effort_of(context: RunContext) -> str:
+    """Names how hard the model is asked."""
+    return digest(context.config.fields(EFFORT_FIELDS))
 
 
 def finish(asked: Asked, context: RunContext) -> Row:
@@ -156,7 +185,12 @@ def finish(asked: Asked, context: RunContext) -> Row:
     if missing:
         captions = {"captions": {str(number): text for number, text in sorted(result.captions.items())}}
         message = result.message or f"no caption for regions {missing}"
-        return rejected("caption", result.code or "captions_incomplete", message, **captions if result.captions else {})
+        reject = rejected(
+            "caption", result.code or "captions_incomplete", message, **captions if result.captions else {}
+        )
+        if result.rests:
+            reject["reject"]["rests"] = effort_of(context)
+        return reject
     texts = [result.captions[number] for number in sorted(result.captions)]
     warnings = {"warnings": result.warnings} if result.warnings else {}
     return {"captions": texts, "prompt": asked.prompt, "usage": result.usage, **warnings}
@@ -181,7 +215,9 @@ def caption_rows(rows: list[Row], context: RunContext) -> list[Row]:
         context.progress.add(rows=1)
         return told
 
-    sent = map_rows("caption", send, rows, stop=context.stop)
+    # Answers are looked up here: in an object store all at once, on disk that is not worth the handing over.
+    pool = None if context.cache.is_local else context.io_pool
+    sent = map_rows("caption", send, rows, pool=pool, stop=context.stop)
     context.progress.add(rows=sum("reject" in row for row in sent))
     return map_rows("caption", receive, sent, stop=context.stop)
 
@@ -194,7 +230,16 @@ def _identity(context: RunContext) -> dict[str, Any]:
     return {**context.captioner.identity(), **context.captioner.templates()}
 
 
-CAPTION = StepSpec("caption", STEP_VERSION, (), _body, extra=_identity)
+def _fresh(context: RunContext, manifest: Manifest, read: Callable[[], list[Row]]) -> bool:
+    """Whether no row that rests is to be asked again."""
+    if not manifest.rejects:
+        return True
+    effort = effort_of(context)
+    resting = [row["reject"]["rests"] for row in read() if "rests" in row.get("reject", ())]
+    return not any(context.config.retry_rejects or then != effort for then in resting)
+
+
+CAPTION = StepSpec("caption", STEP_VERSION, (), _body, fresh=_fresh, extra=_identity)
 
 
 @task(name="caption", task_run_name="caption {step.shard:05d}", cache_policy=NO_CACHE)

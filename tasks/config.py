@@ -207,6 +207,20 @@ class RegionCapConfig(BaseModel):
         2, "Repairs", "How often the missing regions of a picture are asked for again.", "Captions", ge=0, le=10
     )
 
+    retry_rejects: bool = _field(
+        False,
+        "Retry rejects",
+        "Ask again for rows that failed for their own sake in three runs (refused, never complete) and rest since.",
+        "Captions",
+    )
+    on_config_change: Literal["recaption", "refuse"] = _field(
+        "recaption",
+        "On other settings",
+        "What to do when the output's last run had other settings for its captions: ask for all captions anew, or "
+        "refuse to run.",
+        "Captions",
+    )
+
     # --- server
     max_in_flight: int | None = _field(
         None,

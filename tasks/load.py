@@ -16,6 +16,7 @@ from tasks.config import RegionCapConfig
 from tasks.context import RunContext, context_of
 from tasks.records import Row, Shard, Step, loads, rejected
 from tasks.storage.images import Stat
+from tasks.storage.steps import Manifest
 
 STEP_VERSION = 1
 
@@ -81,11 +82,11 @@ def _body(context: RunContext, step: Step) -> list[Row]:
     return load_rows(context.storage.read_bytes(step), context.config.image_key, _stats(context))
 
 
-def _fresh(context: RunContext, rows: list[Row]) -> bool:
+def _fresh(context: RunContext, manifest: Manifest, read: Callable[[], list[Row]]) -> bool:
     """Whether the images still have the size and time that the rows say."""
     if context.config.image_check == "never":
         return True
-    seen = [(row["image"], row["image_stat"]) for row in rows if "image_stat" in row]
+    seen = [(row["image"], row["image_stat"]) for row in read() if "image_stat" in row]
     return _stats(context)([image for image, _ in seen]) == [stat for _, stat in seen]
 
 

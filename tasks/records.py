@@ -63,9 +63,9 @@ def rejected(step: str, code: RejectCode, message: str, **kept: Any) -> Row:
 
 
 def count_rejects(rows: Iterable[Row], step: str) -> tuple[int, int]:
-    """(all rejects among `rows`, those of `step` that a later run may cure)."""
+    """(all rejects among `rows`, those of `step` that a later run may cure and that do not rest)."""
     rejects = [row["reject"] for row in rows if "reject" in row]
-    return len(rejects), sum(r["step"] == step and r["code"] in RETRYABLE_CODES for r in rejects)
+    return len(rejects), sum(r["step"] == step and r["code"] in RETRYABLE_CODES and "rests" not in r for r in rejects)
 
 
 def dumps(value: Any) -> bytes:

@@ -181,9 +181,35 @@ def test_failed_rows_are_rejects_and_asked_again(tmp_path: Path, run: Run, serve
     summary = run(tmp_path, **settings)
     assert summary.rejects_by_code == {"captions_incomplete": 6}
     assert "the model refused" in read_rows(tmp_path / "out.incomplete.rejects.jsonl")[0]["message"]
-    assert answers(tmp_path) == {}
+    assert all(answer["captions"] == {} for answer in answers(tmp_path).values())
     server.fake.behaviour = replace(server.fake.behaviour, faults={})
     assert run(tmp_path, **settings).rows_out == 6
+
+
+def test_a_row_that_fails_three_times_for_its_own_sake_rests(tmp_path: Path, run: Run, serve: Serve) -> None:
+    photos(tmp_path, 3)
+    server = serve(structure=(), faults={"missing": 1.0})
+    settings = model(server, max_repairs=0, max_reject_share=1.0)
+    for _ in range(3):
+        assert run(tmp_path, **settings).captions_asked > 0
+    asked = server.stats["requests"]
+    rests = run(tmp_path, **settings)
+    assert (rests.captions_asked, server.stats["requests"]) == (0, asked)
+    assert rests.step_seconds == {}  # done: it is not even looked up again
+    # Shards that change meanwhile find it resting, too, with what came kept and the last reason.
+    write_rows(tmp_path / "photos.jsonl", read_rows(tmp_path / "photos.jsonl")[::-1])
+    assert run(tmp_path, **settings).captions_asked == 0
+    reject = read_rows(tmp_path / "out.incomplete.rejects.jsonl")[0]
+    assert reject["message"].startswith("line 1: asked in vain in 3 runs (no caption for <region")
+    assert reject["captions"].keys() == {"1", "3"}
+    # The flag wakes it for one run; other settings that may help do so, too.
+    assert run(tmp_path, **settings, retry_rejects=True).captions_asked == 3
+    server.fake.behaviour = replace(server.fake.behaviour, faults={})
+    assert run(tmp_path, **settings).captions_asked == 0
+    assert run(tmp_path, **settings | {"max_repairs": 1}).rows_out == 3
+    assert check_output(tmp_path / "out.jsonl") == 3
+    again = run(tmp_path, **settings, retry_rejects=True)
+    assert (again.captions_asked, again.step_seconds) == (0, {})
 
 
 def test_a_dead_endpoint_stops_the_run_and_the_same_call_goes_on(tmp_path: Path, run: Run, serve: Serve) -> None:

@@ -53,6 +53,7 @@ class Asking:
                     )
                 elif isinstance(outcome, Refused):
                     result.code, result.message = "caption_failed", f"the server refused it: {outcome.reason}"
+                    result.own_fault = True
                 elif isinstance(outcome, BaseException):
                     raise outcome
                 elif outcome:
@@ -61,12 +62,14 @@ class Asking:
                 break
         missing = tuple(number for number in request.wanted if number not in result.captions)
         if not missing:
-            result.code, result.message = None, ""
+            result.code, result.message, result.own_fault = None, "", False
         elif result.code is None:
             names = ", ".join(map(label, missing))
-            result.code = "captions_incomplete"
+            result.code, result.own_fault = "captions_incomplete", True
             result.message = f"no caption for {names} after {usage['requests']} requests; {trouble}"
         result.usage = dict(usage)
+        if result.own_fault and request.keep is not None:
+            await asyncio.to_thread(request.keep, result)
         return result
 
     def _asks(self, request: CaptionRequest, missing: tuple[int, ...], focal: bool, repair: int) -> list[Ask]:

@@ -23,7 +23,8 @@ class CaptionRequest:
     came (any format) and of the marked JPEG that the model sees; called late, off the caller's thread. `width`,
     `height`: of the picture as displayed, pixels. `bbox`: (N, 4) xywh in those pixels, region i+1 at place i.
     `wanted`: the region numbers (from 1) to caption, the others are there already. `fields`: the row, for prompt
-    templates. `region_fields`: per region, for prompt templates.
+    templates. `region_fields`: per region, for prompt templates. `keep`: takes what came so far whenever
+    something did, and at the end when it is the row's own fault that something is missing.
     """
 
     name: str
@@ -53,7 +54,8 @@ class CaptionResult:
     `captions`: accepted text by region number, without the `<regionN>` label; regions that are missing are not in
     it. `usage`: what these captions cost: `prompt_tokens`, `completion_tokens`, `requests`, `repaired` (regions that
     came only when asked again). `warnings`: sentences for the output row.
-    `code`, `message`: why regions are missing; None when none is.
+    `code`, `message`: why regions are missing; None when none is. `own_fault`: they are missing though the server did
+    its part: it refused this request, or its answers would not do. `rests`: so it was too often, and nobody was asked.
     """
 
     captions: dict[int, str]
@@ -61,6 +63,8 @@ class CaptionResult:
     warnings: list[str] = field(default_factory=list)
     code: RejectCode | None = None
     message: str = ""
+    own_fault: bool = False
+    rests: bool = False
 
 
 @dataclass(frozen=True)

@@ -62,8 +62,9 @@ class RowFormat:
 def rejected_line(loaded: Row, last: Row) -> Row:
     """A line of the rejects file: the row as it came (its text where it was no JSON object), and what went wrong."""
     source = {"source": loaded["source"]} if "source" in loaded else {}
-    kept = {key: last[key] for key in ("dropped_bbox", "captions") if key in last}
+    kept: Row = {key: last[key] for key in ("dropped_bbox", "captions") if key in last}
     row = loaded["row"] if "row" in loaded else loaded["raw"]
     where = f"{loaded['source']} line {loaded['line']}" if source else f"line {loaded['line']}"
-    reject = {**last["reject"], "message": f"{where}: {last['reject']['message']}"}
-    return {"line": loaded["line"], **source, "row": row, **reject, **kept}
+    reject = last["reject"]
+    told: Row = {"step": reject["step"], "code": reject["code"], "message": f"{where}: {reject['message']}"}
+    return {"line": loaded["line"], **source, "row": row, **told, **kept}

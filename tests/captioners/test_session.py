@@ -87,6 +87,19 @@ def test_a_cut_answer_keeps_what_was_whole(serve: Serve, captioner_of: Ask) -> N
     assert "cut at max_tokens" in result.message
 
 
+def test_a_failure_of_the_server_is_not_the_rows_fault(
+    serve: Serve, captioner_of: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tasks.captioners.session.MOST_TRIES", 2)
+    server = serve(structure=())
+    captioner, _ = captioner_of(server)
+    warm_up(captioner)
+    for faults, own in (({"500": 1.0}, False), ({"refusal": 1.0}, True)):
+        server.fake.behaviour = replace(server.fake.behaviour, faults=faults)
+        result = captioner.submit(request_of(3)).result(timeout=60)
+        assert (bool(result.code), result.own_fault) == (True, own)
+
+
 def test_captions_are_kept_before_the_row_is_done(serve: Serve, captioner_of: Ask) -> None:
     server = serve(structure=())
     captioner, _ = captioner_of(server, max_repairs=1)
@@ -94,8 +107,12 @@ def test_captions_are_kept_before_the_row_is_done(serve: Serve, captioner_of: As
     server.fake.behaviour = replace(server.fake.behaviour, faults={"missing": 1.0})
     kept: list[CaptionResult] = []
     captioner.submit(request_of(5, keep=kept.append)).result(timeout=60)
-    assert [so_far.captions for so_far in kept] == [told_of(5, 1, 3)]
-    assert kept[0].usage["requests"] == 1
+    # Once when something came, once at the end, when it is the row's own fault that something is missing.
+    assert [(so_far.captions, so_far.own_fault) for so_far in kept] == [
+        (told_of(5, 1, 3), False),
+        (told_of(5, 1, 3), True),
+    ]
+    assert [so_far.usage["requests"] for so_far in kept] == [1, 2]
 
 
 def test_peak_in_flight_never_passes_the_limit(serve: Serve, captioner_of: Ask) -> None:
