@@ -16,6 +16,7 @@ import click
 import tasks
 from tasks import terminal
 from tasks.captioners.base import Setting
+from tasks.changes import check_settings
 from tasks.config import RegionCapConfig, make_config, read_config_file
 from tasks.errors import RegionCapError, UsageError
 from tasks.prompt_keys import check_prompt_keys
@@ -23,6 +24,7 @@ from tasks.registry import make_captioner
 from tasks.secrets import filesystems, filesystems_of
 from tasks.storage.filesystem import Place
 from tasks.storage.readers import read_shards
+from tasks.writers.outputs import config_of_output
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -141,6 +143,7 @@ def run(source: str | None, config_file: str | None, **flags: Any) -> int:
     files = filesystems_of(config)
     read_shards(config, files).close()
     check_prompt_keys(config, files)
+    check_settings(config, files)
     make_captioner(Setting(config)).check()
     with terminal.watching(config):
         # Imported here: it takes seconds, and reads the environment that was just prepared.
@@ -272,8 +275,6 @@ def _fault(text: str) -> tuple[str, float]:
 
 def _run_config(run_name: str, config_file: str | None, flags: dict[str, Any]) -> RegionCapConfig:
     """The config that RUN means: an output's own, or RUN as an input; flags win."""
-    from tasks.looking import config_of_output
-
     place = _place(run_name, flags)
     before = config_of_output(place)
     if before is None:

@@ -94,6 +94,10 @@ class Kept:
     failure: str = ""
     """What the last of them met."""
 
+    def rests(self, config: RegionCapConfig) -> bool:
+        """Whether the row failed too often to be asked for again."""
+        return self.strikes >= STRIKES and not config.retry_rejects
+
     @classmethod
     def find(cls, key: str, context: RunContext) -> Kept:
         """The answer `key`, or an empty one."""
@@ -131,7 +135,7 @@ def _send(key: str, request: CaptionRequest, kept: Kept, context: RunContext) ->
     if not missing:
         context.in_flight.settle(key, CaptionResult(kept.captions, kept.usage, kept.warnings))
         return
-    if kept.strikes >= STRIKES and not context.config.retry_rejects:
+    if kept.rests(context.config):
         message = f"asked in vain in {kept.strikes} runs ({kept.failure}); rests until other settings, or retry_rejects"
         rests = CaptionResult(kept.captions, kept.usage, kept.warnings, "captions_incomplete", message, rests=True)
         context.in_flight.settle(key, rests)

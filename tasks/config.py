@@ -365,10 +365,11 @@ class RegionCapConfig(BaseModel):
 
     def prompt_fields(self) -> tuple[str, ...]:
         """The row's keys that the prompts name."""
-        named = [name for field in self._templates() for name in template_names(getattr(self, field), field)]
+        named = [name for field in self.templates() for name in template_names(getattr(self, field), field)]
         return tuple(sorted(set(named) - {"num_regions", "regions", "n"} - set(self.region_fields)))
 
-    def _templates(self) -> tuple[str, ...]:
+    def templates(self) -> tuple[str, ...]:
+        """The fields with the prompts that are in use."""
         if self.captioner_name == "pixels":
             return ()
         shared = ("system_prompt", "region_prompt")

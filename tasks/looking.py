@@ -13,22 +13,9 @@ from tasks.config import RegionCapConfig
 from tasks.context import RunContext
 from tasks.records import Shard, Step
 from tasks.shard import STEPS, input_step
-from tasks.storage.filesystem import Place
 from tasks.storage.readers import read_shards
 from tasks.storage.runs import entry_of, registered
 from tasks.storage.steps import Manifest, StepDamaged, digest
-from tasks.writers.outputs import INCOMPLETE, Outputs
-
-
-def config_of_output(place: Place) -> dict[str, Any] | None:
-    """The settings of the run that wrote the output at `place`; None when there is no summary beside it."""
-    if not place.address.endswith(".jsonl"):
-        return None
-    for variant in ("", INCOMPLETE):
-        summary = Outputs(place, variant).read_summary()
-        if summary is not None:
-            return summary.config
-    return None
 
 
 def rows_of_step(config: RegionCapConfig, number: int) -> Iterator[tuple[int, bytes | None]]:
@@ -127,7 +114,7 @@ def _done_or_why(
 def _registered_manifests(context: RunContext) -> dict[str, list[tuple[int, Manifest]]]:
     """By step name the (shard, manifest) pairs that the output's last run had."""
     config = context.config
-    shards = registered(entry_of(context.cache, config.file_name_prefix, config.output))
+    shards = registered(entry_of(context.cache, config.file_name_prefix, config.output)).shards
     found: dict[str, list[tuple[int, Manifest]]] = {}
     for shard, keys in enumerate(shards):
         for spec, key in zip(STEPS, keys[1:], strict=False):

@@ -9,10 +9,9 @@ import contextlib
 import math
 import statistics
 import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from tasks.caption import key_of_answer, request_of
+from tasks.caption import Kept, key_of_answer, request_of
 from tasks.captioners.prompts import Prompts, form_of_answer
 from tasks.config import RegionCapConfig
 from tasks.context import RunContext
@@ -48,7 +47,8 @@ class Plan:
     regions_given: int = 0
     regions_at_most: int = 0
     rows_done: int = 0
-    """Rows whose captions are there."""
+    """Rows whose captions are there, or that rest."""
+    rows_to_ask: int = 0
     requests: int = 0
     image_tokens: float = 0.0
     """Of one picture, by the sample."""
@@ -60,6 +60,8 @@ class Plan:
     learnt: int = 0
     """Answers that the length of an answer was learnt from."""
     regions_to_ask: int = 0
+    exact: bool = True
+    """Whether no row to ask for lacks boxes, so that its regions are known."""
     usage: list[float] = field(default_factory=list, repr=False)
 
     @property
@@ -77,18 +79,28 @@ class Plan:
         return (self.prompt_tokens * per_m_in + self.completion_tokens * per_m_out) / 1e6
 
 
-def plan(config: RegionCapConfig) -> Plan:
-    """The plan of a run. Raises UsageError and InputDamaged for the input, StorageError."""
+def count(context: RunContext, sizes: list[tuple[int, int]] | None = None) -> Plan:
+    """What is there and what is to come, in numbers; with `sizes`, the sizes of a sample of the images are added there.
+
+    Raises UsageError and InputDamaged for the input, StorageError.
+    """
     planned = Plan()
+    for shard in read_shards(context.config, context.files):
+        missing = _missing(shard, context, planned)
+        for place, (number, text) in enumerate(shard.lines):
+            planned.rows += 1
+            row = load_row(number, shard.source, text, context.config.image_key)
+            _count_row(row, missing[place], context, planned, sizes)
+    return planned
+
+
+def plan(config: RegionCapConfig) -> Plan:
+    """The plan of a run. Raises what `count` raises."""
     sizes: list[tuple[int, int]] = []
     with contextlib.closing(RunContext(config)) as context:
         check_prompt_keys(config, context.files)
         prompts = Prompts.of(config)
-        for shard in read_shards(config, context.files):
-            done = _rows_done(shard, context, planned)
-            for place, (number, text) in enumerate(shard.lines):
-                planned.rows += 1
-                _count_row(load_row(number, shard.source, text, config.image_key), done[place], context, planned, sizes)
+        planned = count(context, sizes)
     if sizes:
         shown = [fit_size(size, max_pixels=config.max_pixels) for size in sizes]
         planned.image_tokens = statistics.mean(math.ceil(w / PATCH) * math.ceil(h / PATCH) for w, h in shown)
@@ -100,7 +112,10 @@ def plan(config: RegionCapConfig) -> Plan:
     return planned
 
 
-def _count_row(row: Row, done: bool, context: RunContext, planned: Plan, sizes: list[tuple[int, int]]) -> None:
+def _count_row(
+    row: Row, missing: int | None, context: RunContext, planned: Plan, sizes: list[tuple[int, int]] | None
+) -> None:
+    """Count one row. `missing`: how many of its regions lack a caption, None where only the row itself can tell."""
     config = context.config
     try:
         if "reject" in row:
@@ -113,46 +128,49 @@ def _count_row(row: Row, done: bool, context: RunContext, planned: Plan, sizes: 
         planned.without_bbox += 1
         regions = config.max_boxes
         planned.regions_at_most += regions
+        planned.exact = planned.exact and missing is not None
     else:
         planned.with_bbox += 1
         regions = min(config.max_boxes, len(routed["boxes"]))
         planned.regions_given += regions
-    if done:
+    if missing == 0:
         planned.rows_done += 1
         return
     if not context.captioner.paid:
         return
-    planned.requests += regions if config.prompt_mode == "focal" else 1
-    planned.regions_to_ask += regions
+    wanted = regions if missing is None else missing
+    planned.requests += wanted if config.prompt_mode == "focal" else 1
+    planned.rows_to_ask += 1
+    planned.regions_to_ask += wanted
     # The first ones, then ever fewer: a sample over the whole input without knowing its length.
-    if len(sizes) < SAMPLE and (planned.rows <= SAMPLE // 2 or zlib.crc32(row["image"].encode()) % 64 == 0):
+    sampled = planned.rows <= SAMPLE // 2 or zlib.crc32(row["image"].encode()) % 64 == 0
+    if sizes is not None and sampled and len(sizes) < SAMPLE:
         with contextlib.suppress(RegionCapError):
             info = read_info(context.images.read(row["image"]), max_image_pixels=config.max_image_pixels)
             sizes.append((info.width, info.height))
 
 
-def _rows_done(shard: Shard, context: RunContext, planned: Plan) -> list[bool]:
-    """For each row of a shard whether its captions are there, as far as the steps that are done can tell."""
-    steps = look(shard, context)
-    if steps is not None:
-        return [True] * len(shard.lines)
+def _missing(shard: Shard, context: RunContext, planned: Plan) -> list[int | None]:
+    """For each row of a shard how many captions it lacks, as far as the steps that are done can tell."""
+    if look(shard, context) is not None:
+        return [0] * len(shard.lines)
     drawn = find_steps(shard, context, STEPS[:-1])
     if drawn is None:
-        return [False] * len(shard.lines)
-    return list(_answered(context.storage.read(drawn[-1]), context, planned))
+        return [None] * len(shard.lines)
+    rows = context.storage.read(drawn[-1])
+    if context.cache.is_local:
+        return [_missing_of(row, context, planned) for row in rows]
+    return list(context.io_pool.map(lambda row: _missing_of(row, context, planned), rows))
 
 
-def _answered(rows: list[Row], context: RunContext, planned: Plan) -> Iterator[bool]:
-    for row in rows:
-        if "reject" in row:
-            yield True
-            continue
-        request = request_of(row, context)
-        kept = context.answers.get(key_of_answer(row, context.captioner.prompt(request), context)) or {}
-        captions = kept.get("captions", {})
-        if captions and kept.get("usage", {}).get("completion_tokens"):
-            planned.usage.append(kept["usage"]["completion_tokens"] / len(captions))
-        yield len(captions) == len(request.wanted)
+def _missing_of(row: Row, context: RunContext, planned: Plan) -> int:
+    if "reject" in row or not context.captioner.paid:
+        return 0 if "reject" in row else row["valid_bboxes_num"]
+    request = request_of(row, context)
+    kept = Kept.find(key_of_answer(row, context.captioner.prompt(request), context), context)
+    if kept.captions and kept.usage.get("completion_tokens"):
+        planned.usage.append(kept.usage["completion_tokens"] / len(kept.captions))
+    return 0 if kept.rests(context.config) else len(request.wanted) - len(kept.captions)
 
 
 def _text_tokens(config: RegionCapConfig, prompts: Prompts) -> float:

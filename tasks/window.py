@@ -13,6 +13,7 @@ from typing import Any
 from prefect.futures import PrefectFuture, as_completed
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from tasks.before import begin
 from tasks.config import RegionCapConfig
 from tasks.context import RunContext, close_context, context_of
 from tasks.errors import RowsFailAlike, UsageError
@@ -134,6 +135,7 @@ def running(config: RegionCapConfig) -> Iterator[RunContext]:
     try:
         context.captioner.check()
         check_prompt_keys(config, context.files)
+        begin(context)
         yield context
     except UsageError:
         raise

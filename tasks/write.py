@@ -207,7 +207,7 @@ def write(shards: list[ShardSteps], config: RegionCapConfig) -> Summary:
     summary = with_bill(write_shards(shards, context), context)
     commit(summary, context)
     entry = entry_of(context.cache, config.file_name_prefix, config.output)
-    register(entry, summary.output, summary.config, shards)
+    register(entry, summary.output, summary.config, [[step.key for step in steps] for steps in shards])
     counts = {name: getattr(summary, name) for name in ("rows_in", "rows_out", "rejects", "regions")}
     note_run(context, "complete" if summary.complete else INCOMPLETE, summary.problem, **counts)
     return summary

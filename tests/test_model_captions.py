@@ -128,6 +128,55 @@ def test_a_changed_prompt_asks_and_the_old_one_is_still_there(tmp_path: Path, ru
     assert (back.captions_asked, server.stats["requests"]) == (0, asked)
 
 
+def test_before_it_asks_a_run_says_how_much(
+    tmp_path: Path, run: Run, serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = photos(tmp_path, 6)
+    server = serve()
+    caplog.set_level("INFO", "regioncap")
+    run(tmp_path, **model(server))
+    assert "no answers are there yet: every region will be asked for" in caplog.text
+    caplog.clear()
+    run(tmp_path, **model(server))
+    assert "all of the 6 rows are done: nothing to ask for" in caplog.text
+    write_photo(tmp_path / "new.png", 77)
+    write_rows(path, [*read_rows(path), {"image": "new.png", "bbox": [BOX]}, {"image": "new.png"}, "broken"])
+    run(tmp_path, **model(server))
+    # The shard is another one now, so its rows cannot be told before they are drawn; what is there is still not asked.
+    assert "0 of 9 rows have their captions; 8 rows with at most 16 regions are to be asked for" in caplog.text
+    caplog.clear()
+    (tmp_path / "out.jsonl").unlink()
+    (answer,) = [path for path in (tmp_path / "cache" / "captions").rglob("*.json") if b'"3"' in path.read_bytes()][:1]
+    answer.unlink()
+    for manifest in (tmp_path / "cache" / "regioncap_step6").glob("*.json"):
+        manifest.unlink()
+    run(tmp_path, **model(server))
+    assert "7 of 9 rows have their captions; 1 rows with 3 regions are to be asked for" in caplog.text
+
+
+def test_other_settings_are_said_or_refused(
+    tmp_path: Path, run: Run, serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    photos(tmp_path, 2)
+    server, other = serve(), serve()
+    run(tmp_path, **model(server), on_config_change="refuse")  # there is no earlier run
+    asked = server.stats["requests"]
+    changed = {**model(server), "prompt": "Say {num_regions} things.", "temperature": 0.5}
+    with pytest.raises(UsageError, match=r"prompt 'Describe .*… -> 'Say .*'; temperature 0\.0 -> 0\.5"):
+        run(tmp_path, **changed, on_config_change="refuse")
+    assert server.stats["requests"] == asked
+    # The same words from elsewhere, more slowly, into other columns: no change.
+    run(tmp_path, **model(other), on_config_change="refuse", max_in_flight=1, output_key="said", max_tokens=500)
+    assert not [record for record in caplog.records if "other settings" in record.message]
+    run(tmp_path, **changed)
+    assert "other settings than in the output's last run: prompt 'Describe" in caplog.text
+    # A run that stops has begun: what it was told counts, though it wrote nothing.
+    with pytest.raises(BudgetReached):
+        run(tmp_path, **model(server), seed=3, max_requests=3)
+    with pytest.raises(UsageError, match="seed 3 -> None"):
+        run(tmp_path, **changed, on_config_change="refuse")
+
+
 UNASKED = {
     "max_tokens": 1000,
     "max_repairs": 4,

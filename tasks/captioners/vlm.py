@@ -14,7 +14,6 @@ from tasks.captioners.session import CaptionSession, Server
 from tasks.config import RegionCapConfig
 
 IDENTITY_FIELDS = ("prompt_mode", "temperature", "top_p", "top_k", "repetition_penalty", "seed")
-TEMPLATE_FIELDS = ("system_prompt", "region_prompt", "region_fields")
 
 
 def model_identity(config: RegionCapConfig) -> str:
@@ -63,8 +62,7 @@ class VlmCaptioner:
 
     def templates(self) -> dict[str, Any]:
         """The config's prompts that are used."""
-        modes = {"marks": ("prompt",), "focal": ("focal_prompt",), "auto": ("prompt", "focal_prompt")}
-        return self._config.fields((*TEMPLATE_FIELDS, *modes[self._config.prompt_mode]))
+        return self._config.fields((*self._config.templates(), "region_fields"))
 
     def prompt(self, request: CaptionRequest) -> Prompt:
         """The texts for all of the picture's regions. Raises RowReject `bad_row` when the row lacks a field."""

@@ -35,6 +35,10 @@ class Answers:
             return None
         return found if isinstance(found, dict) else None
 
+    def any(self) -> bool:
+        """Whether any answer was ever kept here."""
+        return self._folder.is_folder()
+
     def put(self, key: str, answer: dict[str, Any]) -> None:
         """Keep an answer; one that is there is replaced."""
         # Without fsync: losing the last few to a power cut costs a few requests, fsync costs every row.

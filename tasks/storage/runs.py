@@ -1,4 +1,4 @@
-"""Which step files each output was made of: one register entry an output, replaced by its next run.
+"""How each output is made: its settings and step files. One register entry an output, replaced by its next run.
 
 `{cache_path}/{file_name_prefix}_runs/{name}.json`. `regioncap explain` compares with it, and whoever clears a cache
 knows from it which step files are still named.
@@ -7,10 +7,11 @@ knows from it which step files are still named.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tasks.records import Step, dumps, loads
+from tasks.records import dumps, loads
 from tasks.storage.filesystem import Place, is_url
 from tasks.storage.steps import digest
 
@@ -24,16 +25,27 @@ def entry_of(cache: Place, file_name_prefix: str, output: str) -> Place:
     return cache.child(f"{file_name_prefix}_runs", f"{digest(absolute)}.json")
 
 
-def register(entry: Place, output: str, config: dict[str, Any], shards: Sequence[Sequence[Step]]) -> None:
-    """Say which step files the output was made of; `shards`: per shard its steps, 0 to 6."""
-    keys = [[step.key for step in steps] for steps in shards]
-    entry.write(dumps({"schema": 1, "output": output, "config": config, "shards": keys}) + b"\n")
+def register(entry: Place, output: str, config: dict[str, Any], shards: Sequence[ShardKeys]) -> None:
+    """Say with which settings an output is made, and of which step files; `shards`: per shard the keys of its steps,
+    0 to 6."""
+    entry.write(dumps({"schema": 1, "output": output, "config": config, "shards": shards}) + b"\n")
 
 
-def registered(entry: Place) -> list[ShardKeys]:
-    """Per shard the keys of its steps, as the last run had them; [] when no run was registered."""
+@dataclass(frozen=True)
+class Registered:
+    """What the register knows of an output: the settings of the run that began last, and the step files of the last
+    one that came to its end."""
+
+    output: str = ""
+    config: dict[str, Any] = field(default_factory=dict)
+    shards: list[ShardKeys] = field(default_factory=list)
+
+
+def registered(entry: Place) -> Registered:
+    """What the entry says; nothing when it is not there, or cannot be read."""
     try:
         found = loads(entry.read())
-        return [list(map(str, keys)) for keys in found["shards"]]
+        shards = [list(map(str, keys)) for keys in found["shards"]]
+        return Registered(str(found["output"]), dict(found["config"]), shards)
     except (FileNotFoundError, ValueError, KeyError, TypeError):
-        return []
+        return Registered()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -63,3 +64,14 @@ class Outputs:
         """Take rows, rejects and summary away."""
         for place in (self.rows, self.rejects, self.summary):
             place.remove()
+
+
+def config_of_output(place: Place) -> dict[str, Any] | None:
+    """The settings of the run that wrote the output at `place`; None when there is no summary beside it."""
+    if not place.address.endswith(".jsonl"):
+        return None
+    for variant in ("", INCOMPLETE):
+        summary = Outputs(place, variant).read_summary()
+        if summary is not None:
+            return summary.config
+    return None

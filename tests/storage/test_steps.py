@@ -10,7 +10,7 @@ import pytest
 
 from tasks.records import Row, Step, rejected
 from tasks.storage.filesystem import Place
-from tasks.storage.runs import entry_of, register, registered
+from tasks.storage.runs import Registered, entry_of, register, registered
 from tasks.storage.steps import StepDamaged, StepStorage, digest, key_parts
 
 ROWS: list[Row] = [{"image": "a.png"}, rejected("load", "bad_json", "no")]
@@ -103,7 +103,7 @@ def test_the_input_is_kept_as_step_0(storage: StepStorage) -> None:
 
 def test_a_run_is_registered_by_its_output(tmp_path: Path) -> None:
     entry = entry_of(Place(str(tmp_path)), "test", "out.jsonl")
-    assert registered(entry) == []
-    register(entry, "out.jsonl", {}, [[Step(0, 0, "k0", "d", 1, 0), Step(1, 0, "k1", "d", 1, 0)]])
-    assert registered(entry) == [["k0", "k1"]]
+    assert registered(entry) == Registered()
+    register(entry, "out.jsonl", {"seed": 1}, [["k0", "k1"]])
+    assert registered(entry) == Registered("out.jsonl", {"seed": 1}, [["k0", "k1"]])
     assert entry == entry_of(Place(str(tmp_path)), "test", str(Path("out.jsonl").resolve()))

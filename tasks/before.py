@@ -1,0 +1,45 @@
+"""What a run says before it asks for anything: how much is captioned already, and how much is to come."""
+
+from __future__ import annotations
+
+import logging
+
+from tasks.changes import check_settings
+from tasks.context import RunContext
+from tasks.planning import count
+from tasks.storage.runs import entry_of, register, registered
+from tasks.write import public_config
+
+logger = logging.getLogger("regioncap")
+
+
+def begin(context: RunContext) -> None:
+    """Say what the run will ask for, and put its settings on record. Raises UsageError as `check_settings`."""
+    config = context.config
+    found = check_settings(config, context.files)
+    if found:
+        logger.warning("other settings than in the output's last run: %s", "; ".join(found))
+    if context.captioner.paid:
+        logger.info("%s", what_is_to_ask(context))
+    entry = entry_of(context.cache, config.file_name_prefix, config.output)
+    register(entry, context.output.url, public_config(config), registered(entry).shards)
+
+
+def what_is_to_ask(context: RunContext) -> str:
+    """One line: how much is captioned already, and how much will be asked for."""
+    if not context.answers.any() and not registered_any(context):
+        return "no answers are there yet: every region will be asked for"
+    found = count(context)
+    if not found.requests:
+        return f"all of the {found.rows:,} rows are done: nothing to ask for"
+    regions = f"{found.regions_to_ask:,} regions" if found.exact else f"at most {found.regions_to_ask:,} regions"
+    return (
+        f"{found.rows_done:,} of {found.rows:,} rows have their captions; {found.rows_to_ask:,} rows with {regions} "
+        "are to be asked for"
+    )
+
+
+def registered_any(context: RunContext) -> bool:
+    """Whether the cache knows of an earlier run for this output."""
+    entry = entry_of(context.cache, context.config.file_name_prefix, context.config.output)
+    return bool(registered(entry).shards)
