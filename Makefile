@@ -44,6 +44,7 @@ check: $(STAMPS)/check
 # Figures for README; never part of the tests
 bench: $(STAMPS)/test
 	$(BIN)/python benchmarks/orchestration.py
+	$(BIN)/python benchmarks/relook.py
 
 clean:
 	rm -rf $(VENV) $(VLLM_VENV) $(DEMO) .pytest_cache .mypy_cache .ruff_cache

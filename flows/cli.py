@@ -18,12 +18,12 @@ from tasks import terminal
 from tasks.captioners.base import Setting
 from tasks.changes import check_settings
 from tasks.config import RegionCapConfig, make_config, read_config_file
+from tasks.context import context_of
 from tasks.errors import RegionCapError, UsageError
 from tasks.prompt_keys import check_prompt_keys
 from tasks.registry import make_captioner
-from tasks.secrets import filesystems, filesystems_of
+from tasks.secrets import filesystems
 from tasks.storage.filesystem import Place
-from tasks.storage.readers import read_shards
 from tasks.writers.outputs import config_of_output
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -140,10 +140,9 @@ def run(source: str | None, config_file: str | None, **flags: Any) -> int:
     config = _config(source, config_file, flags)
     prepare_prefect()
     # What is wrong is said at once, not after Prefect has started.
-    files = filesystems_of(config)
-    read_shards(config, files).close()
-    check_prompt_keys(config, files)
-    check_settings(config, files)
+    context = context_of(config)
+    check_prompt_keys(config, context.shards())
+    check_settings(config, context.files)
     make_captioner(Setting(config)).check()
     with terminal.watching(config):
         # Imported here: it takes seconds, and reads the environment that was just prepared.

@@ -9,8 +9,7 @@ from __future__ import annotations
 from prefect import flow
 
 from tasks.config import RegionCapConfig
-from tasks.shard import ATTEMPTS, caption_shard, keep_input, look, reuse
-from tasks.storage.readers import read_shards
+from tasks.shard import ATTEMPTS, caption_shard, keep_input, looked, reuse
 from tasks.storage.steps import StepDamaged
 from tasks.summary import Summary
 from tasks.window import RUNNER, Window, running
@@ -28,8 +27,7 @@ def region_caption(config: RegionCapConfig) -> Summary:
         damages = 0
         while True:
             window = Window(context)
-            for shard in read_shards(config, context.files):
-                steps = look(shard, context)
+            for shard, steps in looked(context):
                 if steps is not None:
                     window.reuse(steps)
                 else:

@@ -6,9 +6,9 @@ import logging
 
 from tasks.changes import check_settings
 from tasks.context import RunContext
+from tasks.joining import public_config
 from tasks.planning import count
 from tasks.storage.runs import entry_of, register, registered
-from tasks.write import public_config
 
 logger = logging.getLogger("regioncap")
 

@@ -65,7 +65,8 @@ class RegionCapConfig(BaseModel):
     output: str = _field(
         "",
         "Output",
-        "Where the captions go, JSON Lines; beside it come the rejects and the summary. "
+        "Where the captions go, JSON Lines; beside it come the rejects and the summary. One that ends in / is a "
+        "folder: a part for each shard as it finishes. "
         "Default: ./{input's stem}.regioncap.jsonl",
         "Input",
         validation_alias=AliasChoices("output", "output_jsonl_path"),

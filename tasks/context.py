@@ -11,18 +11,22 @@ import os
 import threading
 import time
 from collections import Counter, OrderedDict, defaultdict
+from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from tasks.captioners.base import Captioner, CaptionResult, Setting
 from tasks.config import RegionCapConfig
+from tasks.records import Shard
 from tasks.registry import make_captioner
 from tasks.secrets import api_key, filesystems_of
 from tasks.storage.answers import Answers
 from tasks.storage.filesystem import Place
 from tasks.storage.images import ImageFiles
-from tasks.storage.readers import input_root
+from tasks.storage.readers import Part as InputPart
+from tasks.storage.readers import find_parts, input_root, shards_of
 from tasks.storage.steps import StepStorage
 from tasks.summary import Bill
+from tasks.writers.outputs import Part
 
 IO_THREADS = 32
 """Requests to object stores at once."""
@@ -185,6 +189,15 @@ class RunContext:
         self._captioner_lock = threading.Lock()
         self._captioner: Captioner | None = None
         self.in_flight = InFlight()
+        self._input: list[InputPart] | None = None
+        self.parts: dict[str, Part] = {}
+        """Parts of the output that this run wrote, by name."""
+
+    def shards(self) -> Generator[Shard]:
+        """The input's shards, from the first on; its files are looked for once. Raises what `read_shards` raises."""
+        if self._input is None:
+            self._input = find_parts(self.config, self.files)
+        return shards_of(self._input, self.config)
 
     @property
     def captioner(self) -> Captioner:

@@ -13,7 +13,6 @@ from tasks.config import RegionCapConfig
 from tasks.context import RunContext
 from tasks.records import Shard, Step
 from tasks.shard import STEPS, input_step
-from tasks.storage.readers import read_shards
 from tasks.storage.runs import entry_of, registered
 from tasks.storage.steps import Manifest, StepDamaged, digest
 
@@ -24,7 +23,7 @@ def rows_of_step(config: RegionCapConfig, number: int) -> Iterator[tuple[int, by
     Raises UsageError and InputDamaged for the input, StorageError.
     """
     with contextlib.closing(RunContext(config)) as context:
-        for shard in read_shards(config, context.files):
+        for shard in context.shards():
             if number == 0:
                 yield shard.index, b"".join(text + b"\n" for _, text in shard.lines)
                 continue
@@ -63,7 +62,7 @@ def explain_run(config: RegionCapConfig, *, verify: bool) -> Iterator[str]:
     again: Counter[str] = Counter()
     with contextlib.closing(RunContext(config)) as context:
         before = _registered_manifests(context)
-        for shard in read_shards(config, context.files):
+        for shard in context.shards():
             for finding in _explain_shard(shard, context, before, verify):
                 (reused if finding.reused else again)[finding.step] += 1
                 state = "reused" if finding.reused else f"runs again: {finding.why}"

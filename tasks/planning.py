@@ -21,7 +21,6 @@ from tasks.prompt_keys import check_prompt_keys
 from tasks.records import Row, Shard
 from tasks.route import WITHOUT_BBOX, route_row
 from tasks.shard import STEPS, find_steps, look
-from tasks.storage.readers import read_shards
 from tasks.vision.images import fit_size, read_info
 
 SAMPLE = 200
@@ -85,7 +84,7 @@ def count(context: RunContext, sizes: list[tuple[int, int]] | None = None) -> Pl
     Raises UsageError and InputDamaged for the input, StorageError.
     """
     planned = Plan()
-    for shard in read_shards(context.config, context.files):
+    for shard in context.shards():
         missing = _missing(shard, context, planned)
         for place, (number, text) in enumerate(shard.lines):
             planned.rows += 1
@@ -98,7 +97,7 @@ def plan(config: RegionCapConfig) -> Plan:
     """The plan of a run. Raises what `count` raises."""
     sizes: list[tuple[int, int]] = []
     with contextlib.closing(RunContext(config)) as context:
-        check_prompt_keys(config, context.files)
+        check_prompt_keys(config, context.shards())
         prompts = Prompts.of(config)
         planned = count(context, sizes)
     if sizes:

@@ -5,23 +5,22 @@ from __future__ import annotations
 import contextlib
 import difflib
 import itertools
+from collections.abc import Generator
 
 from tasks.config import RegionCapConfig
 from tasks.errors import UsageError
-from tasks.records import loads
-from tasks.storage.filesystem import Filesystems
-from tasks.storage.readers import read_shards
+from tasks.records import Shard, loads
 
 ROWS_TO_LOOK_AT = 100
 
 
-def check_prompt_keys(config: RegionCapConfig, files: Filesystems) -> None:
-    """Raises UsageError when none of the first rows has a key that the prompts name."""
+def check_prompt_keys(config: RegionCapConfig, shards: Generator[Shard]) -> None:
+    """Raises UsageError when none of the first rows of `shards` has a key that the prompts name. Closes `shards`."""
     wanted = [*config.prompt_fields(), *config.region_fields]
     if not wanted:
         return
     there: dict[str, None] = {}
-    with contextlib.closing(read_shards(config, files)) as shards:
+    with contextlib.closing(shards):
         lines = itertools.chain.from_iterable(shard.lines for shard in shards)
         for _, text in itertools.islice(lines, ROWS_TO_LOOK_AT):
             with contextlib.suppress(ValueError):

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 
 from prefect import State, task
 from prefect.cache_policies import NO_CACHE
@@ -15,16 +18,17 @@ from tasks.caption import CAPTION, caption
 from tasks.config import RegionCapConfig
 from tasks.context import RunContext, context_of
 from tasks.extract import EXTRACT, extract
+from tasks.joining import ShardSteps
 from tasks.load import LOAD, load, pack
 from tasks.normalize import NORMALIZE, normalize
 from tasks.records import Shard, Step
 from tasks.route import ROUTE, route
 from tasks.storage.steps import StepDamaged
 from tasks.visualize import VISUALIZE, visualize
-from tasks.write import ShardSteps
 
 STEPS: tuple[StepSpec, ...] = (LOAD, ROUTE, EXTRACT, NORMALIZE, VISUALIZE, CAPTION)
 PIXEL_STEPS = (EXTRACT, NORMALIZE, VISUALIZE)
+LOOKS_AT_ONCE = 16
 ATTEMPTS = 3
 """How often a shard begins again when one of its files turns out to be damaged. A disk that damages what was just
 written is not cured by more."""
@@ -47,6 +51,24 @@ def look(shard: Shard, context: RunContext) -> ShardSteps | None:
     """The steps of a shard that is wholly done; None when any of them must run. Runs nothing."""
     context.progress.read(len(shard.lines), shard.share)
     return find_steps(shard, context, STEPS)
+
+
+def looked(context: RunContext) -> Iterator[tuple[Shard, ShardSteps | None]]:
+    """The input's shards in order, each with what `look` finds: in an object store several are looked at at once."""
+    if context.cache.is_local:
+        for shard in context.shards():
+            yield shard, look(shard, context)
+        return
+    ahead: deque[tuple[Shard, Future[ShardSteps | None]]] = deque()
+    # Not the pool for files: a look waits for that one.
+    with ThreadPoolExecutor(LOOKS_AT_ONCE, thread_name_prefix="look") as pool, closing(context.shards()) as shards:
+        for shard in shards:
+            ahead.append((shard, pool.submit(look, shard, context)))
+            if len(ahead) >= LOOKS_AT_ONCE:
+                first, found = ahead.popleft()
+                yield first, found.result()
+        for shard, found in ahead:
+            yield shard, found.result()
 
 
 def find_steps(shard: Shard, context: RunContext, specs: Sequence[StepSpec]) -> ShardSteps | None:

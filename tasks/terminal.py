@@ -22,8 +22,9 @@ from rich.table import Table
 from tasks.config import RegionCapConfig
 from tasks.context import Progress as RunProgress
 from tasks.context import context_of
-from tasks.storage.filesystem import public_url
+from tasks.storage.filesystem import Place, public_url
 from tasks.summary import Summary
+from tasks.writers.outputs import PartOutputs, in_parts
 
 if TYPE_CHECKING:
     # It imports Prefect, for which no command should wait that does not run it.
@@ -168,6 +169,8 @@ def show(summary: Summary) -> None:
         console.print(f"{name:<8} {path}", soft_wrap=True)
     if summary.problem:
         aside = "" if summary.complete else f", so the output lies aside, in {summary.output}"
+        if not summary.complete and in_parts(summary.output):
+            aside = ", so there is no _SUCCESS"
         Console(stderr=True, highlight=False).print(f"regioncap: {summary.problem}{aside}", soft_wrap=True)
 
 
@@ -182,4 +185,6 @@ def _requests(summary: Summary) -> tuple[tuple[str, int], ...]:
 
 
 def _summary(summary: Summary) -> str:
+    if in_parts(summary.output):
+        return PartOutputs(Place(summary.output)).summary.url
     return summary.rejects_file.removesuffix("rejects.jsonl") + "summary.json"

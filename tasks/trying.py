@@ -24,7 +24,6 @@ from tasks.normalize import normalize_row
 from tasks.prompt_keys import check_prompt_keys
 from tasks.records import Row
 from tasks.route import route_row
-from tasks.storage.readers import read_shards
 from tasks.visualize import draw_row
 
 Say = Callable[[str], None]
@@ -37,7 +36,7 @@ def try_row(config: RegionCapConfig, line: int, say: Say) -> bool:
     """
     with contextlib.closing(RunContext(config)) as context:
         context.captioner.check()
-        check_prompt_keys(config, context.files)
+        check_prompt_keys(config, context.shards())
         try:
             drawn = _drawn(_line(context, line), context, say)
         except RowReject as reject:
@@ -48,7 +47,7 @@ def try_row(config: RegionCapConfig, line: int, say: Say) -> bool:
 
 def _line(context: RunContext, line: int) -> Row:
     last = 0
-    with contextlib.closing(read_shards(context.config, context.files)) as shards:
+    with contextlib.closing(context.shards()) as shards:
         for shard in shards:
             for number, text in shard.lines:
                 if number == line:

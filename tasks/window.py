@@ -17,9 +17,12 @@ from tasks.before import begin
 from tasks.config import RegionCapConfig
 from tasks.context import RunContext, close_context, context_of
 from tasks.errors import RowsFailAlike, UsageError
+from tasks.joining import ShardSteps
+from tasks.parts import PartWriter, write_early
 from tasks.prompt_keys import check_prompt_keys
 from tasks.records import Shard
-from tasks.write import ShardSteps, first_reject, note_run, reject_codes
+from tasks.write import first_reject, note_run, reject_codes
+from tasks.writers.outputs import in_parts
 
 FEWEST_SHARDS_IN_FLIGHT = 3
 """One being captioned, one whose pixels are worked on, one ready to follow."""
@@ -49,6 +52,7 @@ class Window:
         self._done: dict[int, ShardSteps] = {}
         self._in_flight: dict[PrefectFuture[ShardSteps], Shard] = {}
         self._watch = FailsAlike(context)
+        self._parts = PartWriter(context) if in_parts(context.config.output) else None
         self.reused_shards = 0
         self.reused_rows = 0
 
@@ -89,6 +93,8 @@ class Window:
     def _finish(self, steps: ShardSteps) -> None:
         self._done[steps[0].shard] = steps
         self._watch.check(self._done)
+        if self._parts is not None:
+            write_early(steps, self._parts)
 
 
 def enough_rows(config: RegionCapConfig) -> int:
@@ -134,7 +140,7 @@ def running(config: RegionCapConfig) -> Iterator[RunContext]:
     context = context_of(config)
     try:
         context.captioner.check()
-        check_prompt_keys(config, context.files)
+        check_prompt_keys(config, context.shards())
         begin(context)
         yield context
     except UsageError:

@@ -17,7 +17,10 @@ LAYERS = [
     {"tasks.registry", "tasks.secrets", "tasks.prompt_keys", "tasks.changes"},
     {"tasks.context"},
     {"tasks.caching"},
-    {f"tasks.{step}" for step in ("load", "route", "extract", "normalize", "visualize", "caption", "write")},
+    {
+        f"tasks.{step}"
+        for step in ("load", "route", "joining", "parts", "extract", "normalize", "visualize", "caption", "write")
+    },
     {"tasks.shard"},
     {"tasks.looking", "tasks.trying", "tasks.planning"},
     {"tasks.before"},

@@ -165,6 +165,7 @@ def test_other_settings_are_said_or_refused(
     with pytest.raises(UsageError, match=r"prompt 'Describe .*… -> 'Say .*'; temperature 0\.0 -> 0\.5"):
         run(tmp_path, **changed, on_config_change="refuse")
     assert server.stats["requests"] == asked
+    caplog.clear()
     # The same words from elsewhere, more slowly, into other columns: no change.
     run(tmp_path, **model(other), on_config_change="refuse", max_in_flight=1, output_key="said", max_tokens=500)
     assert not [record for record in caplog.records if "other settings" in record.message]

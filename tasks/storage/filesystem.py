@@ -171,6 +171,13 @@ class Place:
             return sorted(PurePosixPath(path).name for path in self._fs.ls(self._path, detail=False))
         return []
 
+    def sizes(self) -> dict[str, int]:
+        """Names and sizes in bytes of the files right below, by one listing; none when there is no such folder."""
+        with self._translated("list"), contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            found = self._fs.ls(self._path, detail=True)
+            return {PurePosixPath(item["name"]).name: item["size"] for item in found if item["type"] == "file"}
+        return {}
+
     # --- writing
 
     def write(self, data: bytes, *, durable: bool = True) -> None:

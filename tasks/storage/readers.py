@@ -52,7 +52,7 @@ def read_shards(config: RegionCapConfig, files: Filesystems) -> Generator[Shard]
     Raises UsageError at once when the input is not there, is empty or of no known format; while reading,
     InputDamaged and StorageError, and UsageError for a file that cannot be read as rows.
     """
-    return _shards(_parts(config, files), config)
+    return shards_of(find_parts(config, files), config)
 
 
 def input_root(config: RegionCapConfig, files: Filesystems) -> str:
@@ -71,7 +71,8 @@ def input_root(config: RegionCapConfig, files: Filesystems) -> str:
     return files.place(f"{before}x").parent.address
 
 
-def _shards(parts: list[Part], config: RegionCapConfig) -> Generator[Shard]:
+def shards_of(parts: list[Part], config: RegionCapConfig) -> Generator[Shard]:
+    """The shards of an input whose parts are known; see `read_shards`. May be called again."""
     chosen = None if config.sample is None else _choose(parts, config.sample, config.limit)
     reading = _Reading(parts, config.limit if chosen is None else max(chosen, default=0))
     wanted = config.limit if chosen is None else len(chosen)
@@ -129,7 +130,7 @@ def _choose(parts: list[Part], sample: int, limit: int | None) -> set[int]:
     return {-place for _, place in heap}
 
 
-def _parts(config: RegionCapConfig, filesystems: Filesystems) -> list[Part]:
+def find_parts(config: RegionCapConfig, filesystems: Filesystems) -> list[Part]:
     """What the input is made of. Raises UsageError when there is nothing to read."""
     files = _files(filesystems.place(config.input))
     root = input_root(config, filesystems)

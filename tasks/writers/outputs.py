@@ -1,4 +1,13 @@
-"""The files of a run's output, by name, and whether they are what a summary says."""
+"""The files of a run's output, by name, and whether they are what a summary says.
+
+One file, `out.jsonl`, with what belongs to it beside it; or, where the output ends in `/`, a folder of parts:
+
+    out/part-00000-3f2a….jsonl      the captioned rows of a shard
+    out/_SUCCESS                    there when the parts are all of a complete run
+    out/_regioncap/index.json       the parts in order, with rows and bytes
+    out/_regioncap/rejects/…        the rows that could not be captioned, by part
+    out/_regioncap/summary.json, runs.jsonl
+"""
 
 from __future__ import annotations
 
@@ -8,19 +17,47 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from tasks.records import loads
+from tasks.records import dumps, loads
 from tasks.storage.filesystem import Place
 from tasks.summary import Summary
 
 INCOMPLETE = "incomplete"
+INSIDE = "_regioncap"
+SUCCESS = "_SUCCESS"
+
+
+def in_parts(address: str) -> bool:
+    """Whether an output's address names a folder of parts."""
+    return address.endswith("/")
 
 
 @dataclass(frozen=True)
 class Outputs:
-    """`out.jsonl` and what lies beside it; with `variant="incomplete"` the same for a run that must not replace it."""
+    """What both kinds of output have: a summary, and a line for every run."""
 
     output: Place
     variant: str = ""
+
+    @property
+    def summary(self) -> Place:
+        """The summary: the commit mark."""
+        raise NotImplementedError
+
+    @property
+    def runs(self) -> Place:
+        """One line for every run, complete or not."""
+        raise NotImplementedError
+
+    def read_summary(self) -> Summary | None:
+        """The summary; None when there is none that can be read."""
+        with contextlib.suppress(FileNotFoundError, ValueError, ValidationError):
+            return Summary.model_validate(loads(self.summary.read()))
+        return None
+
+
+@dataclass(frozen=True)
+class FileOutputs(Outputs):
+    """`out.jsonl` and what lies beside it; with `variant="incomplete"` the same for a run that must not replace it."""
 
     def _beside(self, kind: str) -> Place:
         stem = self.output.name.removesuffix(".jsonl")
@@ -44,13 +81,7 @@ class Outputs:
     @property
     def runs(self) -> Place:
         """One line for every run, complete or not."""
-        return Outputs(self.output)._beside("runs.jsonl")
-
-    def read_summary(self) -> Summary | None:
-        """The summary; None when there is none that can be read."""
-        with contextlib.suppress(FileNotFoundError, ValueError, ValidationError):
-            return Summary.model_validate(loads(self.summary.read()))
-        return None
+        return FileOutputs(self.output)._beside("runs.jsonl")
 
     def written(self, key: str) -> Summary | None:
         """The summary of the run that wrote these files for the work `key`, if the files still have their sizes."""
@@ -66,12 +97,79 @@ class Outputs:
             place.remove()
 
 
+@dataclass(frozen=True)
+class Part:
+    """One part: the rows of a shard, and those of them that were rejected. `tally`: its share of the summary."""
+
+    name: str
+    rows: int
+    bytes: int
+    rejects: int
+    rejects_bytes: int
+    tally: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class PartOutputs(Outputs):
+    """A folder of parts; see the module's text. A part's name has its shard's number and what it was made of."""
+
+    @property
+    def inside(self) -> Place:
+        """What is not captioned rows; its name has readers of the folder pass it by."""
+        return self.output.child(INSIDE)
+
+    @property
+    def success(self) -> Place:
+        """Empty; there when the parts are all of a complete run."""
+        return self.output.child(SUCCESS)
+
+    @property
+    def summary(self) -> Place:
+        """The summary: the commit mark."""
+        return self.inside.child("summary.json")
+
+    @property
+    def runs(self) -> Place:
+        """One line for every run, complete or not."""
+        return self.inside.child("runs.jsonl")
+
+    @property
+    def index(self) -> Place:
+        """The parts, in the order of the input."""
+        return self.inside.child("index.json")
+
+    def rows(self, name: str) -> Place:
+        """The captioned rows of a part."""
+        return self.output.child(name)
+
+    def rejects(self, name: str) -> Place:
+        """The rejected rows of a part; no file when there are none."""
+        return self.inside.child("rejects", name)
+
+    def names(self) -> set[str]:
+        """Names of all parts that are there, of earlier runs too."""
+        return {name for name in self.output.names() if name.startswith("part-") and name.endswith(".jsonl")}
+
+    def read_index(self) -> dict[str, Part]:
+        """The parts of the last complete run by name; none when that cannot be read."""
+        try:
+            found = loads(self.index.read())
+            return {part["name"]: Part(**part) for part in found["parts"]}
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            return {}
+
+    def write_index(self, parts: list[Part]) -> None:
+        """Say which parts there are."""
+        self.index.write(dumps({"schema": 1, "parts": [vars(part) for part in parts]}) + b"\n")
+
+
 def config_of_output(place: Place) -> dict[str, Any] | None:
-    """The settings of the run that wrote the output at `place`; None when there is no summary beside it."""
-    if not place.address.endswith(".jsonl"):
+    """The settings of the run that wrote the output at `place`; None when there is no summary of it."""
+    if in_parts(place.address):
+        candidates: list[Outputs] = [PartOutputs(place)]
+    elif place.address.endswith(".jsonl"):
+        candidates = [FileOutputs(place), FileOutputs(place, INCOMPLETE)]
+    else:
         return None
-    for variant in ("", INCOMPLETE):
-        summary = Outputs(place, variant).read_summary()
-        if summary is not None:
-            return summary.config
-    return None
+    found = next(filter(None, (files.read_summary() for files in candidates)), None)
+    return found.config if found is not None else None

@@ -1,0 +1,191 @@
+"""What is written of the shards: the rows of their steps joined, counted, and summed up.
+
+Joins what `load`, `visualize` and `caption` made of each row, and counts: what went in must have come out.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from tasks.config import RegionCapConfig
+from tasks.context import RunContext
+from tasks.errors import AccountingError
+from tasks.records import Row, Step, dumps
+from tasks.route import WITH_BBOX, check_boxes
+from tasks.storage.filesystem import is_url, public_url
+from tasks.storage.steps import digest, library_versions
+from tasks.summary import Summary
+from tasks.writers.jsonl import META_KEY, RowFormat, rejected_line
+from tasks.writers.outputs import in_parts
+
+STEP_VERSION = 1
+URL_FIELDS = ("input", "output", "image_root", "cache_path", "s3_endpoint_url")
+FIELDS = ("output_key", "record_style", "bbox_key", "image_key", "draw_visualization")
+
+JOINED = (1, 5, 6)
+"""Numbers of the steps whose rows make the output; step 5 has all that step 4 made."""
+
+
+ShardSteps = tuple[Step, ...]
+"""The steps of one shard by number: 0 is its input, 1 `load`, …, 6 `caption`."""
+
+
+class Sink(Protocol):
+    """What lines are written to."""
+
+    def write(self, data: bytes, /) -> object:
+        """Add to it."""
+
+
+@dataclass
+class Tally:
+    """Counts of what went through, line by line."""
+
+    rows_in: int = 0
+    rows_out: int = 0
+    regions: int = 0
+    boxes_in: int = 0
+    rejects: Counter[str] = field(default_factory=Counter)
+    dropped: Counter[str] = field(default_factory=Counter)
+    replaced: Counter[str] = field(default_factory=Counter)
+
+    def captioned(self, loaded: Row, drawn: Row, told: Row, config: RegionCapConfig) -> None:
+        """Count a captioned row. Raises AccountingError when its boxes, regions and captions do not add up."""
+        regions, dropped, captions = len(drawn["bbox"]), drawn["dropped_bbox"], told["captions"]
+        boxes = check_boxes(loaded["row"].get(config.bbox_key)) if drawn["type"] == WITH_BBOX else None
+        boxes_in = len(boxes) if boxes is not None else regions + len(dropped)
+        whole = len(captions) == regions == drawn["valid_bboxes_num"] and all(captions)
+        if not whole or boxes_in != regions + len(dropped):
+            raise AccountingError(
+                f"line {loaded['line']}: {boxes_in} boxes came in, but {regions} regions, {len(dropped)} dropped boxes "
+                f"and {len(captions)} captions came out. The output was not written; please report this."
+            )
+        self.rows_out += 1
+        self.regions += regions
+        self.boxes_in += boxes_in
+        self.dropped.update(drop["reason"] for drop in dropped)
+        self.replaced.update(key for key in (config.output_key, META_KEY) if key in loaded["row"])
+
+    def add(self, other: Tally) -> None:
+        """Count what another has counted."""
+        for name, value in vars(other).items():
+            setattr(self, name, getattr(self, name) + value)
+
+    @classmethod
+    def of(cls, counts: dict[str, Any]) -> Tally:
+        """The tally that `as_dict` wrote down."""
+        given: dict[str, Any] = {n: Counter(value) if isinstance(value, dict) else value for n, value in counts.items()}
+        return cls(**given)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The counts in JSON's terms."""
+        return {name: dict(value) if isinstance(value, Counter) else value for name, value in vars(self).items()}
+
+    def check(self, rows_in: int) -> None:
+        """Raises AccountingError unless `rows_in` rows went through, each to one side."""
+        if not rows_in == self.rows_in == self.rows_out + self.rejects.total():
+            raise AccountingError(
+                f"{rows_in} rows came in, but {self.rows_out} rows and {self.rejects.total()} rejects came out. "
+                "The output was not written; please report this."
+            )
+
+
+def joined(context: RunContext, steps: ShardSteps) -> Iterator[tuple[Row, Row, Row]]:
+    """What `load`, `visualize` and `caption` made of each row of a shard. Raises StepDamaged."""
+    parts = [context.storage.read(steps[index]) for index in JOINED]
+    if len({len(rows) for rows in parts}) != 1:
+        counts = [len(rows) for rows in parts]
+        raise AccountingError(f"the steps {JOINED} of shard {steps[0].shard} hold {counts} rows; please report this")
+    yield from zip(*parts, strict=True)
+
+
+def marks_folder(config: RegionCapConfig) -> str:
+    """The folder of the marked pictures as the output's rows name it: relative to the output when both are."""
+    output, cache = config.output, config.cache_path
+    if is_url(cache) or Path(cache).is_absolute() or is_url(output):
+        return f"{public_url(cache).rstrip('/')}/marks"
+    return os.path.relpath(Path(cache) / "marks", output if in_parts(output) else Path(output).parent)
+
+
+def write_rows(shards: Sequence[ShardSteps], context: RunContext, form: RowFormat, out: Sink, rejects: Sink) -> Tally:
+    """Write the rows of shards, each to one of two files. Raises AccountingError, StepDamaged."""
+    tally = Tally()
+    for steps in shards:
+        for loaded, drawn, told in joined(context, steps):
+            tally.rows_in += 1
+            if "reject" in told:
+                tally.rejects[told["reject"]["code"]] += 1
+                rejects.write(dumps(rejected_line(loaded, told)) + b"\n")
+            else:
+                tally.captioned(loaded, drawn, told, context.config)
+                out.write(dumps(form.captioned(loaded, drawn, told)) + b"\n")
+    tally.check(sum(steps[-1].rows for steps in shards))
+    return tally
+
+
+def problem_of(rows: int, rejects: int, max_reject_share: float) -> str:
+    """Why these counts make a run incomplete; "" when they do not."""
+    if rows == rejects:
+        return "the input has no rows" if rows == 0 else f"all of the {rows:,} rows were rejected"
+    if rejects / rows > max_reject_share:
+        return f"{rejects:,} of {rows:,} rows were rejected, more than max_reject_share={max_reject_share} allows"
+    return ""
+
+
+def form_of(context: RunContext) -> RowFormat:
+    """How the run's rows look."""
+    config, captioner = context.config, context.captioner
+    marks = marks_folder(config) if config.draw_visualization else None
+    return RowFormat(config.output_key, config.record_style == "joined", marks, captioner.name, captioner.model)
+
+
+def key_of(shards: Sequence[ShardSteps], context: RunContext, form: RowFormat) -> str:
+    """Names what is written of these shards: everything that decides a byte of it."""
+    return digest(
+        {
+            "step_version": STEP_VERSION,
+            "fields": context.config.fields(FIELDS),
+            "form": [form.marks or "", form.captioner, form.model],
+            "shards": [[steps[index].data for index in JOINED] for steps in shards],
+        }
+    )
+
+
+def problem_of_shards(shards: Sequence[ShardSteps], context: RunContext) -> str:
+    """`problem_of` the counts of these shards."""
+    rows, rejects = sum(steps[-1].rows for steps in shards), sum(steps[-1].rejects for steps in shards)
+    return problem_of(rows, rejects, context.config.max_reject_share)
+
+
+def summary_of(tally: Tally, context: RunContext, *, problem: str, **places: Any) -> Summary:
+    """What the run came to; `places`: where it was written, and under which key."""
+    config, captioner = context.config, context.captioner
+    complete = not problem
+    if complete and tally.rejects["internal_error"]:
+        problem = f"{tally.rejects['internal_error']:,} rows met a bug (internal_error); please report it"
+    return Summary(
+        complete=complete, problem=problem, input=public_url(config.input), rows_in=tally.rows_in,
+        rows_out=tally.rows_out, rejects=tally.rejects.total(), rejects_by_code=dict(sorted(tally.rejects.items())),
+        regions=tally.regions, boxes_in=tally.boxes_in, boxes_dropped=dict(sorted(tally.dropped.items())),
+        keys_replaced=dict(tally.replaced), captioner=captioner.name, model=captioner.model,
+        config=public_config(config), versions=library_versions(), **places,
+    )  # fmt: skip
+
+
+def with_bill(summary: Summary, context: RunContext) -> Summary:
+    """The summary with what this run asked for and spent."""
+    bill = context.progress.bill()
+    return summary.model_copy(
+        update={**bill.model_dump(), "captions_reused": max(0, summary.regions - bill.captions_new)}
+    )
+
+
+def public_config(config: RegionCapConfig) -> dict[str, Any]:
+    """The config as summaries and manifests of runs show it: URLs without user info and query strings."""
+    values = config.model_dump(mode="json")
+    return values | {name: public_url(values[name]) for name in URL_FIELDS if values[name] is not None}

@@ -1,0 +1,80 @@
+"""An output in parts: one for each shard as it finishes, for looking and training before the end."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Sequence
+
+from tasks.context import RunContext
+from tasks.joining import ShardSteps, Tally, form_of, key_of, problem_of_shards, summary_of, with_bill, write_rows
+from tasks.storage.steps import StepDamaged
+from tasks.summary import Summary
+from tasks.writers.outputs import Part, PartOutputs
+
+
+class PartWriter:
+    """Writes an output in parts: each as its shard finishes, index, summary and `_SUCCESS` at the end.
+
+    A part that is there is left untouched; its name says what it was made of.
+    """
+
+    def __init__(self, context: RunContext) -> None:
+        self._context = context
+        self._files = PartOutputs(context.output)
+        self._form = form_of(context)
+        self._known = {**self._files.read_index(), **context.parts}
+        self._sizes = self._files.output.sizes()
+
+    def add(self, steps: ShardSteps) -> Part:
+        """The part of a shard, written if it is not there. Raises what `write_rows` raises, StorageError."""
+        name = f"part-{steps[0].shard:05d}-{key_of([steps], self._context, self._form)}.jsonl"
+        known = self._known.get(name)
+        if known is not None and self._sizes.get(name) == known.bytes:
+            return known
+        out, rejects = io.BytesIO(), io.BytesIO()
+        tally = write_rows([steps], self._context, self._form, out, rejects)
+        part = Part(name, tally.rows_out, out.tell(), tally.rejects.total(), rejects.tell(), tally.as_dict())
+        if self._sizes.get(name) != part.bytes:
+            self._files.success.remove()
+            if part.rejects:
+                self._files.rejects(name).write(rejects.getvalue())
+            self._files.rows(name).write(out.getvalue())
+            self._sizes[name] = part.bytes
+        self._known[name] = self._context.parts[name] = part
+        return part
+
+    def finish(self, shards: Sequence[ShardSteps]) -> Summary:
+        """All parts are there: index, summary and mark; parts that are no longer wanted go. Unless too much was
+        rejected: then the parts stay without the mark."""
+        files, problem = self._files, problem_of_shards(shards, self._context)
+        parts = [self.add(steps) for steps in shards]
+        tally = Tally()
+        for part in parts:
+            tally.add(Tally.of(part.tally))
+        tally.check(sum(steps[-1].rows for steps in shards))
+        summary = summary_of(
+            tally, self._context, problem=problem, output=files.output.url,
+            rejects_file=f"{files.inside.url}/rejects/", write_key=key_of(shards, self._context, self._form),
+            output_bytes=sum(part.bytes for part in parts), rejects_bytes=sum(part.rejects_bytes for part in parts),
+        )  # fmt: skip
+        before = files.read_summary()
+        if before is not None and before.write_key == summary.write_key and files.success.size() is not None:
+            return before
+        files.success.remove()
+        if summary.complete:
+            files.write_index(parts)
+            for name in files.names() - {part.name for part in parts}:
+                files.rows(name).remove()
+                files.rejects(name).remove()
+        summary = with_bill(summary, self._context)
+        files.summary.write(summary.model_dump_json(indent=1).encode() + b"\n")
+        if summary.complete:
+            files.success.write(b"")
+        return summary
+
+
+def write_early(steps: ShardSteps, writer: PartWriter) -> None:
+    """Write a part as its shard is done. A damaged step file is left to the end, where its shard begins again."""
+    with contextlib.suppress(StepDamaged):
+        writer.add(steps)
