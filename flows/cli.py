@@ -106,6 +106,13 @@ def config_flags(command: F) -> F:
     return command
 
 
+def storage_flags(command: F) -> F:
+    """Give a click function the flags that say where a cache is."""
+    for name in ("storage_block", "s3_region", "s3_endpoint_url", "file_name_prefix", "cache_path"):
+        command = _option(name)(command)
+    return command
+
+
 CONFIG_HELP = "TOML or YAML file of settings, by the names of the flags (max_boxes: 5)."
 
 
@@ -256,6 +263,48 @@ def fake_vlm(host: str, port: int, faults: tuple[str, ...], structure: str, **be
     click.echo(f"serving on {server.url}; Ctrl-C ends it. In another terminal:", err=True)
     click.echo(f"  regioncap run photos.jsonl --endpoint {server.url} --model {behaviour['model']}", err=True)
     server.serve_forever()
+    return OK
+
+
+@app.command(cls=_GroupedCommand)
+@click.option("--dry-run", is_flag=True, help="Only count.")
+@click.option("--marks", is_flag=True, help="Also marked pictures that no run of this cache drew.")
+@click.option(
+    "--answers", is_flag=True, help="Also answers that no run of this cache would look up. They were paid for."
+)
+@click.option("--forget", "forgotten", metavar="OUTPUT", multiple=True, help="Runs for this output need nothing.")
+@click.option("--min-age", default=24.0, show_default=True, help="Hours; younger files stay: a run may need them.")
+@click.option("--yes", is_flag=True, help="Do not ask before answers are removed.")
+@storage_flags
+def prune(
+    dry_run: bool, marks: bool, answers: bool, forgotten: tuple[str, ...], min_age: float, yes: bool, **flags: Any
+) -> int:
+    """Remove step files from a cache that no run needs any more.
+
+    Needed is what the last complete run for each output used. Step files of stopped runs are made again when they are
+    run again, without asking the model.
+    """
+    from tasks.pruning import Cache, older_than, unneeded_answers, unneeded_marks, unneeded_steps
+
+    prefix = flags["file_name_prefix"] or RegionCapConfig.model_fields["file_name_prefix"].default
+    place = _place(flags["cache_path"] or RegionCapConfig.model_fields["cache_path"].default, flags)
+    cache = Cache.at(place.address, place.files, forgotten)
+    for run in cache.runs.get(prefix, []):
+        click.echo(f"needed for {run.output}")
+    before = older_than(min_age)
+    found = [unneeded_steps(cache, prefix, before)]
+    found += [unneeded_marks(cache, before)] if marks else []
+    found += [unneeded_answers(cache, before)] if answers else []
+    for kind in found:
+        click.echo(f"{kind.kind:<16} {len(kind.places):>9,} of {kind.seen:,} unneeded, {kind.bytes / 1e6:,.1f} MB")
+    if dry_run:
+        return OK
+    if answers and found[-1].places and not yes:
+        click.confirm(f"Remove {len(found[-1].places):,} answers that were paid for?", abort=True)
+    for kind in found:
+        kind.remove()
+    cache.forget(forgotten, prefix)
+    click.echo("removed")
     return OK
 
 

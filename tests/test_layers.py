@@ -22,7 +22,7 @@ LAYERS = [
         for step in ("load", "route", "joining", "parts", "extract", "normalize", "visualize", "caption", "write")
     },
     {"tasks.shard"},
-    {"tasks.looking", "tasks.trying", "tasks.planning"},
+    {"tasks.looking", "tasks.trying", "tasks.planning", "tasks.pruning"},
     {"tasks.before"},
     {"tasks.window"},
     {"tasks.terminal"},

@@ -8,8 +8,10 @@ Foreign errors become `StorageError` here and nowhere else; a missing file stays
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import os
 import tempfile
+import time
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -126,8 +128,12 @@ class Place:
     def _translated(self, doing: str) -> Iterator[None]:
         try:
             yield
-        except (FileNotFoundError, RegionCapError):
+        except RegionCapError:
             raise
+        except FileNotFoundError as error:
+            if doing != "write":  # there it is the bucket that is missing, not the file
+                raise
+            raise StorageError(self.url, doing, reason_of(error)) from error
         except ImportError as error:
             raise StorageError(self.url, doing, f"a package is missing for it: {error}") from None
         except Exception as error:
@@ -171,12 +177,20 @@ class Place:
             return sorted(PurePosixPath(path).name for path in self._fs.ls(self._path, detail=False))
         return []
 
-    def sizes(self) -> dict[str, int]:
-        """Names and sizes in bytes of the files right below, by one listing; none when there is no such folder."""
+    def listed(self) -> list[Found]:
+        """The files right below with size and time, by one listing; none when there is no such folder."""
         with self._translated("list"), contextlib.suppress(FileNotFoundError, NotADirectoryError):
             found = self._fs.ls(self._path, detail=True)
-            return {PurePosixPath(item["name"]).name: item["size"] for item in found if item["type"] == "file"}
-        return {}
+            return [
+                Found(self.child(PurePosixPath(item["name"]).name), item["size"], _seconds(item))
+                for item in found
+                if item["type"] == "file"
+            ]
+        return []
+
+    def sizes(self) -> dict[str, int]:
+        """Names and sizes in bytes of the files right below; see `listed`."""
+        return {file.place.name: file.size for file in self.listed()}
 
     # --- writing
 
@@ -247,6 +261,22 @@ class Place:
             start = os.path.relpath(path) if not self.address.startswith("/") else path
             return self.files.place(start)
         return self.files.place(str(self._fs.unstrip_protocol(path)))
+
+
+@dataclass(frozen=True)
+class Found:
+    """A file of a listing. `size`: bytes. `changed_at`: seconds since 1970; now where the listing does not say."""
+
+    place: Place
+    size: int
+    changed_at: float
+
+
+def _seconds(item: dict[str, Any]) -> float:
+    changed = item.get("mtime") or item.get("LastModified") or item.get("created")
+    if isinstance(changed, dt.datetime):
+        return changed.timestamp()
+    return float(changed) if isinstance(changed, int | float) else time.time()
 
 
 def fixed_part(pattern: str) -> str:

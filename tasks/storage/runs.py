@@ -15,6 +15,8 @@ from tasks.records import dumps, loads
 from tasks.storage.filesystem import Place, is_url
 from tasks.storage.steps import digest
 
+RUNS = "_runs"
+
 ShardKeys = list[str]
 """Keys of the steps 0 to 6 of one shard."""
 
@@ -22,7 +24,13 @@ ShardKeys = list[str]
 def entry_of(cache: Place, file_name_prefix: str, output: str) -> Place:
     """The register's entry of an output."""
     absolute = output if is_url(output) else str(Path(output).resolve())
-    return cache.child(f"{file_name_prefix}_runs", f"{digest(absolute)}.json")
+    return cache.child(f"{file_name_prefix}{RUNS}", f"{digest(absolute)}.json")
+
+
+def entries(cache: Place, file_name_prefix: str) -> list[Place]:
+    """The register's entries of all outputs under a prefix."""
+    folder = cache.child(f"{file_name_prefix}{RUNS}")
+    return [folder.child(name) for name in folder.names() if name.endswith(".json")]
 
 
 def register(entry: Place, output: str, config: dict[str, Any], shards: Sequence[ShardKeys]) -> None:

@@ -1,0 +1,150 @@
+"""What of a cache no run needs any more: step files, and when asked for, marked pictures and answers.
+
+A run is known by its entry in the register. Step files cost processor time to make again, answers were paid for; so
+answers, and marked pictures, which outputs name, are looked at only on demand.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from tasks.caption import key_of_answer, request_of
+from tasks.config import RegionCapConfig, make_config
+from tasks.context import RunContext
+from tasks.errors import UsageError
+from tasks.records import Row
+from tasks.storage.filesystem import Filesystems, Found, Place
+from tasks.storage.runs import RUNS, Registered, entries, entry_of, registered
+from tasks.storage.steps import STEP_NAMES, StepStorage
+
+DRAWN = STEP_NAMES.index("visualize")
+
+
+@dataclass
+class Unneeded:
+    """Files of one kind that no registered run needs. `seen`: how many files of that kind there are."""
+
+    kind: str
+    seen: int = 0
+    places: list[Place] = field(default_factory=list)
+    bytes: int = 0
+
+    def look(self, files: Iterable[Found], needed: set[str], before: float) -> None:
+        """Take those of `files` whose names begin with nothing in `needed`, and that are older than `before`."""
+        for file in files:
+            self.seen += 1
+            if file.place.name.partition(".")[0].partition("-")[0] not in needed and file.changed_at <= before:
+                self.places.append(file.place)
+                self.bytes += file.size
+
+    def remove(self) -> None:
+        """Take the files away."""
+        with ThreadPoolExecutor(16) as pool:
+            for _ in pool.map(Place.remove, self.places):
+                pass
+
+
+@dataclass
+class Cache:
+    """A cache folder with all its registered runs, of every prefix."""
+
+    folder: Place
+    files: Filesystems
+    runs: dict[str, list[Registered]] = field(default_factory=dict)
+    """By prefix."""
+
+    @classmethod
+    def at(cls, cache_path: str, files: Filesystems, forgotten: Sequence[str] = ()) -> Cache:
+        """The cache at this path or URL; runs for the outputs `forgotten` are passed by. Raises UsageError when there
+        is no cache."""
+        folder = files.place(cache_path)
+        if not folder.is_folder():
+            raise UsageError(f"--cache-path: {folder.url} is not there; expected the cache of earlier runs")
+        prefixes = [name.removesuffix(RUNS) for name in folder.names() if name.endswith(RUNS)]
+        runs = {}
+        for prefix in prefixes:
+            passed_by = {entry_of(folder, prefix, output) for output in forgotten}
+            runs[prefix] = [registered(entry) for entry in entries(folder, prefix) if entry not in passed_by]
+        return cls(folder, files, runs)
+
+    def forget(self, outputs: Sequence[str], prefix: str) -> None:
+        """Strike runs for these outputs off the register."""
+        for output in outputs:
+            entry_of(self.folder, prefix, output).remove()
+
+    def storage(self, prefix: str) -> StepStorage:
+        """The step files of a prefix."""
+        return StepStorage(self.folder.address, prefix, files=self.files)
+
+    def drawn(self, prefix: str, run: Registered) -> Iterator[Row]:
+        """The rows of a run that were drawn, as far as their step files are there."""
+        storage = self.storage(prefix).at(DRAWN)
+        for shard, keys in enumerate(run.shards):
+            manifest = storage.manifest(keys[DRAWN])
+            if manifest is not None:
+                yield from (row for row in storage.read(manifest.reference(shard)) if "reject" not in row)
+
+
+def unneeded_steps(cache: Cache, prefix: str, before: float) -> Unneeded:
+    """Step files of `prefix` that no registered run names."""
+    found = Unneeded("step files")
+    for step in range(len(STEP_NAMES)):
+        needed = {keys[step] for run in cache.runs.get(prefix, []) for keys in run.shards if len(keys) > step}
+        found.look(cache.storage(prefix).at(step).folder.listed(), needed, before)
+    return found
+
+
+def unneeded_marks(cache: Cache, before: float) -> Unneeded:
+    """Marked pictures that no registered run drew."""
+    drawn = (row for prefix, runs in cache.runs.items() for run in runs for row in cache.drawn(prefix, run))
+    needed = {row["marked"]["sha256"] for row in drawn}
+    return _in_folders(cache, "marked pictures", "marks", needed, before)
+
+
+def unneeded_answers(cache: Cache, before: float) -> Unneeded:
+    """Answers that no registered run would look up. Raises UsageError when that cannot be told."""
+    if not any(run.shards for runs in cache.runs.values() for run in runs):
+        raise UsageError(
+            f"--answers: no complete run is registered in {cache.folder.url}, so all would go; remove its folder "
+            "captions/ by hand if that is meant"
+        )
+    needed: set[str] = set()
+    for prefix, runs in cache.runs.items():
+        for run in runs:
+            with contextlib.closing(RunContext(_config_of(run, cache))) as context:
+                if context.captioner.paid:
+                    needed |= {_answer_of(row, context) for row in cache.drawn(prefix, run)}
+    return _in_folders(cache, "answers", "captions", needed, before)
+
+
+def _config_of(run: Registered, cache: Cache) -> RegionCapConfig:
+    # Its images are not looked at, wherever they were.
+    known = {**run.config, "cache_path": cache.folder.address, "image_root": "."}
+    try:
+        return make_config(**known)
+    except UsageError as error:
+        raise UsageError(
+            f"--answers: the settings of the run for {run.output} cannot be read ({error}), so its answers cannot be "
+            "told apart; run it again, or forget it with --forget"
+        ) from None
+
+
+def _answer_of(row: Row, context: RunContext) -> str:
+    return key_of_answer(row, context.captioner.prompt(request_of(row, context)), context)
+
+
+def _in_folders(cache: Cache, kind: str, name: str, needed: set[str], before: float) -> Unneeded:
+    found = Unneeded(kind)
+    folder = cache.folder.child(name)
+    for part in folder.names():  # some hundred, so that few names are held at a time
+        found.look(folder.child(part).listed(), needed, before)
+    return found
+
+
+def older_than(hours: float) -> float:
+    """The time, in seconds since 1970, `hours` ago."""
+    return time.time() - hours * 3600
