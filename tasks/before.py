@@ -13,10 +13,10 @@ from tasks.storage.runs import entry_of, register, registered
 logger = logging.getLogger("regioncap")
 
 
-def begin(context: RunContext) -> None:
+def begin(context: RunContext, *, deployed: bool = False) -> None:
     """Say what the run will ask for, and put its settings on record. Raises UsageError as `check_settings`."""
     config = context.config
-    found = check_settings(config, context.files)
+    found = check_settings(config, context.files, deployed=deployed)
     if found:
         logger.warning("other settings than in the output's last run: %s", "; ".join(found))
     if context.captioner.paid:

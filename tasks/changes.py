@@ -30,13 +30,14 @@ def differences(config: RegionCapConfig, files: Filesystems) -> list[str]:
     return []
 
 
-def check_settings(config: RegionCapConfig, files: Filesystems) -> list[str]:
-    """`differences`, unless they are to be refused. Raises UsageError."""
+def check_settings(config: RegionCapConfig, files: Filesystems, *, deployed: bool = False) -> list[str]:
+    """`differences`, unless they are to be refused. `deployed`: nobody looks on. Raises UsageError."""
     found = differences(config, files)
-    if found and config.on_config_change == "refuse":
+    choice = ("refuse" if deployed else "recaption") if config.on_config_change == "auto" else config.on_config_change
+    if found and choice == "refuse":
         raise UsageError(
-            f"on_config_change=refuse: the last run for this output had other settings: {'; '.join(found)}. Go back to "
-            "those, choose another output, or let on_config_change=recaption ask for all captions anew."
+            f"on_config_change: the last run for this output had other settings: {'; '.join(found)}. Go back to those, "
+            "choose another output, or let on_config_change=recaption ask for all captions anew."
         )
     return found
 

@@ -214,11 +214,11 @@ class RegionCapConfig(BaseModel):
         "Ask again for rows that failed for their own sake in three runs (refused, never complete) and rest since.",
         "Captions",
     )
-    on_config_change: Literal["recaption", "refuse"] = _field(
-        "recaption",
+    on_config_change: Literal["auto", "recaption", "refuse"] = _field(
+        "auto",
         "On other settings",
         "What to do when the output's last run had other settings for its captions: ask for all captions anew, or "
-        "refuse to run.",
+        "refuse to run. auto: a deployment refuses, else they are asked for.",
         "Captions",
     )
 

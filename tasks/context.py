@@ -98,7 +98,8 @@ def _now() -> str:
 class MarkedPictures:
     """The marked pictures (JPEG) of a run: kept in the cache, or only held for the model to see.
 
-    Those that are only held are at most `most_bytes` in memory; one that is gone is drawn again by the caller.
+    At most `most_bytes` are held in memory, where the cache is no disk as well; one that is gone is drawn again by the
+    caller.
     """
 
     def __init__(self, folder: Place, keep: bool, most_bytes: int = 128_000_000) -> None:
@@ -117,9 +118,10 @@ class MarkedPictures:
         """Keep, or hold, a picture that has just been drawn."""
         if self._keep:
             place = self.place(sha256)
-            if place.size() != len(jpeg):
+            if not place.is_local or place.size() != len(jpeg):
                 place.write(jpeg, durable=False)
-            return
+            if place.is_local:
+                return
         with self._lock:
             self._bytes += len(jpeg) - len(self._held.pop(sha256, b""))
             self._held[sha256] = jpeg

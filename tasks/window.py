@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from prefect.futures import PrefectFuture, as_completed
+from prefect.runtime import deployment
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from tasks.before import begin
@@ -141,7 +142,7 @@ def running(config: RegionCapConfig) -> Iterator[RunContext]:
     try:
         context.captioner.check()
         check_prompt_keys(config, context.shards())
-        begin(context)
+        begin(context, deployed=deployment.id is not None)
         yield context
     except UsageError:
         raise

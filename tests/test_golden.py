@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from tasks.caption import caption_rows
+from tasks.caption import KEY_VERSION, caption_rows, key_of_answer, request_of
 from tasks.captioners.pixels import PIXELS_VERSION
 from tasks.context import RunContext
 from tasks.records import Row, Shard, dumps
 from tasks.shard import STEPS, keep_input
+from tasks.vision.drawing import DRAW_VERSION, draw_marks
 from tests.conftest import BOX, config_of, write_photo
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -82,6 +85,48 @@ def test_step_gives_the_rows_that_it_gave(number: int, made: list[tuple[str, str
         f"{name} gives other rows for the same input: raise STEP_VERSION in tasks/{name}.py (or EXTRACTION_VERSION, "
         f"DRAW_VERSION, PIXELS_VERSION, if it is that), or caches will mix old rows with new; {hint}"
     )
+
+
+ANSWER_ROW: Row = {
+    "image": "a.png",
+    "image_sha256": "5e" * 32,
+    "width": 640,
+    "height": 480,
+    "type": "with_bbox",
+    "bbox": [[12, 16, 36, 40], [90.5, 50, 30, 30.25]],
+    "valid_bboxes_num": 2,
+    "fields": {"place": "a zoo"},
+    "region_fields": [{"label": "cat"}, {"label": "dog"}],
+    "marked": {"sha256": "ab" * 32, "width": 640, "height": 480},
+}
+
+
+def test_an_answer_goes_by_the_name_that_it_had(tmp_path: Path) -> None:
+    (tmp_path / "photos.jsonl").touch()
+    settings = {"captioner": "openai", "model": "m", "endpoint": "http://localhost/v1", "region_fields": ["label"]}
+    settings |= {"prompt": "In {place}: {regions}.", "region_prompt": "<region{n}> ({label})", "seed": 7}
+    with closing(RunContext(config_of(tmp_path, **settings))) as context:
+        key = key_of_answer(ANSWER_ROW, context.captioner.prompt(request_of(ANSWER_ROW, context)), context)
+    picture = np.full((96, 128, 3), (200, 120, 40), np.uint8)
+    boxes = [[10, 12, 60, 50], [50, 40, 70, 50], [2, 80, 8, 8]]
+    pixels = hashlib.sha256(draw_marks(picture, boxes, full_size_wh=(128, 96), dim=1.0).tobytes()).hexdigest()
+    now = {"draw_version": DRAW_VERSION, "key_version": KEY_VERSION, "key": key, "marks": pixels}
+    path = GOLDEN / "answer.json"
+    if os.environ.get("UPDATE_GOLDEN"):
+        path.write_text(json.dumps(now, indent=1) + "\n")
+    then = json.loads(path.read_text())
+    assert now == then, (
+        "answers would be asked again, or those for other marks be taken. If the marks changed to the eye, raise "
+        "DRAW_VERSION; either way say in CHANGELOG what is asked again on upgrade, then UPDATE_GOLDEN=1 make test"
+    )
+
+
+def test_the_changelog_says_what_is_asked_again() -> None:
+    text = (Path(__file__).parents[1] / "CHANGELOG.md").read_text(encoding="utf-8")
+    releases = text.split("\n## [")[1:]
+    assert releases
+    for release in releases:
+        assert "Captions asked again on upgrade:" in release, release.splitlines()[0]
 
 
 def test_captions_need_no_step_file(made: list[tuple[str, str, list[Row]]], tmp_path: Path) -> None:

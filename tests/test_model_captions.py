@@ -105,6 +105,25 @@ def test_answers_survive_other_shards_order_names_and_duplicates(tmp_path: Path,
     assert check_output(tmp_path / "out.jsonl") == 14
 
 
+def test_ten_rows_inserted_in_the_middle_ask_for_ten(tmp_path: Path, run: Run, serve: Serve) -> None:
+    path = photos(tmp_path, 80)
+    server = serve(latency=0.0, slots=32)
+    run(tmp_path, **model(server), shard_size=8)
+    drawn = {place.name for place in (tmp_path / "cache" / "regioncap_step5").glob("*-*.jsonl")}
+    new = []
+    for number in range(10):
+        write_photo(tmp_path / f"new{number}.png", 1000 + number)
+        new.append({"image": f"new{number}.png", "bbox": [BOX]})
+    rows = read_rows(path)
+    write_rows(path, [*rows[:40], *new, *rows[40:]])
+    summary = run(tmp_path, **model(server), shard_size=8)
+    assert (summary.rows_out, summary.captions_asked) == (90, 10)
+    again = {place.name for place in (tmp_path / "cache" / "regioncap_step5").glob("*-*.jsonl")} - drawn
+    assert len(again) <= 3 + 10 // 8 < len(drawn)
+    write_photo(tmp_path / "new3.png", 2000)
+    assert run(tmp_path, **model(server), shard_size=8).captions_asked == 1
+
+
 def test_rows_alike_are_asked_once_and_each_gets_the_caption(tmp_path: Path, run: Run, serve: Serve) -> None:
     path = photos(tmp_path, 4)
     write_rows(path, read_rows(path) * 5)

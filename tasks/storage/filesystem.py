@@ -60,11 +60,12 @@ class Filesystems:
 
     def open(self, address: str) -> tuple[Any, str]:
         """The fsspec filesystem of `address`, and the path on it. Raises ImportError, ValueError."""
-        options: dict[str, Any] = {}
-        if self._options and "::" in address:
-            options.update(self._options)  # a chain of protocols, whose options go by their names
-        elif self._options:
-            options.update(self._options.get(address.partition("://")[0] if "://" in address else "file", {}))
+        protocol = address.partition("://")[0] if "://" in address else "file"
+        options = dict(self._options.get(protocol, {}))
+        if "::" in address:
+            options = dict(self._options)  # a chain of protocols, whose options go by their names
+        elif protocol in ("s3", "s3a"):
+            options.setdefault("max_concurrency", 1)  # else every reading asks for the size first
         # No listings cache: another process may have written what this one once did not see.
         fs, path = url_to_fs(address, **options, use_listings_cache=False)
         return fs, str(path)
@@ -136,6 +137,10 @@ class Place:
             raise StorageError(self.url, doing, reason_of(error)) from error
         except ImportError as error:
             raise StorageError(self.url, doing, f"a package is missing for it: {error}") from None
+        except PermissionError as error:
+            # S3 says so of what is not there, too, to those who may not list.
+            hint = " (s3:ListBucket is needed as well)" if self.address.startswith(("s3://", "s3a://")) else ""
+            raise StorageError(self.url, doing, f"{reason_of(error)}{hint}") from error
         except Exception as error:
             raise StorageError(self.url, doing, reason_of(error)) from error
 
