@@ -24,7 +24,7 @@ from tasks.prompt_keys import check_prompt_keys
 from tasks.registry import make_captioner
 from tasks.secrets import filesystems
 from tasks.storage.filesystem import Place
-from tasks.writers.outputs import config_of_output
+from tasks.writers.outputs import check_output, config_of_output
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -149,6 +149,7 @@ def run(source: str | None, config_file: str | None, **flags: Any) -> int:
     # What is wrong is said at once, not after Prefect has started.
     context = context_of(config)
     check_prompt_keys(config, context.shards())
+    check_output(context.output)
     check_settings(config, context.files)
     make_captioner(Setting(config)).check()
     with terminal.watching(config):

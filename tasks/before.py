@@ -34,7 +34,7 @@ def what_is_to_ask(context: RunContext) -> str:
         return f"all of the {found.rows:,} rows are done: nothing to ask for"
     regions = f"{found.regions_to_ask:,} regions" if found.exact else f"at most {found.regions_to_ask:,} regions"
     return (
-        f"{found.rows_done:,} of {found.rows:,} rows have their captions; {found.rows_to_ask:,} rows with {regions} "
+        f"{found.rows - found.rows_to_ask:,} of {found.rows:,} rows need nothing; {found.rows_to_ask:,} with {regions} "
         "are to be asked for"
     )
 

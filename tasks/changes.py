@@ -26,6 +26,8 @@ def differences(config: RegionCapConfig, files: Filesystems) -> list[str]:
     with contextlib.suppress(UsageError):  # by a version with other settings: nothing can be said
         then, now = _settings(make_config(**known)), _settings(config)
         names = [name for name in {**then, **now} if then.get(name) != now.get(name)]
+        if "captioner" in names:  # then it matters no more how the other was asked
+            names = ["captioner"]
         return [f"{name} {_shown(then.get(name))} -> {_shown(now.get(name))}" for name in names]
     return []
 

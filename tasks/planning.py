@@ -46,7 +46,7 @@ class Plan:
     regions_given: int = 0
     regions_at_most: int = 0
     rows_done: int = 0
-    """Rows whose captions are there, or that rest."""
+    """Rows that are captioned, rejected or rest."""
     rows_to_ask: int = 0
     requests: int = 0
     image_tokens: float = 0.0

@@ -23,7 +23,7 @@ from tasks.parts import PartWriter, write_early
 from tasks.prompt_keys import check_prompt_keys
 from tasks.records import Shard
 from tasks.write import first_reject, note_run, reject_codes
-from tasks.writers.outputs import in_parts
+from tasks.writers.outputs import check_output, in_parts
 
 FEWEST_SHARDS_IN_FLIGHT = 3
 """One being captioned, one whose pixels are worked on, one ready to follow."""
@@ -140,6 +140,7 @@ def running(config: RegionCapConfig) -> Iterator[RunContext]:
     """A run from start to end: its context, told to stop and closed however the run ends; a stop is put on record."""
     context = context_of(config)
     try:
+        check_output(context.output)
         context.captioner.check()
         check_prompt_keys(config, context.shards())
         begin(context, deployed=deployment.id is not None)

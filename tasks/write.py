@@ -13,7 +13,16 @@ from prefect.cache_policies import NO_CACHE
 
 from tasks.config import RegionCapConfig
 from tasks.context import RunContext, context_of
-from tasks.joining import ShardSteps, form_of, key_of, problem_of_shards, summary_of, with_bill, write_rows
+from tasks.joining import (
+    ShardSteps,
+    form_of,
+    key_of,
+    problem_of_shards,
+    public_config,
+    summary_of,
+    with_bill,
+    write_rows,
+)
 from tasks.parts import PartWriter
 from tasks.records import dumps
 from tasks.storage.runs import entry_of, register
@@ -76,7 +85,7 @@ def write(shards: list[ShardSteps], config: RegionCapConfig) -> Summary:
     written = PartWriter(context).finish(shards) if in_parts(config.output) else write_file(shards, context)
     summary = with_bill(written, context)
     entry = entry_of(context.cache, config.file_name_prefix, config.output)
-    register(entry, summary.output, summary.config, [[step.key for step in steps] for steps in shards])
+    register(entry, summary.output, public_config(config), [[step.key for step in steps] for steps in shards])
     counts = {name: getattr(summary, name) for name in ("rows_in", "rows_out", "rejects", "regions")}
     note_run(context, "complete" if summary.complete else INCOMPLETE, summary.problem, **counts)
     return summary

@@ -145,6 +145,15 @@ WRONG = {
     "unknown flag": (["run", "photos.jsonl", "--max-box", "3"], "--max-boxes"),
     "no config file": (["run", "--config", "gone.toml"], "gone.toml: No such file"),
     "output is input": (["run", "photos.jsonl", "--captioner", "pixels", "--output", "photos.jsonl"], "outside of the"),
+    "output is a folder": (
+        ["run", "photos.jsonl", "--captioner", "pixels", "--output", ".."],
+        ".. is a folder",
+    ),
+    "no URL for S3": (
+        ["run", "photos.jsonl", "--captioner", "pixels", "--s3-endpoint-url", "h"],
+        "s3_endpoint_url",
+    ),
+    "no cache": (["prune", "--cache-path", "gone"], "gone is not there; expected the cache of earlier runs"),
     "unknown command": (["frobnicate"], "No such command"),
     "step 9": (["steps", "out.jsonl", "9"], "0<=x<=6"),
     "nothing to explain": (["explain", "gone.jsonl"], "gone.jsonl: expected the output of a run"),

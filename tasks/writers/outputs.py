@@ -17,6 +17,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from tasks.errors import UsageError
 from tasks.records import dumps, loads
 from tasks.storage.filesystem import Place
 from tasks.summary import Summary
@@ -161,6 +162,12 @@ class PartOutputs(Outputs):
     def write_index(self, parts: list[Part]) -> None:
         """Say which parts there are."""
         self.index.write(dumps({"schema": 1, "parts": [vars(part) for part in parts]}) + b"\n")
+
+
+def check_output(place: Place) -> None:
+    """Raises UsageError for an output that cannot be one, before anything is asked for."""
+    if place.is_local and not in_parts(place.address) and place.is_folder():
+        raise UsageError(f"output: {place.url} is a folder; expected a file (….jsonl), or {place.url}/ for parts in it")
 
 
 def config_of_output(place: Place) -> dict[str, Any] | None:
