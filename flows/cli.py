@@ -1,5 +1,7 @@
 """The `regioncap` command: run the flow, look at its steps, explain what a run would do again.
 
+The config's flags are made in `flows/flags.py`; commands that serve are in `flows/cli_serving.py`.
+
 Prefect is imported only by `run`, when it runs: the looking commands need no server and answer at once.
 """
 
@@ -7,13 +9,14 @@ from __future__ import annotations
 
 import os
 import sys
-import types
-from collections.abc import Callable, Sequence
-from typing import Any, Literal, TypeVar, get_args, get_origin
+from collections.abc import Sequence
+from typing import Any
 
 import click
 
 import tasks
+from flows.cli_serving import fake_vlm
+from flows.flags import GroupedCommand, config_flags, config_from, storage_flags
 from tasks import terminal
 from tasks.captioners.base import Setting
 from tasks.changes import check_settings
@@ -26,107 +29,7 @@ from tasks.secrets import filesystems
 from tasks.storage.filesystem import Place
 from tasks.writers.outputs import check_output, config_of_output
 
-F = TypeVar("F", bound=Callable[..., Any])
-
 OK, STOPPED, WRONG_USAGE = 0, 1, 2
-
-
-# --- flags from the config's fields
-
-
-def flag_of(name: str) -> str:
-    """The flag of a config field: `max_boxes` has `--max-boxes`."""
-    return "--" + name.replace("_", "-")
-
-
-def _option(name: str) -> Callable[[F], F]:
-    field = RegionCapConfig.model_fields[name]
-    extra = field.json_schema_extra
-    group = extra["group"] if isinstance(extra, dict) else "Run"
-    kind = _inner(field.annotation)
-    shown = "" if field.default in (None, "", ()) else f" Default: {_shown(field.default)}."
-    text = f"{field.description}{shown}"
-    if kind is bool:
-        flag = f"{flag_of(name)}/{flag_of('no_' + name)}"
-        return click.option(flag, name, cls=_Grouped, group=group, default=None, help=text)
-    if kind is tuple:
-        given = f"{text} May be given more than once."
-        return click.option(flag_of(name), name, cls=_Grouped, group=group, multiple=True, help=given)
-    choices = get_args(kind) if get_origin(kind) is Literal else None
-    taken: Any = click.Choice([str(choice) for choice in choices]) if choices else _CLICK_TYPES[kind]
-    return click.option(flag_of(name), name, cls=_Grouped, group=group, type=taken, default=None, help=text)
-
-
-_CLICK_TYPES: dict[Any, click.ParamType[Any]] = {int: click.INT, float: click.FLOAT, str: click.STRING}
-
-
-def _inner(annotation: Any) -> Any:
-    """`int` of `int | None`."""
-    if get_origin(annotation) is tuple:
-        return tuple
-    if isinstance(annotation, types.UnionType):
-        return next(kind for kind in get_args(annotation) if kind is not type(None))
-    return annotation
-
-
-def _shown(value: Any) -> str:
-    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
-
-
-class _Grouped(click.Option):
-    """An option that says under which heading of the help it stands."""
-
-    def __init__(self, *args: Any, group: str, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.group = group
-
-
-class _GroupedCommand(click.Command):
-    """A command whose help has its options under headings."""
-
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the options, group by group, in the order of the config's fields."""
-        groups: dict[str, list[tuple[str, str]]] = {}
-        options = [param for param in self.get_params(ctx) if isinstance(param, click.Option)]
-        for option in sorted(options, key=lambda option: not isinstance(option, _Grouped)):
-            record = option.get_help_record(ctx)
-            if record is not None:
-                groups.setdefault(getattr(option, "group", "Other"), []).append(record)
-        for group, records in groups.items():
-            with formatter.section(group):
-                formatter.write_dl(records)
-
-
-def config_flags(command: F) -> F:
-    """Give a click function a flag for every config field but `input`, and `--config`."""
-    config = click.option("--config", "config_file", cls=_Grouped, group="Run", metavar="FILE", help=CONFIG_HELP)
-    command = config(command)
-    for name in reversed([name for name in RegionCapConfig.model_fields if name != "input"]):
-        command = _option(name)(command)
-    return command
-
-
-def storage_flags(command: F) -> F:
-    """Give a click function the flags that say where a cache is."""
-    for name in ("storage_block", "s3_region", "s3_endpoint_url", "file_name_prefix", "cache_path"):
-        command = _option(name)(command)
-    return command
-
-
-CONFIG_HELP = "TOML or YAML file of settings, by the names of the flags (max_boxes: 5)."
-
-
-def _config(source: str | None, config_file: str | None, flags: dict[str, Any]) -> RegionCapConfig:
-    given = {name: value for name, value in flags.items() if value not in (None, ())}
-    if source is not None:
-        given["input"] = source
-    values = {**(read_config_file(config_file) if config_file else {}), **given}
-    if "input" not in values and not {"input_jsonl_path", "first_entry_file_name"} & set(values):
-        raise UsageError("expected an input: regioncap run INPUT, or `input` in the --config file")
-    return make_config(**values)
-
-
-# --- commands
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -135,7 +38,7 @@ def app() -> None:
     """Region captions for vision-language data sets: images in, one caption for every region out."""
 
 
-@app.command(cls=_GroupedCommand)
+@app.command(cls=GroupedCommand)
 @click.argument("source", metavar="[INPUT]", required=False)
 @config_flags
 def run(source: str | None, config_file: str | None, **flags: Any) -> int:
@@ -144,7 +47,7 @@ def run(source: str | None, config_file: str | None, **flags: Any) -> int:
     INPUT is JSON Lines, a JSON array, CSV or Parquet, or a folder or glob of these or of images; a path or URL.
     Running the same command again does only what is not done yet.
     """
-    config = _config(source, config_file, flags)
+    config = config_from(source, config_file, flags)
     prepare_prefect()
     # What is wrong is said at once, not after Prefect has started.
     context = context_of(config)
@@ -161,7 +64,7 @@ def run(source: str | None, config_file: str | None, **flags: Any) -> int:
     return OK if summary.ok else STOPPED
 
 
-@app.command(cls=_GroupedCommand)
+@app.command(cls=GroupedCommand)
 @click.argument("run_name", metavar="RUN")
 @click.argument("number", metavar="K", type=click.IntRange(0, 6))
 @config_flags
@@ -183,7 +86,7 @@ def steps(run_name: str, number: int, config_file: str | None, **flags: Any) -> 
     return STOPPED if missing else OK
 
 
-@app.command(cls=_GroupedCommand)
+@app.command(cls=GroupedCommand)
 @click.argument("run_name", metavar="RUN")
 @click.option("--verify", is_flag=True, help="Read every step file and check its sha256, instead of its size.")
 @config_flags
@@ -199,7 +102,7 @@ def explain(run_name: str, verify: bool, config_file: str | None, **flags: Any) 
     return OK
 
 
-@app.command("try", cls=_GroupedCommand)
+@app.command("try", cls=GroupedCommand)
 @click.argument("source", metavar="[INPUT]", required=False)
 @click.option("--row", "line", type=click.IntRange(1), default=1, show_default=True, help="Line of the input, from 1.")
 @config_flags
@@ -210,10 +113,10 @@ def try_(source: str | None, line: int, config_file: str | None, **flags: Any) -
     """
     from tasks.trying import try_row
 
-    return OK if try_row(_config(source, config_file, flags), line, click.echo) else STOPPED
+    return OK if try_row(config_from(source, config_file, flags), line, click.echo) else STOPPED
 
 
-@app.command(cls=_GroupedCommand)
+@app.command(cls=GroupedCommand)
 @click.argument("source", metavar="[INPUT]", required=False)
 @config_flags
 def plan(source: str | None, config_file: str | None, **flags: Any) -> int:
@@ -223,51 +126,13 @@ def plan(source: str | None, config_file: str | None, **flags: Any) -> int:
     """
     from tasks.planning import plan as plan_run
 
-    config = _config(source, config_file, flags)
+    config = config_from(source, config_file, flags)
     for text in terminal.plan_lines(plan_run(config), config):
         click.echo(text)
     return OK
 
 
-@app.command("fake-vlm")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", default=8000, show_default=True, help="Port to listen on; 0 takes a free one.")
-@click.option("--model", default="fake-vlm", show_default=True, help="The model's name.")
-@click.option("--slots", default=32, show_default=True, help="Requests that are served at once.")
-@click.option("--latency", default=0.8, show_default=True, help="Seconds that a request is served.")
-@click.option("--max-waiting", type=int, help="With so many waiting, a further one is told 429.")
-@click.option(
-    "--structure",
-    type=click.Choice(["regex", "json_schema", "none"]),
-    default="regex",
-    show_default=True,
-    help="The form of answers that it keeps to.",
-)
-@click.option("--max-model-len", default=32_768, show_default=True, help="Tokens of a request and its answer.")
-@click.option(
-    "--fault", "faults", multiple=True, metavar="NAME=SHARE", help="A mistake and how often, such as 500=0.05."
-)
-@click.option("--seed", default=0, show_default=True, help="Of the mistakes.")
-def fake_vlm(host: str, port: int, faults: tuple[str, ...], structure: str, **behaviour: Any) -> int:
-    """Serve an OpenAI-compatible endpoint without a model: for trying a deployment out.
-
-    Its answers name the picture and the region. Mistakes on demand: 500, 429, 503, hang, cut, truncated, garbage,
-    missing, extra, reordered, length, refusal. GET /stats tells what it was asked.
-    """
-    from tasks.captioners.fake_server import Behaviour, RunningServer
-
-    shares = dict(_fault(fault) for fault in faults)
-    try:
-        server = RunningServer(Behaviour(faults=shares, structure=(structure,), **behaviour), host, port)
-    except OSError as error:
-        raise UsageError(f"--port: cannot listen on {host}:{port}: {error.strerror}") from None
-    click.echo(f"serving on {server.url}; Ctrl-C ends it. In another terminal:", err=True)
-    click.echo(f"  regioncap run photos.jsonl --endpoint {server.url} --model {behaviour['model']}", err=True)
-    server.serve_forever()
-    return OK
-
-
-@app.command(cls=_GroupedCommand)
+@app.command(cls=GroupedCommand)
 @click.option("--dry-run", is_flag=True, help="Only count.")
 @click.option("--marks", is_flag=True, help="Also marked pictures that no run of this cache drew.")
 @click.option(
@@ -309,19 +174,6 @@ def prune(
     return OK
 
 
-def _fault(text: str) -> tuple[str, float]:
-    from tasks.captioners.fake_server import FAULTS
-
-    name, _, share = text.partition("=")
-    try:
-        value = float(share)
-    except ValueError:
-        value = -1.0
-    if name not in FAULTS or not 0 <= value <= 1:
-        raise UsageError(f"--fault: expected NAME=SHARE with one of {', '.join(FAULTS)} and 0 to 1, got {text!r}")
-    return name, value
-
-
 def _run_config(run_name: str, config_file: str | None, flags: dict[str, Any]) -> RegionCapConfig:
     """The config that RUN means: an output's own, or RUN as an input; flags win."""
     place = _place(run_name, flags)
@@ -329,7 +181,7 @@ def _run_config(run_name: str, config_file: str | None, flags: dict[str, Any]) -
     if before is None:
         if not place.find():
             raise UsageError(f"{run_name}: expected the output of a run, or its input and options; there is neither")
-        return _config(run_name, config_file, flags)
+        return config_from(run_name, config_file, flags)
     given = {name: value for name, value in flags.items() if value not in (None, ())}
     return make_config(**{**before, **(read_config_file(config_file) if config_file else {}), **given})
 
@@ -338,6 +190,9 @@ def _place(address: str, flags: dict[str, Any]) -> Place:
     """A place that is looked at before there is a config."""
     prepare_prefect()
     return filesystems(flags["s3_endpoint_url"], flags["s3_region"], flags["storage_block"]).place(address)
+
+
+app.add_command(fake_vlm)
 
 
 # --- the way in
