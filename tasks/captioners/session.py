@@ -338,6 +338,7 @@ class CaptionSession:
             for endpoint in self.endpoints
             if endpoint.limit.free
             and endpoint.paused_until <= now
+            and endpoint.url not in self._reviving
             and (endpoint.alive or endpoint.limit.in_flight == 0)  # one try for a server that did not answer
         ]
         return min(free, key=lambda endpoint: (not endpoint.alive, endpoint.limit.load), default=None)
@@ -456,7 +457,8 @@ class CaptionSession:
                 self._loop.call_at(self._loop.time() + endpoint.paused_until - now + 0.001, self._hand_out)
         patience = GIVE_UP_OVERLOADED_SECONDS if overloaded else GIVE_UP_SECONDS
         all_dead = not any(endpoint.alive for endpoint in self.endpoints)
-        if silent >= patience and (self._failures >= FAILURES_IN_ROW or all_dead):
+        # A server that is being started again has not failed yet: whoever starts it says so if it does.
+        if not self._reviving and silent >= patience and (self._failures >= FAILURES_IN_ROW or all_dead):
             reason = error.reason if error is not None else "requests are refused"
             self._stop(
                 CaptionerError(
@@ -466,14 +468,13 @@ class CaptionSession:
             )
 
     async def _revive(self, endpoint: Endpoint) -> None:
+        """Wait until whoever started the server has seen to it; it is given no requests meanwhile."""
         revive = self._revivers.get(id(endpoint))
         if revive is None:
             return
-        task = self._reviving.get(endpoint.url)
-        if task is None or task.done():
-            task = self._background(self._start_again(endpoint, revive))
-            self._reviving[endpoint.url] = task
-        await asyncio.shield(task)
+        if endpoint.url not in self._reviving:
+            self._reviving[endpoint.url] = self._background(self._start_again(endpoint, revive))
+        await asyncio.shield(self._reviving[endpoint.url])
 
     async def _start_again(self, endpoint: Endpoint, revive: Callable[[], None]) -> None:
         try:
@@ -481,8 +482,10 @@ class CaptionSession:
         except RunStopped as error:
             self._stop(error)
             return
+        finally:
+            del self._reviving[endpoint.url]
         endpoint.paused_until = 0.0
-        self._last_good = time.monotonic()
+        self._failures, self._last_good = 0, time.monotonic()
         self._hand_out()
 
     # --- one row

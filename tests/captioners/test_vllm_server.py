@@ -15,11 +15,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import wait
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tasks.captioners import session
 from tasks.captioners.base import Setting
 from tasks.captioners.vllm_server import VllmCaptioner, command_of, context_length, gpu_groups, why
 from tasks.config import RegionCapConfig, make_config
@@ -43,6 +45,8 @@ print("fake vLLM starts", flush=True)
 if (here / "fail").exists():
     print((here / "fail").read_text(), flush=True)
     sys.exit(1)
+while (here / "hold").exists():
+    time.sleep(0.02)
 from tasks.captioners.fake_server import Behaviour, RunningServer
 behaviour = Behaviour(model=arguments["--served-model-name"], key=os.environ["VLLM_API_KEY"], latency=0.02)
 RunningServer(behaviour, port=int(arguments["--port"])).serve_forever()
@@ -97,8 +101,9 @@ def config_of(folder: Path, **settings: Any) -> RegionCapConfig:
 
 
 @pytest.fixture
-def captioner(fake_vllm: Path) -> Iterator[VllmCaptioner]:
-    made = VllmCaptioner(Setting(config_of(fake_vllm), count=Bill()))
+def captioner(fake_vllm: Path, request: pytest.FixtureRequest) -> Iterator[VllmCaptioner]:
+    """A captioner with a vLLM of its own; its parameter is further settings."""
+    made = VllmCaptioner(Setting(config_of(fake_vllm, **getattr(request, "param", {})), count=Bill()))
     yield made
     made.close()
 
@@ -128,6 +133,20 @@ def test_it_is_started_again_once(fake_vllm: Path, captioner: VllmCaptioner) -> 
     assert "vLLM ended again" in str(error)
     captioner.close()
     assert not any(map(alive, started(fake_vllm)))
+
+
+@pytest.mark.parametrize("captioner", [{"max_in_flight": 2}], indirect=True)
+def test_requests_wait_for_a_slow_start_as_long_as_it_takes(
+    fake_vllm: Path, captioner: VllmCaptioner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "GIVE_UP_SECONDS", 0.2)
+    assert captioner.submit(request_of(1)).result(timeout=60).code is None
+    (fake_vllm / "hold").touch()
+    os.kill(started(fake_vllm)[0], signal.SIGKILL)
+    futures = [captioner.submit(request_of(seed)) for seed in range(2, 14)]
+    assert wait(futures, timeout=2).done == set()  # many times what would end the run, were the server not ours
+    (fake_vllm / "hold").unlink()
+    assert [future.result(timeout=60).captions for future in futures] == [told_of(n, 1, 2, 3) for n in range(2, 14)]
 
 
 LOGS = {
