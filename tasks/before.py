@@ -26,12 +26,15 @@ def begin(context: RunContext, *, deployed: bool = False) -> None:
 
 
 def what_is_to_ask(context: RunContext) -> str:
-    """One line: how much is captioned already, and how much will be asked for."""
+    """One line: how much is there, and how much will be asked for; if anything is, the captioner is told."""
     if not context.answers.any() and not registered_any(context):
+        context.captioner.get_ready()
         return "no answers are there yet: every region will be asked for"
     found = count(context)
     if not found.requests:
         return f"all of the {found.rows:,} rows are done: nothing to ask for"
+    if found.certain:
+        context.captioner.get_ready()
     regions = f"{found.regions_to_ask:,} regions" if found.exact else f"at most {found.regions_to_ask:,} regions"
     return (
         f"{found.rows - found.rows_to_ask:,} of {found.rows:,} rows need nothing; {found.rows_to_ask:,} with {regions} "

@@ -61,6 +61,8 @@ class Plan:
     regions_to_ask: int = 0
     exact: bool = True
     """Whether no row to ask for lacks boxes, so that its regions are known."""
+    certain: bool = False
+    """Whether a caption is known to be missing; else the answers of all rows may be there."""
     usage: list[float] = field(default_factory=list, repr=False)
 
     @property
@@ -137,6 +139,7 @@ def _count_row(
         return
     if not context.captioner.paid:
         return
+    planned.certain = planned.certain or missing is not None
     wanted = regions if missing is None else missing
     planned.requests += wanted if config.prompt_mode == "focal" else 1
     planned.rows_to_ask += 1

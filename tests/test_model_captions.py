@@ -129,7 +129,7 @@ def test_rows_alike_are_asked_once_and_each_gets_the_caption(tmp_path: Path, run
     write_rows(path, read_rows(path) * 5)
     server = serve()
     summary = run(tmp_path, **model(server))
-    assert (summary.rows_out, server.stats["requests"]) == (20, 4 + 2)
+    assert (summary.rows_out, server.stats["requests"]) == (20, 4 + 1)
     assert check_output(tmp_path / "out.jsonl") == 20
 
 
@@ -194,7 +194,7 @@ def test_other_settings_are_said_or_refused(
     assert "other settings than in the output's last run: prompt 'Describe" in caplog.text
     # A run that stops has begun: what it was told counts, though it wrote nothing.
     with pytest.raises(BudgetReached):
-        run(tmp_path, **model(server), seed=3, max_requests=3)
+        run(tmp_path, **model(server), seed=3, max_requests=2)
     with pytest.raises(UsageError, match="seed 3 -> None"):
         run(tmp_path, **changed, on_config_change="refuse")
 
@@ -303,15 +303,15 @@ def test_a_budget_stops_the_run_and_pays_nothing_twice(tmp_path: Path, run: Run,
     server = serve(latency=0.02)
     with pytest.raises(BudgetReached, match="max_requests=12 is reached"):
         run(tmp_path, **model(server, max_requests=12, max_in_flight=4))
-    assert len(answers(tmp_path)) == 10
+    assert len(answers(tmp_path)) == 11
     stopped = json.loads((tmp_path / "out.runs.jsonl").read_text().splitlines()[-1])
     kept = sum(len(answer["captions"]) for answer in answers(tmp_path).values())
     assert (stopped["outcome"], stopped["requests"], stopped["captions_new"]) == ("stopped", 12, kept)
     summary = run(tmp_path, **model(server))
     assert summary.rows_out == 20
     assert summary.usd is None
-    assert server.stats["answered"] == 12 + 10 + 2
-    assert server.stats["sent_again_after_answer"] == 2  # trying the server out, each run
+    assert server.stats["answered"] == 12 + 9 + 1
+    assert server.stats["sent_again_after_answer"] == 1  # trying the server out, each run
 
 
 def test_the_price_is_in_the_summary(tmp_path: Path, run: Run, serve: Serve) -> None:

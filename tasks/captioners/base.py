@@ -101,6 +101,9 @@ class Captioner(Protocol):
     def prompt(self, request: CaptionRequest) -> Prompt:
         """What is asked with the picture. Part of the answer's key. Raises RowReject when the row lacks a field."""
 
+    def get_ready(self) -> None:
+        """Called when it is known that captions will be asked for: what takes time may begin."""
+
     def submit(self, request: CaptionRequest) -> Future[CaptionResult]:
         """Ask for the captions of `request.wanted`. Never raises for one row: the result's `code` says what failed.
 

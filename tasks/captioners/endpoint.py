@@ -129,14 +129,15 @@ class Sampling:
         return body
 
 
-def regex_of(wanted: Sequence[int], longest: int | None) -> str:
-    """What an answer must match: one line for each region, its label first.
+def regex_of(wanted: Sequence[int], longest: int | None, word: str = "") -> str:
+    """What an answer must match: one line for each region, its label first; the first text begins with `word`.
 
     >>> regex_of([1, 2], None)
     '<region1>: [^<\\\\s][^<\\\\n]*\\\\n<region2>: [^<\\\\s][^<\\\\n]*'
     """
     repeat = "*" if longest is None else f"{{0,{longest - 1}}}"
-    return "\\n".join(f"{label(number)}: [^<\\s][^<\\n]{repeat}" for number in wanted)
+    words = [word] + [""] * len(wanted)
+    return "\\n".join(f"{label(n)}: {begin}[^<\\s][^<\\n]{repeat}" for n, begin in zip(wanted, words, strict=False))
 
 
 def schema_of(names: Sequence[str]) -> dict[str, Any]:
@@ -185,8 +186,8 @@ class Endpoint:
 
     # --- asking
 
-    def body(self, ask: Ask, *, longest: int | None = None) -> dict[str, Any]:
-        """The request for `ask`, in this server's form."""
+    def body(self, ask: Ask, *, longest: int | None = None, word: str = "") -> dict[str, Any]:
+        """The request for `ask`, in this server's form; `longest`, `word`: see `regex_of`."""
         way = self.structure or "none"
         parts: list[dict[str, Any]] = [
             {"type": "image_url", "image_url": {"url": "data:image/jpeg;base64," + base64.b64encode(jpeg).decode()}}
@@ -202,7 +203,7 @@ class Endpoint:
             "messages": messages,
             self._tokens_name: self.sampling.max_tokens,
             **self.sampling.body(ask.warmer),
-            **structured(way, regex_of(ask.wanted, longest or self.longest), names),
+            **structured(way, regex_of(ask.wanted, longest or self.longest, word), names),
         }
 
     async def ask(self, ask: Ask) -> Reply:

@@ -66,19 +66,25 @@ class Stats:
     seen: dict[str, bool] = field(default_factory=dict, repr=False)
     """Digest of each request, and whether it was answered."""
     first_at: float | None = None
+    """When the first request came."""
+    first_regions_at: float | None = None
+    """When the first request came that asks for regions: before it come those that try the server out."""
     last_at: float = 0.0
     busy_seconds: float = 0.0
-    """Added over slots."""
+    """Added over slots, from `first_regions_at` on."""
 
     def public(self, slots: int) -> dict[str, Any]:
-        """The numbers, for `GET /stats`. `busy_share`: of the slots between first request and last answer."""
-        span = self.last_at - self.first_at if self.first_at is not None else 0.0
+        """The numbers, for `GET /stats`. `busy_share`: of the slots, between the first request for regions and the
+        last answer, which are `seconds` apart. `first_at`, `first_regions_at`: seconds since 1970."""
+        span = self.last_at - self.first_regions_at if self.first_regions_at is not None else 0.0
         share = self.busy_seconds / (span * slots) if span > 0 else 0.0
         names = ("requests", "answered", "sent_again", "sent_again_after_answer", "peak_in_flight")
         return {
             **{name: getattr(self, name) for name in names},
             "distinct": len(self.seen),
             "faults": dict(self.faults),
+            "first_at": self.first_at,
+            "first_regions_at": self.first_regions_at,
             "seconds": round(span, 3),
             "busy_share": round(share, 4),
         }
@@ -239,8 +245,7 @@ class FakeServer:
             return Response(status_code=400)
         if not self._allowed(request):
             return _error(401, f"Incorrect API key provided: {request.headers.get('authorization', '')[7:]}")
-        now = time.perf_counter()
-        stats.first_at = now if stats.first_at is None else stats.first_at
+        stats.first_at = time.time() if stats.first_at is None else stats.first_at
         stats.requests += 1
         digest = hashlib.sha256(raw).hexdigest()
         if digest in stats.seen:
@@ -253,7 +258,7 @@ class FakeServer:
             return await self._serve(request, raw, digest, behaviour)
         finally:
             stats.in_flight -= 1
-            stats.last_at = time.perf_counter()
+            stats.last_at = time.time()
 
     async def _serve(self, request: Request, raw: bytes, digest: str, behaviour: Behaviour) -> Response:
         body = orjson.loads(raw)
@@ -269,6 +274,8 @@ class FakeServer:
                 f"This model's maximum context length is {behaviour.max_model_len} tokens. However, you requested "
                 f"{asked.max_tokens} output tokens and your prompt contains {asked.tokens} input tokens.",
             )
+        if asked.numbers and self.stats.first_regions_at is None:
+            self.stats.first_regions_at = time.time()
         fault = self._fault()
         if fault == "500":
             return _error(500, "Internal Server Error: EngineCore encountered an issue")
@@ -302,13 +309,14 @@ class FakeServer:
             await self._slots.acquire()
         finally:
             self.stats.waiting -= 1
-        begun = time.perf_counter()
+        begun = time.time()
         self.stats.running += 1
         try:
             await asyncio.sleep(behaviour.latency)
         finally:
             self.stats.running -= 1
-            self.stats.busy_seconds += time.perf_counter() - begun
+            if self.stats.first_regions_at is not None:
+                self.stats.busy_seconds += time.time() - max(begun, self.stats.first_regions_at)
             self._slots.release()
 
     def _respond(self, asked: Asked, digest: str, fault: str, behaviour: Behaviour) -> Response:

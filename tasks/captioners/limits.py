@@ -14,7 +14,14 @@ QUEUED_SHARE = 0.15
 """So much of what runs may wait at the server: enough that it never lacks work, little enough to stop fairly."""
 
 GROWTH = 1.5
-"""At most so many times the limit from one look at the queue, or measure of speed, to the next."""
+"""So many times the limit from one measure of speed to the next."""
+
+DOUBLING = 2.0
+"""So many times the limit from one look at the queue to the next, while the server runs all that it is given."""
+
+ARRIVED = 0.9
+"""So much of the limit must be in flight, and so much of that have reached the server, for its queue to say something
+about the limit."""
 
 KNOWN_GOOD = 0.9
 """Of the limit at which a server said that it was too much: for a chance error that is soon reached again, a server
@@ -40,18 +47,14 @@ class InFlightLimit:
     _halved_at: float = float("-inf")
     _known_good: float = 0.0
     """Up to here the limit grows back quickly after it was halved."""
-    _slow_start: bool = False
     _careful: bool = False
     """Whether the server has said that it is too much: from then on the limit grows by small steps."""
-    _ceiling: float = 0.0
-    """Not beyond this before the queue was looked at again."""
     _window: Window | None = None
     _told: bool = False
     """Whether the server tells how many requests wait, so that speed need not be measured."""
 
     def __post_init__(self) -> None:
         self.limit = float(self.most if self.most is not None else AUTO_START)
-        self._slow_start = self.most is None
         self._window = Window(self.limit) if self.most is None else None
 
     @property
@@ -80,9 +83,7 @@ class InFlightLimit:
             most = float(self.most if self.most is not None else AUTO_MOST)
             step = 1.0 if self.limit < self._known_good else 1 / max(1.0, self.limit)
             self.limit = min(most, self.limit + (step if was_full or self.most is not None else 0))
-        elif self._told:
-            self.limit = min(self._ceiling, self.limit + (1 if was_full and self._slow_start else 0))
-        elif self._window is not None:
+        elif not self._told and self._window is not None:
             self.limit = min(float(AUTO_MOST), self._window.answered(now, self.limit, was_full))
 
     def overloaded(self, sent_at: float, now: float) -> bool:
@@ -96,18 +97,25 @@ class InFlightLimit:
         self._careful = True
         return True
 
-    def queue_told(self, running: int, waiting: int) -> None:
-        """The server says how many requests run and wait there. Only for a limit that is to be found out."""
+    def queue_told(self, running: int, waiting: int) -> bool:
+        """The server says how many requests run and wait there. Only for a limit that is to be found out.
+
+        Whether the server took all that it was given and is given much more now: worth another look soon.
+        """
         if self.most is not None:
-            return
+            return False
         self._told = True
-        self._ceiling = min(float(AUTO_MOST), GROWTH * self.limit)
-        wanted = max(2, round(running * QUEUED_SHARE))
-        if waiting > wanted:
-            self._slow_start = False
-            self.limit = max(1.0, min(self.limit, float(running + wanted)))
-        elif waiting == 0 and not self.free:
-            self._slow_start = True
+        enough = float(running + max(2, round(running * QUEUED_SHARE)))
+        if running + waiting > enough:
+            self.limit = max(1.0, min(self.limit, enough))
+        elif self._careful or self.in_flight < ARRIVED * self.limit:
+            return False
+        elif waiting:
+            self.limit = max(self.limit, enough)
+        elif running >= ARRIVED * self.in_flight and self.limit < AUTO_MOST:
+            self.limit = min(float(AUTO_MOST), DOUBLING * self.limit)
+            return True
+        return False
 
 
 @dataclass

@@ -197,6 +197,9 @@ class PixelsCaptioner:
         """Empty: nobody is asked."""
         return Prompt()
 
+    def get_ready(self) -> None:
+        """Nothing takes time."""
+
     def submit(self, request: CaptionRequest) -> Future[CaptionResult]:
         """Measure the regions in a thread."""
         return self._pool.submit(self._measure, request)

@@ -11,6 +11,7 @@ import heapq
 import itertools
 import logging
 import random
+import re
 import threading
 import time
 from collections import Counter
@@ -24,7 +25,17 @@ import orjson
 
 from tasks.captioners.asking import Asking, largest_ask
 from tasks.captioners.base import CaptionRequest, CaptionResult
-from tasks.captioners.endpoint import STRUCTURES, Ask, Endpoint, Refused, Reply, Sampling, TryAgain
+from tasks.captioners.endpoint import (
+    PROBE_WORD,
+    STRUCTURES,
+    Ask,
+    Endpoint,
+    Refused,
+    Reply,
+    Sampling,
+    TryAgain,
+    regex_of,
+)
 from tasks.captioners.limits import InFlightLimit
 from tasks.captioners.pictures import plain_picture
 from tasks.captioners.prompts import Prompts
@@ -45,10 +56,15 @@ OVERLOADS_IN_ROW = 3
 
 LONGEST_PAUSE = 60.0
 SAY_SECONDS = 60.0
+SHORT = 24
+"""Characters of a caption in a request that only tries a server out."""
+
 READY_ROWS = 32
 """So many rows beyond the limit have their pictures read, so that a free slot never waits for one."""
 
 QUEUE_LOOK_SECONDS = 0.5
+NEXT_LOOK_SECONDS = 0.1
+"""After the limit was doubled: by then the further requests have arrived."""
 
 logger = logging.getLogger("regioncap")
 
@@ -137,6 +153,13 @@ class CaptionSession:
             self._loop.call_soon_threadsafe(self._spawn, request, next(self._order), future)
         return future
 
+    def get_ready(self) -> None:
+        """Have the servers tried out now: a request will come. What fails is told when it does."""
+        with self._lock:
+            if not self._closed:
+                self._run_loop()
+                self._loop.call_soon_threadsafe(self._prepare_soon)
+
     def close(self) -> None:
         """End the conversation; what is under way is given up."""
         with self._lock:
@@ -201,9 +224,14 @@ class CaptionSession:
 
     async def _ready(self) -> None:
         """Servers are there, and a largest picture went through. Once; raises the same CaptionerError to all."""
+        await asyncio.shield(self._prepare_soon())
+
+    def _prepare_soon(self) -> asyncio.Task[None]:
         if self._preparing is None:
             self._preparing = self._loop.create_task(self._prepare())
-        await asyncio.shield(self._preparing)
+            # Looked at, so that asyncio does not complain where no row comes to be told.
+            self._preparing.add_done_callback(lambda task: task.cancelled() or task.exception())
+        return self._preparing
 
     async def _prepare(self) -> None:
         servers = await self._loop.run_in_executor(None, self._connect)
@@ -234,10 +262,11 @@ class CaptionSession:
         config = self._config
         known = await self._insist(endpoint, endpoint.find_base)
         named = f" It lists: {', '.join(known[:8])}." if known and endpoint.model not in known else ""
+        ask = await self._loop.run_in_executor(None, largest_ask, config, self._prompts)
         try:
-            await self._insist(endpoint, lambda: self._find_structure(endpoint))
-            ask = await self._loop.run_in_executor(None, lambda: largest_ask(config, self._prompts))
-            await self._insist(endpoint, lambda: self._sent(endpoint, ask, longest=24))
+            if not await self._insist(endpoint, lambda: self._takes_best(endpoint, ask)):
+                await self._insist(endpoint, lambda: self._find_structure(endpoint))
+                await self._insist(endpoint, lambda: self._sent(endpoint, ask, longest=SHORT))
         except Refused as refused:
             raise CaptionerError(
                 f"{endpoint.url} refused the largest request that these settings allow ({refused.reason}). The picture "
@@ -248,6 +277,22 @@ class CaptionSession:
         except CaptionerError as error:
             raise CaptionerError(f"{error}{named}") from None
         logger.info("%s: structure %s", endpoint.url, endpoint.structure)
+
+    async def _takes_best(self, endpoint: Endpoint, ask: Ask) -> bool:
+        """Whether the largest request goes through and its answer is held to the best form: then no more need be
+        tried. Sets `structure` if so. Raises TryAgain, CaptionerError."""
+        if self._config.structure not in ("auto", STRUCTURES[0]):
+            return False
+        held = False
+        endpoint.structure = STRUCTURES[0]
+        try:
+            reply = await self._sent(endpoint, ask, longest=SHORT, word=PROBE_WORD)
+            held = re.fullmatch(regex_of(ask.wanted, SHORT, PROBE_WORD), reply.text) is not None
+        except Refused:
+            pass  # for its size or its form: the next requests tell which
+        finally:
+            endpoint.structure = STRUCTURES[0] if held else None
+        return held
 
     async def _find_structure(self, endpoint: Endpoint) -> None:
         """Find out how the server is held to a form. Raises TryAgain, CaptionerError."""
@@ -288,8 +333,10 @@ class CaptionSession:
     async def _watch_queues(self) -> None:
         """Let limits that are to be found out follow what the servers tell of their queues."""
         deaf: set[int] = set()
+        pause = NEXT_LOOK_SECONDS
         while True:
-            await asyncio.sleep(QUEUE_LOOK_SECONDS)
+            await asyncio.sleep(pause)
+            pause = QUEUE_LOOK_SECONDS
             for endpoint in self.endpoints:
                 if id(endpoint) in deaf or not endpoint.alive:
                     continue
@@ -298,7 +345,8 @@ class CaptionSession:
                     if endpoint.alive and endpoint.limit.in_flight:
                         deaf.add(id(endpoint))
                 else:
-                    endpoint.limit.queue_told(*queue)
+                    if endpoint.limit.queue_told(*queue):
+                        pause = NEXT_LOOK_SECONDS
                     self._hand_out()
 
     # --- slots
@@ -373,13 +421,12 @@ class CaptionSession:
 
     # --- one request
 
-    async def _sent(self, endpoint: Endpoint, ask: Ask, longest: int | None = None) -> Reply:
-        """Send, and count it."""
+    async def _sent(self, endpoint: Endpoint, ask: Ask, longest: int | None = None, word: str = "") -> Reply:
+        """Send, and count it. `longest`, `word`: only to try the server out; see `Endpoint.body`."""
         self._count(requests=1)
         if longest is not None:
             self.sent += 1
-            body = await self._loop.run_in_executor(None, lambda: orjson.dumps(endpoint.body(ask, longest=longest)))
-            reply = await endpoint.post(body)
+            reply = await endpoint.post(orjson.dumps(endpoint.body(ask, longest=longest, word=word)))
         else:
             reply = await endpoint.ask(ask)
         tokens = {"prompt_tokens": reply.prompt_tokens, "completion_tokens": reply.completion_tokens}

@@ -69,6 +69,9 @@ class VlmCaptioner:
         text = self._prompts.whole_text(len(request.bbox), request.fields, request.region_fields)
         return Prompt(text, self._prompts.system_text(request.fields))
 
+    def get_ready(self) -> None:
+        """Servers that have to be started wait for the first caption that is missing."""
+
     def submit(self, request: CaptionRequest) -> Future[CaptionResult]:
         """Ask for `request.wanted`; see `CaptionSession`."""
         return self.session.submit(request)
@@ -82,6 +85,10 @@ class OpenAICaptioner(VlmCaptioner):
     """Servers that are there already, one or several of the same model."""
 
     name = "openai"
+
+    def get_ready(self) -> None:
+        """Try the servers out while the first pictures are drawn."""
+        self.session.get_ready()
 
     def connect(self) -> Sequence[Server]:
         """The config's endpoints, with the key that the environment or a Prefect block holds."""

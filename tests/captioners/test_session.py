@@ -34,7 +34,7 @@ def test_every_region_gets_its_own_caption(serve: Serve, captioner_of: Ask) -> N
     results = all_of(captioner, 40)
     assert right(results) == list(range(40))
     assert all(result.code is None and result.usage["requests"] == 1 for result in results)
-    assert server.stats["requests"] == bill.counts["requests"] == 42  # with the probe and the largest picture
+    assert server.stats["requests"] == bill.counts["requests"] == 41  # with the largest picture
     assert bill.counts["prompt_tokens"] > 40 * 60
     assert server.stats["sent_again"] == 0
 
@@ -279,7 +279,7 @@ def test_max_requests_stops_when_what_is_under_way_has_come_back(serve: Serve, c
     wait(futures, timeout=60)
     errors = [future.exception() for future in futures]
     assert server.stats["requests"] == server.stats["answered"] == 22
-    assert sum(error is None for error in errors) == 20  # the probe and the largest picture count
+    assert sum(error is None for error in errors) == 21  # the largest picture counts
     assert all(error is None or isinstance(error, BudgetReached) for error in errors)
 
 
