@@ -6,10 +6,13 @@ Looks up which answers are there, asks the captioner for the rest and keeps each
 
 from __future__ import annotations
 
+import contextlib
+import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, wait
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any
 
 from prefect import State, task
@@ -172,6 +175,52 @@ def _send(key: str, request: CaptionRequest, kept: Kept, context: RunContext) ->
     future.add_done_callback(settle)
 
 
+class AskedAhead:
+    """Rows that are asked for as soon as they are drawn, so that the model need not wait for the rest of their shard.
+
+    Their futures are kept until the step `caption` comes for them.
+    """
+
+    def __init__(self, context: RunContext) -> None:
+        self._context = context
+        self._lock = threading.Lock()
+        self._asked: dict[str, dict[int, Asked]] = {}
+
+    @classmethod
+    def of(cls, context: RunContext) -> AskedAhead:
+        """The context's one; it listens to what is drawn from now on."""
+        with _ahead_lock:
+            listening = context.when_drawn
+            if not isinstance(listening, cls):
+                context.when_drawn = listening = cls(context)
+        return listening
+
+    def __call__(self, key: str, place: int, row: Row) -> None:
+        """Ask for a drawn row; `key` and `place`: of the step file that it will be in."""
+        context = self._context
+        if not context.captioner.paid:
+            return
+        if context.cache.is_local:
+            self._ask(key, place, row)
+        else:  # a look-up in an object store is not for the threads that draw
+            context.io_pool.submit(self._ask, key, place, row)
+
+    def _ask(self, key: str, place: int, row: Row) -> None:
+        # What fails here fails again, and is told, when the step comes to the row.
+        with contextlib.suppress(Exception):
+            asked = ask(row, self._context)
+            with self._lock:
+                self._asked.setdefault(key, {})[place] = asked
+
+    def take(self, key: str) -> dict[int, Asked]:
+        """What was asked of the step file `key`, by the row's place."""
+        with self._lock:
+            return self._asked.pop(key, {})
+
+
+_ahead_lock = threading.Lock()
+
+
 def effort_of(context: RunContext) -> str:
     """Names how hard the model is asked."""
     return digest(context.config.fields(EFFORT_FIELDS))
@@ -208,11 +257,15 @@ def _result(future: Future[CaptionResult], context: RunContext) -> CaptionResult
     return future.result()
 
 
-def caption_rows(rows: list[Row], context: RunContext) -> list[Row]:
-    """Every row with its captions. All are sent before the first is waited for, so that none waits for another."""
+def caption_rows(rows: list[Row], context: RunContext, ahead: Mapping[int, Asked] = MappingProxyType({})) -> list[Row]:
+    """Every row with its captions. All are sent before the first is waited for, so that none waits for another.
+
+    `ahead`: rows that were sent already, by place.
+    """
+    places = {id(row): place for place, row in enumerate(rows)}
 
     def send(row: Row) -> Row:
-        return {"image": row["image"], "asked": ask(row, context)}
+        return {"image": row["image"], "asked": ahead.get(places[id(row)]) or ask(row, context)}
 
     def receive(row: Row) -> Row:
         told = finish(row["asked"], context)
@@ -227,7 +280,7 @@ def caption_rows(rows: list[Row], context: RunContext) -> list[Row]:
 
 
 def _body(context: RunContext, step: Step) -> list[Row]:
-    return caption_rows(context.storage.read(step), context)
+    return caption_rows(context.storage.read(step), context, AskedAhead.of(context).take(step.key))
 
 
 def _identity(context: RunContext) -> dict[str, Any]:

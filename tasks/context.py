@@ -11,12 +11,12 @@ import os
 import threading
 import time
 from collections import Counter, OrderedDict, defaultdict
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from tasks.captioners.base import Captioner, CaptionResult, Setting
 from tasks.config import RegionCapConfig
-from tasks.records import Shard
+from tasks.records import Row, Shard
 from tasks.registry import make_captioner
 from tasks.secrets import api_key, filesystems_of
 from tasks.storage.answers import Answers
@@ -191,6 +191,9 @@ class RunContext:
         self._captioner_lock = threading.Lock()
         self._captioner: Captioner | None = None
         self.in_flight = InFlight()
+        self.when_drawn: Callable[[str, int, Row], None] = lambda key, place, row: None
+        """Told of every row whose marks were just drawn, long before its shard's file is whole: the key of that file,
+        the row's place in it, and the row."""
         self._input: list[InputPart] | None = None
         self.parts: dict[str, Part] = {}
         """Parts of the output that this run wrote, by name."""

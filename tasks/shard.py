@@ -14,7 +14,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed
 
 from tasks.caching import StepSpec, find_done
-from tasks.caption import CAPTION, caption
+from tasks.caption import CAPTION, AskedAhead, caption
 from tasks.config import RegionCapConfig
 from tasks.context import RunContext, context_of
 from tasks.extract import EXTRACT, extract
@@ -98,6 +98,7 @@ def _images_to_read(step: Step, context: RunContext) -> list[str]:
 
 def _six_steps(step: Step, config: RegionCapConfig) -> ShardSteps:
     context = context_of(config)
+    ahead = AskedAhead.of(context)
     begun: list[Step] = [step]
 
     def then(state: State[Step]) -> Step:
@@ -113,6 +114,7 @@ def _six_steps(step: Step, config: RegionCapConfig) -> ShardSteps:
         then(normalize(begun[-1], config))
         then(visualize(begun[-1], config))
     captioned = caption(begun[-1], config)
+    ahead.take(begun[-1].key)
     then(captioned)
     if captioned.name == "Cached":
         context.progress.add(rows=step.rows)

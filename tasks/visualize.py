@@ -17,6 +17,7 @@ from tasks.context import RunContext, context_of
 from tasks.errors import RowReject
 from tasks.records import Row, Step
 from tasks.rows import map_rows
+from tasks.storage.steps import digest
 from tasks.vision.drawing import DRAW_VERSION, draw_marks, mark_warnings
 from tasks.vision.images import decode, encode_jpeg
 
@@ -52,12 +53,16 @@ def marked_jpeg(row: Row, context: RunContext) -> bytes:
 
 
 def _body(context: RunContext, step: Step) -> list[Row]:
+    key = digest(VISUALIZE.parts(context, step))
+    rows = context.storage.read(step)
+    places = {id(row): place for place, row in enumerate(rows)}
+
     def visualize_row(row: Row) -> Row:
         drawn, jpeg = draw_row(row, context.images.read, context.config)
         context.marks.put(drawn["marked"]["sha256"], jpeg)
+        context.when_drawn(key, places[id(row)], drawn)
         return drawn
 
-    rows = context.storage.read(step)
     return map_rows("visualize", visualize_row, rows, pool=context.pool, stop=context.stop)
 
 

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ import numpy as np
 import pytest
 from prefect.blocks.system import Secret
 
+from tasks import visualize
 from tasks.captioners.fake_server import Behaviour, RunningServer, caption_of
 from tasks.config import make_config
 from tasks.errors import BudgetReached, CaptionerError, UsageError
@@ -131,6 +133,41 @@ def test_rows_alike_are_asked_once_and_each_gets_the_caption(tmp_path: Path, run
     summary = run(tmp_path, **model(server))
     assert (summary.rows_out, server.stats["requests"]) == (20, 4 + 1)
     assert check_output(tmp_path / "out.jsonl") == 20
+
+
+def test_rows_are_asked_for_while_the_rest_of_their_shard_is_drawn(
+    tmp_path: Path, run: Run, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos(tmp_path, 12)
+    server = serve()
+    answered_meanwhile = threading.Event()
+    real = visualize.draw_row
+
+    def waiting_for_the_others(row: dict[str, Any], *args: Any) -> Any:
+        while row["image"] == "photo11.png" and not answered_meanwhile.wait(0.01):
+            assert time.monotonic() < deadline, "no row was asked for before all were drawn"
+            if server.stats["answered"] >= 11:
+                answered_meanwhile.set()
+        return real(row, *args)
+
+    monkeypatch.setattr(visualize, "draw_row", waiting_for_the_others)
+    deadline = time.monotonic() + 60
+    summary = run(tmp_path, **model(server))
+    assert answered_meanwhile.is_set()
+    assert (summary.rows_out, summary.captions_asked, summary.requests) == (12, 24, 13)
+    assert check_output(tmp_path / "out.jsonl") == 12
+
+
+def test_a_row_that_fails_is_asked_for_once_a_run(tmp_path: Path, run: Run, serve: Serve) -> None:
+    photos(tmp_path, 4)
+    server = serve()
+    run(tmp_path, **model(server), limit=1)
+    server.fake.behaviour = replace(server.fake.behaviour, faults={"refusal": 1.0})
+    before = server.stats["requests"]
+    with_rejects = run(tmp_path, **model(server), max_repairs=1, max_reject_share=1.0, structure="none")
+    assert (with_rejects.rows_out, with_rejects.rejects_by_code) == (1, {"captions_incomplete": 3})
+    assert server.stats["requests"] - before == 1 + 3 * 2  # the largest, and each row with its repair
+    assert {answer["failed"]["strikes"] for answer in answers(tmp_path).values() if "failed" in answer} == {1}
 
 
 def test_a_changed_prompt_asks_and_the_old_one_is_still_there(tmp_path: Path, run: Run, serve: Serve) -> None:

@@ -29,6 +29,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from tasks.captioners.endpoint import PROBE_WORD
+
 FAULTS = {
     "500": "an internal error",
     "429": "too many requests, with Retry-After",
@@ -274,7 +276,7 @@ class FakeServer:
                 f"This model's maximum context length is {behaviour.max_model_len} tokens. However, you requested "
                 f"{asked.max_tokens} output tokens and your prompt contains {asked.tokens} input tokens.",
             )
-        if asked.numbers and self.stats.first_regions_at is None:
+        if asked.numbers and PROBE_WORD not in (asked.regex or "") and self.stats.first_regions_at is None:
             self.stats.first_regions_at = time.time()
         fault = self._fault()
         if fault == "500":
