@@ -208,8 +208,8 @@ class Endpoint:
 
     async def ask(self, ask: Ask) -> Reply:
         """The server's answer. Raises TryAgain, Refused, or CaptionerError when no request can succeed."""
-        body = await asyncio.get_running_loop().run_in_executor(None, lambda: orjson.dumps(self.body(ask)))
-        return await self.post(body)
+        # Here, though it takes 0.1 ms: handing it to a thread takes longer.
+        return await self.post(orjson.dumps(self.body(ask)))
 
     async def post(self, body: bytes) -> Reply:
         """The answer to a request that is JSON already. Raises as `ask` does."""

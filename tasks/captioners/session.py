@@ -14,6 +14,7 @@ import random
 import re
 import threading
 import time
+import urllib.request
 from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -193,7 +194,9 @@ class CaptionSession:
         # flight takes all of a core. Servers on uvicorn, such as vLLM, close idle connections after 5 s.
         connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=4.0)
         no_limit = aiohttp.ClientTimeout(total=None)  # ours are for the whole request
-        async with aiohttp.ClientSession(connector=connector, timeout=no_limit, trust_env=True) as self._client:
+        # Without a proxy in the environment aiohttp would look for one, and for a .netrc, with every request.
+        proxied = bool(urllib.request.getproxies())
+        async with aiohttp.ClientSession(connector=connector, timeout=no_limit, trust_env=proxied) as self._client:
             begun.set()
             await self._over.wait()
             tasks = [*self._tasks, *filter(None, [self._preparing])]

@@ -47,6 +47,9 @@ def public_url(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
+DISK = LocalFileSystem()
+
+
 class Filesystems:
     """How a run opens its filesystems. `options`: fsspec's storage options by protocol; they may hold secrets, so they
     are shown nowhere."""
@@ -62,6 +65,8 @@ class Filesystems:
         """The fsspec filesystem of `address`, and the path on it. Raises ImportError, ValueError."""
         protocol = address.partition("://")[0] if "://" in address else "file"
         options = dict(self._options.get(protocol, {}))
+        if protocol == "file" and not options and "::" not in address and not address.startswith("data:"):
+            return DISK, str(DISK._strip_protocol(address))  # fsspec's own way there takes ten times as long
         if "::" in address:
             options = dict(self._options)  # a chain of protocols, whose options go by their names
         elif protocol in ("s3", "s3a"):
