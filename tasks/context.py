@@ -16,7 +16,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from tasks.captioners.base import Captioner, CaptionResult, Setting
 from tasks.config import RegionCapConfig
-from tasks.records import Row, Shard
+from tasks.records import Row, Shard, Step
 from tasks.registry import make_captioner
 from tasks.secrets import api_key, filesystems_of
 from tasks.storage.answers import Answers
@@ -191,6 +191,8 @@ class RunContext:
         self._captioner_lock = threading.Lock()
         self._captioner: Captioner | None = None
         self.in_flight = InFlight()
+        self.found_done: dict[str, tuple[Step, ...]] = {}
+        """The steps of shards that were looked at and found done, by the key of their input."""
         self.when_drawn: Callable[[str, int, Row], None] = lambda key, place, row: None
         """Told of every row whose marks were just drawn, long before its shard's file is whole: the key of that file,
         the row's place in it, and the row."""

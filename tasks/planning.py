@@ -20,7 +20,7 @@ from tasks.load import load_row
 from tasks.prompt_keys import check_prompt_keys
 from tasks.records import Row, Shard
 from tasks.route import WITHOUT_BBOX, route_row
-from tasks.shard import STEPS, find_steps, look
+from tasks.shard import STEPS, find_steps
 from tasks.vision.images import fit_size, read_info
 
 SAMPLE = 200
@@ -87,7 +87,13 @@ def count(context: RunContext, sizes: list[tuple[int, int]] | None = None) -> Pl
     """
     planned = Plan()
     for shard in context.shards():
-        missing = _missing(shard, context, planned)
+        done = find_steps(shard, context, STEPS)
+        if done is not None and sizes is None:  # the run will come to the same shard, and need not look again
+            context.found_done[done[0].key] = done
+            planned.rows += len(shard.lines)
+            planned.rows_done += len(shard.lines)
+            continue
+        missing = [0] * len(shard.lines) if done is not None else _missing(shard, context, planned)
         for place, (number, text) in enumerate(shard.lines):
             planned.rows += 1
             row = load_row(number, shard.source, text, context.config.image_key)
@@ -154,8 +160,6 @@ def _count_row(
 
 def _missing(shard: Shard, context: RunContext, planned: Plan) -> list[int | None]:
     """For each row of a shard how many captions it lacks, as far as the steps that are done can tell."""
-    if look(shard, context) is not None:
-        return [0] * len(shard.lines)
     drawn = find_steps(shard, context, STEPS[:-1])
     if drawn is None:
         return [None] * len(shard.lines)
