@@ -3,8 +3,9 @@
 python benchmarks/orchestration.py [--rows 2000] [--runs 3]
 
 Prints medians of paired runs, in turn, in one process, with one running Prefect server and a new cache each time:
-`plain` is the steps' functions on rows in memory, `steps` adds step files and manifests, `flow` adds Prefect.
-`again` is the same flow once more: nothing to do. Ratios travel between machines, seconds do not.
+`plain` is the steps' functions on rows in memory, `steps` adds step files, manifests and the output, `flow` adds
+Prefect. `again` is the same flow once more: nothing to do. Shares are of CPU seconds of this process; the Prefect
+server is another. Ratios travel between machines, seconds do not.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ from tasks.rows import map_rows
 from tasks.shard import STEPS, keep_input
 from tasks.storage.readers import read_shards
 from tasks.visualize import draw_row
+from tasks.write import write_file
 
 
 def make_photos(folder: Path, rows: int, different: int = 100) -> Path:
@@ -69,25 +71,33 @@ def plain(config: RegionCapConfig) -> None:
 
 
 def steps(config: RegionCapConfig) -> None:
-    """The steps with their files and manifests, one after the other, without Prefect."""
+    """The steps with their files and manifests, one after the other, and the output, without Prefect."""
     with closing(RunContext(config)) as context:
+        done = []
         for shard in read_shards(config, context.files):
-            step = keep_input(shard, context)
+            steps = [keep_input(shard, context)]
             for spec in STEPS:
-                step = run_step(spec, context, step).data
-            context.storage.read(step)
+                steps.append(run_step(spec, context, steps[-1]).data)
+            done.append(tuple(steps))
+        assert write_file(done, context).complete
 
 
 def flow(config: RegionCapConfig) -> None:
-    """The flow, with its output."""
+    """The whole flow."""
     assert region_caption(config).complete
 
 
-def seconds(work: Callable[[RegionCapConfig], None], config: RegionCapConfig) -> float:
-    """Wall seconds of `work`."""
-    begun = time.perf_counter()
+def seconds(work: Callable[[RegionCapConfig], None], config: RegionCapConfig) -> tuple[float, float]:
+    """Wall and CPU seconds of `work`."""
+    begun, cpu = time.perf_counter(), time.process_time()
     work(config)
-    return time.perf_counter() - begun
+    return time.perf_counter() - begun, time.process_time() - cpu
+
+
+def share(times: dict[str, list[tuple[float, float]]], more: str, less: str) -> float:
+    """The share of the flow's CPU seconds by which `more` needs more than `less`, median of pairs."""
+    triples = zip(times[more], times[less], times["flow"], strict=True)
+    return statistics.median((a[1] - b[1]) / flow[1] for a, b, flow in triples)
 
 
 def main() -> None:
@@ -96,7 +106,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=2000)
     parser.add_argument("--runs", type=int, default=3)
     args = parser.parse_args()
-    times: dict[str, list[float]] = {"plain": [], "steps": [], "flow": [], "again": []}
+    times: dict[str, list[tuple[float, float]]] = {"plain": [], "steps": [], "flow": [], "again": []}
     with tempfile.TemporaryDirectory() as name, prefect_test_harness(server_startup_timeout=180):
         folder = Path(name)
         listing = make_photos(folder, args.rows)
@@ -110,13 +120,13 @@ def main() -> None:
                 spent = seconds(work, config)
                 if run:  # the first round warms files and imports
                     times[kind].append(spent)
-    middle = {kind: statistics.median(values) for kind, values in times.items()}
+    middle = {kind: [statistics.median(part) for part in zip(*values, strict=True)] for kind, values in times.items()}
     print(f"{args.rows:,} rows, median of {args.runs} paired runs")
-    print("            seconds   rows/s   to plain")
-    for kind, spent in middle.items():
-        print(f"{kind:<9} {spent:>9.2f} {args.rows / spent:>8,.0f} {spent / middle['plain']:>10.2f}")
-    share = statistics.median((f - s) / f for f, s in zip(times["flow"], times["steps"], strict=True))
-    print(f"Prefect's share of the flow's time: {share:.1%} (median of pairs; under 0: the flow overlaps its shards)")
+    print("               wall      CPU   rows/s   CPU to plain")
+    for kind, (wall, cpu) in middle.items():
+        print(f"{kind:<9} {wall:>7.2f} s {cpu:>6.2f} s {args.rows / wall:>8,.0f} {cpu / middle['plain'][1]:>14.2f}")
+    print(f"files, hashes, manifests, output: {share(times, 'steps', 'plain'):.1%} of the flow's CPU seconds")
+    print(f"Prefect:                          {share(times, 'flow', 'steps'):.1%}")
 
 
 if __name__ == "__main__":
