@@ -308,6 +308,27 @@ class RegionCapConfig(BaseModel):
     threads: int | None = _field(
         None, "Threads", "Threads for decoding and drawing. Default: one a processor.", "Run", ge=1, le=256
     )
+    runner: Literal["threads", "dask"] = _field(
+        "threads",
+        "Runner",
+        "Who works on the shards: threads of this process, or the processes of a Dask cluster (regioncap[dask]).",
+        "Run",
+    )
+    dask_address: str | None = _field(
+        None,
+        "Dask address",
+        "Of the cluster's scheduler, such as tcp://host:8786. Input, images and cache must be reachable from every "
+        "worker.",
+        "Run",
+    )
+    page_pictures: int = _field(
+        3,
+        "Pictures on the run's page",
+        "Marked pictures that the run's page in Prefect shows small, with their captions; 0: none is sent to Prefect.",
+        "Run",
+        ge=0,
+        le=20,
+    )
 
     @field_validator("endpoint", "region_fields", mode="before")
     @classmethod
@@ -330,7 +351,25 @@ class RegionCapConfig(BaseModel):
         if self.s3_endpoint_url is not None:
             _check_url(self.s3_endpoint_url, "s3_endpoint_url", "http://host:9000", "keys come from the environment")
         self._check_captions()
+        self._check_runner()
         return self
+
+    def _check_runner(self) -> None:
+        if self.runner == "threads":
+            if self.dask_address is not None:
+                raise ValueError("dask_address: runner 'threads' uses none; choose runner=dask, or leave it away")
+            return
+        if not self.dask_address:
+            raise ValueError(
+                "dask_address: expected the address of a Dask scheduler, such as tcp://host:8786, got none; "
+                "`dask scheduler` and `dask worker tcp://host:8786` start a cluster"
+            )
+        if self.captioner_name == "vllm":
+            raise ValueError(
+                "runner: 'dask' cannot start vLLM, since every process would start one of its own. Start the servers "
+                "with `regioncap serve-model MODEL --gpus all --host ADDRESS` on the machines with the GPUs, and name "
+                "what it prints with --endpoint"
+            )
 
     def _check_captions(self) -> None:
         if self.captioner_name == "auto":

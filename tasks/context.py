@@ -5,14 +5,16 @@ Tasks get the config, which travels between processes, and find the rest here, w
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import hashlib
 import os
 import threading
 import time
 from collections import Counter, OrderedDict, defaultdict
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import ContextVar
 
 from tasks.captioners.base import Captioner, CaptionResult, Setting
 from tasks.config import RegionCapConfig
@@ -66,6 +68,11 @@ class Progress:
         """Add wall seconds that a step's body took."""
         with self._lock:
             self.seconds[step] += seconds
+
+    def spent_on(self) -> tuple[dict[str, int], dict[str, float]]:
+        """(counts by name, wall seconds by step) up to now, for another process to add to its own."""
+        with self._lock:
+            return dict(self.counts), dict(self.seconds)
 
     def rows_expected(self) -> int:
         """How many rows the input seems to have, from what was read of it."""
@@ -230,20 +237,42 @@ class RunContext:
 
 _contexts: dict[str, RunContext] = {}
 _lock = threading.Lock()
+_run: ContextVar[str] = ContextVar("run", default="")
+
+
+@contextlib.contextmanager
+def in_run(name: str) -> Iterator[None]:
+    """In this block `context_of` gives the contexts of the run `name`: a process of a cluster may have a hand in
+    several runs at once, and what one of them counts or stops is not the others'."""
+    token = _run.set(name)
+    try:
+        yield
+    finally:
+        _run.reset(token)
+
+
+def _key(config: RegionCapConfig) -> str:
+    return _run.get() + config.model_dump_json()
 
 
 def context_of(config: RegionCapConfig) -> RunContext:
     """The process's context for `config`: the same for every task of a run."""
-    key = config.model_dump_json()
+    key = _key(config)
     with _lock:
         if key not in _contexts:
             _contexts[key] = RunContext(config)
         return _contexts[key]
 
 
+def known_context(config: RegionCapConfig) -> RunContext | None:
+    """What `context_of(config)` gave before; None when it was not asked for, or is closed."""
+    with _lock:
+        return _contexts.get(_key(config))
+
+
 def close_context(config: RegionCapConfig) -> None:
     """End what `context_of(config)` holds, so that the next run starts afresh."""
     with _lock:
-        context = _contexts.pop(config.model_dump_json(), None)
+        context = _contexts.pop(_key(config), None)
     if context is not None:
         context.close()
