@@ -21,7 +21,7 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 from prefect.runtime import deployment
-from prefect.utilities.urls import url_for
+from prefect.settings import get_current_settings
 
 from tasks.context import RunContext
 from tasks.errors import UsageError
@@ -69,7 +69,8 @@ class _Bar:
 
     def start(self) -> None:
         with _aside("progress"):
-            self._artifact = cast(UUID, create_progress_artifact(0.0, description="starting"))
+            key = f"progress-{slug_of(self._context.config.output)}"
+            self._artifact = cast(UUID, create_progress_artifact(0.0, key=key, description="starting"))
             # The run's settings of Prefect live in context variables, which a new thread does not have by itself.
             run = contextvars.copy_context().run
             self._thread = threading.Thread(target=run, args=(self._keep_up,), name="run-page", daemon=True)
@@ -92,7 +93,8 @@ class _Bar:
         self._over.set()
         self._thread.join()
         percent, text = progress_text(self._context, time.monotonic() - self._begun)
-        self._show(100.0 if done else percent, text.partition(", ")[0] if done else f"stopped: {text}")
+        rows = self._context.progress.counts["rows"]
+        self._show(100.0 if done else percent, f"all of {rows:,} rows" if done else f"stopped: {text}")
 
 
 def show(summary: Summary, shards: Sequence[ShardSteps], context: RunContext) -> Summary:
@@ -106,10 +108,10 @@ def show(summary: Summary, shards: Sequence[ShardSteps], context: RunContext) ->
                 key=f"rejects-{slug}",
                 description=f"{summary.rejects:,} rejected rows by code; all of them are in `{summary.rejects_file}`",
             )
-            links["rejects by code"] = _ui("artifact", made)
+            links["rejects by code"] = _ui("artifacts/artifact", made)
     with _aside("summary"):
         pictures = first_pictures(shards, context, context.config.page_pictures)
-        links["run again"] = _ui("deployment", deployment.id)
+        links["run again"] = _ui("deployments/deployment", deployment.id)
         page = summary_page(summary, pictures, {text: url for text, url in links.items() if url})
         create_markdown_artifact(page, key=f"summary-{slug}", description="What came of the run")
     return summary
@@ -117,7 +119,7 @@ def show(summary: Summary, shards: Sequence[ShardSteps], context: RunContext) ->
 
 def show_failure(error: BaseException, context: RunContext) -> None:
     """Put on the run's page why it stopped, and what to do."""
-    again = _ui("deployment", deployment.id)
+    again = _ui("deployments/deployment", deployment.id)
     how = f"[run the deployment again]({again})" if again else "run the same command again"
     with _aside("failure"):
         create_markdown_artifact(
@@ -127,6 +129,7 @@ def show_failure(error: BaseException, context: RunContext) -> None:
         )
 
 
-def _ui(kind: str, number: object) -> str:
+def _ui(path: str, number: object) -> str:
     """The address of a page of Prefect's UI; "" when there is none."""
-    return (url_for(kind, obj_id=str(number)) or "") if number else ""
+    base = get_current_settings().ui_url
+    return f"{base.rstrip('/')}/{path}/{number}" if base and number else ""

@@ -16,6 +16,7 @@ from prefect.runtime import flow_run
 
 from tasks.config import RegionCapConfig, make_config
 from tasks.errors import UsageError
+from tasks.run_log import heard
 
 R = TypeVar("R")
 
@@ -35,7 +36,8 @@ def checked(flow: Callable[[RegionCapConfig], R]) -> Callable[[RegionCapConfig],
     def run(config: RegionCapConfig, **unknown: Any) -> R:
         refuse_misplaced(unknown)
         if unknown:
-            logger.warning("passed over, since the flow has no such parameter: %s", ", ".join(sorted(unknown)))
+            with heard():
+                logger.warning("passed over, since the flow has no such parameter: %s", ", ".join(sorted(unknown)))
         return flow(config_from(config))
 
     # Prefect binds a run's parameters to the signature before it calls anything, and crashes at one that is not in it.

@@ -16,6 +16,7 @@ from prefect.logging import get_run_logger
 from tasks.errors import RegionCapError
 
 OURS = logging.getLogger("regioncap")
+TASKS = "prefect.task_runs"
 LAST_WORDS = "Engine execution exited with unexpected exception"
 """Prefect's line after that of the run's end, with the same error once more."""
 
@@ -58,15 +59,16 @@ def heard() -> Iterator[None]:
 
 
 def in_words(record: logging.LogRecord) -> bool:
-    """Makes a record of one of our errors that error's own words. Whether the record is to be logged."""
+    """Makes a record of one of our errors that error's own words. Whether the record is to be logged: for a task it is
+    not, since the line of its end says the same."""
     error = record.exc_info[1] if record.exc_info else None
     if not isinstance(error, RegionCapError):
         return True
-    if record.getMessage() == LAST_WORDS:
+    if record.name == TASKS or record.getMessage() == LAST_WORDS:
         return False
     record.msg, record.args, record.exc_info, record.exc_text = "%s", (str(error),), None, None
     return True
 
 
-for _name in ("prefect.flow_runs", "prefect.task_runs"):
+for _name in ("prefect.flow_runs", TASKS):
     logging.getLogger(_name).addFilter(in_words)

@@ -95,7 +95,7 @@ def _numbers(summary: Summary) -> str:
     if summary.usd is not None:
         rows.append(("US dollars", f"{summary.usd:,.4f}"))
     rows.append(("seconds", f"{summary.wall_seconds:,.1f}"))
-    model = f" ({summary.model})" if summary.model else ""
+    model = f" ({summary.model})" if summary.captioner != "pixels" else ""
     rows.append(("captioner", _plain(f"{summary.captioner}{model}")))
     return "\n".join(["| | |", "|---|---:|", *(f"| {name} | {value} |" for name, value in rows)])
 
@@ -145,8 +145,8 @@ def rejects_table(summary: Summary, shards: Sequence[ShardSteps], context: RunCo
                 "code": code,
                 "rows": count,
                 "first": _cut(where),
-                "it says": _cut(str(reject.get("message", ""))),
                 "what to do": TO_DO.get(code, ""),
+                "it says": _cut(str(reject.get("message", ""))),
             }
         )
     return table

@@ -136,7 +136,8 @@ def caption_shard(step: Step, config: RegionCapConfig, apart: bool = True, run: 
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 steps = _six_steps(step, config, apart)
-                return Completed(message=f"{steps[-1].rows} rows, {steps[-1].rejects} rejects", data=steps)
+                message = f"shard {step.shard:05d}: {steps[-1].rows} rows, {steps[-1].rejects} rejects"
+                return Completed(message=message, data=steps)
             except StepDamaged as damaged:
                 if attempt == ATTEMPTS:
                     raise
