@@ -20,6 +20,7 @@ from tasks.captioners.base import Captioner, CaptionResult, Setting
 from tasks.config import RegionCapConfig
 from tasks.records import Shard
 from tasks.registry import make_captioner
+from tasks.rows import Stopped
 from tasks.secrets import api_key, filesystems_of
 from tasks.storage.answers import Answers
 from tasks.storage.filesystem import Place
@@ -219,6 +220,13 @@ class RunContext:
     def _make_captioner(self) -> Captioner:
         return make_captioner(Setting(self.config, lambda: api_key(self.config), self.progress.add))
 
+    def drain_captioner(self) -> None:
+        """Have nothing more asked for; returns when what was is there. Then all rows that wait are told to stop."""
+        with self._captioner_lock:
+            captioner = self._captioner
+        if captioner is not None:
+            captioner.drain()
+
     def end_captioner(self) -> None:
         """End the captioner: all captions are there. It is made anew should another be needed."""
         with self._captioner_lock:
@@ -238,6 +246,7 @@ class RunContext:
 _contexts: dict[str, RunContext] = {}
 _lock = threading.Lock()
 _run: ContextVar[str] = ContextVar("run", default="")
+_ended: set[str] = set()
 
 
 @contextlib.contextmanager
@@ -256,9 +265,11 @@ def _key(config: RegionCapConfig) -> str:
 
 
 def context_of(config: RegionCapConfig) -> RunContext:
-    """The process's context for `config`: the same for every task of a run."""
+    """The process's context for `config`: the same for every task of a run. Raises Stopped in a run that has ended."""
     key = _key(config)
     with _lock:
+        if _run.get() in _ended:
+            raise Stopped
         if key not in _contexts:
             _contexts[key] = RunContext(config)
         return _contexts[key]
@@ -268,6 +279,13 @@ def known_context(config: RegionCapConfig) -> RunContext | None:
     """What `context_of(config)` gave before; None when it was not asked for, or is closed."""
     with _lock:
         return _contexts.get(_key(config))
+
+
+def end_run(config: RegionCapConfig) -> None:
+    """As `close_context`, for good: what is still under way in the run named with `in_run` finds no context again."""
+    with _lock:
+        _ended.add(_run.get())
+    close_context(config)
 
 
 def close_context(config: RegionCapConfig) -> None:

@@ -26,7 +26,7 @@ from prefect_dask.task_runners import DaskTaskRunner
 
 import tasks
 from tasks.config import RegionCapConfig
-from tasks.context import RunContext, close_context, in_run, known_context
+from tasks.context import RunContext, end_run, in_run, known_context
 from tasks.errors import BudgetReached, CaptionerError, UsageError
 from tasks.records import Step
 from tasks.secrets import filesystems_of
@@ -74,6 +74,12 @@ def _end_captioner(config: RegionCapConfig) -> tuple[dict[str, int], dict[str, f
     if context is not None:
         context.end_captioner()
     return _counts(config)
+
+
+def _drain(config: RegionCapConfig) -> None:
+    context = known_context(config)
+    if context is not None:
+        context.drain_captioner()
 
 
 async def _beside(do: Callable[..., T], run: str, *args: Any) -> T:
@@ -162,6 +168,11 @@ class DaskWorkers:
         self._take(self._ask(_end_captioner, self._config))
         self._context.end_captioner()
 
+    def drain(self) -> None:
+        """No process asks for more; returns when what is under way has come back: it was paid for."""
+        with contextlib.suppress(Exception):  # a cluster that is gone has nothing under way
+            self._ask(_drain, self._config)
+
     def end(self) -> None:
         """What is under way anywhere is told to stop; its counts are taken first."""
         self._over.set()
@@ -169,7 +180,7 @@ class DaskWorkers:
             self._thread.join()
         with contextlib.suppress(Exception):  # a cluster that is gone has stopped
             self._take(self._ask(_counts, self._config))
-            self._ask(close_context, self._config)
+            self._ask(end_run, self._config)
 
     def why(self, error: BaseException) -> BaseException:
         """What to tell of an error of one of the processes."""
@@ -269,6 +280,8 @@ def dask_workers(context: RunContext) -> Iterator[DaskWorkers]:
             workers.begin()
             yield workers
         except Exception as error:
+            if isinstance(error, BudgetReached):
+                workers.drain()
             raise workers.why(error) from None
         finally:
             workers.end()

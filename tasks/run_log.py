@@ -16,20 +16,26 @@ from prefect.logging import get_run_logger
 from tasks.errors import RegionCapError
 
 OURS = logging.getLogger("regioncap")
+FLOWS = logging.getLogger("prefect.flow_runs")
 TASKS = "prefect.task_runs"
 LAST_WORDS = "Engine execution exited with unexpected exception"
 """Prefect's line after that of the run's end, with the same error once more."""
 
 
 class _Forward(logging.Handler):
-    """Hands lines on to the log of a run, whichever thread they come from."""
+    """Hands lines on to where a run's log is kept, whichever thread they come from. On a terminal they are seen as any
+    logger's are."""
 
-    def __init__(self, run_log: logging.Logger | logging.LoggerAdapter[logging.Logger]) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._run_log = run_log
+        run = get_run_logger()
+        self._run = dict(run.extra or {}) if isinstance(run, logging.LoggerAdapter) else {}
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._run_log.log(record.levelno, "%s", record.getMessage(), exc_info=record.exc_info)
+        if FLOWS.isEnabledFor(record.levelno):
+            copied = logging.makeLogRecord({**vars(record), **self._run})
+            for handler in FLOWS.handlers:
+                handler.handle(copied)
 
 
 _lock = threading.Lock()
@@ -44,7 +50,7 @@ def heard() -> Iterator[None]:
     with _lock:
         _users += 1
         if _handler is None:
-            _handler = _Forward(get_run_logger())
+            _handler = _Forward()
             OURS.addHandler(_handler)
         if OURS.level == logging.NOTSET:
             OURS.setLevel(logging.INFO)
@@ -70,5 +76,5 @@ def in_words(record: logging.LogRecord) -> bool:
     return True
 
 
-for _name in ("prefect.flow_runs", TASKS):
-    logging.getLogger(_name).addFilter(in_words)
+for _logger in (FLOWS, logging.getLogger(TASKS)):
+    _logger.addFilter(in_words)
