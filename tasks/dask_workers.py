@@ -16,18 +16,21 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from dask.base import annotate
+from distributed import KilledWorker
+from distributed.comm.core import CommClosedError
 from prefect_dask.task_runners import DaskTaskRunner
 
 import tasks
 from tasks.config import RegionCapConfig
 from tasks.context import RunContext, end_run, in_run, known_context
-from tasks.errors import BudgetReached, CaptionerError, UsageError
+from tasks.errors import BudgetReached, UsageError, WorkersLost
 from tasks.records import Step
 from tasks.secrets import filesystems_of
 from tasks.shard import caption_shard
@@ -109,7 +112,6 @@ class DaskWorkers:
         """By process what it said last; kept when it is lost."""
         self._futures: list[Any] = []
         self._over = threading.Event()
-        self._lost = False
         run = contextvars.copy_context().run
         self._thread = threading.Thread(target=run, args=(self._keep_up,), name="dask-counts", daemon=True)
 
@@ -184,10 +186,15 @@ class DaskWorkers:
 
     def why(self, error: BaseException) -> BaseException:
         """What to tell of an error of one of the processes."""
-        if self._lost:
-            return CaptionerError(
-                f"all Dask workers at {self._context.config.dask_address} are gone. What was done is kept; start them "
-                "and run the same command again."
+        if isinstance(error, KilledWorker):
+            return WorkersLost(
+                f"one shard ended several Dask workers ({error}): see their logs; out of memory? Give them more, or "
+                "run with a smaller shard_size. What was done is kept; run the same command again."
+            )
+        if isinstance(error, CancelledError | CommClosedError):
+            return WorkersLost(
+                f"the Dask cluster at {self._context.config.dask_address} is gone. What was done is kept; start it and "
+                "run the same command again."
             )
         if isinstance(error, BudgetReached) and self.processes > 1:
             return BudgetReached(f"one of {self.processes} Dask workers has used up its share: {error}")
@@ -215,7 +222,6 @@ class DaskWorkers:
             if self._members & there:
                 seen = time.monotonic()
             elif time.monotonic() - seen > GONE_SECONDS:
-                self._lost = True
                 self._client.cancel(self._futures, force=True)
                 return
 

@@ -25,7 +25,7 @@ from tasks import dask_workers
 from tasks.captioners.fake_server import Behaviour, RunningServer
 from tasks.config import make_config
 from tasks.dask_workers import config_of_one, taken_over
-from tasks.errors import BudgetReached, CaptionerError, UsageError
+from tasks.errors import BudgetReached, CaptionerError, UsageError, WorkersLost
 from tests.conftest import BOX, Run, write_photo, write_rows
 
 ROOT = Path(__file__).parents[1]
@@ -224,6 +224,28 @@ def test_a_process_that_is_killed_costs_nothing_but_time(
     assert (summary.rows_in, summary.rows_out) == (ROWS + 2, ROWS)
     # The second try-out, and answers on their way to the process when it was killed.
     assert server.stats["sent_again_after_answer"] <= TRIED_OUT + 2
+
+
+@pytest.mark.parametrize("lost", ["the workers", "the scheduler"])
+def test_a_cluster_that_is_gone_is_said(
+    folder: Path, run: Run, own_cluster: Cluster, server: RunningServer, lost: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dask_workers, "GONE_SECONDS", 2)
+    monkeypatch.setattr(dask_workers, "CONNECT_SECONDS", 3)
+    own = own_cluster.processes
+
+    def kill() -> None:
+        until(lambda: server.stats["requests"] > 20)
+        for process in own[1:] if lost == "the workers" else own[:1]:
+            process.kill()
+            process.wait()
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    with pytest.raises(WorkersLost, match=r"is gone\. What was done is kept"):
+        run(folder, **settings(server, max_in_flight=4), **on(own_cluster))
+    thread.join()
+    assert run(folder, **settings(server)).rows_out == ROWS
 
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
