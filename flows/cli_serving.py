@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 from collections.abc import Sequence
@@ -134,5 +135,6 @@ def serve_model(model: str, host: str, port: int, **flags: Any) -> int:
         for url in endpoints:
             click.echo(url)
 
-    serve_until(config, host, port, key, ready)
+    with contextlib.suppress(KeyboardInterrupt):  # the way to end it
+        serve_until(config, host, port, key, ready)
     return 0
