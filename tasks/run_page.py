@@ -173,7 +173,9 @@ def failure_page(error: BaseException, context: RunContext, how_to_go_on: str) -
     wrong = isinstance(error, UsageError)
     parts = [f"## {'Nothing was run: the settings are wrong' if wrong else 'The run stopped before its end'}"]
     text = str(error) or type(error).__name__
-    if not isinstance(error, RegionCapError):
+    if not isinstance(error, Exception):
+        text = "It was stopped from outside: cancelled, interrupted, or its worker was ended."
+    elif not isinstance(error, RegionCapError):
         text = f"{type(error).__name__}: {text}"
     parts.append("\n".join(f"> {_plain(line, most=2000)}" for line in text.splitlines()))
     if wrong:
@@ -181,12 +183,13 @@ def failure_page(error: BaseException, context: RunContext, how_to_go_on: str) -
     else:
         reached = f"{done:,} of about {expected:,} rows were done. " if expected else ""
         parts.append(
-            f"{reached}What was done is kept, answers of the model too; an earlier output was left as it was "
-            f"({_address(context.output.url)})."
+            f"{reached}What was done is kept, answers of the model too; an earlier output was left as it was.\n\n"
+            f"- output: {_address(context.output.url)}"
         )
-        first = "see what it says" if isinstance(error, RunStopped | KeyboardInterrupt) else "see the log"
+        known = "mend what it says, then " if isinstance(error, RunStopped) else "report it (its log has more), then "
+        first = known if isinstance(error, Exception) else ""
         parts.append(
-            f"**What to do:** {first}, then {how_to_go_on}: with the same settings it goes on from there, and asks for "
+            f"**What to do:** {first}{how_to_go_on}: with the same settings it goes on from there, and asks for "
             "nothing twice."
         )
     bill = context.progress.bill()
