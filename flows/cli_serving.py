@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import click
 
+from flows.flags import GroupedCommand, fields_as_flags
+from tasks.config import make_config
 from tasks.errors import UsageError
 
 
@@ -58,3 +65,76 @@ def _fault(text: str) -> tuple[str, float]:
     if name not in FAULTS or not 0 <= value <= 1:
         raise UsageError(f"--fault: expected NAME=SHARE with one of {', '.join(FAULTS)} and 0 to 1, got {text!r}")
     return name, value
+
+
+@click.command()
+@click.option(
+    "--file",
+    "path",
+    default="deployments/prefect.yaml",
+    show_default=True,
+    type=click.Path(path_type=Path),
+    help="A prefect.yaml; deployments in it that name an image are left out.",
+)
+def serve(path: Path) -> int:
+    """Serve the deployments nightly and manual from this process: schedules, and runs from Prefect's UI.
+
+    Needs a Prefect server (PREFECT_API_URL), but no work pool and no worker. Ctrl-C ends it, and pauses the schedules.
+    """
+    if not path.is_file():
+        raise UsageError(f"--file {path}: there is no such file; expected a prefect.yaml, as the repository's")
+    if not os.environ.get("PREFECT_API_URL") and not _profile_has_server():
+        raise UsageError(
+            "PREFECT_API_URL: expected the address of a Prefect server, got none. `prefect server start` starts one; "
+            "then: export PREFECT_API_URL=http://127.0.0.1:4200/api"
+        )
+    # Imported here: it takes seconds, and no other command wants it.
+    from flows.serving import serve_file
+
+    serve_file(path)
+    return 0
+
+
+def _profile_has_server() -> bool:
+    from prefect.settings import get_current_settings
+
+    return bool(get_current_settings().api.url)
+
+
+SERVED = ("gpus", "tensor_parallel_size", "max_model_len", "gpu_memory_utilization", "vllm_args",
+          "vllm_python", "prompt_mode", "max_boxes", "max_pixels", "max_tokens")  # fmt: skip
+"""Fields that decide how vLLM is started. The last four decide how long its context is."""
+
+
+@click.command("serve-model", cls=GroupedCommand)
+@click.argument("model")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0: all of them.")
+@click.option("--port", default=8000, show_default=True, help="Of the first server; the next ones follow.")
+@fields_as_flags(SERVED)
+def serve_model(model: str, host: str, port: int, **flags: Any) -> int:
+    """Serve MODEL with vLLM on the GPUs of this machine, for runs elsewhere; prints --endpoint for them.
+
+    One server for each group of --tensor-parallel-size GPUs. A server that ends is started again once. Clients need the
+    key in REGIONCAP_API_KEY; where that is not set here, one is made and printed.
+    """
+    from tasks.captioners.vllm_serving import serve_until
+
+    given = {key: value for key, value in flags.items() if value not in (None, ())}
+    config = make_config(**{**given, "input": "-", "captioner": "vllm", "model": model})
+    key = os.environ.get("REGIONCAP_API_KEY") or None
+    log = logging.getLogger("regioncap")
+    log.setLevel(logging.INFO)
+    log.handlers = [logging.StreamHandler()]
+
+    def ready(endpoints: Sequence[str], made: str) -> None:
+        # The key goes to the terminal, not to the log, and only where the user could not know it.
+        told = f"REGIONCAP_API_KEY={made} " if key is None else ""
+        flags_of_run = " ".join(f"--endpoint {url}" for url in endpoints)
+        click.echo("serving; Ctrl-C ends it. In another terminal, or on another machine:", err=True)
+        click.echo(f"  {told}regioncap run photos.jsonl --model {model} {flags_of_run}", err=True)
+        for url in endpoints:
+            click.echo(url)
+
+    with contextlib.suppress(KeyboardInterrupt):  # the way to end it
+        serve_until(config, host, port, key, ready)
+    return 0

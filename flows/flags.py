@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import click
@@ -88,9 +88,18 @@ def config_flags(command: F) -> F:
 
 def storage_flags(command: F) -> F:
     """Give a click function the flags that say where a cache is."""
-    for name in ("storage_block", "s3_region", "s3_endpoint_url", "file_name_prefix", "cache_path"):
-        command = _option(name)(command)
-    return command
+    return fields_as_flags(("cache_path", "file_name_prefix", "s3_endpoint_url", "s3_region", "storage_block"))(command)
+
+
+def fields_as_flags(names: Sequence[str]) -> Callable[[F], F]:
+    """Give a click function a flag for each of the config fields `names`, in this order."""
+
+    def decorate(command: F) -> F:
+        for name in reversed(names):
+            command = _option(name)(command)
+        return command
+
+    return decorate
 
 
 CONFIG_HELP = "TOML or YAML file of settings, by the names of the flags (max_boxes: 5)."

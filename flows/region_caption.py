@@ -8,37 +8,40 @@ from __future__ import annotations
 
 from prefect import flow
 
+from tasks.artifacts import show
 from tasks.config import RegionCapConfig
-from tasks.shard import ATTEMPTS, caption_shard, keep_input, looked, reuse
+from tasks.parameters import FLOW_NAME, checked
+from tasks.shard import ATTEMPTS, keep_input, looked, reuse
 from tasks.storage.steps import StepDamaged
 from tasks.summary import Summary
 from tasks.window import RUNNER, Window, running
 from tasks.write import write
 
 
-@flow(name="region-caption", task_runner=RUNNER)
+@flow(name=FLOW_NAME, task_runner=RUNNER, validate_parameters=False)
+@checked
 def region_caption(config: RegionCapConfig) -> Summary:
     """Images in, one caption for every region out.
 
     Raises UsageError for a wrong input, and RunStopped (InputDamaged, StorageError, CaptionerError, RowsFailAlike, …)
     when the run cannot go on: an earlier output is left as it was, and the same call goes on from there.
     """
-    with running(config) as context:
+    with running(config) as (context, workers):
         damages = 0
         while True:
-            window = Window(context)
+            window = Window(context, workers.processes)
             for shard, steps in looked(context):
                 if steps is not None:
                     window.reuse(steps)
                 else:
                     window.wait_for_room()
-                    window.add(shard, caption_shard.submit(keep_input(shard, context), config))
+                    window.add(shard, workers.submit(keep_input(shard, context)))
             done = window.wait_for_all()
             if window.reused_shards:
                 reuse(window.reused_shards, window.reused_rows)
-            context.end_captioner()
+            workers.finish()
             try:
-                return write(done, config)
+                return show(write(done, config), done, context)
             except StepDamaged:
                 # The step is forgotten now, so the next look finds its shard not done.
                 damages += 1

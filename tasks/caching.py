@@ -64,10 +64,13 @@ def run_step(spec: StepSpec, context: RunContext, step: Step) -> State[Step]:
     """Do the step's work on `step`'s file, or find it done: then the task run ends as `Cached`."""
     done = find_done(spec, context, step)
     if done is not None:
-        return Completed(name="Cached", message="reused", data=done.reference(step.shard))
+        return Completed(
+            name="Cached", message=f"{spec.name} {step.shard:05d}: reused", data=done.reference(step.shard)
+        )
     begun = time.perf_counter()
     rows = spec.body(context, step)
     seconds = time.perf_counter() - begun
     context.progress.spent(spec.name, seconds)
     manifest = context.storage.at(spec.index).write(spec.parts(context, step), rows, seconds)
-    return Completed(message=f"{manifest.rows} rows, {manifest.rejects} rejects", data=manifest.reference(step.shard))
+    message = f"{spec.name} {step.shard:05d}: {manifest.rows} rows, {manifest.rejects} rejects"
+    return Completed(message=message, data=manifest.reference(step.shard))

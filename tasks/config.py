@@ -52,7 +52,13 @@ class RegionCapConfig(BaseModel):
     Raises ConfigError (through `make_config` and `load_config`) when a value is wrong.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, use_attribute_docstrings=False)
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        populate_by_name=True,
+        use_attribute_docstrings=False,
+        json_schema_extra=lambda schema: _as_form(schema),
+    )
 
     # --- input
     input: str = Field(
@@ -184,12 +190,30 @@ class RegionCapConfig(BaseModel):
     temperature: float | None = _field(
         0.0, "Temperature", "0 gives the same answer each time; -1 leaves it to the server.", "Captions", ge=-1, le=2
     )
-    top_p: float | None = _field(None, "Top p", "Default: the server's.", "Captions", gt=0, le=1)
-    top_k: int | None = _field(None, "Top k", "Default: the server's (vLLM and alike only).", "Captions", ge=-1)
-    repetition_penalty: float | None = _field(
-        None, "Repetition penalty", "Default: the server's (vLLM and alike only).", "Captions", gt=0
+    top_p: float | None = _field(
+        None,
+        "Top p",
+        "Share of probability, 0 to 1, that the likeliest next tokens must make up to be sampled from. Default: the "
+        "server's.",
+        "Captions",
+        gt=0,
+        le=1,
     )
-    seed: int | None = _field(None, "Seed", "Of the sampling. Default: none.", "Captions")
+    top_k: int | None = _field(
+        None,
+        "Top k",
+        "So many of the likeliest next tokens are sampled from. Default: the server's (vLLM and alike only).",
+        "Captions",
+        ge=-1,
+    )
+    repetition_penalty: float | None = _field(
+        None,
+        "Repetition penalty",
+        "Factor against tokens that were used before; 1 is none. Default: the server's (vLLM and alike only).",
+        "Captions",
+        gt=0,
+    )
+    seed: int | None = _field(None, "Seed", "Number that the sampling begins with. Default: none.", "Captions")
     max_tokens: int = _field(2048, "Answer's tokens", "Tokens of one answer, at most.", "Captions", ge=16)
     max_caption_chars: int | None = _field(
         None,
@@ -286,7 +310,9 @@ class RegionCapConfig(BaseModel):
     s3_endpoint_url: str | None = _field(
         None, "S3 endpoint", "URL of an S3-compatible store. Default: the environment's, else AWS.", "Run"
     )
-    s3_region: str | None = _field(None, "S3 region", "Default: the environment's.", "Run")
+    s3_region: str | None = _field(
+        None, "S3 region", "Region of the S3 store, such as eu-central-1. Default: the environment's.", "Run"
+    )
     storage_block: str | None = _field(
         None,
         "Storage block",
@@ -307,6 +333,27 @@ class RegionCapConfig(BaseModel):
     )
     threads: int | None = _field(
         None, "Threads", "Threads for decoding and drawing. Default: one a processor.", "Run", ge=1, le=256
+    )
+    runner: Literal["threads", "dask"] = _field(
+        "threads",
+        "Runner",
+        "Who works on the shards: threads of this process, or the processes of a Dask cluster (regioncap[dask]).",
+        "Run",
+    )
+    dask_address: str | None = _field(
+        None,
+        "Dask address",
+        "Of the cluster's scheduler, such as tcp://host:8786. Input, images and cache must be reachable from every "
+        "worker.",
+        "Run",
+    )
+    page_pictures: int = _field(
+        3,
+        "Pictures on the run's page",
+        "Marked pictures that the run's page in Prefect shows small, with their captions; 0: none is sent to Prefect.",
+        "Run",
+        ge=0,
+        le=20,
     )
 
     @field_validator("endpoint", "region_fields", mode="before")
@@ -330,7 +377,25 @@ class RegionCapConfig(BaseModel):
         if self.s3_endpoint_url is not None:
             _check_url(self.s3_endpoint_url, "s3_endpoint_url", "http://host:9000", "keys come from the environment")
         self._check_captions()
+        self._check_runner()
         return self
+
+    def _check_runner(self) -> None:
+        if self.runner == "threads":
+            if self.dask_address is not None:
+                raise ValueError("dask_address: runner 'threads' uses none; choose runner=dask, or leave it away")
+            return
+        if not self.dask_address:
+            raise ValueError(
+                "dask_address: expected the address of a Dask scheduler, such as tcp://host:8786, got none; "
+                "`dask scheduler` and `dask worker tcp://host:8786` start a cluster"
+            )
+        if self.captioner_name == "vllm":
+            raise ValueError(
+                "runner: 'dask' cannot start vLLM, since every process would start one of its own. Start the servers "
+                "with `regioncap serve-model MODEL --gpus all --host ADDRESS` on the machines with the GPUs, and name "
+                "what it prints with --endpoint"
+            )
 
     def _check_captions(self) -> None:
         if self.captioner_name == "auto":
@@ -380,6 +445,15 @@ class RegionCapConfig(BaseModel):
     def fields(self, names: tuple[str, ...]) -> dict[str, Any]:
         """The values of the fields `names`, as JSON values: what a step declares to depend on."""
         return self.model_dump(mode="json", include=set(names))
+
+
+def _as_form(schema: dict[str, Any]) -> None:
+    """What Prefect's run form shows: there, titles are all that can say which fields belong together."""
+    schema["description"] = "What the run is told. Only the input is needed, and a way to caption: see Captioner."
+    for field in schema["properties"].values():
+        group, title = field["group"], field["title"]
+        if group != "Input" and not title.startswith(group):
+            field["title"] = f"{group}: {title}"
 
 
 NO_CAPTIONER = (

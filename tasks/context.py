@@ -5,19 +5,22 @@ Tasks get the config, which travels between processes, and find the rest here, w
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import hashlib
 import os
 import threading
 import time
 from collections import Counter, OrderedDict, defaultdict
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import ContextVar
 
 from tasks.captioners.base import Captioner, CaptionResult, Setting
 from tasks.config import RegionCapConfig
 from tasks.records import Row, Shard, Step
 from tasks.registry import make_captioner
+from tasks.rows import Stopped
 from tasks.secrets import api_key, filesystems_of
 from tasks.storage.answers import Answers
 from tasks.storage.filesystem import Place
@@ -66,6 +69,11 @@ class Progress:
         """Add wall seconds that a step's body took."""
         with self._lock:
             self.seconds[step] += seconds
+
+    def spent_on(self) -> tuple[dict[str, int], dict[str, float]]:
+        """(counts by name, wall seconds by step) up to now, for another process to add to its own."""
+        with self._lock:
+            return dict(self.counts), dict(self.seconds)
 
     def rows_expected(self) -> int:
         """How many rows the input seems to have, from what was read of it."""
@@ -217,6 +225,13 @@ class RunContext:
     def _make_captioner(self) -> Captioner:
         return make_captioner(Setting(self.config, lambda: api_key(self.config), self.progress.add))
 
+    def drain_captioner(self) -> None:
+        """Have nothing more asked for; returns when what was is there. Then all rows that wait are told to stop."""
+        with self._captioner_lock:
+            captioner = self._captioner
+        if captioner is not None:
+            captioner.drain()
+
     def end_captioner(self) -> None:
         """End the captioner: all captions are there. It is made anew should another be needed."""
         with self._captioner_lock:
@@ -235,20 +250,52 @@ class RunContext:
 
 _contexts: dict[str, RunContext] = {}
 _lock = threading.Lock()
+_run: ContextVar[str] = ContextVar("run", default="")
+_ended: set[str] = set()
+
+
+@contextlib.contextmanager
+def in_run(name: str) -> Iterator[None]:
+    """In this block `context_of` gives the contexts of the run `name`: a process of a cluster may have a hand in
+    several runs at once, and what one of them counts or stops is not the others'."""
+    token = _run.set(name)
+    try:
+        yield
+    finally:
+        _run.reset(token)
+
+
+def _key(config: RegionCapConfig) -> str:
+    return _run.get() + config.model_dump_json()
 
 
 def context_of(config: RegionCapConfig) -> RunContext:
-    """The process's context for `config`: the same for every task of a run."""
-    key = config.model_dump_json()
+    """The process's context for `config`: the same for every task of a run. Raises Stopped in a run that has ended."""
+    key = _key(config)
     with _lock:
+        if _run.get() in _ended:
+            raise Stopped
         if key not in _contexts:
             _contexts[key] = RunContext(config)
         return _contexts[key]
 
 
+def known_context(config: RegionCapConfig) -> RunContext | None:
+    """What `context_of(config)` gave before; None when it was not asked for, or is closed."""
+    with _lock:
+        return _contexts.get(_key(config))
+
+
+def end_run(config: RegionCapConfig) -> None:
+    """As `close_context`, for good: what is still under way in the run named with `in_run` finds no context again."""
+    with _lock:
+        _ended.add(_run.get())
+    close_context(config)
+
+
 def close_context(config: RegionCapConfig) -> None:
     """End what `context_of(config)` holds, so that the next run starts afresh."""
     with _lock:
-        context = _contexts.pop(config.model_dump_json(), None)
+        context = _contexts.pop(_key(config), None)
     if context is not None:
         context.close()

@@ -8,6 +8,7 @@
         ├── InputDamaged         the input's container (gzip, Parquet, JSON array) is broken
         ├── StorageError         a place cannot be read from or written to
         ├── CaptionerError       the captioner cannot work at all (no server, a refusal of every request)
+        ├── WorkersLost          the cluster that works on the shards is gone
         ├── BudgetReached        max_requests or max_usd is reached
         ├── RowsFailAlike        the first rows all fail for one reason
         └── AccountingError      rows or boxes do not add up: a bug in RegionCap
@@ -112,6 +113,10 @@ class StorageError(RunStopped):
 
 class CaptionerError(RunStopped):
     """No row can be captioned: no server, a refused key, a model that does not exist."""
+
+
+class WorkersLost(RunStopped):
+    """The processes of the cluster that work on the shards are gone, or shards end them."""
 
 
 class BudgetReached(RunStopped):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 
@@ -16,17 +17,19 @@ from prefect.states import Completed
 from tasks.caching import StepSpec, find_done
 from tasks.caption import CAPTION, AskedAhead, caption
 from tasks.config import RegionCapConfig
-from tasks.context import RunContext, context_of
+from tasks.context import RunContext, context_of, in_run
 from tasks.extract import EXTRACT, extract
 from tasks.joining import ShardSteps
 from tasks.load import LOAD, load, pack
 from tasks.normalize import NORMALIZE, normalize
 from tasks.records import Shard, Step
 from tasks.route import ROUTE, route
+from tasks.run_log import heard
 from tasks.storage.steps import StepDamaged
 from tasks.visualize import VISUALIZE, visualize
 
 STEPS: tuple[StepSpec, ...] = (LOAD, ROUTE, EXTRACT, NORMALIZE, VISUALIZE, CAPTION)
+STEP_TASKS = (load, route, extract, normalize, visualize, caption)
 PIXEL_STEPS = (EXTRACT, NORMALIZE, VISUALIZE)
 LOOKS_AT_ONCE = 16
 ATTEMPTS = 3
@@ -99,26 +102,31 @@ def _images_to_read(step: Step, context: RunContext) -> list[str]:
     return []
 
 
-def _six_steps(step: Step, config: RegionCapConfig) -> ShardSteps:
+StepTask = Callable[[Step, RegionCapConfig], State[Step]]
+
+
+def _six_steps(step: Step, config: RegionCapConfig, apart: bool) -> ShardSteps:
     context = context_of(config)
     ahead = AskedAhead.of(context)
     begun: list[Step] = [step]
 
-    def then(state: State[Step]) -> Step:
+    def then(do: StepTask) -> State[Step]:
+        state = do(begun[-1], config)
         begun.append(state.result())
-        return begun[-1]
+        return state
 
-    then(load(step, config))
-    then(route(begun[-1], config))
+    load, route, extract, normalize, visualize, caption = [do if apart else do.fn for do in STEP_TASKS]
+    then(load)
+    then(route)
     # Remote images are brought near while the shard before has the processors. One shard's pixels at a time, on all
     # threads: the shards before it are captioned meanwhile.
     with context.images.fetched(_images_to_read(begun[-1], context), context.io_pool), context.pixels:
-        then(extract(begun[-1], config))
-        then(normalize(begun[-1], config))
-        then(visualize(begun[-1], config))
-    captioned = caption(begun[-1], config)
-    ahead.take(begun[-1].key)
-    then(captioned)
+        then(extract)
+        then(normalize)
+        then(visualize)
+    drawn = begun[-1]
+    captioned = then(caption)
+    ahead.take(drawn.key)
     if captioned.name == "Cached":
         context.progress.add(rows=step.rows)
     context.progress.add(rejects=begun[-1].rejects)
@@ -126,14 +134,22 @@ def _six_steps(step: Step, config: RegionCapConfig) -> ShardSteps:
 
 
 @task(name="shard", task_run_name="shard {step.shard:05d}", cache_policy=NO_CACHE)
-def caption_shard(step: Step, config: RegionCapConfig) -> ShardSteps:
-    """All six steps of one shard, each a task run of its own; finished ones are reused."""
-    for _ in range(ATTEMPTS - 1):
-        try:
-            return _six_steps(step, config)
-        except StepDamaged as damaged:
-            logger.warning("%s", damaged)
-    return _six_steps(step, config)
+def caption_shard(step: Step, config: RegionCapConfig, apart: bool = True, run: str = "") -> State[ShardSteps]:
+    """All six steps of one shard, each a task run of its own if `apart`; finished ones are reused.
+
+    `run`: names the run, where a process may have a hand in several; see `tasks.context.in_run`.
+    """
+    with in_run(run), heard() if run else contextlib.nullcontext():
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                steps = _six_steps(step, config, apart)
+                message = f"shard {step.shard:05d}: {steps[-1].rows} rows, {steps[-1].rejects} rejects"
+                return Completed(message=message, data=steps)
+            except StepDamaged as damaged:
+                if attempt == ATTEMPTS:
+                    raise
+                logger.warning("%s", damaged)
+    raise AssertionError("unreachable")
 
 
 @task(name="reuse", task_run_name="reuse {shards} shards", cache_policy=NO_CACHE)

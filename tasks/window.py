@@ -14,6 +14,7 @@ from prefect.futures import PrefectFuture, as_completed
 from prefect.runtime import deployment
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from tasks.artifacts import page_of
 from tasks.before import begin
 from tasks.config import RegionCapConfig
 from tasks.context import RunContext, close_context, context_of
@@ -22,6 +23,8 @@ from tasks.joining import ShardSteps
 from tasks.parts import PartWriter, write_early
 from tasks.prompt_keys import check_prompt_keys
 from tasks.records import Shard
+from tasks.run_log import heard
+from tasks.workers import Workers, workers_of
 from tasks.write import first_reject, note_run, reject_codes
 from tasks.writers.outputs import check_output, in_parts
 
@@ -47,9 +50,10 @@ RUNNER: Any = ThreadPoolTaskRunner(max_workers=MOST_SHARDS_IN_FLIGHT)
 class Window:
     """The shards of one pass over the input: those in flight, and those that are done."""
 
-    def __init__(self, context: RunContext) -> None:
+    def __init__(self, context: RunContext, processes: int = 1) -> None:
         self._context = context
-        self._enough_rows = enough_rows(context.config)
+        self._processes = processes
+        self._enough_rows = enough_rows(context.config, processes)
         self._done: dict[int, ShardSteps] = {}
         self._in_flight: dict[PrefectFuture[ShardSteps], Shard] = {}
         self._watch = FailsAlike(context)
@@ -82,9 +86,9 @@ class Window:
 
     def _has_room(self) -> bool:
         count, rows = len(self._in_flight), sum(len(shard.lines) for shard in self._in_flight.values())
-        if count < FEWEST_SHARDS_IN_FLIGHT:
+        if count < FEWEST_SHARDS_IN_FLIGHT * self._processes:
             return True
-        return count < MOST_SHARDS_IN_FLIGHT and rows < self._enough_rows
+        return count < MOST_SHARDS_IN_FLIGHT * self._processes and rows < self._enough_rows
 
     def _wait_for_one(self) -> None:
         future = next(as_completed(list(self._in_flight)))
@@ -98,13 +102,13 @@ class Window:
             write_early(steps, self._parts)
 
 
-def enough_rows(config: RegionCapConfig) -> int:
+def enough_rows(config: RegionCapConfig, processes: int = 1) -> int:
     """Rows in flight that keep the captioner busy while the next shard is made ready: twice what it is given at
-    once."""
+    once, by all processes."""
     if config.captioner_name == "pixels":
-        return FEWEST_ROWS_IN_FLIGHT
+        return FEWEST_ROWS_IN_FLIGHT * processes
     known = config.max_in_flight
-    return ENOUGH_ROWS_IN_FLIGHT if known is None else max(FEWEST_ROWS_IN_FLIGHT, 2 * known)
+    return ENOUGH_ROWS_IN_FLIGHT * processes if known is None else max(FEWEST_ROWS_IN_FLIGHT * processes, 2 * known)
 
 
 class FailsAlike:
@@ -136,15 +140,18 @@ class FailsAlike:
 
 
 @contextlib.contextmanager
-def running(config: RegionCapConfig) -> Iterator[RunContext]:
-    """A run from start to end: its context, told to stop and closed however the run ends; a stop is put on record."""
+def running(config: RegionCapConfig) -> Iterator[tuple[RunContext, Workers]]:
+    """A run from start to end: its context and workers, told to stop and closed however the run ends; a stop is put on
+    record, and on the run's page."""
     context = context_of(config)
     try:
-        check_output(context.output)
-        context.captioner.check()
-        check_prompt_keys(config, context.shards())
-        begin(context, deployed=deployment.id is not None)
-        yield context
+        with heard(), page_of(context):
+            check_output(context.output)
+            context.captioner.check()
+            check_prompt_keys(config, context.shards())
+            begin(context, deployed=deployment.id is not None)
+            with workers_of(context) as workers:
+                yield context, workers
     except UsageError:
         raise
     except BaseException as error:

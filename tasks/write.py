@@ -78,7 +78,7 @@ def note_run(context: RunContext, outcome: str, problem: str, **counts: int) -> 
     outputs_of(context).runs.append(dumps(line) + b"\n")
 
 
-@task(name="write", cache_policy=NO_CACHE)
+@task(name="write", task_run_name="write", cache_policy=NO_CACHE)
 def write(shards: list[ShardSteps], config: RegionCapConfig) -> Summary:
     """The last step: joins the shards to the output, the rejects file and the summary."""
     context = context_of(config)

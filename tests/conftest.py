@@ -15,6 +15,7 @@ import pytest
 
 from tasks.config import RegionCapConfig, make_config
 from tasks.summary import Summary
+from tests.deployed import Site
 
 Run = Callable[..., Summary]
 
@@ -26,6 +27,17 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
     with prefect_test_harness(server_startup_timeout=180):
         yield
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A Prefect server as users start one, with the repository's deployments and a worker."""
+    made = Site(tmp_path_factory.mktemp("site"))
+    try:
+        made.begin()
+        yield made
+    finally:
+        made.end()
 
 
 @pytest.fixture(scope="session")

@@ -21,16 +21,24 @@ LAYERS = [
         f"tasks.{step}"
         for step in ("load", "route", "joining", "parts", "extract", "normalize", "visualize", "caption", "write")
     },
+    {"tasks.run_log", "tasks.run_page"},
     {"tasks.shard"},
     {"tasks.looking", "tasks.trying", "tasks.planning", "tasks.pruning"},
-    {"tasks.before"},
+    {"tasks.before", "tasks.workers", "tasks.dask_workers"},
+    {"tasks.artifacts", "tasks.parameters"},
     {"tasks.window"},
     {"tasks.terminal"},
     {"flows"},
 ]
 
+PAGE = ("tasks.run_log", "tasks.artifacts", "tasks.parameters")
+WORKERS = ("tasks.workers", "tasks.dask_workers")
+
 FOREIGN = {
-    "prefect": {"tasks.secrets", "tasks.caching", "tasks.shard", "tasks.window", "flows"} | LAYERS[7],
+    "prefect": {"tasks.secrets", "tasks.caching", "tasks.shard", "tasks.window", "flows", *PAGE, *WORKERS} | LAYERS[7],
+    "prefect_dask": {"tasks.dask_workers"},
+    "distributed": {"tasks.dask_workers"},
+    "dask": {"tasks.dask_workers"},
     "fsspec": {"tasks.storage"},
     "cv2": {"tasks.vision", "tasks.captioners"},
     "PIL": {"tasks.vision"},

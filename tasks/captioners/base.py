@@ -110,5 +110,8 @@ class Captioner(Protocol):
         The future raises `CaptionerError` when no row can be captioned any more (the run stops then).
         """
 
+    def drain(self) -> None:
+        """Ask for nothing more; returns when what is under way has come back, and is kept."""
+
     def close(self) -> None:
         """End what was started; requests in flight are cancelled. May be called twice."""

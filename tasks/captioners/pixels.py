@@ -204,6 +204,9 @@ class PixelsCaptioner:
         """Measure the regions in a thread."""
         return self._pool.submit(self._measure, request)
 
+    def drain(self) -> None:
+        """Nothing is ever under way."""
+
     def close(self) -> None:
         """End the threads."""
         self._pool.shutdown(wait=False, cancel_futures=True)

@@ -66,6 +66,8 @@ READY_ROWS = 32
 QUEUE_LOOK_SECONDS = 0.5
 NEXT_LOOK_SECONDS = 0.1
 """After the limit was doubled: by then the further requests have arrived."""
+ROW = "row"
+"""Name of the loop's tasks that see to a row each."""
 
 logger = logging.getLogger("regioncap")
 
@@ -161,6 +163,15 @@ class CaptionSession:
                 self._run_loop()
                 self._loop.call_soon_threadsafe(self._prepare_soon)
 
+    def drain(self) -> None:
+        """Send no more requests; returns when what is under way has come back and is kept. Rows that wait are told
+        `Stopped`."""
+        with self._lock:
+            if self._thread is None or self._closed:
+                return
+            drained = asyncio.run_coroutine_threadsafe(self._drained(), self._loop)
+        drained.result()
+
     def close(self) -> None:
         """End the conversation; what is under way is given up."""
         with self._lock:
@@ -204,8 +215,14 @@ class CaptionSession:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _background(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = self._loop.create_task(work)
+    async def _drained(self) -> None:
+        self._stop(Stopped(), drain=True)
+        rows = [task for task in self._tasks if task.get_name() == ROW]
+        if rows:
+            await asyncio.wait(rows)
+
+    def _background(self, work: Coroutine[Any, Any, None], name: str | None = None) -> asyncio.Task[None]:
+        task = self._loop.create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
@@ -221,7 +238,7 @@ class CaptionSession:
             else:
                 future.set_result(result)
 
-        self._background(work())
+        self._background(work(), ROW)
 
     # --- getting ready
 
@@ -470,7 +487,7 @@ class CaptionSession:
             finally:
                 endpoint.limit.end()
                 if self._error is not None:
-                    self._stop(self._error, drain=isinstance(self._error, BudgetReached))
+                    self._stop(self._error, drain=isinstance(self._error, BudgetReached | Stopped))
                 self._hand_out()
             self._count(requests_retried=1)
             if failure.unreachable:

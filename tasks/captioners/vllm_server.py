@@ -35,6 +35,10 @@ from tasks.rows import Stopped
 
 logger = logging.getLogger("regioncap")
 
+LOOPBACK = "127.0.0.1"
+EVERYWHERE = ("0.0.0.0", "::")
+"""Addresses to listen on that are none to connect to."""
+
 START_SECONDS = 3600.0
 """Loading a large model from a slow disk, or from the network the first time, takes its time."""
 
@@ -139,13 +143,13 @@ def context_length(config: RegionCapConfig) -> int:
     return -(-needed // 256) * 256
 
 
-def command_of(config: RegionCapConfig, port: int) -> list[str]:
-    """The command that serves the config's model on `port` of the loopback."""
+def command_of(config: RegionCapConfig, port: int, host: str = LOOPBACK) -> list[str]:
+    """The command that serves the config's model on `port` of `host`."""
     images = 1 if config.prompt_mode == "marks" else 2
     # The module, not the `vllm` command: a CPU build is another distribution, whose command fails.
     return [
         config.vllm_python or sys.executable, "-m", "vllm.entrypoints.openai.api_server",
-        "--host", "127.0.0.1", "--port", str(port),
+        "--host", host, "--port", str(port),
         "--model", config.model or "", "--served-model-name", config.model or "",
         "--tensor-parallel-size", str(config.tensor_parallel_size),
         "--gpu-memory-utilization", str(config.gpu_memory_utilization),
@@ -169,11 +173,12 @@ class Child:
     port: int
     key: str
     log: Path
+    host: str = LOOPBACK
 
     @property
     def url(self) -> str:
-        """Base URL."""
-        return f"http://127.0.0.1:{self.port}/v1"
+        """Base URL, on this machine."""
+        return base_url(LOOPBACK if self.host in EVERYWHERE else self.host, self.port)
 
     def running(self) -> bool:
         """Whether the server has not ended."""
@@ -203,6 +208,11 @@ class Child:
         return CaptionerError(f"{what}: {why(text)}. The end of its log, {self.log}:\n{tail}")
 
 
+def base_url(host: str, port: int) -> str:
+    """Base URL of a server; an IPv6 address gets its brackets."""
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}/v1"
+
+
 def free_port() -> int:
     """A port of the loopback that nobody listens on now."""
     with socket.socket() as probe:
@@ -210,27 +220,32 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def start(config: RegionCapConfig, gpus: Sequence[str], log: Path, port: int, key: str) -> Child:
+def start(config: RegionCapConfig, gpus: Sequence[str], log: Path, port: int, key: str, host: str = LOOPBACK) -> Child:
     """Start a server for the config's model on these GPUs; it is not ready yet."""
     environment = {**os.environ, "VLLM_API_KEY": key, "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
     if gpus:
         environment["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
     supervisor = subprocess.Popen(
-        [sys.executable, str(Path(__file__).with_name("supervisor.py")), str(log), *command_of(config, port)],
+        [sys.executable, str(Path(__file__).with_name("supervisor.py")), str(log), *command_of(config, port, host)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env=environment,
         # A Ctrl-C in the terminal is for us: what is under way must be able to end in order.
         start_new_session=True,
     )
-    return Child(supervisor, port, key, log)
+    return Child(supervisor, port, key, log, host)
 
 
 class VllmServers:
     """The servers of one run. Thread-safe; `close` also ends a start that is under way."""
 
-    def __init__(self, config: RegionCapConfig) -> None:
+    def __init__(
+        self, config: RegionCapConfig, host: str = LOOPBACK, first_port: int | None = None, key: str | None = None
+    ) -> None:
         self._config = config
+        self._host = host
+        self._first_port = first_port
+        self._key = key or secrets.token_urlsafe(24)
         self._lock = threading.Lock()
         self._over = threading.Event()
         self._folder: Path | None = None
@@ -246,12 +261,13 @@ class VllmServers:
         self._folder = Path(tempfile.mkdtemp(prefix="regioncap-vllm-"))
         where = ", ".join("+".join(group) or "CPU" for group in self._groups)
         logger.info("starting vLLM with %s on %s; its log: %s", self._config.model, where, self._folder)
-        key = secrets.token_urlsafe(24)
         with self._lock:
             for number, group in enumerate(self._groups):
                 if self._over.is_set():
                     raise Stopped
-                self._children.append(start(self._config, group, self._folder / f"vllm-{number}.log", free_port(), key))
+                port = free_port() if self._first_port is None else self._first_port + number
+                log = self._folder / f"vllm-{number}.log"
+                self._children.append(start(self._config, group, log, port, self._key, self._host))
         begun = time.monotonic()
         for child in self._children:
             self._wait(child)
@@ -296,10 +312,18 @@ class VllmServers:
         logger.warning("vLLM ended in the middle (%s); it is started again", child.log)
         child.end()
         log = child.log.with_suffix(".again.log")
-        again = start(self._config, self._groups[number], log, child.port, child.key)  # where requests go already
+        # Where requests go already.
+        again = start(self._config, self._groups[number], log, child.port, child.key, self._host)
         with self._lock:
             self._children[number] = again
         self._wait(again)
+
+    def watch(self) -> None:
+        """Start a server again that ends, until `close`. Raises CaptionerError for one that ends once more."""
+        while not self._over.wait(LOOK_SECONDS):
+            for number, child in enumerate(self._children):
+                if not child.running():
+                    self._revive(number)
 
     def close(self) -> None:
         """End all servers; returns when nothing of them is left."""

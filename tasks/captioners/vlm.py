@@ -76,6 +76,10 @@ class VlmCaptioner:
         """Ask for `request.wanted`; see `CaptionSession`."""
         return self.session.submit(request)
 
+    def drain(self) -> None:
+        """Let what is under way come back; see `CaptionSession`."""
+        self.session.drain()
+
     def close(self) -> None:
         """Give up what is under way."""
         self.session.close()

@@ -10,11 +10,12 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import wait
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,9 @@ import pytest
 
 from tasks.captioners import session
 from tasks.captioners.base import Setting
-from tasks.captioners.vllm_server import VllmCaptioner, command_of, context_length, gpu_groups, why
+from tasks.captioners.vllm_server import VllmCaptioner, command_of, context_length, free_port, gpu_groups, why
+from tasks.captioners.vllm_serving import serve_until
+from tasks.captioners.vlm import OpenAICaptioner
 from tasks.config import RegionCapConfig, make_config
 from tasks.errors import CaptionerError, UsageError
 from tests.captioners.conftest import Bill, request_of, told_of
@@ -275,3 +278,60 @@ def test_a_missing_vllm_is_said_before_anything_runs(tmp_path: Path) -> None:
 
 def test_memory_is_told_from_context() -> None:
     assert "--max-model-len" in why("ValueError: To serve at least one request with the models's max seq len (128000)")
+
+
+# --- for runs elsewhere: regioncap serve-model
+
+
+def test_a_model_is_served_until_ctrl_c_and_started_again_once(fake_vllm: Path) -> None:
+    port, key = free_port(), "key-of-a-test"
+    command = [sys.executable, "-c", "from flows.cli import main; main()", "serve-model", "Qwen/tiny", "--gpus", "none"]
+    command += ["--vllm-python", str(fake_vllm / "python"), "--port", str(port), "--max-boxes", "4"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "REGIONCAP_API_KEY": key}
+    with (fake_vllm / "said").open("wb") as said, (fake_vllm / "log").open("wb") as log:
+        serving = subprocess.Popen(command, env=environment, stdout=said, stderr=log, cwd=fake_vllm)
+    try:
+        url = until(lambda: (fake_vllm / "said").read_text()).strip()
+        assert url == f"http://127.0.0.1:{port}/v1"
+        assert key not in (fake_vllm / "log").read_text()
+        assert f"--model Qwen/tiny --endpoint {url}" in (fake_vllm / "log").read_text()
+        captioner = OpenAICaptioner(Setting(served(url), lambda: key, Bill()))
+        assert captioner.submit(request_of(1)).result(timeout=60).captions == told_of(1, 1, 2, 3)
+        os.kill(started(fake_vllm)[0], signal.SIGKILL)
+        until(lambda: len(started(fake_vllm)) == 4)
+        assert captioner.submit(request_of(2)).result(timeout=60).captions == told_of(2, 1, 2, 3)
+        captioner.close()
+        serving.send_signal(signal.SIGINT)
+        assert serving.wait(60) == 0
+    finally:
+        serving.kill()
+        serving.wait()
+    assert not any(map(alive, started(fake_vllm)))
+
+
+def served(url: str) -> RegionCapConfig:
+    return make_config(input="a.jsonl", model="Qwen/tiny", endpoint=url, max_pixels=40_000, max_boxes=4)
+
+
+def test_where_a_model_is_served(fake_vllm: Path) -> None:
+    config = config_of(fake_vllm)
+    told: list[tuple[list[str], str]] = []
+
+    def ready(endpoints: Sequence[str], key: str) -> None:
+        told.append((list(endpoints), key))
+        raise KeyboardInterrupt
+
+    port = free_port()
+    with pytest.raises(KeyboardInterrupt):
+        serve_until(config, "0.0.0.0", port, None, ready)
+    ((endpoints, key),) = told
+    # Not the address that it listens on, which is none to connect to.
+    assert endpoints == [f"http://{socket.getfqdn()}:{port}/v1"]
+    assert len(key) > 20
+    assert f"--host\n0.0.0.0\n--port\n{port}\n" in (fake_vllm / "arguments").read_text()
+    assert not any(map(alive, started(fake_vllm)))
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(UsageError, match=r"--host, --port: cannot listen on 127\.0\.0\.1:"):
+            serve_until(config, "127.0.0.1", taken.getsockname()[1], None, ready)

@@ -1,0 +1,11 @@
+"""The deployments of prefect.yaml from this one process, without a worker: python deployments/serve.py
+
+The same as `regioncap serve` at the root of the repository. Ctrl-C ends it, and pauses the schedules.
+"""
+
+from pathlib import Path
+
+from flows.serving import serve_file
+
+if __name__ == "__main__":
+    serve_file(Path(__file__).with_name("prefect.yaml"))

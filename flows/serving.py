@@ -1,0 +1,66 @@
+"""The deployments of a prefect.yaml from one process, without a work pool and a worker: `regioncap serve`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from prefect import serve
+from prefect.client.schemas.objects import ConcurrencyLimitConfig
+from prefect.deployments.runner import RunnerDeployment
+from prefect.schedules import Cron, Schedule
+
+from flows.region_caption import region_caption
+from tasks.errors import UsageError
+
+
+def deployments_of(path: Path) -> tuple[list[RunnerDeployment], list[str]]:
+    """The deployments in the prefect.yaml at `path` that a process can serve, and the names of those that it cannot,
+    since they run in an image. Raises UsageError when the file is not there, or is no such file."""
+    try:
+        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+        described = [dict(deployment) for deployment in found["deployments"]]
+    except OSError as error:
+        raise UsageError(
+            f"{path}: {error.strerror or error}; expected a prefect.yaml, such as deployments/prefect.yaml of the "
+            "repository; name it with --file"
+        ) from None
+    except (yaml.YAMLError, ValueError, TypeError, KeyError) as error:
+        raise UsageError(f"{path}: expected a prefect.yaml with deployments, got something else: {error}") from None
+    elsewhere = [str(one["name"]) for one in described if "image" in _job_variables(one)]
+    return [_deployment(one) for one in described if one["name"] not in elsewhere], elsewhere
+
+
+def _job_variables(described: dict[str, Any]) -> dict[str, Any]:
+    return (described.get("work_pool") or {}).get("job_variables") or {}
+
+
+def _deployment(described: dict[str, Any]) -> RunnerDeployment:
+    limit = described.get("concurrency_limit")
+    return region_caption.to_deployment(  # type: ignore[return-value]
+        described["name"],
+        description=described.get("description"),
+        parameters=described.get("parameters") or {},
+        tags=described.get("tags") or [],
+        schedules=[_schedule(schedule) for schedule in described.get("schedules") or []],
+        concurrency_limit=ConcurrencyLimitConfig(**limit) if isinstance(limit, dict) else limit,
+    )
+
+
+def _schedule(described: dict[str, Any]) -> Schedule:
+    if "cron" not in described:
+        raise UsageError(f"expected a schedule with cron, got {described}; others are for `prefect deploy`")
+    return Cron(
+        described["cron"], timezone=described.get("timezone"), active=described.get("active", True),
+        slug=described.get("slug"),
+    )  # fmt: skip
+
+
+def serve_file(path: Path) -> list[str]:
+    """Serve what `deployments_of` gives, until Ctrl-C. Gives the names of those that were not served."""
+    deployments, elsewhere = deployments_of(path)
+    if not deployments:
+        raise UsageError(f"{path}: has no deployment that a process can serve; {', '.join(elsewhere)} run in an image")
+    serve(*deployments)
+    return elsewhere

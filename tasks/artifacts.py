@@ -1,0 +1,135 @@
+"""The page of a run in Prefect's UI: how far it is, what came of it, why it stopped.
+
+What a page shows is made in `tasks/run_page.py`. A page that cannot be written is logged and stops nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import logging
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from typing import cast
+from uuid import UUID
+
+from prefect.artifacts import (
+    create_markdown_artifact,
+    create_progress_artifact,
+    create_table_artifact,
+    update_progress_artifact,
+)
+from prefect.runtime import deployment
+from prefect.settings import get_current_settings
+
+from tasks.context import RunContext
+from tasks.errors import UsageError
+from tasks.joining import ShardSteps
+from tasks.run_page import failure_page, first_pictures, progress_text, rejects_table, slug_of, summary_page
+from tasks.summary import Summary
+
+SECONDS_BETWEEN_LOOKS = 2.0
+
+logger = logging.getLogger("regioncap")
+
+
+@contextlib.contextmanager
+def _aside(what: str) -> Iterator[None]:
+    """A page is not worth a run."""
+    try:
+        yield
+    except Exception as error:
+        logger.warning("the run's page lacks its %s: %s", what, error)
+
+
+@contextlib.contextmanager
+def page_of(context: RunContext) -> Iterator[None]:
+    """Shows on the run's page how far it is, until the block ends; and why, when it ends before the end."""
+    bar = _Bar(context)
+    bar.start()
+    try:
+        yield
+    except BaseException as error:
+        bar.end(done=False)
+        show_failure(error, context)
+        raise
+    bar.end(done=True)
+
+
+class _Bar:
+    """A progress artifact that a thread keeps up to date."""
+
+    def __init__(self, context: RunContext) -> None:
+        self._context = context
+        self._over = threading.Event()
+        self._begun = time.monotonic()
+        self._shown: tuple[float, str] | None = None
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        with _aside("progress"):
+            key = f"progress-{slug_of(self._context.config.output)}"
+            self._artifact = cast(UUID, create_progress_artifact(0.0, key=key, description="starting"))
+            # The run's settings of Prefect live in context variables, which a new thread does not have by itself.
+            run = contextvars.copy_context().run
+            self._thread = threading.Thread(target=run, args=(self._keep_up,), name="run-page", daemon=True)
+            self._thread.start()
+
+    def _keep_up(self) -> None:
+        while not self._over.wait(SECONDS_BETWEEN_LOOKS):
+            percent, text = progress_text(self._context, time.monotonic() - self._begun)
+            if self._shown is None or self._shown[0] != percent:
+                self._show(percent, text)
+
+    def _show(self, percent: float, text: str) -> None:
+        self._shown = (percent, text)
+        with _aside("progress"):
+            update_progress_artifact(self._artifact, percent, description=text)
+
+    def end(self, *, done: bool) -> None:
+        if self._thread is None:
+            return
+        self._over.set()
+        self._thread.join()
+        percent, text = progress_text(self._context, time.monotonic() - self._begun)
+        rows = self._context.progress.counts["rows"]
+        self._show(100.0 if done else percent, f"all of {rows:,} rows" if done else f"stopped: {text}")
+
+
+def show(summary: Summary, shards: Sequence[ShardSteps], context: RunContext) -> Summary:
+    """Put what came of the run on its page: a table of its rejects, and a summary. Gives the summary back."""
+    slug = slug_of(context.config.output)
+    links = {}
+    if summary.rejects:
+        with _aside("rejects"):
+            made = create_table_artifact(
+                rejects_table(summary, shards, context),
+                key=f"rejects-{slug}",
+                description=f"{summary.rejects:,} rejected rows by code; all of them are in `{summary.rejects_file}`",
+            )
+            links["rejects by code"] = _ui("artifacts/artifact", made)
+    with _aside("summary"):
+        pictures = first_pictures(shards, context, context.config.page_pictures)
+        links["run again"] = _ui("deployments/deployment", deployment.id)
+        page = summary_page(summary, pictures, {text: url for text, url in links.items() if url})
+        create_markdown_artifact(page, key=f"summary-{slug}", description="What came of the run")
+    return summary
+
+
+def show_failure(error: BaseException, context: RunContext) -> None:
+    """Put on the run's page why it stopped, and what to do."""
+    again = _ui("deployments/deployment", deployment.id)
+    how = f"[run the deployment again]({again})" if again else "run the same command again"
+    with _aside("failure"):
+        create_markdown_artifact(
+            failure_page(error, context, how),
+            key=f"summary-{slug_of(context.config.output)}",
+            description="The settings are wrong" if isinstance(error, UsageError) else "The run stopped",
+        )
+
+
+def _ui(path: str, number: object) -> str:
+    """The address of a page of Prefect's UI; "" when there is none."""
+    base = get_current_settings().ui_url
+    return f"{base.rstrip('/')}/{path}/{number}" if base and number else ""

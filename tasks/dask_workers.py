@@ -1,0 +1,293 @@
+"""Shards on the processes of a Dask cluster: each its share of the limits, all one run's counts and stop.
+
+Step files and answers are where they always are, so every process must reach the input, images and cache. What does
+not lie there is asked of the processes beside their work, with `Client.run`: counts every second, so that they are
+right even if a process is lost; and the end, so that nothing goes on after a run that was stopped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import logging
+import threading
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from dask.base import annotate
+from distributed import KilledWorker
+from distributed.comm.core import CommClosedError
+from prefect_dask.task_runners import DaskTaskRunner
+
+import tasks
+from tasks.config import RegionCapConfig
+from tasks.context import RunContext, end_run, in_run, known_context
+from tasks.errors import BudgetReached, UsageError, WorkersLost
+from tasks.records import Step
+from tasks.secrets import filesystems_of
+from tasks.shard import caption_shard
+from tasks.storage.filesystem import is_url
+from tasks.workers import ShardFuture, steps_apart
+
+T = TypeVar("T")
+
+CONNECT_SECONDS = 30
+LOOK_SECONDS = 1.0
+GONE_SECONDS = 60.0
+"""With no process left for so long the run stops; until then others may take their places."""
+
+FEWEST_THREADS = 3
+"""Of a process: for one shard being captioned, one whose pixels are worked on, one ready to follow."""
+
+LOCAL_PATHS = ("input", "output", "image_root", "cache_path")
+
+logger = logging.getLogger("regioncap")
+
+
+# --- in the processes of the cluster; each is called beside the work there, so it must not hold up the event loop
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """What a process says of itself. `sees`: whether it finds what this run put into the cache."""
+
+    version: str
+    sees: bool
+
+
+def _arrive(config: RegionCapConfig, probe: str) -> Arrival:
+    return Arrival(tasks.__version__, filesystems_of(config).place(probe).size() is not None)
+
+
+def _counts(config: RegionCapConfig) -> tuple[dict[str, int], dict[str, float]]:
+    context = known_context(config)
+    return context.progress.spent_on() if context is not None else ({}, {})
+
+
+def _end_captioner(config: RegionCapConfig) -> tuple[dict[str, int], dict[str, float]]:
+    context = known_context(config)
+    if context is not None:
+        context.end_captioner()
+    return _counts(config)
+
+
+def _drain(config: RegionCapConfig) -> None:
+    context = known_context(config)
+    if context is not None:
+        context.drain_captioner()
+
+
+async def _beside(do: Callable[..., T], run: str, *args: Any) -> T:
+    def call() -> T:
+        with in_run(run):
+            return do(*args)
+
+    return await asyncio.to_thread(call)
+
+
+# --- in the process of the flow
+
+
+class DaskWorkers:
+    """See `tasks.workers.Workers`; made by `dask_workers`."""
+
+    def __init__(self, runner: DaskTaskRunner, context: RunContext) -> None:
+        self._runner = runner
+        self._client: Any = runner.client  # Dask has no types
+        self._context = context
+        self._run = uuid.uuid4().hex
+        self._members = self._there()
+        self.processes = len(self._members)
+        self._config = config_of_one(context.config, self.processes)
+        self._lock = threading.Lock()
+        self._known: dict[str, tuple[Counter[str], Counter[str]]] = {}
+        """By process what it said last; kept when it is lost."""
+        self._futures: list[Any] = []
+        self._over = threading.Event()
+        run = contextvars.copy_context().run
+        self._thread = threading.Thread(target=run, args=(self._keep_up,), name="dask-counts", daemon=True)
+
+    def begin(self) -> None:
+        """See that all processes can do the work. Raises UsageError."""
+        threads = self._client.ncores()
+        self._check()
+        few = [address for address in self._members if threads.get(address, 0) < FEWEST_THREADS]
+        if few:
+            logger.warning(
+                "%d of %d Dask workers have fewer than %d threads, so captions wait for pixels there: "
+                "dask worker --nthreads 8",
+                len(few), self.processes, FEWEST_THREADS,
+            )  # fmt: skip
+        logger.info("%d Dask workers at %s", self.processes, self._context.config.dask_address)
+        self._thread.start()
+
+    def _check(self) -> None:
+        probe = self._context.cache.child("dask", f"{self._run}.probe")
+        probe.write(b"seen", durable=False)
+        try:
+            address = str(Path(probe.address).resolve()) if probe.is_local else probe.address
+            said = self._ask(_arrive, self._config, address)
+        finally:
+            probe.remove()
+        for worker, arrival in said.items():
+            if isinstance(arrival, BaseException):
+                raise UsageError(
+                    f"dask_address: the worker {worker} cannot run RegionCap ({type(arrival).__name__}: {arrival}); "
+                    f"install regioncap {tasks.__version__} with the same Python there"
+                )
+            if arrival.version != tasks.__version__:
+                raise UsageError(
+                    f"dask_address: the worker {worker} has regioncap {arrival.version}; expected "
+                    f"{tasks.__version__}, as here"
+                )
+            if not arrival.sees:
+                raise UsageError(
+                    f"cache_path: the Dask worker {worker} does not see {self._context.cache.url}; give a bucket, or a "
+                    "folder that all machines share, for cache, input and images"
+                )
+
+    def submit(self, step: Step) -> ShardFuture:
+        """See `Workers`."""
+        parameters = {
+            "step": step, "config": self._config, "apart": steps_apart(step, self._context), "run": self._run,
+        }  # fmt: skip
+        # Only to those that the limits were shared among; a process that comes later takes the place of a lost one.
+        with annotate(workers=sorted(self._members)):
+            future = self._runner.submit(caption_shard, parameters)
+        self._futures = [earlier for earlier in self._futures if not earlier.done()] + [future.wrapped_future]
+        return cast(ShardFuture, future)
+
+    def finish(self) -> None:
+        """See `Workers`."""
+        self._take(self._ask(_end_captioner, self._config))
+        self._context.end_captioner()
+
+    def drain(self) -> None:
+        """No process asks for more; returns when what is under way has come back: it was paid for."""
+        with contextlib.suppress(Exception):  # a cluster that is gone has nothing under way
+            self._ask(_drain, self._config)
+
+    def end(self) -> None:
+        """What is under way anywhere is told to stop; its counts are taken first."""
+        self._over.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        with contextlib.suppress(Exception):  # a cluster that is gone has stopped
+            self._take(self._ask(_counts, self._config))
+            self._ask(end_run, self._config)
+
+    def why(self, error: BaseException) -> BaseException:
+        """What to tell of an error of one of the processes."""
+        if isinstance(error, KilledWorker):
+            return WorkersLost(
+                f"one shard ended several Dask workers ({error}): see their logs; out of memory? Give them more, or "
+                "run with a smaller shard_size. What was done is kept; run the same command again."
+            )
+        if isinstance(error, CancelledError | CommClosedError):
+            return WorkersLost(
+                f"the Dask cluster at {self._context.config.dask_address} is gone. What was done is kept; start it and "
+                "run the same command again."
+            )
+        if isinstance(error, BudgetReached) and self.processes > 1:
+            return BudgetReached(f"one of {self.processes} Dask workers has used up its share: {error}")
+        return error
+
+    # --- what the processes say
+
+    def _there(self) -> set[str]:
+        return set(self._client.ncores())
+
+    def _ask(self, do: Callable[..., T], *args: Any) -> dict[str, T]:
+        said: dict[str, T] = self._client.run(partial(_beside, do, self._run, *args), on_error="return")
+        return said
+
+    def _keep_up(self) -> None:
+        seen = time.monotonic()
+        while not self._over.wait(LOOK_SECONDS):
+            try:
+                self._take(self._ask(_counts, self._config))
+                there = self._there()
+            except Exception as error:  # the scheduler may be on its way back; the futures tell when it is not
+                logger.debug("no counts: %s", error)
+                continue
+            self._members = taken_over(self._members, there, self.processes)
+            if self._members & there:
+                seen = time.monotonic()
+            elif time.monotonic() - seen > GONE_SECONDS:
+                self._client.cancel(self._futures, force=True)
+                return
+
+    def _take(self, said: dict[str, Any]) -> None:
+        """Add what is new of what the processes counted to the run's own counts."""
+        with self._lock:
+            for worker, told in said.items():
+                if isinstance(told, BaseException):
+                    continue
+                counts, seconds = Counter(told[0]), Counter(told[1])
+                counts_before, seconds_before = self._known.get(worker, (Counter(), Counter()))
+                self._known[worker] = (counts, seconds)
+                self._context.progress.add(**{name: n - counts_before[name] for name, n in counts.items()})
+                for step, spent in seconds.items():
+                    self._context.progress.spent(step, spent - seconds_before[step])
+
+
+def taken_over(members: set[str], there: set[str], most: int) -> set[str]:
+    """The processes that a run is spread over: of its `members` those that are still there, and newcomers in the
+    places of the others; the members as they are when nobody is there."""
+    left = members & there
+    new = sorted(there - members)[: most - len(left)]
+    return left | set(new) or members
+
+
+def config_of_one(config: RegionCapConfig, processes: int) -> RegionCapConfig:
+    """The config of one of `processes`: its share of each limit, and paths that mean the same everywhere.
+
+    Raises UsageError for a limit that cannot be shared out.
+    """
+    changes: dict[str, Any] = {}
+    for name in ("max_in_flight", "max_requests"):
+        most = getattr(config, name)
+        if most is None:
+            continue
+        if most < processes:
+            raise UsageError(f"{name}: expected at least 1 for each of the {processes} Dask workers, got {most}")
+        changes[name] = most // processes
+    if config.max_usd is not None:
+        changes["max_usd"] = config.max_usd / processes
+    for name in LOCAL_PATHS:
+        path = getattr(config, name)
+        if path is not None and not is_url(path):
+            changes[name] = str(Path(path).absolute()) + ("/" if path.endswith("/") else "")
+    return config.model_copy(update=changes)
+
+
+@contextlib.contextmanager
+def dask_workers(context: RunContext) -> Iterator[DaskWorkers]:
+    """The processes at the config's `dask_address`, until the block ends. Raises UsageError when they cannot do it."""
+    address = context.config.dask_address
+    with DaskTaskRunner(address=address, client_kwargs={"timeout": CONNECT_SECONDS}) as runner:
+        try:
+            runner.client.wait_for_workers(1, timeout=CONNECT_SECONDS)
+        except (OSError, TimeoutError, ValueError) as error:
+            raise UsageError(
+                f"dask_address: no cluster with a worker answers at {address} ({error}); `dask scheduler` and "
+                "`dask worker ADDRESS --nthreads 8` start one"
+            ) from None
+        workers = DaskWorkers(runner, context)
+        try:
+            workers.begin()
+            yield workers
+        except Exception as error:
+            if isinstance(error, BudgetReached):
+                workers.drain()
+            raise workers.why(error) from None
+        finally:
+            workers.end()

@@ -1,0 +1,70 @@
+"""What a flow run is given: the config in any form that it may come in, and parameters that the flow does not have.
+
+Prefect refuses a wrong value of the config when a run of a deployment is made; what it lets through is told here, in
+words, instead of crashing the run.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from prefect.runtime import flow_run
+
+from tasks.config import RegionCapConfig, make_config
+from tasks.errors import UsageError
+from tasks.run_log import heard
+
+R = TypeVar("R")
+
+FLOW_NAME = "region-caption"
+
+logger = logging.getLogger("regioncap")
+
+
+def checked(flow: Callable[[RegionCapConfig], R]) -> Callable[[RegionCapConfig], R]:
+    """`flow` with its config checked, and unknown parameters of its run told: those that are settings are refused,
+    since they were meant to do something; others are passed over.
+
+    Raises UsageError, ConfigError.
+    """
+
+    @functools.wraps(flow)
+    def run(config: RegionCapConfig, **unknown: Any) -> R:
+        refuse_misplaced(unknown)
+        if unknown:
+            with heard():
+                logger.warning("passed over, since the flow has no such parameter: %s", ", ".join(sorted(unknown)))
+        return flow(config_from(config))
+
+    # Prefect binds a run's parameters to the signature before it calls anything, and crashes at one that is not in it.
+    signature = inspect.signature(flow, eval_str=True)
+    more = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None) for name in unknown_parameters()]
+    run.__signature__ = signature.replace(parameters=[*signature.parameters.values(), *more])  # type: ignore[attr-defined]
+    return run
+
+
+def unknown_parameters() -> list[str]:
+    """Names of parameters that the run of the deployment which this process is for has beside `config`."""
+    if flow_run.flow_name != FLOW_NAME:
+        return []
+    return sorted(name for name in flow_run.parameters or {} if name != "config" and name.isidentifier())
+
+
+def refuse_misplaced(unknown: Mapping[str, Any]) -> None:
+    """Raises UsageError for parameters that are settings, and so belong into `config`."""
+    for name, value in unknown.items():
+        if name in RegionCapConfig.model_fields:
+            raise UsageError(f"{name}: settings are given inside of config: {{'config': {{'{name}': {value!r}, …}}}}")
+
+
+def config_from(given: Any) -> RegionCapConfig:
+    """The config that a run was given, as a model or as plain values. Raises UsageError, ConfigError."""
+    if isinstance(given, RegionCapConfig):
+        return given
+    if isinstance(given, Mapping):
+        return make_config(**given)
+    raise UsageError(f"config: expected settings such as {{'input': 'photos.jsonl', …}}, got {given!r}")
