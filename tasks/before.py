@@ -20,26 +20,27 @@ def begin(context: RunContext, *, deployed: bool = False) -> None:
     if found:
         logger.warning("other settings than in the output's last run: %s", "; ".join(found))
     if context.captioner.paid:
-        logger.info("%s", what_is_to_ask(context))
+        told, certain = what_is_to_ask(context)
+        logger.info("%s", told)
+        if certain and config.runner == "threads":  # elsewhere the processes that ask get ready themselves
+            context.captioner.get_ready()
     entry = entry_of(context.cache, config.file_name_prefix, config.output)
     register(entry, context.output.url, public_config(config), registered(entry).shards)
 
 
-def what_is_to_ask(context: RunContext) -> str:
-    """One line: how much is there, and how much will be asked for; if anything is, the captioner is told."""
+def what_is_to_ask(context: RunContext) -> tuple[str, bool]:
+    """One line: how much is there, and how much will be asked for; and whether anything surely will."""
     if not context.answers.any() and not registered_any(context):
-        context.captioner.get_ready()
-        return "no answers are there yet: every region will be asked for"
+        return "no answers are there yet: every region will be asked for", True
     found = count(context)
     if not found.requests:
-        return f"all of the {found.rows:,} rows are done: nothing to ask for"
-    if found.certain:
-        context.captioner.get_ready()
+        return f"all of the {found.rows:,} rows are done: nothing to ask for", False
     regions = f"{found.regions_to_ask:,} regions" if found.exact else f"at most {found.regions_to_ask:,} regions"
-    return (
+    told = (
         f"{found.rows - found.rows_to_ask:,} of {found.rows:,} rows need nothing; {found.rows_to_ask:,} with {regions} "
         "are to be asked for"
     )
+    return told, found.certain
 
 
 def registered_any(context: RunContext) -> bool:

@@ -30,7 +30,7 @@ from tests.conftest import BOX, Run, write_photo, write_rows
 
 ROOT = Path(__file__).parents[1]
 ROWS = 60
-TRIED_OUT = 2
+TRIED_OUT = 1
 """Requests with which each process finds out, once a run, what a server can do; they are always the same."""
 
 DASK = [sys.executable, "-m", "dask"]
