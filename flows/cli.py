@@ -21,7 +21,7 @@ from tasks import terminal
 from tasks.captioners.base import Setting
 from tasks.changes import check_settings
 from tasks.config import RegionCapConfig, make_config, read_config_file
-from tasks.context import context_of
+from tasks.context import completed, context_of
 from tasks.errors import RegionCapError, UsageError
 from tasks.prompt_keys import check_prompt_keys
 from tasks.registry import make_captioner
@@ -47,8 +47,7 @@ def run(source: str | None, config_file: str | None, **flags: Any) -> int:
     INPUT is JSON Lines, a JSON array, CSV or Parquet, or a folder or glob of these or of images; a path or URL.
     Running the same command again does only what is not done yet.
     """
-    config = config_from(source, config_file, flags)
-    prepare_prefect()
+    config = _config(source, config_file, flags)
     # What is wrong is said at once, not after Prefect has started.
     context = context_of(config)
     check_prompt_keys(config, context.shards())
@@ -113,7 +112,7 @@ def try_(source: str | None, line: int, config_file: str | None, **flags: Any) -
     """
     from tasks.trying import try_row
 
-    return OK if try_row(config_from(source, config_file, flags), line, click.echo) else STOPPED
+    return OK if try_row(_config(source, config_file, flags), line, click.echo) else STOPPED
 
 
 @app.command(cls=GroupedCommand)
@@ -126,7 +125,7 @@ def plan(source: str | None, config_file: str | None, **flags: Any) -> int:
     """
     from tasks.planning import plan as plan_run
 
-    config = config_from(source, config_file, flags)
+    config = _config(source, config_file, flags)
     for text in terminal.plan_lines(plan_run(config), config):
         click.echo(text)
     return OK
@@ -174,6 +173,13 @@ def prune(
     return OK
 
 
+def _config(source: str | None, config_file: str | None, flags: dict[str, Any]) -> RegionCapConfig:
+    """The config that an input and flags make, with what the input's form adds to it."""
+    config = config_from(source, config_file, flags)
+    prepare_prefect()
+    return completed(config)
+
+
 def _run_config(run_name: str, config_file: str | None, flags: dict[str, Any]) -> RegionCapConfig:
     """The config that RUN means: an output's own, or RUN as an input; flags win."""
     place = _place(run_name, flags)
@@ -181,9 +187,9 @@ def _run_config(run_name: str, config_file: str | None, flags: dict[str, Any]) -
     if before is None:
         if not place.find():
             raise UsageError(f"{run_name}: expected the output of a run, or its input and options; there is neither")
-        return config_from(run_name, config_file, flags)
+        return _config(run_name, config_file, flags)
     given = {name: value for name, value in flags.items() if value not in (None, ())}
-    return make_config(**{**before, **(read_config_file(config_file) if config_file else {}), **given})
+    return completed(make_config(**{**before, **(read_config_file(config_file) if config_file else {}), **given}))
 
 
 def _place(address: str, flags: dict[str, Any]) -> Place:

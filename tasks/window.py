@@ -16,7 +16,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from tasks.before import begin
 from tasks.config import RegionCapConfig
-from tasks.context import RunContext, close_context, context_of
+from tasks.context import RunContext, close_context, completed, context_of
 from tasks.errors import RowsFailAlike, UsageError
 from tasks.joining import ShardSteps
 from tasks.parts import PartWriter, write_early
@@ -137,7 +137,11 @@ class FailsAlike:
 
 @contextlib.contextmanager
 def running(config: RegionCapConfig) -> Iterator[RunContext]:
-    """A run from start to end: its context, told to stop and closed however the run ends; a stop is put on record."""
+    """A run from start to end: its context, told to stop and closed however the run ends; a stop is put on record.
+
+    The context's config is the complete one: region fields that the input brings by its form are in it.
+    """
+    config = completed(config)
     context = context_of(config)
     try:
         check_output(context.output)

@@ -14,7 +14,7 @@ LAYERS = [
     {"tasks.vision"},
     {"tasks.storage"},
     {"tasks.captioners", "tasks.writers"},
-    {"tasks.registry", "tasks.secrets", "tasks.prompt_keys", "tasks.changes"},
+    {"tasks.registry", "tasks.secrets", "tasks.prompt_keys", "tasks.changes", "tasks.flags"},
     {"tasks.context"},
     {"tasks.caching"},
     {
