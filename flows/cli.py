@@ -21,7 +21,7 @@ from tasks import terminal
 from tasks.captioners.base import Setting
 from tasks.changes import check_settings
 from tasks.config import RegionCapConfig, make_config, read_config_file
-from tasks.context import completed, context_of
+from tasks.context import RunContext, completed, context_of
 from tasks.errors import RegionCapError, UsageError
 from tasks.prompt_keys import check_prompt_keys
 from tasks.registry import make_captioner
@@ -53,6 +53,7 @@ def run(source: str | None, config_file: str | None, **flags: Any) -> int:
     check_prompt_keys(config, context.shards())
     check_output(context.output)
     check_settings(config, context.files)
+    _look_at_boxes(context)
     make_captioner(Setting(config)).check()
     with terminal.watching(config):
         # Imported here: it takes seconds, and reads the environment that was just prepared.
@@ -171,6 +172,12 @@ def prune(
     cache.forget(forgotten, prefix)
     click.echo("removed")
     return OK
+
+
+def _look_at_boxes(context: RunContext) -> None:
+    from tasks.first_look import check_box_form  # imports Prefect, which no other command should wait for
+
+    check_box_form(context)
 
 
 def _config(source: str | None, config_file: str | None, flags: dict[str, Any]) -> RegionCapConfig:

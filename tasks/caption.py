@@ -221,7 +221,8 @@ def ask_again(row: Row, told: Row, context: RunContext) -> dict[int, Asked]:
 
 def repaired(told: Row, sent: dict[int, Asked], context: RunContext) -> Row:
     """A captioned row with the new captions that have fewer of the flags to repair than the old ones."""
-    captions, warnings, usage = list(told["captions"]), list(told.get("warnings", [])), Counter(told["usage"])
+    captions, warnings = list(told["captions"]), list(told.get("warnings", []))
+    usage: Counter[str] = Counter(told["usage"])
     for number, asked in sent.items():
         result = _result(asked.future, context)
         usage.update(result.usage)

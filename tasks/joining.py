@@ -182,7 +182,8 @@ def summary_of(tally: Tally, context: RunContext, *, problem: str, **places: Any
         complete=complete, problem=problem, input=public_url(config.input), rows_in=tally.rows_in,
         rows_out=tally.rows_out, rejects=tally.rejects.total(), rejects_by_code=dict(sorted(tally.rejects.items())),
         regions=tally.regions, boxes_in=tally.boxes_in, boxes_dropped=dict(sorted(tally.dropped.items())),
-        keys_replaced=dict(tally.replaced), flags={name: tally.flags[name] for name in FLAGS if tally.flags[name]}, captioner=captioner.name, model=captioner.model,
+        keys_replaced=dict(tally.replaced), captioner=captioner.name, model=captioner.model,
+        flags={name: tally.flags[name] for name in FLAGS if tally.flags[name]},
         config=public_config(config), versions=library_versions(), **places,
     )  # fmt: skip
 

@@ -18,6 +18,7 @@ from tasks.before import begin
 from tasks.config import RegionCapConfig
 from tasks.context import RunContext, close_context, completed, context_of
 from tasks.errors import RowsFailAlike, UsageError
+from tasks.first_look import check_box_form
 from tasks.joining import ShardSteps
 from tasks.parts import PartWriter, write_early
 from tasks.prompt_keys import check_prompt_keys
@@ -147,6 +148,7 @@ def running(config: RegionCapConfig) -> Iterator[RunContext]:
         check_output(context.output)
         context.captioner.check()
         check_prompt_keys(config, context.shards())
+        check_box_form(context)
         begin(context, deployed=deployment.id is not None)
         yield context
     except UsageError:

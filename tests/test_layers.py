@@ -15,6 +15,7 @@ LAYERS = [
     {"tasks.storage"},
     {"tasks.captioners", "tasks.writers"},
     {"tasks.registry", "tasks.secrets", "tasks.prompt_keys", "tasks.changes", "tasks.flags"},
+    {"tasks.exporting", "tasks.reporting", "tasks.sheets"},
     {"tasks.context"},
     {"tasks.caching"},
     {
@@ -22,7 +23,7 @@ LAYERS = [
         for step in ("load", "route", "joining", "parts", "extract", "normalize", "visualize", "caption", "write")
     },
     {"tasks.shard"},
-    {"tasks.looking", "tasks.trying", "tasks.planning", "tasks.pruning"},
+    {"tasks.looking", "tasks.trying", "tasks.planning", "tasks.pruning", "tasks.first_look"},
     {"tasks.before"},
     {"tasks.window"},
     {"tasks.terminal"},
@@ -30,8 +31,10 @@ LAYERS = [
 ]
 
 FOREIGN = {
-    "prefect": {"tasks.secrets", "tasks.caching", "tasks.shard", "tasks.window", "flows"} | LAYERS[7],
+    "prefect": {"tasks.secrets", "tasks.caching", "tasks.shard", "tasks.window", "flows"} | LAYERS[8],
     "fsspec": {"tasks.storage"},
+    "jinja2": {"tasks.writers"},
+    "pyarrow": {"tasks.storage", "tasks.writers"},
     "cv2": {"tasks.vision", "tasks.captioners"},
     "PIL": {"tasks.vision"},
     "aiohttp": {"tasks.captioners"},

@@ -76,10 +76,11 @@ class CocoFile:
         groups, names = self._grouped(gauge)
         total, done = max(groups.count(), 1), 0
         gauge.done = lambda: done / total
-        for (number, key, text), annotations in groups.groups():
+        for head, found in groups.groups():
+            number, key, text = head
             done += 1
             image = _object(text) if text else {"id": loads(key)}
-            yield number, row_text(self._row(image, [_object(item) for item in annotations], names))
+            yield number, row_text(self._row(image, [_object(item) for item in found], names))
 
     def _grouped(self, gauge: Gauge) -> tuple[Groups, dict[Any, Any]]:
         self._gauge = gauge

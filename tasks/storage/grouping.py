@@ -97,3 +97,20 @@ def _translated() -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise StorageError(tempfile.gettempdir(), "keep a table's rows in", str(error)) from error
+
+
+class Seen:
+    """Which keys have been met, on disk. Raises StorageError as `Groups` does."""
+
+    def __init__(self) -> None:
+        with _translated():
+            self._db = sqlite3.connect("", check_same_thread=False, isolation_level=None)
+            for pragma in ("journal_mode=OFF", "synchronous=OFF", f"cache_size=-{CACHE_KIB}"):
+                self._db.execute(f"PRAGMA {pragma}")
+            self._db.execute("CREATE TABLE seen (key BLOB PRIMARY KEY) WITHOUT ROWID")
+            self._db.execute("BEGIN")
+
+    def first_time(self, key: bytes) -> bool:
+        """Whether `key` was not met before; it is met now."""
+        with _translated():
+            return self._db.execute("INSERT OR IGNORE INTO seen VALUES (?)", (key,)).rowcount == 1

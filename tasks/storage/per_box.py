@@ -44,9 +44,9 @@ class PerBoxTable:
             first, behind = self._starts[place], self._starts[place + 1]
             at = first
             gauge.done = lambda: (at - first) / max(behind - first, 1)
-            for (at, _, _), texts in self._groups.groups(first, behind):
-                number, row = self._row(texts)
-                yield number, row
+            for head, texts in self._groups.groups(first, behind):
+                at = head[0]
+                yield self._row(texts)
             gauge.done = lambda: 1.0
 
         return read
