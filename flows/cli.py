@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 import tasks
+from flows.cli_looking import export_, report, sheet
 from flows.cli_serving import fake_vlm
 from flows.flags import GroupedCommand, config_flags, config_from, storage_flags
 from tasks import terminal
@@ -205,7 +206,8 @@ def _place(address: str, flags: dict[str, Any]) -> Place:
     return filesystems(flags["s3_endpoint_url"], flags["s3_region"], flags["storage_block"]).place(address)
 
 
-app.add_command(fake_vlm)
+for command in (report, export_, sheet, fake_vlm):
+    app.add_command(command)
 
 
 # --- the way in

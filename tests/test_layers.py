@@ -23,7 +23,7 @@ LAYERS = [
         for step in ("load", "route", "joining", "parts", "extract", "normalize", "visualize", "caption", "write")
     },
     {"tasks.shard"},
-    {"tasks.looking", "tasks.trying", "tasks.planning", "tasks.pruning", "tasks.first_look"},
+    {"tasks.looking", "tasks.trying", "tasks.planning", "tasks.pruning", "tasks.first_look", "tasks.live"},
     {"tasks.before"},
     {"tasks.window"},
     {"tasks.terminal"},

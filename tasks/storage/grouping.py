@@ -32,10 +32,7 @@ class Groups:
         self._waiting: list[tuple[bytes, bytes]] = []
         self._count = 0
         with _translated():
-            # Read from whichever thread wants the input's shards, one at a time.
-            self._db = sqlite3.connect("", check_same_thread=False, isolation_level=None)
-            for pragma in ("journal_mode=OFF", "synchronous=OFF", f"cache_size=-{CACHE_KIB}"):
-                self._db.execute(f"PRAGMA {pragma}")
+            self._db = _database()
             self._db.execute("CREATE TABLE items (place INTEGER PRIMARY KEY, key BLOB, text BLOB)")
             self._db.execute("CREATE TABLE heads (place INTEGER PRIMARY KEY, number INTEGER, key BLOB, text BLOB)")
             self._db.execute("BEGIN")
@@ -91,6 +88,14 @@ class Groups:
         self._waiting.clear()
 
 
+def _database() -> sqlite3.Connection:
+    # Used by whichever thread wants the next rows, one at a time.
+    database = sqlite3.connect("", check_same_thread=False, isolation_level=None)
+    for pragma in ("journal_mode=OFF", "synchronous=OFF", f"cache_size=-{CACHE_KIB}"):
+        database.execute(f"PRAGMA {pragma}")
+    return database
+
+
 @contextmanager
 def _translated() -> Iterator[None]:
     try:
@@ -104,9 +109,7 @@ class Seen:
 
     def __init__(self) -> None:
         with _translated():
-            self._db = sqlite3.connect("", check_same_thread=False, isolation_level=None)
-            for pragma in ("journal_mode=OFF", "synchronous=OFF", f"cache_size=-{CACHE_KIB}"):
-                self._db.execute(f"PRAGMA {pragma}")
+            self._db = _database()
             self._db.execute("CREATE TABLE seen (key BLOB PRIMARY KEY) WITHOUT ROWID")
             self._db.execute("BEGIN")
 
@@ -114,3 +117,34 @@ class Seen:
         """Whether `key` was not met before; it is met now."""
         with _translated():
             return self._db.execute("INSERT OR IGNORE INTO seen VALUES (?)", (key,)).rowcount == 1
+
+
+class Lookup:
+    """Texts by two keys, taken out again one by one, on disk. Raises StorageError as `Groups` does."""
+
+    def __init__(self) -> None:
+        with _translated():
+            self._db = _database()
+            self._db.execute("CREATE TABLE items (place INTEGER PRIMARY KEY, key BLOB, exact BLOB, text BLOB)")
+            self._db.execute("CREATE INDEX by_key ON items (key, exact)")
+            self._db.execute("BEGIN")
+
+    def put(self, key: bytes, exact: bytes, text: bytes) -> None:
+        """Keep `text` under `key`, and within it under `exact`."""
+        with _translated():
+            self._db.execute("INSERT INTO items (key, exact, text) VALUES (?, ?, ?)", (key, exact, text))
+
+    def take(self, key: bytes, exact: bytes) -> bytes | None:
+        """The first text under both keys, else the first under `key`; it is gone then. None when there is none."""
+        with _translated():
+            found = self._db.execute(
+                "SELECT place, text FROM items WHERE key = ? ORDER BY exact <> ?, place LIMIT 1", (key, exact)
+            ).fetchone()
+            if found is None:
+                return None
+            self._db.execute("DELETE FROM items WHERE place = ?", (found[0],))
+            return bytes(found[1])
+
+    def count(self) -> int:
+        """How many are left."""
+        return int(self._db.execute("SELECT COUNT(*) FROM items").fetchone()[0])
