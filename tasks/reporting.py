@@ -259,8 +259,8 @@ def _page(overview: Overview, count: int, picked: Picked, versus: Comparison | N
     told = f"A: {setting.title} · B: {setting.against_title} · " if versus is not None else ""
     good = setting.summary is not None and setting.summary.ok and not setting.note
     return Page(
-        title=setting.title.rstrip("/").rpartition("/")[2] + (" against another run" if versus is not None else ""),
-        made=f"{told}looked at {made}",
+        title=_name(setting.title) + (f" against {_name(setting.against_title)}" if versus is not None else ""),
+        made=f"{told}made {made}",
         sample=_sample(overview, count, picked),
         key=setting.key,
         status=setting.note or ("complete" if good else setting.summary.problem if setting.summary else ""),
@@ -269,6 +269,10 @@ def _page(overview: Overview, count: int, picked: Picked, versus: Comparison | N
         tiles=_tiles(overview, versus, setting.summary),
         meanings=dict(MEANINGS),
     )
+
+
+def _name(address: str) -> str:
+    return address.rstrip("/").rpartition("/")[2]
 
 
 def _sample(overview: Overview, count: int, picked: Picked) -> str:

@@ -127,14 +127,14 @@ def _picture(thumb: Thumb | None, gone: str, boxes: Sequence[Sequence[float]], s
 
 def _plain_region(number: int) -> Row:
     colour = (number - 1) % len(PALETTE_RGB)
-    return {"n": number, "colour": colour, "flags": [], "flags_before": [], "fields": [], "parts": None}
+    return {"n": number, "colour": colour, "flags": [], "flags_before": [], "fields": "", "parts": None}
 
 
 def _region(row: Captioned, place: int, room: int) -> Row:
     caption, whole = cut(row.captions[place], room)
     values = {name: values[place] for name, values in row.fields.items()}
-    fields = [{"name": shown(n, 40), "value": shown(v, 80)} for n, v in values.items() if v is not None][:MOST_FIELDS]
-    told = {"caption": caption, "cut": whole, "fields": fields, "flags": row.flags[place]}
+    fields = [f"{shown(name, 40)}: {shown(value, 80)}" for name, value in values.items() if value is not None]
+    told = {"caption": caption, "cut": whole, "fields": " · ".join(fields[:MOST_FIELDS]), "flags": row.flags[place]}
     return {**_plain_region(row.regions[place]), **told}
 
 

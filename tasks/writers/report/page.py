@@ -30,6 +30,7 @@ WIDTH, HEIGHT = 240, 74
 MOST_FACT = 1_200
 
 KINDS = {"with_bbox": "boxes that the input gave", "without_bbox": "regions that were found"}
+LABELS = {"with_bbox": "boxes given", "without_bbox": "boxes found"}
 
 
 @dataclass
@@ -108,13 +109,19 @@ def groups(overview: Overview, meanings: dict[str, str], versus: Comparison | No
     tones = dict.fromkeys(overview.codes, "bad")
     found.append(_group("code", "Rejected", overview.codes, tones, meanings))
     found.append(_group("flags", "Flagged regions", overview.flags, dict.fromkeys(overview.flags, "warn"), meanings))
-    found.append(_group("type", "Regions", overview.kinds, {}, KINDS))
+    found.append(_group("type", "Pictures with", overview.kinds, {}, KINDS))
     return found
 
 
 def _group(name: str, title: str, counts: dict[str, int], tones: dict[str, str], help_: dict[str, str]) -> Row:
     entries = [
-        {"value": value, "count": count, "tone": tones.get(value, ""), "help": help_.get(value, "")}
+        {
+            "value": value,
+            "label": LABELS.get(value, value.replace("_", " ")),
+            "count": count,
+            "tone": tones.get(value, ""),
+            "help": help_.get(value, ""),
+        }
         for value, count in sorted(counts.items(), key=lambda item: -item[1])
         if value
     ]

@@ -9,6 +9,7 @@
   const all = $("count").textContent;
   let shown = cards, current = null;
   root.classList.add("on");
+  if (matchMedia("(max-width: 62rem)").matches) $("filters").open = false;
 
   // --- what is shown
 

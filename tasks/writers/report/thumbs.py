@@ -55,7 +55,14 @@ def boxes_on(
         sx, sy = thumb.width / size[0], thumb.height / size[1]
         left, top, width, height = x * sx, y * sy, max(1.0, w * sx), max(1.0, h * sy)
         place = {"x": left, "y": top, "w": width, "h": height}
-        # The number stands in the box's upper left corner, and inside of the picture.
-        place |= {"tx": min(left + 0.3 * font, thumb.width - font), "ty": min(max(top + font, font), thumb.height - 2)}
+        place |= _number_at(left, top, width, height, font, thumb)
         found.append({"n": number, **{name: round(value, 1) for name, value in place.items()}})
     return sorted(found, key=lambda one: -one["w"] * one["h"])
+
+
+def _number_at(left: float, top: float, width: float, height: float, font: float, thumb: Thumb) -> dict[str, float]:
+    """Where a number's line begins: in the box's upper left corner, above a box that it would hide, in the picture."""
+    small = min(width, height) < 2.2 * font
+    above = small and top > 1.2 * font
+    x, y = (left, top - 0.3 * font) if above else (left + 0.3 * font, top + font)
+    return {"tx": max(0.2 * font, min(x, thumb.width - 1.2 * font)), "ty": min(max(y, font), thumb.height - 0.2 * font)}
