@@ -1,4 +1,4 @@
-"""CSV (RFC 4180) with a line for every region, UTF-8, `\\n` at line ends."""
+"""CSV (RFC 4180) with a line for every region, UTF-8."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def write_csv(rows: Rows, out: Place, setting: ExportSetting) -> Exported:
     own = {name: free_name(name, taken, "row_") for name in columns.rows}
     with out.writer() as file:
         text = io.TextIOWrapper(file, "utf-8", newline="", write_through=True)
-        table = csv.writer(text, lineterminator="\n")
+        table = csv.writer(text)  # with \r\n at line ends: so what holds either of them is quoted
         table.writerow([*COLUMNS, *names.values(), *own.values()])
         for row in rows():
             carried = [_cell(row.row.get(name)) for name in own]

@@ -24,9 +24,12 @@ from tests.conftest import BOX, Run, write_photo
 from tests.writers.conftest import EVIL_CAPTIONS, EVIL_NAMES, LONG, Make, output_row
 
 
-def exported(output: Path | str, to: str, **order: Any) -> Exported:
+def exported(source: Path | str, to: str, **order: Any) -> Exported:
     files = Filesystems()
-    return export(open_output(str(output), files), ExportOrder(to, **order), files)
+    return export(open_output(str(source), files), ExportOrder(to, **order), files)
+
+
+webdataset_leaves_files_open = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 
 def conversations(output: Path, **order: Any) -> list[dict[str, Any]]:
@@ -186,6 +189,7 @@ def test_csv_names_that_are_taken_get_another(make_output: Make) -> None:
 # --- WebDataset
 
 
+@webdataset_leaves_files_open
 def test_samples_hold_the_image_as_it_is(tmp_path: Path, output: Path) -> None:
     done = exported(output, "wds")
     assert done.files == [str(tmp_path / "out.wds" / "out-000000.tar")]
@@ -318,6 +322,7 @@ def test_conversations_of_evil_rows(evil: Path) -> None:
     assert pd.read_json(evil.with_suffix(".llava.json"))["image"].tolist() == [*EVIL_NAMES, EVIL_NAMES[0]]
 
 
+@webdataset_leaves_files_open
 def test_samples_of_evil_rows(evil: Path) -> None:
     done = exported(evil, "wds")
     samples = list(webdataset.WebDataset(done.files, shardshuffle=False).decode("pil"))
