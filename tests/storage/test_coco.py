@@ -27,7 +27,7 @@ IMAGES: list[dict[str, Any]] = [
 ANNOTATIONS: list[dict[str, Any]] = [
     {"id": 5, "image_id": 12, "category_id": 1, "bbox": [1, 2.5, 3, 4], "area": 7.5, "iscrowd": 0, "score": 0.5,
      "segmentation": [[1, 2, 3, 4, 5, 6]]},
-    {"id": 6, "image_id": 11, "category_id": 2, "bbox": [5, 6, 7, 8], "segmentation": {"counts": [1, 2], "size": [1, 2]}},
+    {"id": 6, "image_id": 11, "category_id": 2, "bbox": [5, 6, 7, 8], "segmentation": {"counts": [1], "size": [1, 2]}},
     {"id": 7, "image_id": 12, "category_id": 2},
 ]  # fmt: skip
 CATEGORIES = [{"id": 1, "name": "cat", "supercategory": "animal"}, {"id": 2, "name": "dog"}, {"id": 3, "name": "emu"}]

@@ -87,9 +87,9 @@ def test_columns_that_are_not_there_are_named(tmp_path: Path) -> None:
         UsageError, match=r"bbox_key: .*t\.csv has no column 'bbox'; its columns: filename, xmin.*a,b,c,d"
     ):
         config_for(tmp_path / "t.csv", image_key="filename")
-    with pytest.raises(UsageError, match="image_key: .* has no column 'image'"):
+    with pytest.raises(UsageError, match=r"image_key: .* has no column 'image'"):
         config_for(tmp_path / "t.csv", bbox_key="xmin,ymin,xmax,ymax")
-    with pytest.raises(UsageError, match="bbox_key: expected one key, or four columns"):
+    with pytest.raises(UsageError, match=r"bbox_key: expected one key, or four columns"):
         config_for(tmp_path / "t.csv", bbox_key="xmin,ymin")
     with pytest.raises(UsageError, match="expected rows='per_box'"):
         make_config(input="t.csv", captioner="pixels", bbox_key="a,b,c,d")
