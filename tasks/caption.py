@@ -7,7 +7,7 @@ Looks up which answers are there, asks the captioner for the rest and keeps each
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -86,6 +86,15 @@ def key_of_answer(row: Row, prompt: Prompt, context: RunContext, request: Captio
             **({"again": list(request.wanted)} if request is not None and request.again else {}),
         }
     )
+
+
+def keys_of_answers(row: Row, context: RunContext) -> Iterator[str]:
+    """The names of all answers that may be looked up for a drawn row: the first, and what is asked again."""
+    request = request_of(row, context)
+    yield key_of_answer(row, context.captioner.prompt(request), context)
+    for number in request.wanted if context.config.repair_flags else ():
+        again = replace(request, wanted=(number,), again=True)
+        yield key_of_answer(row, context.captioner.prompt(again), context, again)
 
 
 @dataclass(frozen=True)

@@ -497,15 +497,19 @@ def input_stem(url: str) -> str:
 
 def _check_output(source: str, output: str) -> None:
     """Refuse an output that is the input, or would be read as part of it the next time."""
-    where, what = _absolute(output), _absolute(source)
-    inside = fnmatch.fnmatchcase(where, what) or where.startswith(what.rstrip("/") + "/")
-    if where == what or inside:
+    if is_part_of(output, source):
         raise ValueError(
             f"output: expected a place outside of the input, got {output!r}, which is or lies in {source!r}; "
             "choose another with --output"
         )
     if output.endswith((".gz", ".csv", ".parquet")):
         raise ValueError(f"output: expected a JSON Lines file (….jsonl), got {output!r}")
+
+
+def is_part_of(address: str, source: str) -> bool:
+    """Whether a file at `address` is the input `source`, or would be read as part of it the next time."""
+    where, what = _absolute(address), _absolute(source)
+    return where == what or fnmatch.fnmatchcase(where, what) or where.startswith(what.rstrip("/") + "/")
 
 
 def _absolute(url: str) -> str:

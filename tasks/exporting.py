@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from tasks.config import is_part_of
 from tasks.errors import RegionCapError, UsageError
 from tasks.records import Row
 from tasks.registry import EXPORTS, load
@@ -53,6 +54,10 @@ def export_place(written: Written, order: ExportOrder, files: Filesystems) -> Pl
     address = order.output or written.place.address.rstrip("/").removesuffix(".jsonl") + ending
     if address.rstrip("/") == written.place.address.rstrip("/"):
         raise UsageError(f"--output: expected another place than the output itself, got {address}")
+    if is_part_of(address, written.settings.input):
+        raise UsageError(
+            f"--output: {address} is, or lies in, the run's input {written.settings.input}; choose another"
+        )
     place = files.place(address.rstrip("/"))
     if order.to != "wds" and place.is_local and place.is_folder():
         raise UsageError(f"--output: expected a file, got the folder {address}")

@@ -87,9 +87,10 @@ def report_of(
     out: Place | None = None,
     against: Written | None = None,
     most: int | None = None,
+    anew: bool = True,
 ) -> Reported:
-    """The page of an output; one that is there and was made of the same is left as it is. Raises UsageError for an
-    output that is none, StorageError."""
+    """The page of an output. `anew`: also where one is there that was made of the same. Raises UsageError for an output
+    that is none, StorageError."""
     out = out or report_place(written.place, files)
     most = most or written.settings.report_rows
     summary = written.summary
@@ -104,7 +105,7 @@ def report_of(
         "This run is incomplete: " + summary.problem if summary is not None and written.incomplete else "",
         digest([REPORT_VERSION, keys, most, written.place.url]) if all(keys[: 2 if against else 1]) else "",
     )
-    if is_report_of(out, setting.key):
+    if not anew and is_report_of(out, setting.key):
         rows = summary.rows_in if summary else 0
         return Reported(out, min(rows, most), rows, out.size() or 0)
     return write_report(written, setting, out, most)

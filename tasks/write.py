@@ -102,7 +102,7 @@ def write(shards: list[ShardSteps], config: RegionCapConfig) -> Summary:
 def write_page(context: RunContext) -> None:
     """Write the report of the output that is there now. The captions are safe: a page that fails is only told."""
     try:
-        done = report_of(open_output(context.config.output, context.files), context.files)
+        done = report_of(open_output(context.config.output, context.files), context.files, anew=False)
         logger.info("report: %s", done.place.url)
     except RegionCapError as error:
         logger.warning("the report could not be written: %s", error)

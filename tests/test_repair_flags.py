@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ import pytest
 from tasks.captioners import fake_server
 from tasks.captioners.fake_server import Behaviour, RunningServer
 from tasks.errors import UsageError
+from tasks.pruning import Cache, unneeded_answers
+from tasks.storage.filesystem import Filesystems
 from tests.conftest import BOX, Run, config_of, read_rows, write_photo, write_rows
 
 BOXES = [BOX, [60, 10, 20, 20]]
@@ -57,6 +60,15 @@ def test_flagged_captions_are_asked_again_closer_and_never_twice(
     (tmp_path / "cache" / "regioncap_step6").rename(tmp_path / "gone")
     again = run(tmp_path, **settings(server, repair_flags=["mentions_mark"]))
     assert (again.captions_asked, again.flags, server.stats["requests"]) == (0, {}, asked)
+
+
+def test_prune_keeps_what_was_paid_for(tmp_path: Path, run: Run, server: RunningServer) -> None:
+    photos(tmp_path)
+    run(tmp_path, **settings(server, repair_flags=["mentions_mark"]))
+    files = Filesystems()
+    cache = Cache.at(str(tmp_path / "cache"), files)
+    found = unneeded_answers(cache, time.time() + 60)
+    assert (found.seen, found.places) == (8, [])
 
 
 def test_a_flag_that_stays_keeps_the_caption(

@@ -267,6 +267,14 @@ def test_an_output_that_is_none_is_told(tmp_path: Path, output: Path) -> None:
         exported(output, "csv", output=str(output))
 
 
+def test_an_export_that_would_be_read_as_input_is_refused(project: Path, run: Run) -> None:
+    (project / "in").mkdir()
+    (project / "photos.jsonl").rename(project / "in" / "photos.jsonl")
+    run(project, input=str(project / "in"), image_root=str(project))
+    with pytest.raises(UsageError, match="lies in, the run's input"):
+        exported(project / "out.jsonl", "csv", output=str(project / "in" / "more.csv"))
+
+
 def test_joined_records_and_other_keys_are_understood(tmp_path: Path, run: Run) -> None:
     write_photo(tmp_path / "p.png", 1)
     row = {"pic": "p.png", "boxes": [BOX, [60, 10, 20, 20]]}

@@ -226,7 +226,6 @@ def test_pictures_are_found_from_elsewhere(tmp_path: Path, run: Run, monkeypatch
     monkeypatch.chdir(tmp_path)
     assert "<img" in page_of("home/out.jsonl")
     (home / "p.png").unlink()  # the marked picture is still there
-    (home / "out.report.html").unlink()
     assert "<img" in page_of("home/out.jsonl")
 
 
