@@ -99,7 +99,7 @@ def reject_card(reject: Row, number: int, order: int, image: str, thumb: Thumb |
         "label": f"line {line}",
         "order": order,
         "image": shown(image, MOST_NAME) or "no image",
-        "size": "",
+        "size": f"step {shown(reject.get('step'), 40)}",
         "kind": "",
         "code": shown(reject.get("code"), 40),
         "message": shown(reject.get("message"), MOST_RAW),
@@ -108,7 +108,7 @@ def reject_card(reject: Row, number: int, order: int, image: str, thumb: Thumb |
         "longest": 0,
         "shortest": 0,
         "regions": regions,
-        "notes": [f"step {shown(reject.get('step'), 40)}"],
+        "notes": [],
         "raw": shown(reject.get("row"), MOST_RAW),
         "change": "",
     }

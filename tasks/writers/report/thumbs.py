@@ -49,20 +49,37 @@ def boxes_on(
 ) -> list[dict[str, float]]:
     """Where boxes (xywh in pixels of a picture of `size`) and their numbers lie on its thumb; large ones first, so that
     small ones lie on top of them."""
-    found = []
+    sx, sy = thumb.width / size[0], thumb.height / size[1]
+    found: list[dict[str, float]] = []
     for number, box in enumerate(boxes, start=1):
         x, y, w, h = clip_xywh(box, *size)
-        sx, sy = thumb.width / size[0], thumb.height / size[1]
-        left, top, width, height = x * sx, y * sy, max(1.0, w * sx), max(1.0, h * sy)
-        place = {"x": left, "y": top, "w": width, "h": height}
-        place |= _number_at(left, top, width, height, font, thumb)
-        found.append({"n": number, **{name: round(value, 1) for name, value in place.items()}})
-    return sorted(found, key=lambda one: -one["w"] * one["h"])
+        found.append({"n": number, "x": x * sx, "y": y * sy, "w": max(1.0, w * sx), "h": max(1.0, h * sy)})
+    found.sort(key=lambda one: -one["w"] * one["h"])
+    taken: list[tuple[float, float]] = []
+    for one in reversed(found):  # small boxes have the fewest good places
+        at = _number_at(one, font, thumb, taken)
+        taken.append(at)
+        one["tx"], one["ty"] = at
+    return [{name: value if name == "n" else round(value, 1) for name, value in one.items()} for one in found]
 
 
-def _number_at(left: float, top: float, width: float, height: float, font: float, thumb: Thumb) -> dict[str, float]:
-    """Where a number's line begins: in the box's upper left corner, above a box that it would hide, in the picture."""
-    small = min(width, height) < 2.2 * font
-    above = small and top > 1.2 * font
-    x, y = (left, top - 0.3 * font) if above else (left + 0.3 * font, top + font)
-    return {"tx": max(0.2 * font, min(x, thumb.width - 1.2 * font)), "ty": min(max(y, font), thumb.height - 0.2 * font)}
+def _number_at(
+    box: dict[str, float], font: float, thumb: Thumb, taken: Sequence[tuple[float, float]]
+) -> tuple[float, float]:
+    """Where a number's line begins: at a corner of its box, above one that it would hide, not on another number."""
+    x, y, w, h = box["x"], box["y"], box["w"], box["h"]
+    wide = font * (0.65 if box["n"] < 10 else 1.25)
+    inside = [(x + 0.3 * font, y + font), (x + w - wide - 0.3 * font, y + font), (x + 0.3 * font, y + h - 0.3 * font)]
+    around = [(x, y - 0.3 * font), (x + w - wide, y - 0.3 * font), (x, y + h + font), (x + w + 0.3 * font, y + font)]
+    places = around + inside if min(w, h) < 2.2 * font else inside + around
+    best = _in_picture(places[0], wide, font, thumb)
+    for place in places:
+        held = _in_picture(place, wide, font, thumb)
+        if all(abs(held[0] - tx) > 1.1 * font or abs(held[1] - ty) > 1.1 * font for tx, ty in taken):
+            return held
+    return best
+
+
+def _in_picture(place: tuple[float, float], wide: float, font: float, thumb: Thumb) -> tuple[float, float]:
+    x, y = place
+    return max(0.2 * font, min(x, thumb.width - wide - 0.2 * font)), min(max(y, font), thumb.height - 0.2 * font)
