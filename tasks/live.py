@@ -16,7 +16,7 @@ from tasks.flags import flags_of
 from tasks.joining import ShardSteps, form_of, joined
 from tasks.looking import made_of
 from tasks.records import Row, Shard
-from tasks.reporting import Reported, ReportSetting, report_place, write_report
+from tasks.reporting import Reported, report_place, write_report
 from tasks.shard import STEPS, input_step
 from tasks.storage.filesystem import Filesystems, Place
 from tasks.storage.runs import entry_of, registered
@@ -24,6 +24,7 @@ from tasks.storage.steps import StepDamaged
 from tasks.writers.jsonl import rejected_line
 from tasks.writers.pictures import Pictures
 from tasks.writers.reading import Captioned, Written, captioned, sound
+from tasks.writers.report.source import ReportSetting
 
 
 @dataclass

@@ -5,21 +5,17 @@ From an output that is there, or (`tasks/live.py`) from the step files of a run 
 
 from __future__ import annotations
 
-import datetime as dt
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
-from tasks.config import RegionCapConfig
 from tasks.errors import RowReject
 from tasks.flags import MEANINGS
 from tasks.records import Row
-from tasks.storage.filesystem import Filesystems, Place, public_url
+from tasks.storage.filesystem import Filesystems, Place
 from tasks.storage.steps import digest
-from tasks.summary import Summary
 from tasks.writers.pictures import Pictures
 from tasks.writers.reading import Captioned, Written
 from tasks.writers.report.cards import card_of, reject_card, room_of
@@ -32,10 +28,11 @@ from tasks.writers.report.compare import (
     change_of_row,
     words_changed,
 )
-from tasks.writers.report.page import Page, render, share, tile
+from tasks.writers.report.page import render
 from tasks.writers.report.selection import Overview, Picked, Reservoirs, offer_row, pick
-from tasks.writers.report.source import Source, reject_image
+from tasks.writers.report.source import ReportSetting, Source, reject_image
 from tasks.writers.report.thumbs import Thumb, thumb_of
+from tasks.writers.report.words import page_of
 
 REPORT_VERSION = 1
 """Part of a page's key: raise it when the page of the same rows looks different."""
@@ -47,21 +44,6 @@ READ_AHEAD = 4
 
 KEY_BYTES = 4096
 """A page's key stands in its first bytes."""
-
-
-@dataclass(frozen=True)
-class ReportSetting:
-    """What a page is made of. `pictures`: where its images are. `against`: another run to compare with. `pending`: rows
-    that are not done yet, where a run goes on; `note`: how far it is, in words."""
-
-    title: str
-    config: RegionCapConfig
-    pictures: Pictures
-    summary: Summary | None = None
-    against: Source | None = None
-    against_title: str = ""
-    note: str = ""
-    key: str = ""
 
 
 @dataclass(frozen=True)
@@ -123,7 +105,7 @@ def write_report(source: Source, setting: ReportSetting, out: Place, most: int) 
     """Write the page of `source`, with `most` pictures at most, to `out`: whole or not at all."""
     overview, picked, versus = _survey(source, setting, most)
     count = len(picked.rows) + len(picked.rejects)
-    page = _page(overview, count, picked, versus, setting)
+    page = page_of(overview, count, picked, versus, setting, MEANINGS)
     size = 0
     with out.writer() as file:
         for text in render(page, overview, count, _cards(source, setting, picked, count), versus):
@@ -250,85 +232,3 @@ def _thumb(image: str, row: Captioned | None, setting: ReportSetting, count: int
             return thumb_of(marked, count, setting.config.max_image_pixels), ""
         except RowReject:
             return None, reject.message
-
-
-# --- the page's own words
-
-
-def _page(overview: Overview, count: int, picked: Picked, versus: Comparison | None, setting: ReportSetting) -> Page:
-    made = dt.datetime.now(dt.UTC).strftime("%Y-%m-%d %H:%M UTC")
-    told = f"A: {setting.title} · B: {setting.against_title} · " if versus is not None else ""
-    good = setting.summary is not None and setting.summary.ok and not setting.note
-    return Page(
-        title=_name(setting.title) + (f" against {_name(setting.against_title)}" if versus is not None else ""),
-        made=f"{told}made {made}",
-        sample=_sample(overview, count, picked),
-        key=setting.key,
-        status=setting.note or ("complete" if good else setting.summary.problem if setting.summary else ""),
-        tone="good" if good else "bad" if setting.summary is not None and not setting.note else "",
-        facts=_facts(setting),
-        tiles=_tiles(overview, versus, setting.summary),
-        meanings=dict(MEANINGS),
-    )
-
-
-def _name(address: str) -> str:
-    return address.rstrip("/").rpartition("/")[2]
-
-
-def _sample(overview: Overview, count: int, picked: Picked) -> str:
-    if picked.everything:
-        return "All rows are here; rejected ones stand at the end." if overview.rejects else "All rows are here."
-    return (
-        f"{count:,} of {overview.all:,} rows are here: some of every reject code and every flag, the extremes (most "
-        "regions, longest and shortest captions, smallest regions), and of the rest an even sample. Counts are of all "
-        "rows; rejected ones stand at the end."
-    )
-
-
-def _tiles(overview: Overview, versus: Comparison | None, summary: Summary | None) -> list[Row]:
-    per_row = f"{overview.regions / overview.rows:.1f} a picture" if overview.rows else ""
-    per_caption = f"{overview.words / overview.regions:.0f} words a caption" if overview.regions else ""
-    dropped = sum(overview.dropped.values())
-    tiles = [
-        tile("rows in", overview.all),
-        tile("captioned", overview.rows, share(overview.rows, overview.all)),
-        tile("rejected", overview.rejects, share(overview.rejects, overview.all), "bad" if overview.rejects else ""),
-        tile("regions", overview.regions, ", ".join(filter(None, (per_row, per_caption)))),
-        tile("flagged regions", overview.flagged, share(overview.flagged, overview.regions), _warn(overview.flagged)),
-    ]
-    if dropped:
-        tiles.append(tile("boxes dropped", dropped, ", ".join(overview.dropped)))
-    if versus is not None:
-        captions = versus.captions_same + versus.captions_changed
-        tiles += [
-            tile("captions changed", versus.captions_changed, share(versus.captions_changed, captions)),
-            tile("rejects gained", versus.changes["reject_gained"], tone=_warn(versus.changes["reject_gained"])),
-            tile("rejects lost", versus.changes["reject_lost"]),
-            tile("rows only in B", versus.only_there),
-        ]
-    elif summary is not None and summary.prompt_tokens:
-        asked = f"{summary.prompt_tokens:,} in, {summary.completion_tokens:,} out"
-        tiles.append(tile("tokens", summary.prompt_tokens + summary.completion_tokens, asked))
-    if versus is None and summary is not None and summary.usd is not None:
-        tiles.append(tile("US dollars", f"{summary.usd:,.2f}"))
-    return tiles
-
-
-def _warn(count: int) -> str:
-    return "warn" if count else ""
-
-
-FACTS = ("prompt_mode", "prompt", "focal_prompt", "region_prompt", "system_prompt", "temperature", "max_boxes",
-         "extractor", "region_fields", "repair_flags")  # fmt: skip
-
-
-def _facts(setting: ReportSetting) -> Sequence[tuple[str, Any]]:
-    config, summary = setting.config, setting.summary
-    named = [("input", public_url(config.input)), ("output", setting.title)]
-    if summary is not None:
-        named += [("captioner", summary.captioner), ("model", summary.model), ("finished", summary.finished_at)]
-    settings = [(name.replace("_", " "), getattr(config, name)) for name in FACTS]
-    if summary is not None and summary.captioner == "pixels":
-        settings = [(name, value) for name, value in settings if "prompt" not in name and name != "temperature"]
-    return [(name, value) for name, value in (*named, *settings) if value not in (None, "", (), [])]

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, Protocol
 
+from tasks.config import RegionCapConfig
 from tasks.records import Row
+from tasks.summary import Summary
+from tasks.writers.pictures import Pictures
 from tasks.writers.reading import Captioned
 
 
@@ -17,6 +21,24 @@ class Source(Protocol):
 
     def rejects(self) -> Iterator[Row]:
         """The lines of the rejects file, in order."""
+
+
+@dataclass(frozen=True)
+class ReportSetting:
+    """What a page is made of besides its rows.
+
+    `pictures`: where its images are. `against`: another run to compare with. `note`: what is to be said of an
+    unfinished run. `key`: names what the page is made of; "" where that is not known.
+    """
+
+    title: str
+    config: RegionCapConfig
+    pictures: Pictures
+    summary: Summary | None = None
+    against: Source | None = None
+    against_title: str = ""
+    note: str = ""
+    key: str = ""
 
 
 def reject_image(reject: Row, image_key: str) -> str:
