@@ -15,13 +15,14 @@ from typing import Any
 import click
 
 import tasks
+from flows.cli_looking import export_, report, sheet
 from flows.cli_serving import fake_vlm, serve, serve_model
 from flows.flags import GroupedCommand, config_flags, config_from, storage_flags
 from tasks import terminal
 from tasks.captioners.base import Setting
 from tasks.changes import check_settings
 from tasks.config import RegionCapConfig, make_config, read_config_file
-from tasks.context import context_of
+from tasks.context import RunContext, completed, context_of
 from tasks.errors import RegionCapError, UsageError
 from tasks.prompt_keys import check_prompt_keys
 from tasks.registry import make_captioner
@@ -47,13 +48,13 @@ def run(source: str | None, config_file: str | None, **flags: Any) -> int:
     INPUT is JSON Lines, a JSON array, CSV or Parquet, or a folder or glob of these or of images; a path or URL.
     Running the same command again does only what is not done yet.
     """
-    config = config_from(source, config_file, flags)
-    prepare_prefect()
+    config = _config(source, config_file, flags)
     # What is wrong is said at once, not after Prefect has started.
     context = context_of(config)
     check_prompt_keys(config, context.shards())
     check_output(context.output)
     check_settings(config, context.files)
+    _look_at_boxes(context)
     make_captioner(Setting(config)).check()
     with terminal.watching(config):
         # Imported here: it takes seconds, and reads the environment that was just prepared.
@@ -113,7 +114,7 @@ def try_(source: str | None, line: int, config_file: str | None, **flags: Any) -
     """
     from tasks.trying import try_row
 
-    return OK if try_row(config_from(source, config_file, flags), line, click.echo) else STOPPED
+    return OK if try_row(_config(source, config_file, flags), line, click.echo) else STOPPED
 
 
 @app.command(cls=GroupedCommand)
@@ -126,7 +127,7 @@ def plan(source: str | None, config_file: str | None, **flags: Any) -> int:
     """
     from tasks.planning import plan as plan_run
 
-    config = config_from(source, config_file, flags)
+    config = _config(source, config_file, flags)
     for text in terminal.plan_lines(plan_run(config), config):
         click.echo(text)
     return OK
@@ -174,6 +175,19 @@ def prune(
     return OK
 
 
+def _look_at_boxes(context: RunContext) -> None:
+    from tasks.first_look import check_box_form  # imports Prefect, which no other command should wait for
+
+    check_box_form(context)
+
+
+def _config(source: str | None, config_file: str | None, flags: dict[str, Any]) -> RegionCapConfig:
+    """The config that an input and flags make, with what the input's form adds to it."""
+    config = config_from(source, config_file, flags)
+    prepare_prefect()
+    return completed(config)
+
+
 def _run_config(run_name: str, config_file: str | None, flags: dict[str, Any]) -> RegionCapConfig:
     """The config that RUN means: an output's own, or RUN as an input; flags win."""
     place = _place(run_name, flags)
@@ -181,9 +195,9 @@ def _run_config(run_name: str, config_file: str | None, flags: dict[str, Any]) -
     if before is None:
         if not place.find():
             raise UsageError(f"{run_name}: expected the output of a run, or its input and options; there is neither")
-        return config_from(run_name, config_file, flags)
+        return _config(run_name, config_file, flags)
     given = {name: value for name, value in flags.items() if value not in (None, ())}
-    return make_config(**{**before, **(read_config_file(config_file) if config_file else {}), **given})
+    return completed(make_config(**{**before, **(read_config_file(config_file) if config_file else {}), **given}))
 
 
 def _place(address: str, flags: dict[str, Any]) -> Place:
@@ -192,7 +206,7 @@ def _place(address: str, flags: dict[str, Any]) -> Place:
     return filesystems(flags["s3_endpoint_url"], flags["s3_region"], flags["storage_block"]).place(address)
 
 
-for command in (fake_vlm, serve, serve_model):
+for command in (report, export_, sheet, fake_vlm, serve, serve_model):
     app.add_command(command)
 
 

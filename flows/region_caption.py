@@ -27,7 +27,7 @@ def region_caption(config: RegionCapConfig) -> Summary:
     when the run cannot go on: an earlier output is left as it was, and the same call goes on from there.
     """
     with running(config) as (context, workers):
-        damages = 0
+        config, damages = context.config, 0
         while True:
             window = Window(context, workers.processes)
             for shard, steps in looked(context):

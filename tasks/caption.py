@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, wait
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -22,6 +22,8 @@ from tasks.caching import StepSpec, run_step
 from tasks.captioners.base import CaptionRequest, CaptionResult, Prompt
 from tasks.config import RegionCapConfig
 from tasks.context import RunContext, context_of
+from tasks.errors import RowReject
+from tasks.flags import FLAGS_VERSION, flags_of
 from tasks.records import Row, Step, rejected
 from tasks.rows import Stopped, map_rows
 from tasks.storage.answers import answer_key
@@ -70,8 +72,11 @@ def request_of(row: Row, context: RunContext) -> CaptionRequest:
     )
 
 
-def key_of_answer(row: Row, prompt: Prompt, context: RunContext) -> str:
-    """The name of the row's answer: everything that decides its words, and nothing else."""
+def key_of_answer(row: Row, prompt: Prompt, context: RunContext, request: CaptionRequest | None = None) -> str:
+    """The name of the row's answer: everything that decides its words, and nothing else.
+
+    `request`: given for one that asks again, whose answer is kept apart from the first.
+    """
     return answer_key(
         {
             "key_version": KEY_VERSION,
@@ -81,8 +86,18 @@ def key_of_answer(row: Row, prompt: Prompt, context: RunContext) -> str:
             "prompt": prompt.text,
             "system_prompt": prompt.system,
             **context.captioner.identity(),
+            **({"again": list(request.wanted)} if request is not None and request.again else {}),
         }
     )
+
+
+def keys_of_answers(row: Row, context: RunContext) -> Iterator[str]:
+    """The names of all answers that may be looked up for a drawn row: the first, and what is asked again."""
+    request = request_of(row, context)
+    yield key_of_answer(row, context.captioner.prompt(request), context)
+    for number in request.wanted if context.config.repair_flags else ():
+        again = replace(request, wanted=(number,), again=True)
+        yield key_of_answer(row, context.captioner.prompt(again), context, again)
 
 
 @dataclass(frozen=True)
@@ -116,12 +131,15 @@ def ask(row: Row, context: RunContext, *, anew: bool = False) -> Asked:
 
     Raises RowReject for a row that lacks a field of the prompt.
     """
-    request = request_of(row, context)
+    return _ask(row, request_of(row, context), context, anew)
+
+
+def _ask(row: Row, request: CaptionRequest, context: RunContext, anew: bool = False) -> Asked:
     prompt = context.captioner.prompt(request)
     if not context.captioner.paid:
         context.progress.add(captions_asked=len(request.wanted))
         return Asked(row, prompt.text, context.captioner.submit(request))
-    key = key_of_answer(row, prompt, context)
+    key = key_of_answer(row, prompt, context, request)
     future, owner = context.in_flight.claim(key)
     if owner:
         try:
@@ -249,6 +267,50 @@ def finish(asked: Asked, context: RunContext) -> Row:
     return {"captions": texts, "prompt": asked.prompt, "usage": result.usage, **warnings}
 
 
+def ask_again(row: Row, told: Row, context: RunContext) -> dict[int, Asked]:
+    """Send for the captions of a captioned row that have one of the flags to repair; by region number."""
+    request = request_of(row, context)
+    sent = {}
+    for number, names in enumerate(flags_of(told["captions"]), start=1):
+        if set(names) & set(context.config.repair_flags):
+            sent[number] = _ask(row, replace(request, wanted=(number,), again=True), context)
+    return sent
+
+
+def repaired(told: Row, sent: dict[int, Asked], context: RunContext) -> Row:
+    """A captioned row with the new captions that have fewer of the flags to repair than the old ones."""
+    captions, warnings = list(told["captions"]), list(told.get("warnings", []))
+    usage: Counter[str] = Counter(told["usage"])
+    for number, asked in sent.items():
+        result = _result(asked.future, context)
+        usage.update(result.usage)
+        if number not in result.captions:
+            warnings.append(f"the caption of region {number} is flagged, and was not told better: {result.message}")
+            continue
+        better = [*captions[: number - 1], result.captions[number], *captions[number:]]
+        if _to_repair(better, number, context) < _to_repair(captions, number, context):
+            captions = better
+    return {**told, "captions": captions, "usage": dict(usage), **({"warnings": warnings} if warnings else {})}
+
+
+def _to_repair(captions: list[str], number: int, context: RunContext) -> int:
+    return len(set(flags_of(captions)[number - 1]) & set(context.config.repair_flags))
+
+
+def _repaired_rows(rows: list[Row], told: list[Row], context: RunContext) -> list[Row]:
+    """Captioned rows with flagged captions asked for again, all at once; they keep the old where that is in vain."""
+
+    def send(pair: Row) -> Row:
+        try:
+            return {**pair, "sent": ask_again(pair["row"], pair["told"], context)}
+        except RowReject:
+            return {**pair, "sent": {}}  # the closer prompt wants a key that this row has not
+
+    pairs = [one if "reject" in one else {"row": row, "told": one} for row, one in zip(rows, told, strict=True)]
+    sent = map_rows("caption", send, pairs, stop=context.stop)
+    return map_rows("caption", lambda pair: repaired(pair["told"], pair["sent"], context), sent, stop=context.stop)
+
+
 def _result(future: Future[CaptionResult], context: RunContext) -> CaptionResult:
     """What the captioner said; waits for it, but not beyond the end of the run."""
     while not wait([future], LOOK_FOR_STOP_SECONDS).done:
@@ -276,7 +338,8 @@ def caption_rows(rows: list[Row], context: RunContext, ahead: Mapping[int, Asked
     pool = None if context.cache.is_local else context.io_pool
     sent = map_rows("caption", send, rows, pool=pool, stop=context.stop)
     context.progress.add(rows=sum("reject" in row for row in sent))
-    return map_rows("caption", receive, sent, stop=context.stop)
+    told = map_rows("caption", receive, sent, stop=context.stop)
+    return _repaired_rows(rows, told, context) if context.config.repair_flags else told
 
 
 def _body(context: RunContext, step: Step) -> list[Row]:
@@ -284,7 +347,12 @@ def _body(context: RunContext, step: Step) -> list[Row]:
 
 
 def _identity(context: RunContext) -> dict[str, Any]:
-    return {**context.captioner.identity(), **context.captioner.templates()}
+    repairs = {"repair_flags": sorted(context.config.repair_flags), "flags_version": FLAGS_VERSION}
+    return {
+        **context.captioner.identity(),
+        **context.captioner.templates(),
+        **(repairs if context.config.repair_flags else {}),
+    }
 
 
 def _fresh(context: RunContext, manifest: Manifest, read: Callable[[], list[Row]]) -> bool:

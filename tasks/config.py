@@ -25,6 +25,7 @@ BoxFormat = Literal["xywh", "xyxy", "cxcywh"]
 BoxUnit = Literal["px", "0-1", "0-1000"]
 PromptMode = Literal["marks", "focal", "auto"]
 StructureName = Literal["auto", "regex", "guided_regex", "json_schema", "none"]
+FlagName = Literal["mentions_mark", "refusal", "duplicate_in_row", "too_short", "repeats"]
 
 SYSTEM_PROMPT = (
     "A chat between a curious human and an artificial intelligence assistant. "
@@ -63,8 +64,8 @@ class RegionCapConfig(BaseModel):
     # --- input
     input: str = Field(
         title="Input",
-        description="JSON Lines (.jsonl, .jsonl.gz), JSON array, CSV, Parquet, or a folder or glob of these or of "
-        "images; a path or any fsspec URL.",
+        description="JSON Lines (.jsonl, .jsonl.gz), JSON array, COCO instances (.json), CSV, Parquet, or a folder or "
+        "glob of these or of images; a path or any fsspec URL.",
         validation_alias=AliasChoices("input", "input_jsonl_path", "first_entry_file_name"),
         json_schema_extra={"group": "Input"},
     )
@@ -81,13 +82,37 @@ class RegionCapConfig(BaseModel):
         None, "Image root", "Where relative image paths start. Default: the input's folder.", "Input"
     )
     image_key: str = _field("image", "Image key", "The row's key that holds the image's path or URL.", "Input")
-    bbox_key: str = _field("bbox", "Box key", "The row's key that holds its boxes.", "Input")
+    bbox_key: str = _field(
+        "bbox",
+        "Box key",
+        "The row's key that holds its boxes; with one row a box also four columns: xmin,ymin,xmax,ymax.",
+        "Input",
+    )
+    rows: Literal["per_image", "per_box"] = _field(
+        "per_image",
+        "Rows",
+        "per_box: a table with a row for each box; the rows of an image become one, wherever they stand.",
+        "Input",
+    )
     bbox_format: BoxFormat = _field("xywh", "Box format", "Order of a box's four numbers.", "Input")
     bbox_unit: BoxUnit = _field("px", "Box unit", "Pixels, or parts of the picture's width and height.", "Input")
     empty_bbox: Literal["reject", "find"] = _field(
         "reject",
         "Empty box list",
         "What `[]` means: nothing there (reject the row), or find regions.",
+        "Input",
+    )
+    region_fields: tuple[str, ...] = _field(
+        (),
+        "Region fields",
+        "Keys of the row that hold a list with one value a box (labels, scores): filtered as the boxes are, for "
+        "prompts, the output and exports. COCO brings its own; of a table with a row a box they are all its columns.",
+        "Input",
+    )
+    box_check: bool = _field(
+        True,
+        "Look at the boxes",
+        "Before the first run, see by the first 1,000 rows whether the boxes are of the format and unit given.",
         "Input",
     )
     limit: int | None = _field(None, "Limit", "Read the first N rows only.", "Input", ge=1)
@@ -180,12 +205,6 @@ class RegionCapConfig(BaseModel):
         "Captions",
         min_length=1,
     )
-    region_fields: tuple[str, ...] = _field(
-        (),
-        "Region fields",
-        "Keys of the row that hold a list with one value a box (labels, scores), for Region in prompt.",
-        "Captions",
-    )
     system_prompt: str = _field(SYSTEM_PROMPT, "System prompt", "As Prompt; empty sends none.", "Captions")
     temperature: float | None = _field(
         0.0, "Temperature", "0 gives the same answer each time; -1 leaves it to the server.", "Captions", ge=-1, le=2
@@ -232,6 +251,13 @@ class RegionCapConfig(BaseModel):
         2, "Repairs", "How often the missing regions of a picture are asked for again.", "Captions", ge=0, le=10
     )
 
+    repair_flags: tuple[FlagName, ...] = _field(
+        (),
+        "Repair flags",
+        "Captions with one of these flags are asked for once more, each with a closer view of its region: "
+        "mentions_mark, refusal, duplicate_in_row, too_short, repeats.",
+        "Captions",
+    )
     retry_rejects: bool = _field(
         False,
         "Retry rejects",
@@ -300,6 +326,14 @@ class RegionCapConfig(BaseModel):
         le=1,
     )
 
+    report: bool = _field(
+        False,
+        "Report",
+        "Write a page to look at (….report.html) beside the output, when the run is complete.",
+        "Output",
+    )
+    report_rows: int = _field(2000, "Rows in the report", "Pictures in the page, at most.", "Output", ge=1, le=20_000)
+
     # --- run
     cache_path: str = _field(
         "./.regioncap",
@@ -356,7 +390,7 @@ class RegionCapConfig(BaseModel):
         le=20,
     )
 
-    @field_validator("endpoint", "region_fields", mode="before")
+    @field_validator("endpoint", "region_fields", "repair_flags", mode="before")
     @classmethod
     def _one_is_a_list_of_one(cls, value: Any) -> Any:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
@@ -376,6 +410,7 @@ class RegionCapConfig(BaseModel):
         _check_output(self.input, self.output)
         if self.s3_endpoint_url is not None:
             _check_url(self.s3_endpoint_url, "s3_endpoint_url", "http://host:9000", "keys come from the environment")
+        self._check_box_key()
         self._check_captions()
         self._check_runner()
         return self
@@ -397,6 +432,15 @@ class RegionCapConfig(BaseModel):
                 "what it prints with --endpoint"
             )
 
+    def _check_box_key(self) -> None:
+        columns = self.box_columns
+        if columns and (len(columns) != 4 or not all(columns)):
+            raise ValueError(f"bbox_key: expected one key, or four columns a,b,c,d, got {self.bbox_key!r}")
+        if columns and self.rows != "per_box":
+            raise ValueError(
+                f"bbox_key: four columns ({self.bbox_key}) hold one box a row; expected rows='per_box' with them"
+            )
+
     def _check_captions(self) -> None:
         if self.captioner_name == "auto":
             raise ValueError(NO_CAPTIONER)
@@ -410,6 +454,8 @@ class RegionCapConfig(BaseModel):
             _check_url(url, "endpoint", "http://host:8000/v1", "keys come from REGIONCAP_API_KEY or api_key_block")
         if self.max_usd is not None and (self.usd_per_m_in is None or self.usd_per_m_out is None):
             raise ValueError("max_usd: expected the prices usd_per_m_in and usd_per_m_out with it, got none")
+        if self.repair_flags and self.captioner_name == "pixels":
+            raise ValueError("repair_flags: captioner 'pixels' says the same again; expected a model, or none of them")
         for name in ("prompt", "focal_prompt", "region_prompt", "system_prompt"):
             template_names(getattr(self, name), name)
 
@@ -421,6 +467,21 @@ class RegionCapConfig(BaseModel):
         if self.endpoint:
             return "openai"
         return "vllm" if self.model else "auto"
+
+    @property
+    def box_columns(self) -> tuple[str, ...]:
+        """The four columns that hold a box's numbers; none where one key holds them."""
+        return tuple(part.strip() for part in self.bbox_key.split(",")) if "," in self.bbox_key else ()
+
+    @property
+    def boxes_key(self) -> str:
+        """The row's key for its list of boxes, once a table's rows are grouped."""
+        return "bbox" if self.box_columns else self.bbox_key
+
+    @property
+    def asks_closer(self) -> bool:
+        """Whether requests may hold a closer view of a region beside the marked picture."""
+        return self.prompt_mode != "marks" or bool(self.repair_flags)
 
     @property
     def prices(self) -> tuple[float, float] | None:
@@ -440,7 +501,8 @@ class RegionCapConfig(BaseModel):
             return ()
         shared = ("system_prompt", "region_prompt")
         by_mode = {"marks": ("prompt",), "focal": ("focal_prompt",), "auto": ("prompt", "focal_prompt")}
-        return (*shared, *by_mode[self.prompt_mode])
+        used = by_mode[self.prompt_mode]
+        return (*shared, *used, *(("focal_prompt",) if self.repair_flags and "focal_prompt" not in used else ()))
 
     def fields(self, names: tuple[str, ...]) -> dict[str, Any]:
         """The values of the fields `names`, as JSON values: what a step declares to depend on."""
@@ -509,15 +571,19 @@ def input_stem(url: str) -> str:
 
 def _check_output(source: str, output: str) -> None:
     """Refuse an output that is the input, or would be read as part of it the next time."""
-    where, what = _absolute(output), _absolute(source)
-    inside = fnmatch.fnmatchcase(where, what) or where.startswith(what.rstrip("/") + "/")
-    if where == what or inside:
+    if is_part_of(output, source):
         raise ValueError(
             f"output: expected a place outside of the input, got {output!r}, which is or lies in {source!r}; "
             "choose another with --output"
         )
     if output.endswith((".gz", ".csv", ".parquet")):
         raise ValueError(f"output: expected a JSON Lines file (….jsonl), got {output!r}")
+
+
+def is_part_of(address: str, source: str) -> bool:
+    """Whether a file at `address` is the input `source`, or would be read as part of it the next time."""
+    where, what = _absolute(address), _absolute(source)
+    return where == what or fnmatch.fnmatchcase(where, what) or where.startswith(what.rstrip("/") + "/")
 
 
 def _absolute(url: str) -> str:

@@ -26,7 +26,7 @@ from tasks.storage.answers import Answers
 from tasks.storage.filesystem import Place
 from tasks.storage.images import ImageFiles
 from tasks.storage.readers import Part as InputPart
-from tasks.storage.readers import find_parts, input_root, shards_of
+from tasks.storage.readers import find_parts, input_root, region_fields_of, shards_of
 from tasks.storage.steps import StepStorage
 from tasks.summary import Bill
 from tasks.writers.outputs import Part
@@ -246,6 +246,12 @@ class RunContext:
         for pool in (self.pool, self.io_pool):
             pool.shutdown(wait=False, cancel_futures=True)
         self.images.close()
+
+
+def completed(config: RegionCapConfig) -> RegionCapConfig:
+    """`config` with the region fields that its input brings by its form. Raises UsageError for a wrong input."""
+    fields = region_fields_of(config, filesystems_of(config))
+    return config if fields == config.region_fields else config.model_copy(update={"region_fields": fields})
 
 
 _contexts: dict[str, RunContext] = {}

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from tasks.config import RegionCapConfig
 from tasks.context import RunContext
 from tasks.errors import AccountingError
+from tasks.flags import FLAGS, FLAGS_VERSION, flags_of
 from tasks.records import Row, Step, dumps
 from tasks.route import WITH_BBOX, check_boxes
 from tasks.storage.filesystem import is_url, public_url
@@ -23,7 +24,7 @@ from tasks.summary import Summary
 from tasks.writers.jsonl import META_KEY, RowFormat, rejected_line
 from tasks.writers.outputs import in_parts
 
-STEP_VERSION = 1
+STEP_VERSION = 2
 URL_FIELDS = ("input", "output", "image_root", "cache_path", "s3_endpoint_url")
 FIELDS = ("output_key", "record_style", "bbox_key", "image_key", "draw_visualization")
 
@@ -53,11 +54,12 @@ class Tally:
     rejects: Counter[str] = field(default_factory=Counter)
     dropped: Counter[str] = field(default_factory=Counter)
     replaced: Counter[str] = field(default_factory=Counter)
+    flags: Counter[str] = field(default_factory=Counter)
 
     def captioned(self, loaded: Row, drawn: Row, told: Row, config: RegionCapConfig) -> None:
         """Count a captioned row. Raises AccountingError when its boxes, regions and captions do not add up."""
         regions, dropped, captions = len(drawn["bbox"]), drawn["dropped_bbox"], told["captions"]
-        boxes = check_boxes(loaded["row"].get(config.bbox_key)) if drawn["type"] == WITH_BBOX else None
+        boxes = check_boxes(loaded["row"].get(config.boxes_key)) if drawn["type"] == WITH_BBOX else None
         boxes_in = len(boxes) if boxes is not None else regions + len(dropped)
         whole = len(captions) == regions == drawn["valid_bboxes_num"] and all(captions)
         if not whole or boxes_in != regions + len(dropped):
@@ -70,6 +72,11 @@ class Tally:
         self.boxes_in += boxes_in
         self.dropped.update(drop["reason"] for drop in dropped)
         self.replaced.update(key for key in (config.output_key, META_KEY) if key in loaded["row"])
+
+    def flagged(self, flags: Sequence[Sequence[str]]) -> None:
+        """Count the flags of a row's regions."""
+        for names in flags:
+            self.flags.update(names)
 
     def add(self, other: Tally) -> None:
         """Count what another has counted."""
@@ -123,7 +130,9 @@ def write_rows(shards: Sequence[ShardSteps], context: RunContext, form: RowForma
                 rejects.write(dumps(rejected_line(loaded, told)) + b"\n")
             else:
                 tally.captioned(loaded, drawn, told, context.config)
-                out.write(dumps(form.captioned(loaded, drawn, told)) + b"\n")
+                flags = flags_of(told["captions"])
+                tally.flagged(flags)
+                out.write(dumps(form.captioned(loaded, drawn, told, flags)) + b"\n")
     tally.check(sum(steps[-1].rows for steps in shards))
     return tally
 
@@ -149,6 +158,7 @@ def key_of(shards: Sequence[ShardSteps], context: RunContext, form: RowFormat) -
     return digest(
         {
             "step_version": STEP_VERSION,
+            "flags_version": FLAGS_VERSION,
             "fields": context.config.fields(FIELDS),
             "form": [form.marks or "", form.captioner, form.model],
             "shards": [[steps[index].data for index in JOINED] for steps in shards],
@@ -173,6 +183,7 @@ def summary_of(tally: Tally, context: RunContext, *, problem: str, **places: Any
         rows_out=tally.rows_out, rejects=tally.rejects.total(), rejects_by_code=dict(sorted(tally.rejects.items())),
         regions=tally.regions, boxes_in=tally.boxes_in, boxes_dropped=dict(sorted(tally.dropped.items())),
         keys_replaced=dict(tally.replaced), captioner=captioner.name, model=captioner.model,
+        flags={name: tally.flags[name] for name in FLAGS if tally.flags[name]},
         config=public_config(config), versions=library_versions(), **places,
     )  # fmt: skip
 

@@ -29,11 +29,11 @@ def rows_of_step(config: RegionCapConfig, number: int) -> Iterator[tuple[int, by
                 continue
             step: Step | None = input_step(shard)
             for spec in STEPS[:number]:
-                step = step and _made(spec, context, step)
+                step = step and made_of(spec, context, step)
             yield shard.index, context.storage.read_bytes(step) if step else None
 
 
-def _made(spec: StepSpec, context: RunContext, step: Step) -> Step | None:
+def made_of(spec: StepSpec, context: RunContext, step: Step) -> Step | None:
     """What this step made of `step`'s file, if anything: rows that will be tried again are shown as well."""
     storage = context.storage.at(spec.index)
     manifest = storage.manifest(digest(spec.parts(context, step)))

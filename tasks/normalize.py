@@ -6,6 +6,7 @@ Adds `bbox` (xywh pixels), `normalized_bbox` (xyxyn, padded with zero boxes to `
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,12 +17,13 @@ from tasks.caching import StepSpec, run_step
 from tasks.config import BoxFormat, BoxUnit, RegionCapConfig
 from tasks.context import RunContext, context_of
 from tasks.errors import RowReject
-from tasks.records import Row, Step, rejected
+from tasks.records import Row, Step, loads, rejected
 from tasks.route import WITHOUT_BBOX
 from tasks.rows import map_rows
 from tasks.vision.boxes import drop_reason, normalize_xywh, to_xywh
 
 STEP_VERSION = 1
+REGION_FIELDS_VERSION = 2
 KEPT = ("image", "image_sha256", "width", "height", "type", "fields")
 OVER_MAX_BOXES = "over_max_boxes"
 
@@ -79,7 +81,7 @@ def fields_by_region(row: Row, bbox_index: list[int], names: Sequence[str]) -> R
     Regions that were found have none. Raises RowReject `bad_row` for a list that does not fit the boxes.
     """
     fields = dict(row["fields"])
-    lists = {name: fields.pop(name, None) for name in names}
+    lists = {name: _list_of(fields.pop(name, None)) for name in names}
     if row["type"] == WITHOUT_BBOX:
         return {"fields": fields, "region_fields": [dict.fromkeys(names, "") for _ in bbox_index]}
     for name, values in lists.items():
@@ -88,6 +90,14 @@ def fields_by_region(row: Row, bbox_index: list[int], names: Sequence[str]) -> R
             raise RowReject("bad_row", f"{name!r}: expected a list of {len(row['boxes'])}, one a box, got {what}")
     of_regions = [{name: values[index] for name, values in lists.items() if values} for index in bbox_index]
     return {"fields": fields, "region_fields": of_regions}
+
+
+def _list_of(value: Any) -> Any:
+    """CSV has lists as JSON text."""
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        with contextlib.suppress(ValueError):
+            return loads(value.encode())
+    return value
 
 
 def normalize_rows(rows: list[Row], config: RegionCapConfig) -> list[Row]:
@@ -100,7 +110,10 @@ def _body(context: RunContext, step: Step) -> list[Row]:
 
 
 def _region_fields(context: RunContext) -> dict[str, Any]:
-    return context.config.fields(("region_fields",)) if context.config.region_fields else {}
+    """Only where there are any; their own version, so that keys of runs without them stay the same."""
+    if not context.config.region_fields:
+        return {}
+    return {**context.config.fields(("region_fields",)), "region_fields_version": REGION_FIELDS_VERSION}
 
 
 FIELDS = ("max_boxes", "bbox_format", "bbox_unit")

@@ -127,7 +127,7 @@ def _count_row(
     try:
         if "reject" in row:
             raise RowReject(row["reject"]["code"], row["reject"]["message"])
-        routed = route_row({**row, "image_stat": None}, config.bbox_key, config.empty_bbox)
+        routed = route_row({**row, "image_stat": None}, config.boxes_key, config.empty_bbox)
     except RowReject:
         planned.rejected += 1
         return

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from tasks.caption import key_of_answer, request_of
+from tasks.caption import keys_of_answers
 from tasks.config import RegionCapConfig, make_config
 from tasks.context import RunContext
 from tasks.errors import UsageError
@@ -117,7 +117,7 @@ def unneeded_answers(cache: Cache, before: float) -> Unneeded:
         for run in runs:
             with contextlib.closing(RunContext(_config_of(run, cache))) as context:
                 if context.captioner.paid:
-                    needed |= {_answer_of(row, context) for row in cache.drawn(prefix, run)}
+                    needed.update(key for row in cache.drawn(prefix, run) for key in keys_of_answers(row, context))
     return _in_folders(cache, "answers", "captions", needed, before)
 
 
@@ -131,10 +131,6 @@ def _config_of(run: Registered, cache: Cache) -> RegionCapConfig:
             f"--answers: the settings of the run for {run.output} cannot be read ({error}), so its answers cannot be "
             "told apart; run it again, or forget it with --forget"
         ) from None
-
-
-def _answer_of(row: Row, context: RunContext) -> str:
-    return key_of_answer(row, context.captioner.prompt(request_of(row, context)), context)
 
 
 def _in_folders(cache: Cache, kind: str, name: str, needed: set[str], before: float) -> Unneeded:

@@ -21,6 +21,16 @@ CAPTIONERS = {
 }
 """Who describes regions: a class with the contract of `tasks.captioners.base.Captioner`, made of a `Setting`."""
 
+EXPORTS = {
+    "coco": ("tasks.writers.coco:write_coco", ".coco.json"),
+    "parquet": ("tasks.writers.parquet:write_parquet", ".parquet"),
+    "llava": ("tasks.writers.llava:write_llava", ".llava.json"),
+    "csv": ("tasks.writers.csv_table:write_csv", ".csv"),
+    "wds": ("tasks.writers.wds:write_wds", ".wds"),
+}
+"""What an output can be exported to: a function with the contract of `tasks.writers.exports.Export`, and what it puts
+behind the output's name."""
+
 
 def load(entry: str) -> Any:
     """What an entry of a table above names; imported late, since some are heavy."""

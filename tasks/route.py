@@ -96,7 +96,7 @@ def route_rows(
 def _body(context: RunContext, step: Step) -> list[Row]:
     config = context.config
     keys = (*config.prompt_fields(), *config.region_fields)
-    return route_rows(context.storage.read(step), config.bbox_key, config.empty_bbox, keys)
+    return route_rows(context.storage.read(step), config.boxes_key, config.empty_bbox, keys)
 
 
 def _prompt_keys(context: RunContext) -> dict[str, Any]:

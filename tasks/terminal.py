@@ -156,6 +156,7 @@ def show(summary: Summary) -> None:
         *((f"  {code}", count) for code, count in summary.rejects_by_code.items()),
         ("regions captioned", summary.regions),
         *((f"boxes dropped: {reason}", count) for reason, count in summary.boxes_dropped.items()),
+        *((f"flagged: {name}", count) for name, count in summary.flags.items()),
         ("captions asked for", summary.captions_asked),
         ("captions reused", summary.captions_reused),
         *((name, count) for name, count in _requests(summary) if count),

@@ -62,7 +62,7 @@ def _drawn(loaded: Row, context: RunContext, say: Say) -> Row:
     row = _or_raise(loaded)
     say(f"image        {context.images.locate(row['image'])}")
     keys = (*config.prompt_fields(), *config.region_fields)
-    row = route_row({**row, "image_stat": None}, config.bbox_key, config.empty_bbox, keys)
+    row = route_row({**row, "image_stat": None}, config.boxes_key, config.empty_bbox, keys)
     row = _or_raise(normalize_row(extract_row(row, context.images.read, config), config))
     found = "found" if row["type"] == "without_bbox" else "given"
     say(f"regions      {row['valid_bboxes_num']} {found}, xywh: {row['bbox']}")

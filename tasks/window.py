@@ -17,8 +17,9 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from tasks.artifacts import page_of
 from tasks.before import begin
 from tasks.config import RegionCapConfig
-from tasks.context import RunContext, close_context, context_of
+from tasks.context import RunContext, close_context, completed, context_of
 from tasks.errors import RowsFailAlike, UsageError
+from tasks.first_look import check_box_form
 from tasks.joining import ShardSteps
 from tasks.parts import PartWriter, write_early
 from tasks.prompt_keys import check_prompt_keys
@@ -142,13 +143,18 @@ class FailsAlike:
 @contextlib.contextmanager
 def running(config: RegionCapConfig) -> Iterator[tuple[RunContext, Workers]]:
     """A run from start to end: its context and workers, told to stop and closed however the run ends; a stop is put on
-    record, and on the run's page."""
+    record, and on the run's page.
+
+    The context's config is the complete one: region fields that the input brings by its form are in it.
+    """
+    config = completed(config)
     context = context_of(config)
     try:
         with heard(), page_of(context):
             check_output(context.output)
             context.captioner.check()
             check_prompt_keys(config, context.shards())
+            check_box_form(context)
             begin(context, deployed=deployment.id is not None)
             with workers_of(context) as workers:
                 yield context, workers

@@ -6,6 +6,7 @@ parts see `tasks/parts.py`; for what is written of a row, `tasks/joining.py`.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 from prefect import task
@@ -13,6 +14,7 @@ from prefect.cache_policies import NO_CACHE
 
 from tasks.config import RegionCapConfig
 from tasks.context import RunContext, context_of
+from tasks.errors import RegionCapError
 from tasks.joining import (
     ShardSteps,
     form_of,
@@ -25,9 +27,13 @@ from tasks.joining import (
 )
 from tasks.parts import PartWriter
 from tasks.records import dumps
+from tasks.reporting import report_of
 from tasks.storage.runs import entry_of, register
 from tasks.summary import Summary
 from tasks.writers.outputs import INCOMPLETE, FileOutputs, Outputs, PartOutputs, in_parts
+from tasks.writers.reading import open_output
+
+logger = logging.getLogger("regioncap")
 
 
 def write_file(shards: Sequence[ShardSteps], context: RunContext) -> Summary:
@@ -88,4 +94,15 @@ def write(shards: list[ShardSteps], config: RegionCapConfig) -> Summary:
     register(entry, summary.output, public_config(config), [[step.key for step in steps] for steps in shards])
     counts = {name: getattr(summary, name) for name in ("rows_in", "rows_out", "rejects", "regions")}
     note_run(context, "complete" if summary.complete else INCOMPLETE, summary.problem, **counts)
+    if config.report:
+        write_page(context)
     return summary
+
+
+def write_page(context: RunContext) -> None:
+    """Write the report of the output that is there now. The captions are safe: a page that fails is only told."""
+    try:
+        done = report_of(open_output(context.config.output, context.files), context.files, anew=False)
+        logger.info("report: %s", done.place.url)
+    except RegionCapError as error:
+        logger.warning("the report could not be written: %s", error)

@@ -14,7 +14,8 @@ LAYERS = [
     {"tasks.vision"},
     {"tasks.storage"},
     {"tasks.captioners", "tasks.writers"},
-    {"tasks.registry", "tasks.secrets", "tasks.prompt_keys", "tasks.changes"},
+    {"tasks.registry", "tasks.secrets", "tasks.prompt_keys", "tasks.changes", "tasks.flags"},
+    {"tasks.exporting", "tasks.reporting", "tasks.sheets"},
     {"tasks.context"},
     {"tasks.caching"},
     {
@@ -23,7 +24,7 @@ LAYERS = [
     },
     {"tasks.run_log", "tasks.run_page"},
     {"tasks.shard"},
-    {"tasks.looking", "tasks.trying", "tasks.planning", "tasks.pruning"},
+    {"tasks.looking", "tasks.trying", "tasks.planning", "tasks.pruning", "tasks.first_look", "tasks.live"},
     {"tasks.before", "tasks.workers", "tasks.dask_workers"},
     {"tasks.artifacts", "tasks.parameters"},
     {"tasks.window"},
@@ -35,11 +36,13 @@ PAGE = ("tasks.run_log", "tasks.artifacts", "tasks.parameters")
 WORKERS = ("tasks.workers", "tasks.dask_workers")
 
 FOREIGN = {
-    "prefect": {"tasks.secrets", "tasks.caching", "tasks.shard", "tasks.window", "flows", *PAGE, *WORKERS} | LAYERS[7],
+    "prefect": {"tasks.secrets", "tasks.caching", "tasks.shard", "tasks.window", "flows", *PAGE, *WORKERS} | LAYERS[8],
     "prefect_dask": {"tasks.dask_workers"},
     "distributed": {"tasks.dask_workers"},
     "dask": {"tasks.dask_workers"},
     "fsspec": {"tasks.storage"},
+    "jinja2": {"tasks.writers"},
+    "pyarrow": {"tasks.storage", "tasks.writers"},
     "cv2": {"tasks.vision", "tasks.captioners"},
     "PIL": {"tasks.vision"},
     "aiohttp": {"tasks.captioners"},

@@ -33,9 +33,10 @@ def python(code: str, site: Path, cwd: Path) -> subprocess.CompletedProcess[str]
 
 
 def test_the_wheel_holds_every_module(unpacked: Path) -> None:
-    sources = {path.relative_to(ROOT).as_posix() for name in ("flows", "tasks") for path in (ROOT / name).rglob("*.py")}
-    packed = {path.relative_to(unpacked).as_posix() for path in unpacked.rglob("*.py")}
-    assert packed == sources
+    sources = {path.relative_to(ROOT) for name in ("flows", "tasks") for path in (ROOT / name).rglob("*.*")}
+    packed = {path.relative_to(unpacked) for name in ("flows", "tasks") for path in (unpacked / name).rglob("*.*")}
+    assert {path.as_posix() for path in packed} == {path.as_posix() for path in sources if path.suffix != ".pyc"}
+    assert {path.suffix for path in packed} == {".py", ".j2", ".css", ".js"}
 
 
 def test_the_wheel_has_command_and_licence(unpacked: Path) -> None:

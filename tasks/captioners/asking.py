@@ -40,7 +40,7 @@ class Asking:
             missing = tuple(number for number in request.wanted if number not in result.captions)
             if not missing:
                 break
-            focal = self._prompts.mode == "focal" or (self._prompts.mode == "auto" and repair > 0)
+            focal = self._prompts.mode == "focal" or (self._prompts.mode == "auto" and repair > 0) or request.again
             asks = await asyncio.to_thread(self._asks, request, missing, focal, repair)
             told = await asyncio.gather(
                 *(self._one(request, ask, send, result, usage, repair) for ask in asks), return_exceptions=True
@@ -76,7 +76,9 @@ class Asking:
         """The requests that would fill what is missing: one, or one a region."""
         count, fields, of_regions = len(request.bbox), request.fields, request.region_fields
         system = self._prompts.system_text(fields)
-        marked, warmer = request.marked(), WARMER * repair
+        # In focal mode the same was asked before.
+        steps = repair + 1 if request.again and self._prompts.mode == "focal" else repair
+        marked, warmer = request.marked(), WARMER * steps
         if not focal:
             text = self._prompts.marks_text(count, fields, of_regions)
             if len(missing) < count:
@@ -101,7 +103,7 @@ class Asking:
         usage.update(requests=1, prompt_tokens=reply.prompt_tokens, completion_tokens=reply.completion_tokens)
         found = {} if reply.refused else parse(reply.text, ask.wanted, cut=reply.cut)
         if found:
-            if repair:
+            if repair or request.again:
                 usage["repaired"] += len(found)
                 self._count(captions_repaired=len(found))
             result.captions.update(found)
@@ -127,7 +129,7 @@ def largest_ask(config: RegionCapConfig, prompts: Prompts) -> Ask:
     of_regions = [dict.fromkeys(config.region_fields, "…")] * config.max_boxes
     numbers = tuple(range(1, config.max_boxes + 1))
     system, picture = prompts.system_text(fields), plain_picture(config.max_pixels)
-    if prompts.mode == "marks":
+    if not config.asks_closer:
         return Ask(system, prompts.marks_text(config.max_boxes, fields, of_regions), (picture,), numbers)
     text = prompts.focal_text(1, config.max_boxes, fields, of_regions)
     return Ask(system, text, (picture, plain_picture(config.max_pixels // 4)), (1,))

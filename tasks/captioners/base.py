@@ -24,7 +24,8 @@ class CaptionRequest:
     `height`: of the picture as displayed, pixels. `bbox`: (N, 4) xywh in those pixels, region i+1 at place i.
     `wanted`: the region numbers (from 1) to caption, the others are there already. `fields`: the row, for prompt
     templates. `region_fields`: per region, for prompt templates. `keep`: takes what came so far whenever
-    something did, and at the end when it is the row's own fault that something is missing.
+    something did, and at the end when it is the row's own fault that something is missing. `again`: there is a caption
+    for `wanted` already that did not satisfy: they are asked for one by one, with a closer view.
     """
 
     name: str
@@ -37,6 +38,7 @@ class CaptionRequest:
     fields: Mapping[str, Any] = field(default_factory=dict)
     region_fields: Sequence[Mapping[str, Any]] = ()
     keep: Callable[[CaptionResult], object] | None = None
+    again: bool = False
 
 
 @dataclass(frozen=True)

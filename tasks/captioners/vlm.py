@@ -66,8 +66,12 @@ class VlmCaptioner:
 
     def prompt(self, request: CaptionRequest) -> Prompt:
         """The texts for all of the picture's regions. Raises RowReject `bad_row` when the row lacks a field."""
-        text = self._prompts.whole_text(len(request.bbox), request.fields, request.region_fields)
-        return Prompt(text, self._prompts.system_text(request.fields))
+        count, fields, of_regions = len(request.bbox), request.fields, request.region_fields
+        if request.again:
+            texts = [self._prompts.focal_text(number, count, fields, of_regions) for number in request.wanted]
+            return Prompt("\n".join(texts), self._prompts.system_text(fields))
+        text = self._prompts.whole_text(count, fields, of_regions)
+        return Prompt(text, self._prompts.system_text(fields))
 
     def get_ready(self) -> None:
         """Servers that have to be started wait for the first caption that is missing."""

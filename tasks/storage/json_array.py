@@ -29,7 +29,7 @@ def split_array(place: Place, stream: io.BufferedReader[Any], most_bytes: int) -
     when the array ends too early, holds nothing between two commas, goes on after its end, or an element is longer
     than `most_bytes`.
     """
-    window = _Window(place, stream, most_bytes)
+    window = Window(place, stream, most_bytes)
     depth = 0
     for sign in window.signs():
         if sign in b"{[":
@@ -49,11 +49,24 @@ def split_array(place: Place, stream: io.BufferedReader[Any], most_bytes: int) -
     raise window.damaged("the file ends before the array does")
 
 
-class _Window:
-    """The piece of the file that is being looked at, from the element's beginning on."""
+class Window:
+    """The piece of the file that is being looked at, from the element's beginning on.
 
-    def __init__(self, place: Place, stream: io.BufferedReader[Any], most_bytes: int) -> None:
+    `opening`: the bracket before the first element. `token`: what is looked for: whole strings, the beginning of one
+    (then its only group is empty), and what is yielded (then its group is None).
+    """
+
+    def __init__(
+        self,
+        place: Place,
+        stream: io.BufferedIOBase,
+        most_bytes: int,
+        opening: bytes = b"[",
+        token: re.Pattern[bytes] = _TOKEN,
+    ) -> None:
         self.element = 1
+        self._opening = opening
+        self._token = token
         self._place = place
         self._stream = stream
         self._most = most_bytes
@@ -64,11 +77,11 @@ class _Window:
 
     def signs(self) -> Iterator[bytes]:
         """Signs of structure outside of strings, after the array's opening bracket."""
-        while b"[" not in self._bytes and self._read_on():
+        while self._opening not in self._bytes and self._read_on():
             pass
-        self._start = self._end = self._bytes.index(b"[") + 1
+        self._start = self._end = self._bytes.index(self._opening) + 1
         while True:
-            found = _TOKEN.search(self._bytes, self._end)
+            found = self._token.search(self._bytes, self._end)
             if found is None or found[1] == b"":
                 self._end = len(self._bytes) if found is None else found.start()
                 if not self._read_on():
@@ -82,9 +95,13 @@ class _Window:
         """The element that ends before the sign just seen."""
         return self._bytes[self._start : self._end - 1].strip()
 
+    def pass_by(self) -> None:
+        """Hold nothing of what came before the sign just seen."""
+        self._start = self._end
+
     def next_element(self) -> None:
         """Go on to the element that begins after the sign just seen."""
-        self._start = self._end
+        self.pass_by()
         self.element += 1
 
     def check_end(self) -> None:

@@ -9,21 +9,28 @@ from __future__ import annotations
 import hashlib
 import heapq
 from collections.abc import Callable, Generator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
+from functools import cache
+from itertools import islice
 from pathlib import PurePosixPath
 
 from fsspec.core import strip_protocol
 
 from tasks.config import RegionCapConfig
 from tasks.errors import UsageError
-from tasks.records import Shard
+from tasks.records import Shard, loads
+from tasks.storage.coco import CocoFile, coco_fields, looks_like_coco
 from tasks.storage.filesystem import GLOB_SIGNS, Filesystems, Place, is_url
 from tasks.storage.formats import IMAGES, READERS, file_kind
+from tasks.storage.per_box import PerBoxTable
 from tasks.storage.sharding import Line, Lines, cut
 from tasks.storage.streams import Gauge, row_text
 
 KNOWN = "JSON Lines (.jsonl, .ndjson), JSON (.json), CSV (.csv), each also .gz, .bz2 or .xz; Parquet (.parquet); images"
+
+ROWS_TO_LOOK_AT = 100
+"""Rows of a table whose columns are looked at."""
 
 MOST_SIZES_ASKED = 100
 """Files in an object store whose sizes are asked for at the start, a request each; with more, all count the same."""
@@ -138,9 +145,10 @@ def find_parts(config: RegionCapConfig, filesystems: Filesystems) -> list[Part]:
     if data:
         named = len(data) > 1
         sized = len(data) <= MOST_SIZES_ASKED or not is_url(config.input)
+        readers = _readers(data, config)
         return [
-            Part(_relative(file, root) if named else "", (file.size() or 1) if sized else 1, _reader(file))
-            for file in data
+            Part(_relative(file, root) if named else "", (file.size() or 1) if sized else 1, read)
+            for file, read in zip(data, readers, strict=True)
         ]
     images = [file for file in files if file_kind(_name(file)) in IMAGES]
     if images:
@@ -152,9 +160,60 @@ def find_parts(config: RegionCapConfig, filesystems: Filesystems) -> list[Part]:
     )
 
 
-def _reader(file: Place) -> Callable[[Gauge], Lines]:
+def region_fields_of(config: RegionCapConfig, files: Filesystems) -> tuple[str, ...]:
+    """The region fields of a run: those that the config names, and those that the input brings by its form.
+
+    COCO brings `tasks.storage.coco.REGION_FIELDS`; a table with a row for each box, where the config names none, all
+    its columns but the image and the box. Raises UsageError as `read_shards` does, and for a table without the columns
+    that hold its boxes.
+    """
+    if config.rows == "per_image" and file_kind(_without_query(config.input)) in READERS.keys() - {".json"}:
+        return config.region_fields  # told by the name: nothing need be listed
+    data = [file for file in _files(files.place(config.input)) if file_kind(_name(file)) in READERS]
+    if not data:
+        return config.region_fields
+    if config.rows == "per_box":
+        columns = _columns(data[0], config)
+        taken = {config.image_key, *(config.box_columns or (config.bbox_key,)), config.boxes_key}
+        return config.region_fields or tuple(name for name in columns if name not in taken)
+    if file_kind(_name(data[0])) == ".json" and looks_like_coco(data[0]):
+        return coco_fields(config.region_fields)
+    return config.region_fields
+
+
+def _columns(file: Place, config: RegionCapConfig) -> list[str]:
+    """The columns that the first rows of a table have. Raises UsageError when those of its boxes are not there."""
+    found: dict[str, None] = {}
+    with closing(READERS[file_kind(_name(file))](file, Gauge())) as lines:
+        for _, text in islice(lines, ROWS_TO_LOOK_AT):
+            with suppress(ValueError):
+                row = loads(text)
+                found.update(dict.fromkeys(row if isinstance(row, dict) else ()))
+    for name in (config.image_key, *(config.box_columns or (config.bbox_key,))):
+        if found and name not in found:
+            field = "image_key" if name == config.image_key else "bbox_key"
+            hint = "; four columns that hold a box are named a,b,c,d" if field == "bbox_key" else ""
+            raise UsageError(f"{field}: {file.url} has no column {name!r}; its columns: {', '.join(found)}{hint}")
+    return list(found)
+
+
+def _readers(data: list[Place], config: RegionCapConfig) -> list[Callable[[Gauge], Lines]]:
+    readers = [_reader(file, config) for file in data]
+    if config.rows == "per_image":
+        return readers
+    columns = config.box_columns or (config.bbox_key,)
+    table = PerBoxTable(readers, config.image_key, columns, config.boxes_key, config.region_fields)
+    return [table.reader(place) for place in range(len(readers))]
+
+
+def _reader(file: Place, config: RegionCapConfig) -> Callable[[Gauge], Lines]:
     read = READERS[file_kind(_name(file))]
-    return lambda gauge: read(file, gauge)
+    if file_kind(_name(file)) != ".json" or config.rows == "per_box":
+        return lambda gauge: read(file, gauge)
+    coco = CocoFile(file, config.image_key, config.boxes_key, coco_fields(config.region_fields))
+    # Read anew with each pass, as the file is; whether it is COCO does not change meanwhile.
+    is_coco = cache(lambda: looks_like_coco(file))
+    return lambda gauge: coco.read(gauge) if is_coco() else read(file, gauge)
 
 
 def _image_rows(names: list[str], image_key: str, gauge: Gauge) -> Lines:

@@ -101,6 +101,28 @@ def encode_jpeg(image: Pixels, quality: int) -> bytes:
     return cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
 
 
+def encode_webp(image: Pixels, quality: int) -> bytes:
+    """`image` (HxWx3 uint8, BGR) as a WebP file of `quality` 1..100. Raises ValueError if it cannot be one."""
+    height, width = image.shape[:2]
+    if not (0 < height < 16_384 and 0 < width < 16_384):
+        raise ValueError(f"a WebP has sides of 1 to 16,383 pixels, got {width}x{height}")
+    return cv2.imencode(".webp", image, [cv2.IMWRITE_WEBP_QUALITY, quality])[1].tobytes()
+
+
+def encode_image(image: Pixels, ending: str, quality: int) -> bytes:
+    """`image` (HxWx3 uint8, BGR) as a file of the kind that `ending` names (`.jpg`, `.png`, `.webp`).
+
+    Raises ValueError for another ending, or an image that such a file cannot hold.
+    """
+    if ending not in (".jpg", ".jpeg", ".png", ".webp"):
+        raise ValueError(f"expected .jpg, .png or .webp, got {ending!r}")
+    if ending == ".webp":
+        return encode_webp(image, quality)
+    if ending == ".png":
+        return cv2.imencode(".png", image)[1].tobytes()
+    return encode_jpeg(image, quality)
+
+
 def fit_size(size: tuple[int, int], *, max_pixels: int | None = None, long_side: int | None = None) -> tuple[int, int]:
     """The (width, height) that `size` shrinks to, proportions kept, to have at most `max_pixels` pixels and a longer
     side of at most `long_side`; `size` itself if it fits.

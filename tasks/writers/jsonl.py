@@ -5,7 +5,9 @@ Plain functions from joined rows to lines; `tasks/write.py` decides when and whe
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from tasks.records import Row
 
@@ -35,8 +37,9 @@ class RowFormat:
     captioner: str
     model: str
 
-    def captioned(self, loaded: Row, drawn: Row, told: Row) -> Row:
-        """A line of the output, of what `load`, `visualize` and `caption` know of one row."""
+    def captioned(self, loaded: Row, drawn: Row, told: Row, flags: Sequence[Sequence[str]] = ()) -> Row:
+        """A line of the output, of what `load`, `visualize` and `caption` know of one row. `flags`: a list a region;
+        they, and region fields, are in the line only where there are any."""
         texts = region_texts(told["captions"])
         sha256 = drawn["marked"]["sha256"]
         meta = {
@@ -55,8 +58,23 @@ class RowFormat:
             "usage": told["usage"],
             "warnings": drawn["warnings"] + told.get("warnings", []),
         }
+        if any(flags):
+            meta["flags"] = [list(names) for names in flags]
+        if fields := region_lists(drawn.get("region_fields", [])):
+            meta["region_fields"] = fields
         carried = {key: value for key, value in loaded["row"].items() if key not in (self.output_key, META_KEY)}
         return {**carried, self.output_key: ["\n".join(texts)] if self.joined else texts, META_KEY: meta}
+
+
+def region_lists(of_regions: Sequence[Row]) -> dict[str, list[Any]]:
+    """Values by region as lists by name, parallel to `bbox`; names that no region has a value for are left out.
+
+    >>> region_lists([{"label": "cat", "score": None}, {"label": "dog", "score": None}])
+    {'label': ['cat', 'dog']}
+    """
+    names = dict.fromkeys(name for values in of_regions for name in values)
+    lists = {name: [values.get(name) for values in of_regions] for name in names}
+    return {name: values for name, values in lists.items() if any(value not in (None, "") for value in values)}
 
 
 def rejected_line(loaded: Row, last: Row) -> Row:

@@ -1,0 +1,73 @@
+"""An output in another form, in the terms of those who train on it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from tasks.config import is_part_of
+from tasks.errors import RegionCapError, UsageError
+from tasks.records import Row
+from tasks.registry import EXPORTS, load
+from tasks.storage.coco import looks_like_coco, read_categories
+from tasks.storage.filesystem import Filesystems, Place
+from tasks.storage.formats import file_kind
+from tasks.writers.exports import Coords, Direction, Export, Exported, ExportSetting
+from tasks.writers.pictures import Pictures
+from tasks.writers.reading import Captioned, Written
+from tasks.writers.where import Condition, chosen
+
+
+@dataclass(frozen=True)
+class ExportOrder:
+    """What is wanted: one of `EXPORTS`, where ("": beside the output), of which rows and regions, how told."""
+
+    to: str
+    output: str = ""
+    where: Sequence[str] = ()
+    direction: Direction = "box2text"
+    coords: Coords = "0-1"
+
+
+def export(written: Written, order: ExportOrder, files: Filesystems) -> Exported:
+    """Write an output in another form. Raises UsageError for a wrong order or an output that is none, StorageError."""
+    conditions = [Condition.of(text) for text in order.where]
+
+    def rows() -> Iterator[Captioned]:
+        return chosen(written.rows(), conditions)
+
+    entry, _ = EXPORTS[order.to]
+    write: Export = load(entry)
+    out = export_place(written, order, files)
+    categories = _categories(written, files) if order.to == "coco" else []
+    pictures = Pictures(written, files)
+    done = write(rows, out, ExportSetting(pictures.read, categories, order.direction, order.coords))
+    if not done.rows and not done.left_out:
+        raise UsageError("--where: no row meets all of it; nothing but an empty file was written")
+    return done
+
+
+def export_place(written: Written, order: ExportOrder, files: Filesystems) -> Place:
+    """Where an export goes. Raises UsageError when that is the output itself."""
+    _, ending = EXPORTS[order.to]
+    address = order.output or written.place.address.rstrip("/").removesuffix(".jsonl") + ending
+    if address.rstrip("/") == written.place.address.rstrip("/"):
+        raise UsageError(f"--output: expected another place than the output itself, got {address}")
+    if is_part_of(address, written.settings.input):
+        raise UsageError(
+            f"--output: {address} is, or lies in, the run's input {written.settings.input}; choose another"
+        )
+    place = files.place(address.rstrip("/"))
+    if order.to != "wds" and place.is_local and place.is_folder():
+        raise UsageError(f"--output: expected a file, got the folder {address}")
+    return place
+
+
+def _categories(written: Written, files: Filesystems) -> list[Row]:
+    """The categories of the COCO file that the run read, also those without a box; none when it is gone."""
+    source = files.place(written.settings.input)
+    with contextlib.suppress(RegionCapError, FileNotFoundError, ValueError, OSError):
+        if file_kind(source.url) == ".json" and source.size() and looks_like_coco(source):
+            return read_categories(source)
+    return []

@@ -1,0 +1,165 @@
+"""Before the first run: are the boxes of the form that the config says?
+
+Boxes of another form fit so badly that it shows: corners taken for width and height reach beyond the picture, parts of
+the picture taken for pixels are all 1 or less. A run that went on would pay for captions of the wrong regions.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from itertools import chain, islice
+from typing import get_args
+
+from tasks.config import BoxFormat, BoxUnit
+from tasks.context import RunContext
+from tasks.errors import RowReject, UsageError
+from tasks.load import load_row
+from tasks.records import Row
+from tasks.route import check_boxes
+from tasks.storage.runs import entry_of, registered
+from tasks.vision.boxes import to_xywh
+from tasks.vision.images import read_info
+
+ROWS_TO_LOOK_AT = 1000
+IMAGES_TO_LOOK_AT = 64
+"""Pictures whose size is read, where rows do not tell it."""
+
+BOX_FIELDS = ("input", "image_root", "bbox_key", "rows", "bbox_format", "bbox_unit")
+"""A run that has none of these changed is not looked at again."""
+
+FEWEST_BOXES = 3
+MANY_MISFITS = 0.3
+FITS = 0.95
+"""Share of the boxes that another form must fit to be named."""
+
+PLAIN_SIZE = (1000, 1000)
+
+SLACK = 0.02
+"""Share of the picture's side by which a box may reach beyond it: annotators and rounding do that."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The boxes (four finite numbers each, as given) of a picture of `width` x `height` pixels."""
+
+    boxes: list[list[float]]
+    width: int
+    height: int
+
+
+def check_box_form(context: RunContext) -> None:
+    """Raises UsageError when the first rows' boxes look like another format or unit than the config's.
+
+    Looks at nothing when the output's last run had the same input and box settings, or `box_check` is off.
+    """
+    config = context.config
+    entry = entry_of(context.cache, config.file_name_prefix, config.output)
+    now = {name: value for name, value in config.model_dump(mode="json").items() if name in BOX_FIELDS}
+    before = registered(entry).config
+    if not config.box_check or all(before.get(name) == value for name, value in now.items()):
+        return
+    seen = _seen(context)
+    found = other_form(seen, config.bbox_format, config.bbox_unit)
+    if found is None:
+        return
+    count = sum(len(one.boxes) for one in seen)
+    example = next(box for one in seen for box in one.boxes)
+    told = " ".join(f"{_flag(name)} {value}" for name, value in found.items())
+    raise UsageError(
+        f"bbox: expected {config.bbox_format} in {config.bbox_unit}, but these look like {_named(found)}: {count:,} "
+        f"boxes of the first rows were looked at, such as {example}. Say {told}, or --no-box-check if they are right"
+    )
+
+
+def other_form(seen: list[Seen], box_format: BoxFormat, unit: BoxUnit) -> dict[str, str] | None:
+    """The `bbox_format` and `bbox_unit` that fit these boxes much better than the given ones, as far as they differ;
+    None where the given ones may be right, or nothing else is."""
+    count = sum(len(one.boxes) for one in seen)
+    parts = unit != "0-1" and _are_parts(seen)
+    if not parts:
+        few = count < FEWEST_BOXES or _misfits(seen, box_format, unit) <= MANY_MISFITS * count
+        if few or not _misfits(seen, box_format, unit, slack=0.1):
+            return None  # large boxes of a careless annotator stick out a little, all of them
+    units: tuple[BoxUnit, ...] = ("0-1",) if parts else get_args(BoxUnit)
+    given = {"bbox_format": box_format, "bbox_unit": unit}
+    # What is nearest to the given form is tried first.
+    for other_unit in sorted(units, key=lambda one: one != unit):
+        for other in sorted(get_args(BoxFormat), key=lambda one: one != box_format):
+            found = {"bbox_format": other, "bbox_unit": other_unit}
+            if found != given and _misfits(seen, other, other_unit) <= (1 - FITS) * count:
+                return {name: value for name, value in found.items() if value != given[name]}
+    return {"bbox_unit": "0-1"} if parts else None
+
+
+def _are_parts(seen: list[Seen]) -> bool:
+    numbers = [number for one in seen for box in one.boxes for number in box]
+    return bool(numbers) and all(0 <= number <= 1 for number in numbers)
+
+
+def _misfits(seen: list[Seen], box_format: BoxFormat, unit: BoxUnit, slack: float = SLACK) -> int:
+    """How many boxes have no area, or reach beyond their picture, if they are of this form."""
+    return sum(not _fits(box, one, box_format, unit, slack) for one in seen for box in one.boxes)
+
+
+def _fits(box: list[float], one: Seen, box_format: BoxFormat, unit: BoxUnit, slack: float) -> bool:
+    x, y, w, h = to_xywh(box, box_format, unit, one.width, one.height)
+    dx, dy = max(2.0, slack * one.width), max(2.0, slack * one.height)
+    return w > 0 and h > 0 and x >= -dx and y >= -dy and x + w <= one.width + dx and y + h <= one.height + dy
+
+
+def _named(found: dict[str, str]) -> str:
+    return " in ".join(value for value in (found.get("bbox_format"), found.get("bbox_unit")) if value)
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+# --- what there is to see
+
+
+def _seen(context: RunContext) -> list[Seen]:
+    """The boxes of the first rows, with the size of their pictures: what rows say, else what a sample's files do."""
+    rows = _rows(context)
+    as_parts = [Seen(row["boxes"], *PLAIN_SIZE) for row in rows]
+    if _are_parts(as_parts):
+        return as_parts  # how large the pictures are does not matter then
+    known = [row for row in rows if row["size"] is not None]
+    asked = [row for row in rows if row["size"] is None]
+    asked = asked[:: max(1, len(asked) // IMAGES_TO_LOOK_AT)][: max(0, IMAGES_TO_LOOK_AT - len(known))]
+    sizes = context.io_pool.map(lambda row: _size(row["image"], context), asked)
+    found = [(row, row["size"]) for row in known] + list(zip(asked, sizes, strict=True))
+    return [Seen(row["boxes"], *size) for row, size in found if size is not None]
+
+
+def _rows(context: RunContext) -> list[Row]:
+    config, found = context.config, []
+    with contextlib.closing(context.shards()) as shards:
+        lines = chain.from_iterable(((shard.source, *line) for line in shard.lines) for shard in shards)
+        for source, number, text in islice(lines, ROWS_TO_LOOK_AT):
+            row = load_row(number, source, text, config.image_key)
+            if "reject" in row:
+                continue
+            with contextlib.suppress(RowReject):
+                boxes = check_boxes(row["row"].get(config.boxes_key)) or []
+                finite = [[float(number) for number in box if number is not None] for box in boxes]
+                finite = [box for box in finite if len(box) == 4]
+                if finite:
+                    found.append({"image": row["image"], "boxes": finite, "size": _told_size(row["row"])})
+    return found
+
+
+def _told_size(row: Row) -> tuple[int, int] | None:
+    width, height = row.get("width"), row.get("height")
+    if not isinstance(width, int) or not isinstance(height, int) or min(width, height) < 1:
+        return None
+    return width, height
+
+
+def _size(image: str, context: RunContext) -> tuple[int, int] | None:
+    try:
+        info = read_info(context.images.read(image), max_image_pixels=context.config.max_image_pixels)
+    except RowReject:
+        return None
+    return info.width, info.height

@@ -1,0 +1,234 @@
+"""A page to look at: pictures, boxes and captions together, beside the output.
+
+From an output that is there, or (`tasks/live.py`) from the step files of a run that goes on.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+from tasks.errors import RowReject
+from tasks.flags import MEANINGS
+from tasks.records import Row
+from tasks.storage.filesystem import Filesystems, Place
+from tasks.storage.steps import digest
+from tasks.writers.pictures import Pictures
+from tasks.writers.reading import Captioned, Written
+from tasks.writers.report.cards import card_of, reject_card, room_of
+from tasks.writers.report.compare import (
+    Against,
+    Comparison,
+    Other,
+    add_pairs,
+    change_of_reject,
+    change_of_row,
+    words_changed,
+)
+from tasks.writers.report.page import render
+from tasks.writers.report.selection import Overview, Picked, Reservoirs, offer_row, pick
+from tasks.writers.report.source import ReportSetting, Source, reject_image
+from tasks.writers.report.thumbs import Thumb, thumb_of
+from tasks.writers.report.words import page_of
+
+REPORT_VERSION = 1
+"""Part of a page's key: raise it when the page of the same rows looks different."""
+
+SHARE_OF_A_GROUP = 40
+SHARE_OF_CHANGES = 4
+READ_AHEAD = 4
+"""Pictures that are made ready, for each thread."""
+
+KEY_BYTES = 4096
+"""A page's key stands in its first bytes."""
+
+
+@dataclass(frozen=True)
+class Reported:
+    """What was written: where, how many pictures, of how many rows."""
+
+    place: Place
+    shown: int
+    rows: int
+    bytes: int
+
+
+def report_place(output: Place, files: Filesystems) -> Place:
+    """Where the page of an output goes: `out.report.html` beside `out.jsonl`; of a folder of parts, beside it."""
+    stem = output.address.rstrip("/").removesuffix(".jsonl")
+    return files.place(f"{stem}.report.html")
+
+
+def report_of(
+    written: Written,
+    files: Filesystems,
+    *,
+    out: Place | None = None,
+    against: Written | None = None,
+    most: int | None = None,
+    anew: bool = True,
+) -> Reported:
+    """The page of an output. `anew`: also where one is there that was made of the same. Raises UsageError for an output
+    that is none, StorageError."""
+    out = out or report_place(written.place, files)
+    most = most or written.settings.report_rows
+    summary = written.summary
+    keys = [one.summary.write_key if one and one.summary else "" for one in (written, against)]
+    setting = ReportSetting(
+        written.place.url,
+        written.settings,
+        Pictures(written, files),
+        summary,
+        against,
+        against.place.url if against else "",
+        "This run is incomplete: " + summary.problem if summary is not None and written.incomplete else "",
+        digest([REPORT_VERSION, keys, most, written.place.url]) if all(keys[: 2 if against else 1]) else "",
+    )
+    if not anew and is_report_of(out, setting.key):
+        rows = summary.rows_in if summary else 0
+        return Reported(out, min(rows, most), rows, out.size() or 0)
+    return write_report(written, setting, out, most)
+
+
+def is_report_of(place: Place, key: str) -> bool:
+    """Whether the page at `place` was made of what `key` says."""
+    if not key or place.size() is None:
+        return False
+    with place.open() as file:
+        return f'name="regioncap-key" content="{key}"'.encode() in file.read(KEY_BYTES)
+
+
+def write_report(source: Source, setting: ReportSetting, out: Place, most: int) -> Reported:
+    """Write the page of `source`, with `most` pictures at most, to `out`: whole or not at all."""
+    overview, picked, versus = _survey(source, setting, most)
+    count = len(picked.rows) + len(picked.rejects)
+    page = page_of(overview, count, picked, versus, setting, MEANINGS)
+    size = 0
+    with out.writer() as file:
+        for text in render(page, overview, count, _cards(source, setting, picked, count), versus):
+            size += file.write(text.encode("utf-8", "replace"))
+    return Reported(out, count, overview.all, size)
+
+
+# --- which rows
+
+
+def _survey(source: Source, setting: ReportSetting, most: int) -> tuple[Overview, Picked, Comparison | None]:
+    """One pass over all rows: counts, and which to show."""
+    found, versus = Overview(), Comparison() if setting.against is not None else None
+    special = Reservoirs(max(1, most // SHARE_OF_A_GROUP))
+    changes, changed_rejects = (Reservoirs(max(1, most // SHARE_OF_CHANGES)) for _ in range(2))
+    rejected = Reservoirs(max(1, most // SHARE_OF_A_GROUP))
+    other = _against(setting)
+    for row in source.rows():
+        found.add(row)
+        offer_row(special, row)
+        if other is not None and versus is not None:
+            change = _compare_row(row, other.of_row(row), versus)
+            if change != "same":
+                changes.offer(change, row.number)
+    for number, reject in enumerate(source.rejects(), start=1):
+        code = str(reject.get("code"))
+        found.rejects += 1
+        found.codes[code] += 1
+        rejected.offer(code, number)
+        if other is not None and versus is not None:
+            change = change_of_reject(code, other.of_reject(reject_image(reject, setting.config.image_key)))
+            versus.changes[change] += 1
+            if change != "same":
+                changed_rejects.offer(change, number)
+    if other is not None and versus is not None:
+        versus.only_there, versus.flags_before, versus.codes_before = other.left(), other.flags, other.codes
+    rows, rejects = special.numbers() | changes.numbers(), rejected.numbers() | changed_rejects.numbers()
+    return found, pick(found, rows, rejects, most), versus
+
+
+def _against(setting: ReportSetting) -> Against | None:
+    return Against(setting.against, setting.config.image_key) if setting.against is not None else None
+
+
+def _compare_row(row: Captioned, other: Other | None, versus: Comparison) -> str:
+    change = change_of_row(row, other)
+    versus.changes[change] += 1
+    if other is not None and not other.code:
+        same, changed, words = words_changed(row, other)
+        versus.captions_same += same
+        versus.captions_changed += changed
+        versus.words += words
+    return change
+
+
+# --- the pictures
+
+
+def _cards(source: Source, setting: ReportSetting, picked: Picked, count: int) -> Iterator[Row]:
+    """The cards of the rows that were picked, in order; pictures are made small by all processors."""
+    room, other = room_of(count), _against(setting)
+    order = 0
+
+    def of_row(row: Captioned, order: int, told: Other | None) -> Callable[[], Row]:
+        def make() -> Row:
+            thumb, gone = _thumb(row.image, row, setting, count)
+            card = card_of(row, order, thumb, gone, room)
+            if other is not None:
+                add_pairs(card, row, told, change_of_row(row, told), room)
+            return card
+
+        return make
+
+    def of_reject(reject: Row, number: int, order: int, told: Other | None) -> Callable[[], Row]:
+        def make() -> Row:
+            image = reject_image(reject, setting.config.image_key)
+            thumb, gone = _thumb(image, None, setting, count) if image else (None, "")
+            card = reject_card(reject, number, order, image, thumb, gone)
+            if other is not None:
+                card["change"], card["changed"] = change_of_reject(card["code"], told), 0
+                if told is not None and told.code and told.code != card["code"]:
+                    card["code_before"], card["message_before"] = told.code, told.message
+            return card
+
+        return make
+
+    def wanted() -> Iterator[Callable[[], Row]]:
+        nonlocal order
+        for row in source.rows():
+            told = other.of_row(row) if other is not None else None
+            if row.number in picked.rows:
+                order += 1
+                yield of_row(row, order, told)
+        for number, reject in enumerate(source.rejects(), start=1):
+            told = other.of_reject(reject_image(reject, setting.config.image_key)) if other is not None else None
+            if number in picked.rejects:
+                order += 1
+                yield of_reject(reject, number, order, told)
+
+    yield from _in_order(wanted())
+
+
+def _in_order(makers: Iterator[Callable[[], Row]]) -> Iterator[Row]:
+    threads = os.cpu_count() or 1
+    ahead: deque[Future[Row]] = deque()
+    with ThreadPoolExecutor(threads, thread_name_prefix="report") as pool:
+        for make in makers:
+            ahead.append(pool.submit(make))
+            if len(ahead) >= READ_AHEAD * threads:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
+
+
+def _thumb(image: str, row: Captioned | None, setting: ReportSetting, count: int) -> tuple[Thumb | None, str]:
+    """A small copy of the picture; or None, and why."""
+    try:
+        return thumb_of(setting.pictures.read(image), count, setting.config.max_image_pixels), ""
+    except RowReject as reject:
+        marked = setting.pictures.marked(row) if row is not None else None
+        if marked is None:
+            return None, reject.message
+        try:
+            return thumb_of(marked, count, setting.config.max_image_pixels), ""
+        except RowReject:
+            return None, reject.message

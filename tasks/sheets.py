@@ -1,0 +1,88 @@
+"""Contact sheets: some marked pictures of an output with their captions, as one picture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import PurePosixPath
+
+from tasks.errors import RowReject, UsageError
+from tasks.storage.filesystem import Filesystems, Place
+from tasks.vision.drawing import draw_marks
+from tasks.vision.images import Pixels, decode, encode_image
+from tasks.vision.sheet import Cell, draw_sheet
+from tasks.writers.pictures import Pictures
+from tasks.writers.reading import Captioned, Written
+from tasks.writers.where import Condition, chosen
+
+QUALITY = 88
+PICTURE_PIXELS = 1_003_520
+NO_LIMIT = 1 << 62
+
+
+def sheet_of(
+    written: Written,
+    files: Filesystems,
+    out: Place,
+    *,
+    rows: int,
+    columns: int | None = None,
+    width: int = 1600,
+    where: Sequence[str] = (),
+    font: str | None = None,
+) -> int:
+    """Write a sheet of `rows` pictures at most, an even sample of the output's, to `out`; gives their number.
+
+    Raises UsageError for an output without such rows, another ending than .jpg, .png or .webp, a font that cannot be
+    read.
+    """
+    ending = PurePosixPath(out.name.lower()).suffix
+    if ending not in (".jpg", ".jpeg", ".png", ".webp"):
+        raise UsageError(f"{out.url}: expected a file name that ends in .jpg, .png or .webp")
+    sample = even_sample(written, rows, where)
+    if not sample:
+        raise UsageError(f"{written.place.url}: expected captioned rows, got none that are wanted")
+    pictures = Pictures(written, files)
+    out.write(sheet_bytes(sample, pictures, ending, columns=columns, width=width, font=font))
+    return len(sample)
+
+
+def even_sample(written: Written, most: int, where: Sequence[str] = ()) -> list[Captioned]:
+    """At most `most` of the rows that meet all conditions, evenly spread over them. Reads the output twice."""
+
+    def rows() -> Iterator[Captioned]:
+        return chosen(written.rows(), [Condition.of(text) for text in where])
+
+    count = sum(1 for _ in rows())
+    wanted = {place * count // most for place in range(most)} if count > most else set(range(count))
+    return [row for place, row in enumerate(rows()) if place in wanted]
+
+
+def sheet_bytes(
+    rows: Sequence[Captioned],
+    pictures: Pictures,
+    ending: str = ".jpg",
+    *,
+    columns: int | None = None,
+    width: int = 1600,
+    font: str | None = None,
+) -> bytes:
+    """The sheet of these rows as the bytes of a picture file. Raises UsageError as `sheet_of` does."""
+    cells = [Cell(_marked(row, pictures), row.image, list(zip(row.regions, row.captions, strict=True))) for row in rows]
+    try:
+        return encode_image(draw_sheet(cells, width=width, columns=columns, font=font), ending, QUALITY)
+    except OSError as error:
+        raise UsageError(f"--font {font}: cannot be read as a font: {error}") from None
+    except ValueError as error:
+        raise UsageError(f"the sheet becomes too large: {error}; see --rows and --width") from None
+
+
+def _marked(row: Captioned, pictures: Pictures) -> Pixels | None:
+    """The row's marked picture as it was kept, else drawn anew; None when there is no picture."""
+    kept = pictures.marked(row)
+    try:
+        if kept is not None:
+            return decode(kept, max_image_pixels=NO_LIMIT)
+        image = decode(pictures.read(row.image), max_image_pixels=NO_LIMIT, max_pixels=PICTURE_PIXELS)
+    except RowReject:
+        return None
+    return draw_marks(image, row.bbox, full_size_wh=(row.width, row.height), dim=1.0)

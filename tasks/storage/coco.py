@@ -1,0 +1,145 @@
+"""COCO instances JSON as rows: one an image, its annotations as lists parallel to its boxes.
+
+Format: https://cocodataset.org/#format-data. Images, annotations and categories may come in any order; what does not
+fit in memory is grouped on disk.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from tasks.errors import InputDamaged
+from tasks.records import Row, dumps, loads
+from tasks.storage.filesystem import Place
+from tasks.storage.grouping import Groups
+from tasks.storage.json_object import split_members
+from tasks.storage.sharding import MOST_BYTES, Lines
+from tasks.storage.streams import Gauge, open_stream, row_text
+
+REGION_FIELDS = ("annotation_id", "category_id", "category", "score", "iscrowd", "area")
+"""What becomes a list parallel to the boxes without being asked for; other keys of annotations when they are."""
+
+HEAD_BYTES = 1_000_000
+ELEMENTS_TO_LOOK_AT = 10_000
+
+
+def looks_like_coco(place: Place) -> bool:
+    """Whether the JSON file at `place` is one object with arrays of images or annotations, told by its beginning."""
+    with open_stream(place, Gauge()) as stream, contextlib.suppress(InputDamaged):
+        if not stream.peek().lstrip(b"\xef\xbb\xbf \r\n\t").startswith(b"{"):
+            return False
+        first = stream.readline(HEAD_BYTES)
+        if first.endswith(b"\n") and _is_json(first) and stream.peek().strip():
+            return False  # JSON Lines whose rows have `images`
+    with open_stream(place, Gauge()) as stream, contextlib.suppress(InputDamaged):
+        for key, _, text in itertools.islice(split_members(place, stream, MOST_BYTES), ELEMENTS_TO_LOOK_AT):
+            if key in ("images", "annotations") and text.startswith(b"{"):
+                return True
+    return False
+
+
+def _is_json(text: bytes) -> bool:
+    try:
+        loads(text)
+    except ValueError:
+        return False
+    return True
+
+
+def read_categories(place: Place) -> list[Row]:
+    """The categories of a COCO file as they are there. Raises InputDamaged, StorageError."""
+    with open_stream(place, Gauge()) as stream:
+        found = [_object(text) for key, _, text in split_members(place, stream, MOST_BYTES) if key == "categories"]
+    return [category for category in found if category]
+
+
+@dataclass
+class CocoFile:
+    """A COCO file, grouped once and read as often as wanted.
+
+    `image_key`, `boxes_key`: the keys that rows have them under. `fields`: which keys of annotations become lists.
+    """
+
+    place: Place
+    image_key: str
+    boxes_key: str
+    fields: Sequence[str]
+
+    def read(self, gauge: Gauge) -> Lines:
+        """(image's number in the file, its row as JSON), in the order of `images`. Annotations of an image that is
+        not there come last, as rows without an image. Raises InputDamaged, StorageError."""
+        groups, names = self._grouped(gauge)
+        total, done = max(groups.count(), 1), 0
+        gauge.done = lambda: done / total
+        for head, found in groups.groups():
+            number, key, text = head
+            done += 1
+            image = _object(text) if text else {"id": loads(key)}
+            yield number, row_text(self._row(image, [_object(item) for item in found], names))
+
+    def _grouped(self, gauge: Gauge) -> tuple[Groups, dict[Any, Any]]:
+        self._gauge = gauge
+        return self._groups
+
+    @cached_property
+    def _groups(self) -> tuple[Groups, dict[Any, Any]]:
+        groups, names = Groups(), {}
+        seen = set()
+        with open_stream(self.place, self._gauge) as stream:
+            for key, number, text in split_members(self.place, stream, MOST_BYTES):
+                seen.add(key)
+                if key == "images":
+                    groups.head(number, dumps(_object(text).get("id")), text)
+                elif key == "annotations":
+                    groups.add(dumps(_object(text).get("image_id")), text)
+                elif key == "categories":
+                    category = _object(text)
+                    names[_name(category.get("id"))] = category.get("name")
+        if "images" not in seen:
+            raise InputDamaged(self.place.url, "its end", "COCO without `images`: expected a list of them")
+        groups.close_groups()
+        return groups, names
+
+    def _row(self, image: Row, annotations: list[Row], names: dict[Any, Any]) -> Row:
+        told = {key: value for key, value in image.items() if key not in ("id", "file_name")}
+        named = {self.image_key: image["file_name"]} if "file_name" in image else {}
+        lists = {field: [_value(one, field, names) for one in annotations] for field in self.fields}
+        boxes = [one["bbox"] if _is_box(one.get("bbox")) else [None] * 4 for one in annotations]
+        return {**named, "image_id": image.get("id"), self.boxes_key: boxes, **lists} | {
+            key: value for key, value in told.items() if key not in {*named, "image_id", self.boxes_key, *lists}
+        }
+
+
+def _object(text: bytes) -> Row:
+    """The object that `text` is; an empty one when it is none, which becomes a reject for want of its keys."""
+    try:
+        found = loads(text)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _value(annotation: Row, field: str, names: dict[Any, Any]) -> Any:
+    if field == "annotation_id":
+        return annotation.get("id")
+    if field == "category" and field not in annotation:
+        return names.get(_name(annotation.get("category_id")))
+    return annotation.get(field)
+
+
+def _name(value: Any) -> Any:
+    return dumps(value) if isinstance(value, list | dict) else value
+
+
+def _is_box(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 4
+
+
+def coco_fields(named: Iterable[str]) -> tuple[str, ...]:
+    """The region fields of a COCO input: those that are named, and those that it always brings."""
+    return tuple(dict.fromkeys((*named, *REGION_FIELDS)))

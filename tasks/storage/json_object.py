@@ -1,0 +1,71 @@
+"""Split the arrays of one JSON object into the texts of their elements, without holding the object.
+
+COCO's files are one object of hundreds of megabytes; its arrays are read element by element, as
+`tasks/storage/json_array.py` reads an array of rows.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator
+
+from tasks.records import loads
+from tasks.storage.filesystem import Place
+from tasks.storage.json_array import Window
+
+# As in json_array; an array of numbers (a polygon) is passed over as one sign, which takes half of the time.
+_TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*("?)|\[[-+0-9.eE,\s]*\]|[][{},:]', re.DOTALL)
+
+
+def split_members(place: Place, stream: io.BufferedIOBase, most_bytes: int) -> Iterator[tuple[str, int, bytes]]:
+    """(key, element's number from 1, its text on one line) of every array right inside the object in `stream`.
+
+    Values that are no arrays, and arrays of numbers, are passed over. Memory: a few times the longest element. Raises
+    InputDamaged, with the byte, when the object ends too early, goes on after its end, a key is no string, or an
+    element is longer than `most_bytes`.
+    """
+    window = Window(place, stream, most_bytes, b"{", _TOKEN)
+    depth, number, key = 1, 0, ""  # number: of the element, 0 outside of an array
+    for sign in window.signs():
+        if len(sign) > 1:
+            continue
+        if depth == 1 and sign == b":":
+            key = _key(window)
+            window.pass_by()
+        elif sign in b"{[":
+            depth += 1
+            if depth == 2 and sign == b"[":
+                number = window.element = 1
+                window.pass_by()
+        elif sign in b"]}":
+            depth -= 1
+            if depth == 1 and number:
+                if text := window.text():
+                    yield key, number, _one_line(text)
+                number = 0
+                window.pass_by()
+            elif depth == 0:
+                window.pass_by()
+                return window.check_end()
+        elif sign == b"," and depth == 2 and number:
+            yield key, number, _one_line(window.text())
+            number += 1
+            window.next_element()
+        elif sign == b"," and depth == 1:
+            window.pass_by()
+    raise window.damaged("the file ends before the object does")
+
+
+def _one_line(text: bytes) -> bytes:
+    return text.replace(b"\n", b" ").replace(b"\r", b" ")
+
+
+def _key(window: Window) -> str:
+    try:
+        key = loads(window.text())
+    except ValueError:
+        key = None
+    if not isinstance(key, str):
+        raise window.damaged("expected a key in quotes before ':'")
+    return key

@@ -1,0 +1,125 @@
+"""Tables with a row for each box as rows with a list of boxes: the rows of an image become one, wherever they stand.
+
+An image's rows may lie in several files; they are read as a row of the file in which the first of them stands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tasks.records import Row, loads
+from tasks.storage.grouping import Groups
+from tasks.storage.sharding import Lines
+from tasks.storage.streams import Gauge, row_text
+
+Read = Callable[[Gauge], Lines]
+
+
+@dataclass
+class PerBoxTable:
+    """The files of one table, grouped once and read as often as wanted.
+
+    `files`: how to read each. `image_key`: the column of the image. `box_columns`: four columns with the numbers of a
+    box, or one with all four (a list, or its JSON text). `boxes_key`: where the boxes go. `fields`: columns that
+    become lists, with a value a box; others keep their value, and become lists where an image's rows differ in it.
+    """
+
+    files: Sequence[Read]
+    image_key: str
+    box_columns: Sequence[str]
+    boxes_key: str
+    fields: Sequence[str]
+    _groups: Groups | None = None
+    _starts: list[int] = field(default_factory=list)
+    """Number of the first row of every file, among all rows; and one behind the last."""
+
+    def reader(self, place: int) -> Read:
+        """How to read what file `place` has: (line of an image's first row, its row as JSON)."""
+
+        def read(gauge: Gauge) -> Lines:
+            if self._groups is None:
+                self._groups = self._grouped(gauge)
+            first, behind = self._starts[place], self._starts[place + 1]
+            at = first
+            gauge.done = lambda: (at - first) / max(behind - first, 1)
+            for head, texts in self._groups.groups(first, behind):
+                at = head[0]
+                yield self._row(texts)
+            gauge.done = lambda: 1.0
+
+        return read
+
+    def _grouped(self, gauge: Gauge) -> Groups:
+        groups, place = Groups(), 0
+        starts = []
+        for read in self.files:
+            starts.append(place + 1)
+            for number, text in read(gauge):
+                image = _image(text, self.image_key)
+                # A row without an image stays alone, and becomes a reject.
+                key = b"=" + image.encode("utf-8", "surrogatepass") if image else b"#%d" % (place + 1)
+                place = groups.add(key, b"%d\t%s" % (number, text))
+        self._starts = [*starts, place + 1]
+        groups.close_groups()
+        return groups
+
+    def _row(self, texts: list[bytes]) -> tuple[int, bytes]:
+        parted = [text.split(b"\t", 1) for text in texts]
+        number = int(parted[0][0])
+        rows = [_object(text) for _, text in parted]
+        if rows[0] is None:
+            return number, parted[0][1]
+        return number, row_text(self._joined([row for row in rows if row is not None]))
+
+    def _joined(self, rows: list[Row]) -> Row:
+        boxes = [box_of(row, self.box_columns) for row in rows]
+        # A row without a box says only that there is such an image.
+        boxed = [place for place, box in enumerate(boxes) if box is not None]
+        taken = {self.image_key, *self.box_columns, self.boxes_key}
+        others = [name for name in dict.fromkeys(key for row in rows for key in row) if name not in taken]
+        found: Row = {key: rows[0][key] for key in (self.image_key,) if key in rows[0]}
+        found[self.boxes_key] = [boxes[place] for place in boxed] or None
+        for name in dict.fromkeys((*self.fields, *others)):
+            values = [row.get(name) for row in rows]
+            if name in self.fields:
+                found[name] = [values[place] for place in boxed]
+            else:
+                found[name] = values[0] if all(value == values[0] for value in values) else values
+        return found
+
+
+def box_of(row: Row, columns: Sequence[str]) -> Any:
+    """A row's box as it stands in one column, or in four; None where it has none. Text of numbers becomes numbers."""
+    if len(columns) == 1:
+        box = _number(row.get(columns[0]))
+        single = isinstance(box, list) and len(box) == 1 and isinstance(box[0], list)
+        return (box[0] if single else box) or None
+    numbers = [_number(row.get(name)) for name in columns]
+    return None if all(number is None for number in numbers) else numbers
+
+
+def _number(value: Any) -> Any:
+    """CSV has text only: its JSON value, where it is one."""
+    if not isinstance(value, str):
+        return value
+    if not value.strip():
+        return None
+    try:
+        return loads(value.encode("utf-8", "surrogatepass"))
+    except ValueError:
+        return value
+
+
+def _object(text: bytes) -> Row | None:
+    try:
+        found = loads(text)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _image(text: bytes, image_key: str) -> str:
+    image = (_object(text) or {}).get(image_key)
+    return image if isinstance(image, str) else ""

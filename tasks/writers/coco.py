@@ -1,0 +1,139 @@
+"""COCO instances JSON with a `caption` in every annotation: https://cocodataset.org/#format-data."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import tasks
+from tasks.records import Row, dumps
+from tasks.storage.filesystem import Place
+from tasks.storage.grouping import Seen
+from tasks.writers.exports import Array, Exported, ExportSetting, Rows
+from tasks.writers.reading import Captioned
+
+CATEGORY_FIELDS = ("category", "category_name", "label", "class", "class_name", "name")
+"""Region fields that name a region's category; the first that there is."""
+
+NO_CATEGORY = "region"
+IMAGE_KEYS = ("license", "coco_url", "flickr_url", "date_captured")
+OWN_KEYS = ("annotation_id", "category_id", *CATEGORY_FIELDS[:1])
+
+
+class Ids:
+    """Ids that are kept where they are given once, and new ones above all that were given. `highest`: of those."""
+
+    def __init__(self, highest: int) -> None:
+        self._next = highest
+        self._seen = Seen()
+
+    def of(self, given: Any) -> Any:
+        """The id `given`, if it is one that was not taken; else a new one."""
+        if _is_id(given) and self._seen.first_time(dumps(given)):
+            return given
+        self._next += 1
+        return self._next
+
+
+def _is_id(value: Any) -> bool:
+    return isinstance(value, int | str) and not isinstance(value, bool) and value != ""
+
+
+@dataclass
+class Categories:
+    """Names by id. Those of the input come first; a name that has no id gets the next that is free."""
+
+    names: dict[Any, Row] = field(default_factory=dict)
+    _ids: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, known: Sequence[Row]) -> Categories:
+        """Those that the input's file has."""
+        made = cls()
+        for category in known:
+            if _is_id(category.get("id")):
+                made.names[category["id"]] = dict(category)
+                made._ids.setdefault(str(category.get("name")), category["id"])
+        return made
+
+    def id_of(self, row: Captioned, place: int) -> Any:
+        """The category of a region; it is there afterwards."""
+        given = row.fields["category_id"][place] if "category_id" in row.fields else None
+        named = next((row.fields[name][place] for name in CATEGORY_FIELDS if name in row.fields), None)
+        name = NO_CATEGORY if named is None else named if isinstance(named, str) else dumps(named).decode()
+        if _is_id(given):
+            if given not in self.names:
+                self.names[given] = {"id": given, "name": str(given) if named is None else name}
+                self._ids.setdefault(name, given)
+            return given
+        if name not in self._ids:
+            number = 1 + max((one for one in self.names if isinstance(one, int)), default=0)
+            self._ids[name] = number
+            self.names[number] = {"id": number, "name": name}
+        return self._ids[name]
+
+    def listed(self) -> list[Row]:
+        """All of them, by id."""
+        return [self.names[key] for key in sorted(self.names, key=lambda key: (isinstance(key, str), key))]
+
+
+def image_id_of(row: Captioned) -> Any:
+    """The id that the input gave the image; None when it gave none."""
+    found = row.row.get("image_id", row.row.get("id"))
+    return found if _is_id(found) and ("image_id" in row.row or isinstance(found, int)) else None
+
+
+def write_coco(rows: Rows, out: Place, setting: ExportSetting) -> Exported:
+    """One file: `images`, `annotations` and `categories`. Ids of images, annotations and categories are the input's
+    where it gave them (`image_id`, region fields `annotation_id`, `category_id`); boxes are those of the output."""
+    done, highest_image, highest_annotation = Exported(files=[out.url]), 0, 0
+    for row in rows():
+        highest_image = max(highest_image, _number(image_id_of(row)))
+        highest_annotation = max(highest_annotation, *map(_number, row.fields.get("annotation_id", [])), 0)
+    image_ids, annotation_ids = Ids(highest_image), Ids(highest_annotation)
+    categories = Categories.of(setting.categories)
+    with out.writer() as file, tempfile.TemporaryFile(prefix="regioncap-") as aside:
+        info = {"description": "Region captions", "version": tasks.__version__, "contributor": "RegionCap"}
+        file.write(b'{"info":' + dumps(info) + b',\n"licenses":[],\n"images":')
+        images, annotations = Array(file), Array(aside)
+        for row in rows():
+            image_id = image_ids.of(image_id_of(row))
+            told = {key: row.row[key] for key in IMAGE_KEYS if key in row.row}
+            image = {"id": image_id, "file_name": row.image, "width": row.width, "height": row.height}
+            images.add(dumps({**image, **told}))
+            for annotation in _annotations(row, image_id, annotation_ids, categories):
+                annotations.add(dumps(annotation))
+            done.count(row)
+        images.close()
+        annotations.close()
+        file.write(b',\n"annotations":')
+        aside.seek(0)
+        shutil.copyfileobj(aside, file)
+        file.write(b',\n"categories":' + dumps(categories.listed()) + b"}\n")
+    return done
+
+
+def _number(value: Any) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) else 0
+
+
+def _annotations(row: Captioned, image_id: Any, ids: Ids, categories: Categories) -> Iterator[Row]:
+    for place, box in enumerate(row.bbox):
+        fields = {name: values[place] for name, values in row.fields.items()}
+        area, crowd = fields.get("area"), fields.get("iscrowd")
+        own = {
+            "id": ids.of(fields.get("annotation_id")),
+            "image_id": image_id,
+            "category_id": categories.id_of(row, place),
+            "bbox": box,
+            "area": box[2] * box[3] if area is None else area,
+            "iscrowd": 0 if crowd is None else crowd,
+            "caption": row.captions[place],
+        }
+        if row.flags[place]:
+            own["flags"] = row.flags[place]
+        others = {name: value for name, value in fields.items() if name not in (*own, *OWN_KEYS) and value is not None}
+        yield {**own, **others}

@@ -1,0 +1,78 @@
+"""What the fields of rows become in a table: their names and kinds, found in one pass."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from tasks.records import dumps
+from tasks.writers.reading import Captioned
+
+Kind = Literal["none", "bool", "int", "float", "text"]
+
+_LONG = 1 << 63
+
+
+def kind_of(value: Any) -> Kind:
+    """The kind of one JSON value; lists, objects and integers beyond 64 bits are text."""
+    match value:
+        case None:
+            return "none"
+        case bool():
+            return "bool"
+        case int():
+            return "int" if -_LONG <= value < _LONG else "text"
+        case float():
+            return "float"
+    return "text"
+
+
+def both(one: Kind, other: Kind) -> Kind:
+    """The kind that holds values of two.
+
+    >>> both("int", "float"), both("none", "bool"), both("int", "text")
+    ('float', 'bool', 'text')
+    """
+    if one == other or other == "none":
+        return one
+    if one == "none":
+        return other
+    return "float" if {one, other} == {"int", "float"} else "text"
+
+
+def cell(value: Any, kind: Kind) -> Any:
+    """`value` as a column of `kind` has it: strings as they are, what else is in a text column as JSON."""
+    if value is None or (kind == "text" and isinstance(value, str)):
+        return value
+    if kind == "text":
+        return dumps(value).decode("utf-8", "replace")
+    return float(value) if kind == "float" else value
+
+
+@dataclass
+class Columns:
+    """Kinds by name: of region fields, and of the row's other keys."""
+
+    regions: dict[str, Kind] = field(default_factory=dict)
+    rows: dict[str, Kind] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, rows: Iterable[Captioned]) -> Columns:
+        """The columns that `rows` need."""
+        made = cls()
+        for row in rows:
+            for name, values in row.fields.items():
+                for value in values:
+                    made.regions[name] = both(made.regions.get(name, "none"), kind_of(value))
+            for name, value in row.row.items():
+                if name not in row.fields:
+                    made.rows[name] = both(made.rows.get(name, "none"), kind_of(value))
+        for name in made.regions:
+            made.rows.pop(name, None)  # the list before it was filtered
+        return made
+
+
+def free_name(name: str, taken: Iterable[str], prefix: str) -> str:
+    """`name`, or with `prefix` where that is taken."""
+    return f"{prefix}{name}" if name in set(taken) else name

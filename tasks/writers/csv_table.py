@@ -1,0 +1,47 @@
+"""CSV (RFC 4180) with a line for every region, UTF-8."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+from tasks.storage.filesystem import Place
+from tasks.writers.columns import Columns, cell, free_name
+from tasks.writers.exports import Exported, ExportSetting, Rows
+from tasks.writers.reading import Captioned
+
+COLUMNS = ("image", "width", "height", "type", "region", "x", "y", "w", "h", "caption", "flags")
+"""The first columns; then region fields, then the row's own keys, both by name, with `field_` or `row_` before it
+where it is taken."""
+
+
+def write_csv(rows: Rows, out: Place, setting: ExportSetting) -> Exported:
+    """One file. `x`, `y`, `w`, `h` in pixels; `flags` with `;` between them; lists and objects as JSON text."""
+    done = Exported(files=[out.url])
+    columns = Columns.of(rows())
+    names = {name: free_name(name, COLUMNS, "field_") for name in columns.regions}
+    taken = (*COLUMNS, *names.values())
+    own = {name: free_name(name, taken, "row_") for name in columns.rows}
+    with out.writer() as file:
+        text = io.TextIOWrapper(file, "utf-8", newline="", write_through=True)
+        table = csv.writer(text)  # with \r\n at line ends: so what holds either of them is quoted
+        table.writerow([*COLUMNS, *names.values(), *own.values()])
+        for row in rows():
+            carried = [_cell(row.row.get(name)) for name in own]
+            for place in range(len(row.bbox)):
+                fields = [_cell(row.fields[name][place] if name in row.fields else None) for name in names]
+                table.writerow([*_region(row, place), *fields, *carried])
+            done.count(row)
+        text.detach()
+    return done
+
+
+def _region(row: Captioned, place: int) -> list[object]:
+    told = (row.image, row.width, row.height, row.kind, row.regions[place], *row.bbox[place])
+    return [*map(_cell, told), _cell(row.captions[place]), ";".join(row.flags[place])]
+
+
+def _cell(value: object) -> object:
+    found = cell(value, "text") if isinstance(value, dict | list | str) else value
+    # A zero byte ends the text for many readers of CSV.
+    return found.replace("\0", "\ufffd") if isinstance(found, str) else found

@@ -1,0 +1,67 @@
+"""What an export is: rows of an output in, files of another form out. See `tasks/registry.py` for which there are."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import IO, Literal, Protocol
+
+from tasks.records import Row
+from tasks.storage.filesystem import Place
+from tasks.writers.reading import Captioned
+
+Direction = Literal["box2text", "text2box"]
+Coords = Literal["0-1", "0-1000", "px"]
+Rows = Callable[[], Iterator[Captioned]]
+"""Gives the rows from the start; more than one pass may be made."""
+
+
+@dataclass(frozen=True)
+class ExportSetting:
+    """What exports are told. `read_image`: an image's bytes by its name; raises RowReject. `categories`: those of the
+    COCO file that the run read, in its terms. `direction`, `coords`: of conversations."""
+
+    read_image: Callable[[str], bytes]
+    categories: Sequence[Row] = ()
+    direction: Direction = "box2text"
+    coords: Coords = "0-1"
+
+
+@dataclass
+class Exported:
+    """What was written. `left_out`: rows that could not be, by reason."""
+
+    files: list[str] = field(default_factory=list)
+    rows: int = 0
+    regions: int = 0
+    left_out: Counter[str] = field(default_factory=Counter)
+
+    def count(self, row: Captioned) -> None:
+        """Count a row that was written."""
+        self.rows += 1
+        self.regions += len(row.bbox)
+
+
+class Export(Protocol):
+    """Writes `rows` to `out`, whole or not at all; memory does not grow with the rows. Raises StorageError."""
+
+    def __call__(self, rows: Rows, out: Place, setting: ExportSetting) -> Exported:
+        """Do it."""
+
+
+class Array:
+    """A JSON array that is written element by element."""
+
+    def __init__(self, out: IO[bytes]) -> None:
+        self._out = out
+        self._between = b"[\n"
+
+    def add(self, element: bytes) -> None:
+        """One more element, as JSON."""
+        self._out.write(self._between + element)
+        self._between = b",\n"
+
+    def close(self) -> None:
+        """The end of it."""
+        self._out.write(b"[]" if self._between == b"[\n" else b"\n]")

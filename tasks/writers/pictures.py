@@ -1,0 +1,63 @@
+"""The pictures of an output's rows, wherever they can be found now."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+from tasks.errors import RowReject, UsageError
+from tasks.storage.filesystem import Filesystems, Place, is_url
+from tasks.storage.images import ImageFiles
+from tasks.storage.readers import input_root
+from tasks.writers.outputs import in_parts
+from tasks.writers.reading import Captioned, Written
+
+
+class Pictures:
+    """Reads images by the names that rows have, from where the run found them, else from beside the output.
+
+    A run's relative paths start where it was begun; whoever looks at its output later may be elsewhere.
+    """
+
+    def __init__(self, written: Written, files: Filesystems) -> None:
+        self._files = files
+        output = written.place
+        self._beside = output if in_parts(output.address) else output.parent
+        roots = dict.fromkeys((*_roots(written, files), self._beside.address))
+        self._images = [ImageFiles(root, files) for root in roots]
+
+    def read(self, image: str) -> bytes:
+        """An image's bytes. Raises RowReject as `ImageFiles.read` does, for where the run found it."""
+        first: RowReject | None = None
+        for images in self._images:
+            try:
+                return images.read(image)
+            except RowReject as reject:
+                first = first or reject
+        assert first is not None
+        raise first
+
+    def marked(self, row: Captioned) -> bytes | None:
+        """The bytes of a row's marked picture; None when none is kept, or it cannot be read."""
+        name = str(row.meta.get("image_with_bbox", ""))
+        if not name:
+            return None
+        place = self._files.place(name) if is_url(name) or name.startswith("/") else self._beside.child(name)
+        return _read(place)
+
+
+def _roots(written: Written, files: Filesystems) -> Iterator[str]:
+    if written.settings.image_root:
+        yield written.settings.image_root
+    with contextlib.suppress(UsageError):
+        source = written.settings.input
+        root = input_root(written.settings, files)
+        # Of an input that is gone nobody can tell whether it was a file.
+        gone = root.rstrip("/") == source.rstrip("/") and "." in source.rstrip("/").rpartition("/")[2]
+        yield files.place(source).parent.address if gone else root
+
+
+def _read(place: Place) -> bytes | None:
+    with contextlib.suppress(Exception):  # whatever is wrong, there is no picture
+        return place.read()
+    return None

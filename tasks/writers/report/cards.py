@@ -1,0 +1,169 @@
+"""One picture of a page, in the words and numbers that its template wants."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from tasks.records import Row, dumps
+from tasks.vision.drawing import PALETTE_RGB
+from tasks.writers.reading import Captioned
+from tasks.writers.report.thumbs import Thumb, boxes_on
+
+TEXT_BYTES = 8_000_000
+"""Of all captions together, as HTML."""
+
+FEWEST_BYTES, MOST_BYTES = 1_500, 20_000
+"""Of one picture's captions."""
+
+SHORTEST_CUT = 80
+MOST_RAW = 2_000
+MOST_FIELDS = 6
+MOST_NAME = 300
+MOST_WORDS_COMPARED = 400
+FONT_SHARE = 26
+"""Numbers on a picture are a 26th of its longer side high."""
+
+_UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ufffe\uffff]")
+_WORDS = re.compile(r"\s+|[^\s]+")
+
+
+def shown(value: Any, most: int) -> str:
+    """A value as text of at most `most` characters, without signs that a page cannot hold."""
+    text = value if isinstance(value, str) else dumps(value).decode("utf-8", "replace")
+    text = _UNSEEN.sub("\ufffd", text)
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def room_of(count: int) -> int:
+    """Bytes for the captions of one picture on a page of `count`."""
+    return min(MOST_BYTES, max(FEWEST_BYTES, TEXT_BYTES // max(count, 1)))
+
+
+def cut(text: str, room: int) -> tuple[str, int]:
+    """`text` as far as it has room, and how long it was; 0 where all of it has room."""
+    text = _UNSEEN.sub("\ufffd", text)
+    if len(text) * 6 <= room or sum(map(_weight, text)) <= room:
+        return text, 0
+    used = end = 0
+    for sign in text:
+        used += _weight(sign)
+        if used > room and end >= SHORTEST_CUT:
+            break
+        end += 1
+    return text[:end].rstrip(), len(text)
+
+
+def _weight(sign: str) -> int:
+    return 5 if sign in "<>&\"'" else len(sign.encode("utf-8", "replace"))
+
+
+def card_of(row: Captioned, order: int, thumb: Thumb | None, gone: str, room: int) -> Row:
+    """A captioned row. `order`: place on the page. `gone`: why there is no `thumb`. `room`: bytes for its captions."""
+    each = room // max(1, len(row.bbox))
+    longest = max((len(caption) for caption in row.captions), default=0)
+    return {
+        **_picture(thumb, gone, row.bbox, (row.width, row.height)),
+        "id": f"r{row.number}",
+        "label": f"#{row.number:,}",
+        "order": order,
+        "image": shown(row.image, MOST_NAME),
+        "size": f"{row.width} × {row.height}",  # noqa: RUF001 - the sign for "by"
+        "kind": row.kind,
+        "code": "",
+        "flags": list(dict.fromkeys(name for names in row.flags for name in names)),
+        "flagged": sum(map(len, row.flags)),
+        "longest": longest,
+        "shortest": min((len(caption) for caption in row.captions), default=0),
+        "regions": [_region(row, place, each) for place in range(len(row.bbox))],
+        "notes": [shown(note, MOST_NAME) for note in _notes(row)],
+        "raw": shown(row.row, MOST_RAW) if row.row else "",
+        "change": "",
+    }
+
+
+def reject_card(reject: Row, number: int, order: int, image: str, thumb: Thumb | None, gone: str) -> Row:
+    """A row that could not be captioned, with the captions that came."""
+    told = reject.get("captions")
+    captions = {str(key): str(text) for key, text in told.items()} if isinstance(told, dict) else {}
+    regions = []
+    for key, text in captions.items():
+        caption, whole = cut(text, FEWEST_BYTES)
+        regions.append({**_plain_region(int(key) if key.isdigit() else 0), "caption": caption, "cut": whole})
+    line = reject.get("line", number)
+    return {
+        **_picture(thumb, gone, [], (1, 1)),
+        "id": f"x{number}",
+        "label": f"line {line}",
+        "order": order,
+        "image": shown(image, MOST_NAME) or "no image",
+        "size": f"step {shown(reject.get('step'), 40)}",
+        "kind": "",
+        "code": shown(reject.get("code"), 40),
+        "message": shown(reject.get("message"), MOST_RAW),
+        "flags": [],
+        "flagged": 0,
+        "longest": 0,
+        "shortest": 0,
+        "regions": regions,
+        "notes": [],
+        "raw": shown(reject.get("row"), MOST_RAW),
+        "change": "",
+    }
+
+
+def _picture(thumb: Thumb | None, gone: str, boxes: Sequence[Sequence[float]], size: tuple[int, int]) -> Row:
+    if thumb is None:
+        return {"thumb": "", "gone": shown(gone, MOST_NAME), "boxes": []}
+    font = max(thumb.width, thumb.height) / FONT_SHARE
+    placed: list[Row] = [dict(box) for box in boxes_on(thumb, boxes, size, font)]
+    for box in placed:
+        box["colour"] = (box["n"] - 1) % len(PALETTE_RGB)
+    told = {"thumb": thumb.data, "width": thumb.width, "height": thumb.height}
+    return {**told, "gone": "", "boxes": placed, "font": round(font, 1)}
+
+
+def _plain_region(number: int) -> Row:
+    colour = (number - 1) % len(PALETTE_RGB)
+    return {"n": number, "colour": colour, "flags": [], "flags_before": [], "fields": "", "parts": None}
+
+
+def _region(row: Captioned, place: int, room: int) -> Row:
+    caption, whole = cut(row.captions[place], room)
+    values = {name: values[place] for name, values in row.fields.items()}
+    fields = [f"{shown(name, 40)}: {shown(value, 80)}" for name, value in values.items() if value is not None]
+    told = {"caption": caption, "cut": whole, "fields": " · ".join(fields[:MOST_FIELDS]), "flags": row.flags[place]}
+    return {**_plain_region(row.regions[place]), **told}
+
+
+def _notes(row: Captioned) -> list[str]:
+    dropped = row.meta.get("dropped_bbox") or []
+    reasons = ", ".join(dict.fromkeys(str(drop.get("reason")) for drop in dropped))
+    notes = [f"{len(dropped)} box{'es' if len(dropped) > 1 else ''} dropped ({reasons})"] if dropped else []
+    return [*notes, *map(str, row.meta.get("warnings") or [])]
+
+
+# --- two runs
+
+
+def changed_words(was: str, now: str) -> tuple[Row, int]:
+    """Both texts in parts that are the same or changed, and how many words changed.
+
+    >>> parts, count = changed_words("a red dog", "a brown dog")
+    >>> [part["text"] for part in parts["now"] if part["changed"]], count
+    (['brown'], 2)
+    """
+    old, new = _WORDS.findall(was), _WORDS.findall(now)
+    if max(len(old), len(new)) > 2 * MOST_WORDS_COMPARED:
+        whole = {"was": [{"text": was, "changed": was != now}], "now": [{"text": now, "changed": was != now}]}
+        return whole, 0 if was == now else abs(len(old) - len(new)) // 2 + 1
+    parts: Row = {"was": [], "now": []}
+    count = 0
+    for tag, a1, a2, b1, b2 in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+        for side, words in (("was", old[a1:a2]), ("now", new[b1:b2])):
+            if words:
+                parts[side].append({"text": "".join(words), "changed": tag != "equal"})
+                count += sum(not word.isspace() for word in words) if tag != "equal" else 0
+    return parts, count

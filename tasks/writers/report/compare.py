@@ -1,0 +1,156 @@
+"""Two runs side by side: for every row of one, what the other made of the same picture."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from tasks.records import Row, dumps, loads
+from tasks.storage.grouping import Lookup
+from tasks.writers.reading import Captioned
+from tasks.writers.report.cards import changed_words, cut
+from tasks.writers.report.source import Source, reject_image
+
+Change = Literal["same", "changed", "reject_gained", "reject_lost", "only_here"]
+
+CHANGES: dict[Change, str] = {
+    "changed": "other captions, other regions, or another reject code than in B",
+    "same": "the same captions, or the same reject code",
+    "reject_gained": "rejected here, captioned in B",
+    "reject_lost": "captioned here, rejected in B",
+    "only_here": "B has no row with this picture",
+}
+
+
+@dataclass
+class Other:
+    """What the other run made of a picture: `captions` by box (xywh as JSON), or `code` and `message`."""
+
+    boxes: list[bytes]
+    captions: list[str]
+    flags: list[list[str]]
+    code: str
+    message: str
+
+
+@dataclass
+class Comparison:
+    """Counts over all rows of both. `words`: changed ones; `only_there`: rows of B whose picture is not here."""
+
+    changes: Counter[str] = field(default_factory=Counter)
+    captions_same: int = 0
+    captions_changed: int = 0
+    words: int = 0
+    flags_before: Counter[str] = field(default_factory=Counter)
+    codes_before: Counter[str] = field(default_factory=Counter)
+    only_there: int = 0
+
+
+class Against:
+    """The rows of B, looked up by picture; each is found once."""
+
+    def __init__(self, source: Source, image_key: str) -> None:
+        self._lookup = Lookup()
+        self.flags: Counter[str] = Counter()
+        self.codes: Counter[str] = Counter()
+        for row in source.rows():
+            told = {"boxes": row.bbox, "captions": row.captions, "flags": row.flags}
+            self._lookup.put(_key(row.image), dumps(row.bbox), dumps(told))
+            for names in row.flags:
+                self.flags.update(names)
+        for reject in source.rejects():
+            code, message = str(reject.get("code")), str(reject.get("message"))
+            self.codes[code] += 1
+            told = {"code": code, "message": message}
+            self._lookup.put(_key(reject_image(reject, image_key)), b"", dumps(told))
+
+    def of_row(self, row: Captioned) -> Other | None:
+        """What B made of a captioned row's picture."""
+        return _other(self._lookup.take(_key(row.image), dumps(row.bbox)))
+
+    def of_reject(self, image: str) -> Other | None:
+        """What B made of a rejected row's picture."""
+        return _other(self._lookup.take(_key(image), b""))
+
+    def left(self) -> int:
+        """Rows of B that nobody asked for."""
+        return self._lookup.count()
+
+
+def _key(image: str) -> bytes:
+    return image.encode("utf-8", "surrogatepass")
+
+
+def _other(text: bytes | None) -> Other | None:
+    if text is None:
+        return None
+    told: dict[str, Any] = loads(text)
+    boxes = [dumps(box) for box in told.get("boxes", [])]
+    return Other(boxes, told.get("captions", []), told.get("flags", []), told.get("code", ""), told.get("message", ""))
+
+
+def change_of_row(row: Captioned, other: Other | None) -> Change:
+    """What became of a captioned row."""
+    if other is None:
+        return "only_here"
+    if other.code:
+        return "reject_lost"
+    same = other.captions == row.captions and other.boxes == [dumps(box) for box in row.bbox]
+    return "same" if same else "changed"
+
+
+def change_of_reject(code: str, other: Other | None) -> Change:
+    """What became of a rejected row."""
+    if other is None:
+        return "only_here"
+    if not other.code:
+        return "reject_gained"
+    return "same" if other.code == code else "changed"
+
+
+def pairs(row: Captioned, other: Other) -> Iterator[tuple[int, int | None]]:
+    """(place here, place there or None) of every region: the same box, each of the other's taken once."""
+    free = dict(enumerate(other.boxes))
+    for place, box in enumerate(row.bbox):
+        found = next((there for there, its in free.items() if its == dumps(box)), None)
+        if found is not None:
+            del free[found]
+        yield place, found
+
+
+def words_changed(row: Captioned, other: Other) -> tuple[int, int, int]:
+    """(captions that are the same, captions that changed, words that changed)."""
+    same = changed = words = 0
+    for here, there in pairs(row, other):
+        was = other.captions[there] if there is not None else ""
+        if was == row.captions[here]:
+            same += 1
+        else:
+            changed += 1
+            words += changed_words(was, row.captions[here])[1]
+    return same, changed, words
+
+
+def add_pairs(card: Row, row: Captioned, other: Other | None, change: Change, room: int) -> None:
+    """Put the other run's captions beside those of a card."""
+    card["change"], card["changed"] = change, 0
+    if other is None:
+        return
+    if other.code:
+        card["code_before"], card["message_before"] = other.code, other.message
+        return
+    each, paired = room // max(1, len(row.bbox)), 0
+    for here, there in pairs(row, other):
+        region = card["regions"][here]
+        paired += there is not None
+        was = other.captions[there] if there is not None else ""
+        if there is not None:
+            region["flags_before"] = [name for name in other.flags[there] if name not in region["flags"]]
+        if was != row.captions[here]:
+            region["parts"], words = changed_words(cut(was, each)[0], region["caption"])
+            card["changed"] += words
+    only = len(other.boxes) - paired
+    if only:
+        card["notes"].append(f"B has {only} region{'s' if only > 1 else ''} more, with other boxes")

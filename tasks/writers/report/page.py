@@ -1,0 +1,167 @@
+"""The page around the pictures: its texts and numbers, and the template that holds them.
+
+One file that opens from disk: style, script and pictures are in it, and a content security policy lets nothing else in.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+import tasks
+from tasks.records import Row
+from tasks.writers.report.cards import shown
+from tasks.writers.report.compare import CHANGES, Comparison
+from tasks.writers.report.selection import Overview
+
+HERE = Path(__file__).parent
+BARS = 24
+"""Columns of the histogram; the last stands for all above."""
+
+WIDTH, HEIGHT = 240, 74
+MOST_FACT = 1_200
+
+KINDS = {"with_bbox": "boxes that the input gave", "without_bbox": "regions that were found"}
+LABELS = {"with_bbox": "boxes given", "without_bbox": "boxes found"}
+
+
+@dataclass
+class Page:
+    """What a page says besides its pictures. `tone` of `status`: good, bad or "". `key`: what it was made of."""
+
+    title: str
+    made: str
+    sample: str
+    key: str
+    status: str = ""
+    tone: str = ""
+    facts: Sequence[tuple[str, Any]] = ()
+    tiles: list[Row] = field(default_factory=list)
+    meanings: dict[str, str] = field(default_factory=dict)
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(HERE),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _own(name: str) -> tuple[Markup, str]:
+    """One of our own files as it stands in the page, and how the policy names it."""
+    text = (HERE / name).read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")
+    return Markup(text), f"'sha256-{digest}'"
+
+
+def render(
+    page: Page, overview: Overview, shown_count: int, cards: Iterable[Row], versus: Comparison | None
+) -> Iterator[str]:
+    """The page, piece by piece; `cards` are asked for as they are written."""
+    style, style_hash = _own("report.css")
+    script, script_hash = _own("report.js")
+    policy = (
+        f"default-src 'none'; img-src data:; style-src {style_hash}; script-src {script_hash}; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    card = _environment().get_template("card.html.j2")
+    yield (
+        _environment()
+        .get_template("page.html.j2")
+        .render(
+            vars(page)
+            | {
+                "facts": [{"name": name, "value": shown(value, MOST_FACT)} for name, value in page.facts],
+                "policy": policy,
+                "style": style,
+                "version": tasks.__version__,
+                "groups": groups(overview, page.meanings, versus),
+                "bars": bars(overview),
+                "shown": f"{shown_count:,} picture{'s' if shown_count != 1 else ''}",
+                "compared": versus is not None,
+            }
+        )
+    )
+    for one in cards:
+        yield card.render(card={"code_before": "", "message_before": "", **one})
+        yield "\n"
+    yield _environment().get_template("page_end.html.j2").render(script=script)
+
+
+def groups(overview: Overview, meanings: dict[str, str], versus: Comparison | None) -> list[Row]:
+    """What can be filtered by, with counts over all rows."""
+    found: list[Row] = []
+    if versus is not None:
+        tones = {"reject_gained": "bad", "reject_lost": "good", "changed": "warn"}
+        found.append(_group("change", "Against B", versus.changes, tones, {str(k): v for k, v in CHANGES.items()}))
+    tones = dict.fromkeys(overview.codes, "bad")
+    found.append(_group("code", "Rejected", overview.codes, tones, meanings))
+    found.append(_group("flags", "Flagged regions", overview.flags, dict.fromkeys(overview.flags, "warn"), meanings))
+    found.append(_group("type", "Pictures with", overview.kinds, {}, KINDS))
+    return found
+
+
+def _group(name: str, title: str, counts: dict[str, int], tones: dict[str, str], help_: dict[str, str]) -> Row:
+    entries = [
+        {
+            "value": value,
+            "label": LABELS.get(value, value.replace("_", " ")),
+            "count": count,
+            "tone": tones.get(value, ""),
+            "help": help_.get(value, ""),
+        }
+        for value, count in sorted(counts.items(), key=lambda item: -item[1])
+        if value
+    ]
+    return {"name": name, "title": title, "entries": entries}
+
+
+def bars(overview: Overview) -> list[Row]:
+    """The histogram's columns, as places in its picture."""
+    if not overview.histogram:
+        return []
+    last = min(max(overview.histogram), BARS)
+    counts = {number: overview.histogram[number] for number in range(1, last + 1)}
+    above = sum(count for number, count in overview.histogram.items() if number > last)
+    counts[last] += above
+    highest, step = max(1, max(counts.values())), WIDTH / last
+    found = []
+    for number, count in counts.items():
+        value = f"{number}+" if above and number == last else str(number)
+        h = max(1.5, HEIGHT * count / highest) if count else 0
+        w = min(step * 0.82, 28)
+        x = (number - 0.5) * step - w / 2
+        told = f"{count:,} picture{'s' if count != 1 else ''} with {value} region{'s' if value != '1' else ''}"
+        text = value if last <= 12 or number % 4 == 0 or number == 1 or number == last else ""
+        place = {"x": x, "y": HEIGHT + 2 - h, "w": w, "h": h, "mid": (number - 0.5) * step}
+        found.append({"value": value, "label": told, "text": text, **{k: round(v, 1) for k, v in place.items()}})
+    return found
+
+
+def tile(name: str, value: Any, more: str = "", tone: str = "") -> Row:
+    """One number of the strip at the top."""
+    return {"name": name, "value": f"{value:,}" if isinstance(value, int) else value, "more": more, "tone": tone}
+
+
+def share(part: int, whole: int) -> str:
+    """A share in percent, as people say it.
+
+    >>> share(1, 3), share(1, 5000), share(0, 0)
+    ('33 %', '0.02 %', '')
+    """
+    if not whole:
+        return ""
+    percent = 100 * part / whole
+    return f"{percent:.0f} %" if percent >= 10 or part == 0 else f"{percent:.2g} %"

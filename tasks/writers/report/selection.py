@@ -1,0 +1,118 @@
+"""Which rows of an output are looked at, where it has more than a page can hold; and the counts over all of them.
+
+In memory that depends on how many rows are wanted: every reject code and every flag, the extremes, and of the
+rest every so-manieth row.
+"""
+
+from __future__ import annotations
+
+import heapq
+import zlib
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from typing import Any
+
+from tasks.writers.reading import Captioned
+
+
+@dataclass
+class Overview:
+    """Counts over all rows. `histogram`: pictures by number of regions. `shown`: rows of the page."""
+
+    rows: int = 0
+    rejects: int = 0
+    regions: int = 0
+    flagged: int = 0
+    words: int = 0
+    codes: Counter[str] = field(default_factory=Counter)
+    flags: Counter[str] = field(default_factory=Counter)
+    kinds: Counter[str] = field(default_factory=Counter)
+    dropped: Counter[str] = field(default_factory=Counter)
+    histogram: Counter[int] = field(default_factory=Counter)
+
+    def add(self, row: Captioned) -> None:
+        """Count a captioned row."""
+        self.rows += 1
+        self.regions += len(row.bbox)
+        self.flagged += sum(map(bool, row.flags))
+        self.words += sum(len(caption.split()) for caption in row.captions)
+        self.kinds[row.kind] += 1
+        self.histogram[len(row.bbox)] += 1
+        for names in row.flags:
+            self.flags.update(names)
+        self.dropped.update(str(drop.get("reason")) for drop in row.meta.get("dropped_bbox", ()))
+
+    @property
+    def all(self) -> int:
+        """Rows, captioned or not."""
+        return self.rows + self.rejects
+
+
+@dataclass
+class Picked:
+    """Numbers, from 1, of the captioned rows and of the rejects to look at."""
+
+    rows: set[int]
+    rejects: set[int]
+    everything: bool
+
+
+class Reservoirs:
+    """The `size` best of each group. Without a rank an even sample of it: by hash, so that it stays when more come."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._heaps: defaultdict[str, list[tuple[Any, int]]] = defaultdict(list)
+
+    def offer(self, group: str, number: int, rank: float | None = None) -> None:
+        """Row `number` is of `group`; a higher `rank` is better."""
+        heap = self._heaps[group]
+        item = (zlib.crc32(b"%d" % number) if rank is None else rank, -number)
+        if len(heap) < self._size:
+            heapq.heappush(heap, item)
+        elif item > heap[0]:
+            heapq.heapreplace(heap, item)
+
+    def numbers(self) -> set[int]:
+        """All that were kept."""
+        return {-number for heap in self._heaps.values() for _, number in heap}
+
+
+def offer_row(special: Reservoirs, row: Captioned) -> None:
+    """Put a row in the groups that it is of."""
+    for name in {name for names in row.flags for name in names}:
+        special.offer(f"flag {name}", row.number)
+    lengths = [len(caption) for caption in row.captions]
+    special.offer("most regions", row.number, len(row.bbox))
+    special.offer("longest caption", row.number, max(lengths, default=0))
+    special.offer("shortest caption", row.number, -min(lengths, default=0))
+    area = max(1, row.width * row.height)
+    special.offer("smallest region", row.number, -min((w * h / area for _, _, w, h in row.bbox), default=1))
+    if row.meta.get("dropped_bbox"):
+        special.offer("dropped boxes", row.number)
+
+
+def pick(found: Overview, special: set[int], rejected: set[int], most: int) -> Picked:
+    """All rows where they are not more than `most`; else the special ones and an even sample."""
+    if found.all <= most:
+        return Picked(set(range(1, found.rows + 1)), set(range(1, found.rejects + 1)), True)
+    rejects = set(sorted(rejected)[:most])
+    rows = set(sorted(special)[: most - len(rejects)])
+    return Picked(rows | even_rest(found.rows, rows, most - len(rejects) - len(rows)), rejects, False)
+
+
+def even_rest(count: int, taken: set[int], most: int) -> set[int]:
+    """At most `most` of the numbers 1 to `count` that are not `taken`, evenly spread.
+
+    >>> sorted(even_rest(10, {1, 2}, 4))
+    [3, 5, 7, 9]
+    """
+    others = count - len(taken)
+    before = iter([*sorted(taken), count + 1])
+    next_taken, passed, found = next(before), 0, set()
+    for place in range(min(most, others)):
+        number = 1 + place * others // min(most, others) + passed
+        while next_taken <= number:
+            passed, number, next_taken = passed + 1, number + 1, next(before)
+        found.add(number)
+    return found

@@ -1,0 +1,85 @@
+"""Pictures of a page: small enough that all of them together open at once."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tasks.vision.boxes import clip_xywh
+from tasks.vision.images import decode, encode_webp
+
+PICTURES_BYTES = 13_500_000
+"""Of all pictures together, before base64 makes a third more of them."""
+
+MOST_BYTES, FEWEST_BYTES = 60_000, 2_500
+LONG_SIDES = ((200, 720), (700, 480), (1 << 62, 320))
+"""Up to so many pictures, so long a side."""
+
+QUALITIES = (72, 58, 42, 26)
+
+
+@dataclass(frozen=True)
+class Thumb:
+    """A picture as base64 of a WebP file, and its size in pixels."""
+
+    data: str
+    width: int
+    height: int
+
+
+def thumb_of(data: bytes, count: int, max_image_pixels: int) -> Thumb:
+    """A small copy of the image file `data`, on a page of `count` pictures. Raises RowReject where it is no image."""
+    side = next(side for most, side in LONG_SIDES if count <= most)
+    room = min(MOST_BYTES, max(FEWEST_BYTES, PICTURES_BYTES // max(count, 1)))
+    pixels = decode(data, max_image_pixels=max_image_pixels, long_side=side)
+    for quality in QUALITIES:
+        webp = encode_webp(pixels, quality)
+        if len(webp) <= room:
+            break
+    else:
+        pixels = decode(data, max_image_pixels=max_image_pixels, long_side=side * 2 // 3)
+        webp = encode_webp(pixels, QUALITIES[-1])
+    height, width = pixels.shape[:2]
+    return Thumb(base64.b64encode(webp).decode("ascii"), width, height)
+
+
+def boxes_on(
+    thumb: Thumb, boxes: Sequence[Sequence[float]], size: tuple[int, int], font: float
+) -> list[dict[str, float]]:
+    """Where boxes (xywh in pixels of a picture of `size`) and their numbers lie on its thumb; large ones first, so that
+    small ones lie on top of them."""
+    sx, sy = thumb.width / size[0], thumb.height / size[1]
+    found: list[dict[str, float]] = []
+    for number, box in enumerate(boxes, start=1):
+        x, y, w, h = clip_xywh(box, *size)
+        found.append({"n": number, "x": x * sx, "y": y * sy, "w": max(1.0, w * sx), "h": max(1.0, h * sy)})
+    found.sort(key=lambda one: -one["w"] * one["h"])
+    taken: list[tuple[float, float]] = []
+    for one in reversed(found):  # small boxes have the fewest good places
+        at = _number_at(one, font, thumb, taken)
+        taken.append(at)
+        one["tx"], one["ty"] = at
+    return [{name: value if name == "n" else round(value, 1) for name, value in one.items()} for one in found]
+
+
+def _number_at(
+    box: dict[str, float], font: float, thumb: Thumb, taken: Sequence[tuple[float, float]]
+) -> tuple[float, float]:
+    """Where a number's line begins: at a corner of its box, above one that it would hide, not on another number."""
+    x, y, w, h = box["x"], box["y"], box["w"], box["h"]
+    wide = font * (0.65 if box["n"] < 10 else 1.25)
+    inside = [(x + 0.3 * font, y + font), (x + w - wide - 0.3 * font, y + font), (x + 0.3 * font, y + h - 0.3 * font)]
+    around = [(x, y - 0.3 * font), (x + w - wide, y - 0.3 * font), (x, y + h + font), (x + w + 0.3 * font, y + font)]
+    places = around + inside if min(w, h) < 2.2 * font else inside + around
+    best = _in_picture(places[0], wide, font, thumb)
+    for place in places:
+        held = _in_picture(place, wide, font, thumb)
+        if all(abs(held[0] - tx) > 1.1 * font or abs(held[1] - ty) > 1.1 * font for tx, ty in taken):
+            return held
+    return best
+
+
+def _in_picture(place: tuple[float, float], wide: float, font: float, thumb: Thumb) -> tuple[float, float]:
+    x, y = place
+    return max(0.2 * font, min(x, thumb.width - wide - 0.2 * font)), min(max(y, font), thumb.height - 0.2 * font)

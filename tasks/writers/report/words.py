@@ -1,0 +1,102 @@
+"""A page's own words: title, numbers at the top, what is shown of how many, how it was made."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from typing import Any
+
+from tasks.records import Row
+from tasks.storage.filesystem import public_url
+from tasks.summary import Summary
+from tasks.writers.report.compare import Comparison
+from tasks.writers.report.page import Page, share, tile
+from tasks.writers.report.selection import Overview, Picked
+from tasks.writers.report.source import ReportSetting
+
+
+def page_of(
+    overview: Overview,
+    count: int,
+    picked: Picked,
+    versus: Comparison | None,
+    setting: ReportSetting,
+    meanings: dict[str, str],
+) -> Page:
+    """What a page of `count` pictures says besides them. `meanings`: of flags, in words."""
+    made = dt.datetime.now(dt.UTC).strftime("%Y-%m-%d %H:%M UTC")
+    told = f"A: {setting.title} · B: {setting.against_title} · " if versus is not None else ""
+    good = setting.summary is not None and setting.summary.ok and not setting.note
+    return Page(
+        title=_name(setting.title) + (f" against {_name(setting.against_title)}" if versus is not None else ""),
+        made=f"{told}made {made}",
+        sample=_sample(overview, count, picked),
+        key=setting.key,
+        status=setting.note or ("complete" if good else setting.summary.problem if setting.summary else ""),
+        tone="good" if good else "bad" if setting.summary is not None and not setting.note else "",
+        facts=_facts(setting),
+        tiles=_tiles(overview, versus, setting.summary),
+        meanings=meanings,
+    )
+
+
+def _name(address: str) -> str:
+    return address.rstrip("/").rpartition("/")[2]
+
+
+def _sample(overview: Overview, count: int, picked: Picked) -> str:
+    if picked.everything:
+        return "All rows are here; rejected ones stand at the end." if overview.rejects else "All rows are here."
+    return (
+        f"{count:,} of {overview.all:,} rows are here: some of every reject code and every flag, the extremes (most "
+        "regions, longest and shortest captions, smallest regions), and of the rest an even sample. Counts are of all "
+        "rows; rejected ones stand at the end."
+    )
+
+
+def _tiles(overview: Overview, versus: Comparison | None, summary: Summary | None) -> list[Row]:
+    per_row = f"{overview.regions / overview.rows:.1f} a picture" if overview.rows else ""
+    per_caption = f"{overview.words / overview.regions:.0f} words a caption" if overview.regions else ""
+    dropped = sum(overview.dropped.values())
+    tiles = [
+        tile("rows in", overview.all),
+        tile("captioned", overview.rows, share(overview.rows, overview.all)),
+        tile("rejected", overview.rejects, share(overview.rejects, overview.all), "bad" if overview.rejects else ""),
+        tile("regions", overview.regions, ", ".join(filter(None, (per_row, per_caption)))),
+        tile("flagged regions", overview.flagged, share(overview.flagged, overview.regions), _warn(overview.flagged)),
+    ]
+    if dropped:
+        tiles.append(tile("boxes dropped", dropped, ", ".join(overview.dropped)))
+    if versus is not None:
+        captions = versus.captions_same + versus.captions_changed
+        tiles += [
+            tile("captions changed", versus.captions_changed, share(versus.captions_changed, captions)),
+            tile("rejects gained", versus.changes["reject_gained"], tone=_warn(versus.changes["reject_gained"])),
+            tile("rejects lost", versus.changes["reject_lost"]),
+            tile("rows only in B", versus.only_there),
+        ]
+    elif summary is not None and summary.prompt_tokens:
+        asked = f"{summary.prompt_tokens:,} in, {summary.completion_tokens:,} out"
+        tiles.append(tile("tokens", summary.prompt_tokens + summary.completion_tokens, asked))
+    if versus is None and summary is not None and summary.usd is not None:
+        tiles.append(tile("US dollars", f"{summary.usd:,.2f}"))
+    return tiles
+
+
+def _warn(count: int) -> str:
+    return "warn" if count else ""
+
+
+FACTS = ("prompt_mode", "prompt", "focal_prompt", "region_prompt", "system_prompt", "temperature", "max_boxes",
+         "extractor", "region_fields", "repair_flags")  # fmt: skip
+
+
+def _facts(setting: ReportSetting) -> Sequence[tuple[str, Any]]:
+    config, summary = setting.config, setting.summary
+    named = [("input", public_url(config.input)), ("output", setting.title)]
+    if summary is not None:
+        named += [("captioner", summary.captioner), ("model", summary.model), ("finished", summary.finished_at)]
+    settings = [(name.replace("_", " "), getattr(config, name)) for name in FACTS]
+    if summary is not None and summary.captioner == "pixels":
+        settings = [(name, value) for name, value in settings if "prompt" not in name and name != "temperature"]
+    return [(name, value) for name, value in (*named, *settings) if value not in (None, "", (), [])]

@@ -1,0 +1,103 @@
+"""WebDataset: tar files of samples, each an image's bytes and a JSON: https://github.com/webdataset/webdataset."""
+
+from __future__ import annotations
+
+import io
+import re
+import tarfile
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import chain
+
+from tasks.errors import RowReject
+from tasks.records import Row, dumps
+from tasks.storage.filesystem import Place
+from tasks.vision.images import read_info
+from tasks.writers.exports import Exported, ExportSetting, Rows
+from tasks.writers.reading import Captioned
+
+SAMPLES_A_TAR = 10_000
+BYTES_A_TAR = 1_000_000_000
+"""As WebDataset's own writer begins another tar file."""
+
+READ_AHEAD = 16
+NO_LIMIT = 1 << 62
+ENDINGS = {"JPEG": "jpg", "JPEG2000": "jp2", "TIFF": "tif"}
+
+Sample = tuple[Captioned, bytes, str]
+
+
+def write_wds(rows: Rows, out: Place, setting: ExportSetting) -> Exported:
+    """Tar files `{name}-000000.tar`, … in the folder `out`. A sample's key is its row's number: `000000017.jpg` holds
+    the image as it is, `000000017.json` the regions and the row. Rows whose image cannot be read are left out and
+    counted. Files of an earlier, longer export go."""
+    done = Exported()
+    stem = out.name.removesuffix(".wds") or "regions"
+    samples = _samples(rows(), setting, done)
+    first = next(samples, None)
+    while first is not None:
+        place = out.child(f"{stem}-{len(done.files):06d}.tar")
+        with place.writer() as file:
+            first = _fill(file, chain([first], samples), done)
+        done.files.append(place.url)
+    known = {url.rpartition("/")[2] for url in done.files}
+    for name in out.names():
+        if re.fullmatch(re.escape(stem) + r"-\d{6}\.tar", name) and name not in known:
+            out.child(name).remove()
+    return done
+
+
+def _fill(file: object, samples: Iterator[Sample], done: Exported) -> Sample | None:
+    """Write samples to one tar file until it is full; gives the first that did not fit."""
+    count = size = 0
+    with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as tar:  # type: ignore[call-overload]
+        for sample in samples:
+            row, image, ending = sample
+            if count and (count >= SAMPLES_A_TAR or size + len(image) > BYTES_A_TAR):
+                return sample
+            count, size = count + 1, size + len(image)
+            key = f"{row.number:09d}"
+            for name, data in ((f"{key}.{ending}", image), (f"{key}.json", dumps(_told(row)))):
+                member = tarfile.TarInfo(name)  # no time, no owner: the same rows make the same file
+                member.size = len(data)
+                tar.addfile(member, io.BytesIO(data))
+            done.count(row)
+    return None
+
+
+def _told(row: Captioned) -> Row:
+    return {
+        "image": row.image,
+        "width": row.width,
+        "height": row.height,
+        "bbox": row.bbox,
+        "captions": row.captions,
+        "flags": row.flags,
+        "fields": row.fields,
+        "row": row.row,
+    }
+
+
+def _samples(rows: Iterator[Captioned], setting: ExportSetting, done: Exported) -> Iterator[Sample]:
+    """Rows with their images, in order, some read ahead."""
+
+    def read(row: Captioned) -> Sample | str:
+        try:
+            data = setting.read_image(row.image)
+            kind = read_info(data, max_image_pixels=NO_LIMIT).format
+        except RowReject as reject:
+            return reject.code
+        return row, data, ENDINGS.get(kind, kind.lower())
+
+    ahead: deque[Future[Sample | str]] = deque()
+    with ThreadPoolExecutor(READ_AHEAD, thread_name_prefix="export") as pool:
+        for row in chain(rows, [None]):
+            if row is not None:
+                ahead.append(pool.submit(read, row))
+            while ahead and (row is None or len(ahead) >= READ_AHEAD):
+                found = ahead.popleft().result()
+                if isinstance(found, str):
+                    done.left_out[found] += 1
+                else:
+                    yield found

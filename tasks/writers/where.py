@@ -1,0 +1,149 @@
+"""Conditions that choose rows and regions: `flags=0`, `label=cat`, `score>=0.5`, `caption~bicycle`.
+
+A condition on something that regions have keeps regions, and rows that have one left; any other keeps whole rows.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tasks.config import FlagName
+from tasks.errors import UsageError
+from tasks.records import dumps
+from tasks.writers.reading import Captioned
+
+FLAG_NAMES: tuple[str, ...] = FlagName.__args__  # type: ignore[attr-defined]
+
+_CONDITION = re.compile(r"\s*([^\s!=<>~]+)\s*(!=|<=|>=|=|<|>|~)\s*(.*?)\s*", re.DOTALL)
+
+OF_REGIONS: dict[str, Callable[[Captioned, int], Any]] = {
+    "caption": lambda row, i: row.captions[i],
+    "words": lambda row, i: len(row.captions[i].split()),
+    "flags": lambda row, i: len(row.flags[i]),
+    "area": lambda row, i: row.bbox[i][2] * row.bbox[i][3] / (row.width * row.height),
+    "region": lambda row, i: row.regions[i],
+}
+OF_ROWS: dict[str, Callable[[Captioned], Any]] = {
+    "type": lambda row: row.kind,
+    "regions": lambda row: len(row.bbox),
+    "image": lambda row: row.image,
+    "width": lambda row: row.width,
+    "height": lambda row: row.height,
+}
+EXPLAINED = (
+    "NAME OP VALUE; NAME: flag, flags (how many), caption, words, area (share of the picture) or a region field, or of "
+    "the row: type, regions, image, width, height or a key; OP: = != < <= > >= or ~ (contains)"
+)
+
+
+@dataclass
+class Condition:
+    """One condition; `met`: whether any row had something of its name."""
+
+    name: str
+    op: str
+    value: str
+    met: bool = field(default=False, compare=False)
+
+    @classmethod
+    def of(cls, text: str) -> Condition:
+        """The condition that `text` says. Raises UsageError."""
+        found = _CONDITION.fullmatch(text)
+        if found is None:
+            raise UsageError(f"--where {text!r}: expected {EXPLAINED}")
+        name, op, value = found.groups()
+        if name == "flag":
+            if op not in ("=", "!="):
+                raise UsageError(f"--where {text!r}: expected flag=NAME or flag!=NAME; flags>=1 counts them")
+            if value not in FLAG_NAMES:
+                near = difflib.get_close_matches(value, FLAG_NAMES, 1)
+                hint = f"; did you mean {near[0]}?" if near else ""
+                raise UsageError(f"--where {text!r}: expected one of {', '.join(FLAG_NAMES)}, got {value!r}{hint}")
+        return cls(name, op, value)
+
+    def places(self, row: Captioned) -> list[int]:
+        """The places of the regions that it keeps."""
+        every = range(len(row.bbox))
+        if self.name == "flag":
+            self.met = True
+            return [i for i in every if (self.value in row.flags[i]) == (self.op == "=")]
+        if self.name in row.fields:
+            self.met = True
+            return [i for i in every if self._holds(row.fields[self.name][i])]
+        if self.name in OF_REGIONS:
+            self.met = True
+            return [i for i in every if self._holds(OF_REGIONS[self.name](row, i))]
+        value = OF_ROWS[self.name](row) if self.name in OF_ROWS else _at(row.row, self.name)
+        self.met = self.met or value is not _NOTHING
+        return list(every) if self._holds(None if value is _NOTHING else value) else []
+
+    def _holds(self, value: Any) -> bool:
+        if self.op == "~":
+            return value is not None and self.value.casefold() in _text(value).casefold()
+        left, right = _number(value), _number(self.value)
+        if left is None or right is None:
+            if self.op in ("=", "!="):
+                return (value is not None and _text(value) == self.value) == (self.op == "=")
+            return False
+        return _COMPARE[self.op](left, right)
+
+
+_COMPARE: dict[str, Callable[[float, float], bool]] = {
+    "=": lambda a, b: a == b,
+    "!=": lambda a, b: a != b,
+    "<": lambda a, b: a < b,
+    "<=": lambda a, b: a <= b,
+    ">": lambda a, b: a > b,
+    ">=": lambda a, b: a >= b,
+}
+_NOTHING = object()
+
+
+def _at(row: Any, path: str) -> Any:
+    if isinstance(row, dict) and path in row:
+        return row[path]
+    head, dot, rest = path.partition(".")
+    return _at(row[head], rest) if dot and isinstance(row, dict) and head in row else _NOTHING
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        return float(value)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else dumps(value).decode("utf-8", "replace")
+
+
+def chosen(rows: Iterable[Captioned], conditions: Sequence[Condition]) -> Iterator[Captioned]:
+    """The rows and regions that all conditions keep.
+
+    Raises UsageError at the end when no row had something of a condition's name: it is misspelt.
+    """
+    seen: dict[str, None] = {}
+    any_row = False
+    for row in rows:
+        any_row = True
+        if len(seen) < 1000:
+            seen.update(dict.fromkeys((*row.fields, *row.row)))
+        places = set(range(len(row.bbox)))
+        for condition in conditions:
+            places &= set(condition.places(row))
+        if len(places) == len(row.bbox):
+            yield row
+        elif places:
+            yield row.only(sorted(places))
+    for condition in conditions:
+        if any_row and not condition.met:
+            known = ("flag", *OF_REGIONS, *OF_ROWS, *seen)
+            near = difflib.get_close_matches(condition.name, known, 1)
+            hint = f"; did you mean {near[0]!r}?" if near else f"; there are: {', '.join(known)}"
+            raise UsageError(f"--where: no row has {condition.name!r}{hint}")

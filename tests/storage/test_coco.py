@@ -1,0 +1,150 @@
+"""COCO instances JSON as input: one row an image, its annotations as lists parallel to its boxes."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks.config import RegionCapConfig, make_config
+from tasks.context import completed
+from tasks.errors import InputDamaged
+from tasks.storage.coco import REGION_FIELDS, looks_like_coco, read_categories
+from tasks.storage.filesystem import Filesystems, Place
+from tasks.storage.json_object import split_members
+from tasks.storage.readers import read_shards
+
+IMAGES: list[dict[str, Any]] = [
+    {"id": 11, "file_name": "a.jpg", "width": 640, "height": 480, "license": 3},
+    {"id": 12, "file_name": "b.jpg", "width": 320, "height": 200},
+    {"id": 13, "file_name": "c.jpg", "width": 10, "height": 10},
+]
+ANNOTATIONS: list[dict[str, Any]] = [
+    {"id": 5, "image_id": 12, "category_id": 1, "bbox": [1, 2.5, 3, 4], "area": 7.5, "iscrowd": 0, "score": 0.5,
+     "segmentation": [[1, 2, 3, 4, 5, 6]]},
+    {"id": 6, "image_id": 11, "category_id": 2, "bbox": [5, 6, 7, 8], "segmentation": {"counts": [1], "size": [1, 2]}},
+    {"id": 7, "image_id": 12, "category_id": 2},
+]  # fmt: skip
+CATEGORIES = [{"id": 1, "name": "cat", "supercategory": "animal"}, {"id": 2, "name": "dog"}, {"id": 3, "name": "emu"}]
+
+
+def coco(**changes: Any) -> dict[str, Any]:
+    found = {"info": {"year": 2017, "more": [1, {"a": "]}"}]}, "licenses": [{"id": 1}], "images": IMAGES}
+    return {**found, "annotations": ANNOTATIONS, "categories": CATEGORIES, **changes}
+
+
+def config_for(path: Path, **more: Any) -> RegionCapConfig:
+    return completed(make_config(input=str(path), captioner="pixels", **more))
+
+
+def rows_of(path: Path, **more: Any) -> list[dict[str, Any]]:
+    shards = read_shards(config_for(path, **more), Filesystems())
+    return [json.loads(text) for shard in shards for _, text in shard.lines]
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+@pytest.mark.parametrize("order", [1, -1])
+def test_rows_are_images_and_lists_are_annotations(tmp_path: Path, indent: int | None, order: int) -> None:
+    whole = coco()
+    keys = list(whole)[::order]
+    (tmp_path / "c.json").write_text(json.dumps({key: whole[key] for key in keys}, indent=indent))
+    first, second, third = rows_of(tmp_path / "c.json")
+    assert first == {
+        "image": "a.jpg", "image_id": 11, "bbox": [[5, 6, 7, 8]], "annotation_id": [6], "category_id": [2],
+        "category": ["dog"], "score": [None], "iscrowd": [None], "area": [None], "width": 640, "height": 480,
+        "license": 3,
+    }  # fmt: skip
+    assert second["bbox"] == [
+        [1, 2.5, 3, 4],
+        [None] * 4,
+    ]  # the annotation without a box is dropped later, with a reason
+    assert (second["annotation_id"], second["category"], second["score"]) == ([5, 7], ["cat", "dog"], [0.5, None])
+    assert third["bbox"] == []
+
+
+def test_other_keys_of_annotations_when_they_are_named(tmp_path: Path) -> None:
+    (tmp_path / "c.json").write_text(json.dumps(coco()))
+    assert config_for(tmp_path / "c.json").region_fields == REGION_FIELDS
+    config = config_for(tmp_path / "c.json", region_fields=["segmentation"])
+    assert config.region_fields == ("segmentation", *REGION_FIELDS)
+    assert completed(config) == config
+    assert rows_of(tmp_path / "c.json", region_fields=["segmentation"])[1]["segmentation"] == [
+        [[1, 2, 3, 4, 5, 6]],
+        None,
+    ]
+
+
+def test_annotations_of_no_image_are_not_lost(tmp_path: Path) -> None:
+    stray = {"id": 9, "image_id": 99, "category_id": 1, "bbox": [0, 0, 1, 1]}
+    (tmp_path / "c.json").write_text(json.dumps(coco(annotations=[*ANNOTATIONS, stray])))
+    last = rows_of(tmp_path / "c.json")[-1]
+    assert (last["image_id"], last["annotation_id"], "image" in last) == (99, [9], False)
+
+
+def test_compressed_and_in_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.json.gz").write_bytes(gzip.compress(json.dumps(coco()).encode()))
+    (tmp_path / "in" / "b.json").write_text(json.dumps(coco(images=IMAGES[:1], annotations=ANNOTATIONS[1:2])))
+    shards = list(read_shards(config_for(tmp_path / "in", shard_size=100), Filesystems()))
+    assert [(shard.source, len(shard.lines)) for shard in shards] == [("a.json.gz", 3), ("b.json", 1)]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (json.dumps(coco()), True),
+        (json.dumps(coco(), indent=1), True),
+        (json.dumps({"categories": CATEGORIES * 2000, "images": IMAGES}), True),
+        ('{"image": "a.jpg"}\n{"image": "b.jpg"}\n', False),
+        ('{"images": [{"url": "a.jpg"}]}\n{"images": [{"url": "b.jpg"}]}\n', False),
+        ('{"image": "a.jpg", "bbox": [[1, 2, 3, 4]]}', False),
+        ('[{"image": "a.jpg"}]', False),
+        ('{"images": [1, 2]}', False),
+        ("", False),
+        ('{"images": [{"a": ', False),
+    ],
+)
+def test_what_is_taken_for_coco(tmp_path: Path, text: str, expected: bool) -> None:
+    (tmp_path / "x.json").write_text(text)
+    assert looks_like_coco(Place(str(tmp_path / "x.json"))) == expected
+
+
+def test_categories_are_read_as_they_are(tmp_path: Path) -> None:
+    (tmp_path / "c.json").write_text(json.dumps(coco()))
+    assert read_categories(Place(str(tmp_path / "c.json"))) == CATEGORIES
+
+
+@pytest.mark.parametrize("cut", [0.3, 0.6, 0.95])
+def test_a_cut_file_is_damaged(tmp_path: Path, cut: float) -> None:
+    text = json.dumps(coco(annotations=ANNOTATIONS * 50))
+    (tmp_path / "c.json").write_text(text[: int(len(text) * cut)])
+    with pytest.raises(InputDamaged, match="the file ends before the object does"):
+        rows_of(tmp_path / "c.json")
+
+
+def test_members_survive_every_border_of_what_is_read_at_once() -> None:
+    rng = random.Random(3)
+    odd = ['}"]{[,:', "\\", 'a"b', "é\u2028", "", "[1,2"]
+    whole = {
+        "info": {"a": odd},
+        "images": [{"t": rng.choice(odd), "n": [rng.random() for _ in range(rng.randrange(4))]} for _ in range(40)],
+        "empty": [],
+        "x": 1,
+        "annotations": [rng.choice([{}, {"b": [[1, 2], [3]]}, {"c": {"d": []}}]) for _ in range(40)],
+    }
+
+    class Slow(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            return super().read(rng.randrange(1, 7))
+
+    text = json.dumps(whole, ensure_ascii=False, indent=rng.choice([None, 1])).encode()
+    found: dict[str, list[Any]] = {}
+    for key, number, element in split_members(Place("memory://x"), Slow(text), 10_000):
+        found.setdefault(key, []).append(json.loads(element))
+        assert number == len(found[key])
+    assert found == {"images": whole["images"], "annotations": whole["annotations"]}
