@@ -94,7 +94,8 @@ class _Bar:
         self._thread.join()
         percent, text = progress_text(self._context, time.monotonic() - self._begun)
         rows = self._context.progress.counts["rows"]
-        self._show(100.0 if done else percent, f"all of {rows:,} rows" if done else f"stopped: {text}")
+        reached = ", ".join(text.split(", ")[:2])
+        self._show(100.0 if done else percent, f"all of {rows:,} rows" if done else f"stopped: {reached}")
 
 
 def show(summary: Summary, shards: Sequence[ShardSteps], context: RunContext) -> Summary:

@@ -159,8 +159,8 @@ class DaskWorkers:
         parameters = {
             "step": step, "config": self._config, "apart": steps_apart(step, self._context), "run": self._run,
         }  # fmt: skip
-        # Only to those that the limits were shared among; a process that comes later takes the place of a lost one.
-        with annotate(workers=sorted(self._members)):
+        # To those that the limits were shared among, and others only if none of them is left.
+        with annotate(workers=sorted(self._members), allow_other_workers=True):
             future = self._runner.submit(caption_shard, parameters)
         self._futures = [earlier for earlier in self._futures if not earlier.done()] + [future.wrapped_future]
         return cast(ShardFuture, future)
