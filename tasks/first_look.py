@@ -13,7 +13,7 @@ from typing import get_args
 
 from tasks.config import BoxFormat, BoxUnit
 from tasks.context import RunContext
-from tasks.errors import RowReject, UsageError
+from tasks.errors import InputDamaged, RowReject, UsageError
 from tasks.load import load_row
 from tasks.records import Row
 from tasks.route import check_boxes
@@ -135,7 +135,8 @@ def _seen(context: RunContext) -> list[Seen]:
 
 def _rows(context: RunContext) -> list[Row]:
     config, found = context.config, []
-    with contextlib.closing(context.shards()) as shards:
+    # Where the input breaks off the run will say so, when it has done what comes before.
+    with contextlib.suppress(InputDamaged), contextlib.closing(context.shards()) as shards:
         lines = chain.from_iterable(((shard.source, *line) for line in shard.lines) for shard in shards)
         for source, number, text in islice(lines, ROWS_TO_LOOK_AT):
             row = load_row(number, source, text, config.image_key)

@@ -64,7 +64,7 @@ def captioned(row: Row, number: int, settings: RegionCapConfig) -> Captioned:
         count = len(bbox)
         flags = meta.get("flags") or [[] for _ in bbox]
         captions = _texts(row[output_key], count)
-        told = (output_key, META_KEY, image_key, settings.boxes_key)
+        told = (output_key, META_KEY, image_key, settings.boxes_key, *settings.region_fields)
         own = {key: value for key, value in row.items() if key not in told}
         fields = meta.get("region_fields", {})
         width, height = int(meta["width"]), int(meta["height"])

@@ -62,6 +62,7 @@ def _fill(file: object, samples: Iterator[Sample], done: Exported) -> Sample | N
                 member = tarfile.TarInfo(name)  # no time, no owner: the same rows make the same file
                 member.size = len(data)
                 tar.addfile(member, io.BytesIO(data))
+            tar.members.clear()  # it would remember all that it wrote
             done.count(row)
     return None
 

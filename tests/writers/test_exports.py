@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import tarfile
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from pycocotools.coco import COCO
 
 from tasks.errors import UsageError
 from tasks.exporting import ExportOrder, export
+from tasks.registry import EXPORTS
 from tasks.storage.filesystem import Filesystems
 from tasks.writers.exports import Exported
 from tasks.writers.llava import corners
@@ -86,6 +88,8 @@ def test_coco_in_coco_out(tmp_path: Path, run: Run) -> None:
         found.pop("flags", None)
         assert found == given
     assert {one["id"] for one in there.loadAnns(there.getAnnIds(catIds=[18]))} == {501, 503, 505, 507}
+    columns = pq.read_table(exported(tmp_path / "out.jsonl", "parquet").files[0]).schema.field("row").type
+    assert {column.name for column in columns} == {"image_id", "width", "height", "license"}  # no list from before
     again = run(tmp_path, input=done.files[0], output=str(tmp_path / "again.jsonl"))
     assert (again.rows_out, again.regions) == (3, 8)
 
@@ -295,6 +299,27 @@ def test_parts_and_s3(bucket: str, project: Path, run: Run) -> None:
     assert {"out.coco.json", "out.parquet", "out.llava.json", "out.csv", "out-000000.tar"} <= names
     table = pd.read_csv(files.place(f"{bucket}/out.csv").open())
     assert table["image"].nunique() == 6
+
+
+# --- many
+
+
+@pytest.mark.parametrize("to", EXPORTS)
+def test_memory_does_not_grow_with_the_rows(
+    tmp_path: Path, make_output: Make, to: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # benchmarks/exports.py measures whole processes, with 100,000 rows.
+    monkeypatch.setattr("tasks.writers.parquet.ROW_GROUP", 50)
+    write_photo(tmp_path / "p.png", 1)
+    row = output_row("p.png", [f"Thing {n} beside another thing on a table." for n in range(4)], note="x" * 500)
+    peaks = []
+    for count in (300, 1800):
+        output = make_output([{**row, "id": n} for n in range(count)], name=f"out{count}.jsonl")
+        tracemalloc.start()
+        exported(output, to)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < peaks[0] + 700_000  # the rows that came more are 1,500 x 1.5 KB as text
 
 
 # --- up to no good
