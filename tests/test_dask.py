@@ -273,6 +273,12 @@ def test_no_cluster(folder: Path, run: Run, server: RunningServer, monkeypatch: 
         run(folder, **settings(server), runner="dask", dask_address="tcp://127.0.0.1:9")
 
 
+def test_what_to_install(folder: Path, run: Run, server: RunningServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "tasks.dask_workers", None)
+    with pytest.raises(UsageError, match=r"pip install 'regioncap\[dask\]'"):
+        run(folder, **settings(server), runner="dask", dask_address="tcp://127.0.0.1:9")
+
+
 def test_a_cache_that_the_workers_do_not_see(folder: Path, run: Run, cluster: Cluster, server: RunningServer) -> None:
     # Each process has a memory:// of its own, as machines have disks of their own.
     with pytest.raises(UsageError, match=r"cache_path: the Dask worker tcp://.* does not see memory://cache"):
