@@ -42,7 +42,7 @@ T = TypeVar("T")
 CONNECT_SECONDS = 30
 LOOK_SECONDS = 1.0
 GONE_SECONDS = 60.0
-"""With no process left for so long the run stops; until then others may take their places."""
+"""With a shard for so long without any of the processes that it may go to, the run stops."""
 
 FEWEST_THREADS = 3
 """Of a process: for one shard being captioned, one whose pixels are worked on, one ready to follow."""
@@ -110,7 +110,8 @@ class DaskWorkers:
         self._lock = threading.Lock()
         self._known: dict[str, tuple[Counter[str], Counter[str]]] = {}
         """By process what it said last; kept when it is lost."""
-        self._futures: list[Any] = []
+        self._futures: list[tuple[Any, set[str]]] = []
+        """Shards under way, each with the processes that it may go to."""
         self._over = threading.Event()
         run = contextvars.copy_context().run
         self._thread = threading.Thread(target=run, args=(self._keep_up,), name="dask-counts", daemon=True)
@@ -159,10 +160,12 @@ class DaskWorkers:
         parameters = {
             "step": step, "config": self._config, "apart": steps_apart(step, self._context), "run": self._run,
         }  # fmt: skip
-        # To those that the limits were shared among, and others only if none of them is left.
-        with annotate(workers=sorted(self._members), allow_other_workers=True):
+        # Only to those that the limits were shared among; a process that comes later takes the place of a lost one.
+        members = self._members
+        with annotate(workers=sorted(members)):
             future = self._runner.submit(caption_shard, parameters)
-        self._futures = [earlier for earlier in self._futures if not earlier.done()] + [future.wrapped_future]
+        under_way = [(earlier, pinned) for earlier, pinned in self._futures if not earlier.done()]
+        self._futures = [*under_way, (future.wrapped_future, members)]
         return cast(ShardFuture, future)
 
     def finish(self) -> None:
@@ -219,10 +222,11 @@ class DaskWorkers:
                 logger.debug("no counts: %s", error)
                 continue
             self._members = taken_over(self._members, there, self.processes)
-            if self._members & there:
+            futures = self._futures
+            if all(pinned & there for future, pinned in futures if not future.done()):
                 seen = time.monotonic()
             elif time.monotonic() - seen > GONE_SECONDS:
-                self._client.cancel(self._futures, force=True)
+                self._client.cancel([future for future, _ in futures], force=True)
                 return
 
     def _take(self, said: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ from typing import Protocol, cast
 from prefect.futures import PrefectFuture
 
 from tasks.context import RunContext
+from tasks.errors import UsageError
 from tasks.joining import ShardSteps
 from tasks.records import Step
 from tasks.shard import caption_shard
@@ -64,7 +65,11 @@ def workers_of(context: RunContext) -> Iterator[Workers]:
     if context.config.runner == "threads":
         yield Threads(context)
         return
-    from tasks.dask_workers import dask_workers
-
+    try:
+        from tasks.dask_workers import dask_workers
+    except ImportError as error:
+        raise UsageError(
+            f"runner: 'dask' needs packages that are not installed here ({error}): pip install 'regioncap[dask]'"
+        ) from None
     with dask_workers(context) as workers:
         yield workers

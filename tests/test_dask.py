@@ -226,24 +226,7 @@ def test_a_process_that_is_killed_costs_nothing_but_time(
     assert server.stats["sent_again_after_answer"] <= TRIED_OUT + 2
 
 
-def test_others_take_over_when_all_are_gone(
-    folder: Path, run: Run, own_cluster: Cluster, server: RunningServer
-) -> None:
-    def replace_all() -> None:
-        until(lambda: server.stats["requests"] > 20)
-        for process in own_cluster.processes[1:]:
-            process.kill()
-            process.wait()
-        own_cluster.add()
-
-    thread = threading.Thread(target=replace_all)
-    thread.start()
-    summary = run(folder, **settings(server, max_in_flight=4), **on(own_cluster))
-    thread.join()
-    assert summary.rows_out == ROWS
-
-
-@pytest.mark.parametrize("lost", ["the workers", "the scheduler"])
+@pytest.mark.parametrize("lost", ["the workers", "the workers, and others came", "the scheduler"])
 def test_a_cluster_that_is_gone_is_said(
     folder: Path, run: Run, own_cluster: Cluster, server: RunningServer, lost: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -253,9 +236,11 @@ def test_a_cluster_that_is_gone_is_said(
 
     def kill() -> None:
         until(lambda: server.stats["requests"] > 20)
-        for process in own[1:] if lost == "the workers" else own[:1]:
+        for process in own[:1] if lost == "the scheduler" else own[1:]:
             process.kill()
             process.wait()
+        if lost == "the workers, and others came":
+            own_cluster.add()
 
     thread = threading.Thread(target=kill)
     thread.start()
@@ -285,6 +270,12 @@ def test_settings_that_do_not_go_together(case: str) -> None:
 def test_no_cluster(folder: Path, run: Run, server: RunningServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dask_workers, "CONNECT_SECONDS", 2)
     with pytest.raises(UsageError, match=r"no cluster with a worker answers at tcp://127\.0\.0\.1:9 .*dask scheduler"):
+        run(folder, **settings(server), runner="dask", dask_address="tcp://127.0.0.1:9")
+
+
+def test_what_to_install(folder: Path, run: Run, server: RunningServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "tasks.dask_workers", None)
+    with pytest.raises(UsageError, match=r"pip install 'regioncap\[dask\]'"):
         run(folder, **settings(server), runner="dask", dask_address="tcp://127.0.0.1:9")
 
 
