@@ -19,10 +19,10 @@ from tasks.config import RegionCapConfig
 from tasks.context import RunContext, context_of
 from tasks.errors import RowReject
 from tasks.records import Row, Step
-from tasks.registry import EXTRACTORS, load
+from tasks.registry import EXTRACTORS, SIZE_FREE, load
 from tasks.route import WITHOUT_BBOX
 from tasks.rows import map_rows
-from tasks.vision.extraction import EXTRACTION_VERSION, FINDING_LONG_SIDE, find_regions
+from tasks.vision.extraction import EXTRACTION_VERSION, FINDING_LEAST_SIDE, FINDING_LONG_SIDE, find_regions
 from tasks.vision.images import decode, read_info
 
 STEP_VERSION = 1
@@ -54,7 +54,10 @@ def extract_row(row: Row, read: ReadImage, config: RegionCapConfig) -> Row:
 
 
 def _find(data: bytes, size: tuple[int, int], config: RegionCapConfig) -> list[list[int]]:
-    image = decode(data, max_image_pixels=config.max_image_pixels, long_side=FINDING_LONG_SIDE)
+    least = FINDING_LEAST_SIDE if config.extractor in SIZE_FREE else None
+    image = decode(
+        data, max_image_pixels=config.max_image_pixels, long_side=FINDING_LONG_SIDE, least_side=least
+    )
     boxes = find_regions(
         image,
         load(EXTRACTORS[config.extractor]),
