@@ -38,7 +38,7 @@ def draw_row(row: Row, read: Callable[[str], bytes], config: RegionCapConfig) ->
     data = read_unchanged(row, read)
     image = decode(data, max_image_pixels=config.max_image_pixels, max_pixels=config.max_pixels)
     size = (row["width"], row["height"])
-    drawn = draw_marks(image, row["bbox"], full_size_wh=size, dim=config.dim)
+    drawn = draw_marks(image, row["bbox"], full_size_wh=size, dim=config.dim, copy=False)
     jpeg = encode_jpeg(drawn, config.jpeg_quality)
     height, width = drawn.shape[:2]
     marked = {"sha256": hashlib.sha256(jpeg).hexdigest(), "width": width, "height": height}

@@ -1,0 +1,149 @@
+"""Where the numbers of marked regions go: beside their boxes, where they hide least.
+
+Each region has some candidate places for its label: around its outline, and farther off, tied to it by a leader line.
+Costs of hiding things are summed for each, and the regions choose in turn, smallest first, since those have the fewest
+good places. The greedy way is that of Christensen, Marks and Shieber ("An empirical study of algorithms for
+point-feature label placement", ACM Transactions on Graphics, 1995).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float64]
+
+OVER_LABEL = 100.0
+"""For a label that is wholly under another."""
+OVER_CENTRE = 8.0
+"""For the centre of another region."""
+OVER_REGION = 6.0
+"""For a region that is wholly under the label."""
+OVER_OWN = 10.0
+"""For the region itself, beyond the share that a label inside a large box takes."""
+FREE_SHARE = 0.05
+OVER_CORNER = 0.4
+FARTHER_OFF = 0.8
+"""For a leader line that is not needed, or a missing one."""
+UNDER_LEADER = 0.4
+"""For each of two points of a leader line that lies on a small region."""
+SMALL = 4.0
+"""Regions of so many times a label's area are small."""
+LATER = 0.02
+"""For each place down the list of candidates."""
+
+LEADERS = (0.8, 2.0)
+"""Lengths of leader lines, in label heights."""
+_SIDES = ((0, -1), (1, -1), (-1, -1), (1, 0), (-1, 0), (0, 1), (1, 1), (-1, 1))
+
+
+def place_labels(
+    outlines: FloatArray, sizes: FloatArray, frame: tuple[int, int], wants_leader: Sequence[bool]
+) -> npt.NDArray[np.int64]:
+    """The labels' places, (N, 4) int64 xyxy pixels, each inside the frame.
+
+    `outlines`: (N, 4) xyxy of the regions as drawn. `sizes`: (N, 2) width and height of the labels, at most the
+    frame's. `frame`: width and height of the picture. `wants_leader`: whether a region is so small that its label
+    should be a little away from it.
+    """
+    if not len(outlines):
+        return np.zeros((0, 4), np.int64)
+    labels = _candidates(outlines, sizes, frame)
+    near = labels.shape[1] - len(LEADERS) * len(_SIDES)
+    costs = _costs(labels, outlines)
+    costs[~np.asarray(wants_leader), near:] += FARTHER_OFF
+    costs[np.asarray(wants_leader), :near] += FARTHER_OFF
+    costs[:, near:] += _under_leaders(labels[:, near:], outlines)
+    # Plain lists from here on: a handful of labels, most of which take their first choice.
+    order, spent, at = np.argsort(costs, axis=1, kind="stable").tolist(), costs.tolist(), labels.tolist()
+    chosen: dict[int, list[float]] = {}
+    for number in np.argsort(_areas(outlines), kind="stable").tolist():
+        best, least = 0, float("inf")
+        for choice in order[number]:
+            if spent[number][choice] >= least:
+                break
+            label = at[number][choice]
+            cost = spent[number][choice] + OVER_LABEL * sum(_hidden(label, other) for other in chosen.values())
+            if cost < least:
+                best, least = choice, cost
+        chosen[number] = at[number][best]
+    return np.array([chosen[number] for number in range(len(outlines))]).astype(np.int64)
+
+
+def _hidden(label: Sequence[float], other: Sequence[float]) -> float:
+    """The share of a label that another covers."""
+    across = min(label[2], other[2]) - max(label[0], other[0])
+    down = min(label[3], other[3]) - max(label[1], other[1])
+    if across <= 0 or down <= 0:
+        return 0.0
+    return across * down / ((label[2] - label[0]) * (label[3] - label[1]))
+
+
+def _candidates(outlines: FloatArray, sizes: FloatArray, frame: tuple[int, int]) -> FloatArray:
+    """(N, K, 4) xyxy inside the frame, best first: at corners, then at the middles of sides; outside the box, then in;
+    then those with a leader line."""
+    x1, y1, x2, y2 = outlines.T
+    w, h = sizes.T
+    right, bottom, above, left = x2 - w, y2 - h, y1 - h, x1 - w
+    mid_x, mid_y = (x1 + right) // 2, (y1 + bottom) // 2
+    starts = [(x1, above), (x1, y1), (x1, y2), (right, above), (right, y1), (right, y2), (x1, bottom), (right, bottom)]
+    starts += [(left, y1), (x2, y1), (left, bottom), (x2, bottom), (mid_x, above), (mid_x, y2)]
+    starts += [(left, mid_y), (x2, mid_y), (mid_x, y1), (mid_x, bottom), (x1, mid_y), (right, mid_y)]
+    columns, rows = {-1: left, 0: mid_x, 1: x2}, {-1: above, 0: mid_y, 1: y2}
+    for length in LEADERS:
+        away = np.rint(length * h)
+        starts += [(columns[across] + across * away, rows[down] + down * away) for across, down in _SIDES]
+    corners = np.array(starts).transpose(2, 0, 1)
+    most = np.asarray(frame) - sizes
+    corners = np.minimum(np.maximum(corners, 0), most[:, None])
+    return np.concatenate([corners, corners + sizes[:, None]], axis=2)
+
+
+def _costs(labels: FloatArray, outlines: FloatArray) -> FloatArray:
+    """(N, K) what each of a region's K candidates hides of the N regions: most of all its own, if that is small."""
+    count, choices = labels.shape[:2]
+    flat = labels.reshape(-1, 4)
+    hidden = (_shared(flat, outlines) / _areas(outlines)).reshape(count, choices, count)
+    corners = _inside(flat, outlines[:, [0, 2, 0, 2]], outlines[:, [1, 1, 3, 3]]).sum(axis=2)
+    middles = (outlines[:, :2] + outlines[:, 2:]) / 2
+    centres = _inside(flat, middles[:, :1], middles[:, 1:])[:, :, 0]
+    others = OVER_REGION * hidden
+    others += (OVER_CORNER * corners + OVER_CENTRE * centres).reshape(count, choices, count)
+    each = np.arange(count)
+    others[each, :, each] = OVER_OWN * np.maximum(hidden[each, :, each] - FREE_SHARE, 0)
+    costs: FloatArray = others.sum(axis=2)
+    return costs + LATER * np.arange(choices)
+
+
+def _under_leaders(labels: FloatArray, outlines: FloatArray) -> FloatArray:
+    """(N, K) how much the leader lines of K candidates each run over other small regions."""
+    small = outlines[_areas(outlines) < SMALL * np.median((labels[..., 2] - labels[..., 0]) ** 2)]
+    starts, ends = (labels[..., :2] + labels[..., 2:]) / 2, (outlines[:, :2] + outlines[:, 2:]) / 2
+    # From its middle to short of the region itself, which is one of the small ones.
+    points = starts[:, :, None] + np.array([0.3, 0.55])[:, None] * (ends[:, None] - starts)[:, :, None]
+    x, y = points[..., 0, None], points[..., 1, None]
+    inside = (small[:, 0] <= x) & (x < small[:, 2]) & (small[:, 1] <= y) & (y < small[:, 3])
+    crossed: FloatArray = UNDER_LEADER * inside.sum(axis=(2, 3), dtype=np.float64)
+    return crossed
+
+
+def _shared(a: FloatArray, b: FloatArray) -> FloatArray:
+    """(K, N) pixels that each of `a` shares with each of `b`, xyxy."""
+    across = np.minimum(a[:, None, 2], b[:, 2]) - np.maximum(a[:, None, 0], b[:, 0])
+    down = np.minimum(a[:, None, 3], b[:, 3]) - np.maximum(a[:, None, 1], b[:, 1])
+    shared: FloatArray = np.maximum(across, 0) * np.maximum(down, 0)
+    return shared
+
+
+def _inside(labels: FloatArray, x: FloatArray, y: FloatArray) -> npt.NDArray[np.bool_]:
+    """(K, N, P) which of the P points (x, y) of each of N regions lie under each of K labels, xyxy."""
+    x1, y1, x2, y2 = labels.T[:, :, None, None]
+    found: npt.NDArray[np.bool_] = (x1 <= x) & (x <= x2) & (y1 <= y) & (y <= y2)
+    return found
+
+
+def _areas(xyxy: FloatArray) -> FloatArray:
+    areas: FloatArray = (xyxy[:, 2] - xyxy[:, 0]) * (xyxy[:, 3] - xyxy[:, 1])
+    return areas
