@@ -2,10 +2,10 @@
 
 python benchmarks/pixels.py [--images FOLDER] [--rounds 5] [--megapixels 0.3 2 12]
 
-The path: read the file, decode, find regions where no boxes are given, draw the marks, encode, write the JPEG. Half of
-the rows bring boxes. `ours` are the steps' own functions with default settings. `seed` is what DataFlow's operator
+The path: read the file, decode, find regions where no boxes are given, draw the marks, encode. Half of the rows bring
+boxes. `ours` are the steps' own functions with default settings. `seed` is what DataFlow's operator
 `ImageRegionCaptionGenerate` does: it decodes once for finding, once for the size and once for drawing, searches and
-draws at full size, and writes OpenCV's default JPEG. As in the operator, a row in which nothing is found is left there;
+draws at full size, and encodes OpenCV's default JPEG. As in the operator, a row in which nothing is found is left there;
 `seed, all` has such rows drawn as well. `floor` is one decode and one encode at full size, with nothing between them.
 
 Photos are scikit-image's, enlarged, with sensor noise, as JPEGs of quality 92, unless `--images` names others (each is
@@ -31,7 +31,8 @@ from tasks.errors import RowReject
 from tasks.extract import extract_row
 from tasks.normalize import normalize_row
 from tasks.route import WITH_BBOX, WITHOUT_BBOX
-from tasks.visualize import draw_row
+from tasks.vision.images import Picture
+from tasks.visualize import draw_picture, draw_row
 
 PHOTOS = ("coffee.png", "astronaut.png", "chelsea.png", "motorcycle_left.png", "rocket.jpg", "hubble_deep_field.jpg")
 SOURCE_QUALITY = 92
@@ -74,34 +75,39 @@ def rows_of(paths: list[Path]) -> list[Item]:
     return rows
 
 
-def ours(item: Item, out: Path, config: RegionCapConfig) -> bool:
-    """Steps 3 to 5 on one row, and the marked picture in its file; whether there was anything to mark."""
+def ours(item: Item, config: RegionCapConfig) -> bool:
+    """Steps 3 to 5 on one row; whether there was anything to mark."""
     given: dict[str, Any] = {"image": str(item.path), "image_stat": None, "type": WITHOUT_BBOX}
     if item.boxes is not None:
         given |= {"type": WITH_BBOX, "boxes": item.boxes}
 
+    ahead: list[bytes] = []
+
     def read(path: str) -> bytes:
         return Path(path).read_bytes()
 
+    def see(found: dict[str, Any], picture: Picture) -> None:  # as `tasks.visualize.draw_ahead`
+        if picture.has_whole(max_pixels=config.max_pixels):
+            ahead.extend(draw_picture(normalize_row(found, config), picture, config)[1])
+
     try:
-        row = normalize_row(extract_row(given, read, config), config)
+        row = normalize_row(extract_row(given, read, config, see), config)
     except RowReject:
         return False
-    out.write_bytes(draw_row(row, read, config)[1])
-    return True
+    return bool(ahead or draw_row(row, read, config)[1])
 
 
 # --- the operator's way
 
 
-def seed(item: Item, out: Path, *, all_rows: bool, max_boxes: int = 10) -> bool:
+def seed(item: Item, *, all_rows: bool, max_boxes: int = 10) -> bool:
     """What the operator does with one row up to its request; whether it is not left out."""
     path = str(item.path)
     boxes = item.boxes if item.boxes is not None else seed_find(path)
     if not boxes and not all_rows:
         return False
     _ = cv2.imread(path).shape  # for the size alone
-    seed_draw(path, boxes[:max_boxes], str(out))
+    seed_draw(path, boxes[:max_boxes])
     return True
 
 
@@ -128,16 +134,14 @@ def seed_suppressed(boxes: list[list[int]]) -> list[list[int]]:
     """Largest first, without what an earlier one covers by more than 0.3."""
     kept: list[list[int]] = []
     for x, y, w, h in sorted(boxes, key=lambda box: -box[2] * box[3]):
-        covered = (
-            max(0, min(x + w, a + c) - max(x, a)) * max(0, min(y + h, b + d) - max(y, b)) for a, b, c, d in kept
-        )
+        covered = (max(0, min(x + w, a + c) - max(x, a)) * max(0, min(y + h, b + d) - max(y, b)) for a, b, c, d in kept)
         if all(area <= 0.3 * w * h for area in covered):
             kept.append([x, y, w, h])
     return kept
 
 
-def seed_draw(path: str, boxes: list[list[int]], out: str) -> None:
-    """The operator's marks: the picture at 80 %, green boxes, white numbers on black, at full size."""
+def seed_draw(path: str, boxes: list[list[int]]) -> bytes:
+    """The operator's marks: the picture at 80 %, green boxes, white numbers on black, at full size, as a JPEG."""
     image = cv2.imread(path)
     image = cv2.addWeighted(image, 0.8, np.zeros_like(image), 0.2, 0)
     for number, (x, y, w, h) in enumerate(boxes, start=1):
@@ -146,22 +150,21 @@ def seed_draw(path: str, boxes: list[list[int]], out: str) -> None:
         (text_w, text_h), below = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 0.65, 2)
         cv2.rectangle(image, (left, base - text_h - below), (left + text_w, base + below), (0, 0, 0), -1)
         cv2.putText(image, text, (left, base), cv2.FONT_HERSHEY_SIMPLEX, 0.65, (255, 255, 255), 2)
-    cv2.imwrite(out, image)
+    return cv2.imencode(".jpg", image)[1].tobytes()
 
 
-def floor(item: Item, out: Path, quality: int) -> bool:
+def floor(item: Item, quality: int) -> bool:
     """One decode and one encode at full size."""
     image = cv2.imdecode(np.frombuffer(item.path.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
-    out.write_bytes(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes())
-    return True
+    return bool(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes())
 
 
 # --- measuring
 
-Way = Callable[[Item, Path], bool]
+Way = Callable[[Item], bool]
 
 
-def measure(rows: list[Item], ways: dict[str, Way], folder: Path, rounds: int) -> dict[str, tuple[float, int]]:
+def measure(rows: list[Item], ways: dict[str, Way], rounds: int) -> dict[str, tuple[float, int]]:
     """(CPU seconds of a round, rows not left out) by way. In each round every row goes all ways, one after the other,
     so that a busy machine is busy for all."""
     seconds: dict[str, list[float]] = {name: [] for name in ways}
@@ -171,7 +174,7 @@ def measure(rows: list[Item], ways: dict[str, Way], folder: Path, rounds: int) -
         for item in rows:
             for name, way in ways.items():
                 begun = time.process_time()
-                kept[name] += way(item, folder / f"{name}.jpg")
+                kept[name] += way(item)
                 spent[name] += time.process_time() - begun
         done = kept
         for name, value in spent.items():
@@ -183,12 +186,12 @@ def report(title: str, rows: list[Item], folder: Path, rounds: int) -> None:
     """Measure one set and print a line a way: images per CPU-second, and what it is to the operator's way."""
     config = make_config(input=str(folder / "rows.jsonl"), captioner="pixels")
     ways: dict[str, Way] = {
-        "ours": lambda item, out: ours(item, out, config),
-        "seed": lambda item, out: seed(item, out, all_rows=False),
-        "seed, all": lambda item, out: seed(item, out, all_rows=True),
-        "floor": lambda item, out: floor(item, out, config.jpeg_quality),
+        "ours": lambda item: ours(item, config),
+        "seed": lambda item: seed(item, all_rows=False),
+        "seed, all": lambda item: seed(item, all_rows=True),
+        "floor": lambda item: floor(item, config.jpeg_quality),
     }
-    found = measure(rows, ways, folder, rounds)
+    found = measure(rows, ways, rounds)
     base = found["seed"][0]
     print(f"{title}: {len(rows)} rows")
     for name, (spent, kept) in found.items():

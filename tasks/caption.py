@@ -10,13 +10,14 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future, wait
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from prefect import State, task
 from prefect.cache_policies import NO_CACHE
 
 from tasks.caching import StepSpec, run_step
-from tasks.captioners.base import CaptionRequest, CaptionResult, Prompt
+from tasks.captioners.base import CaptionRequest, CaptionResult, Part, Prompt
 from tasks.config import RegionCapConfig
 from tasks.context import RunContext, context_of
 from tasks.records import Row, Step, rejected
@@ -64,17 +65,25 @@ def request_of(row: Row, context: RunContext) -> CaptionRequest:
         wanted=tuple(range(1, row["valid_bboxes_num"] + 1)),
         fields=row.get("fields", {}),
         region_fields=row.get("region_fields", ()),
+        parts=[
+            Part(tuple(part["regions"]), partial(marked_jpeg, row, context, number))
+            for number, part in enumerate(row.get("parts", []))
+        ],
     )
 
 
 def key_of_answer(row: Row, prompt: Prompt, context: RunContext) -> str:
     """The name of the row's answer: everything that decides its words, and nothing else."""
+    marks = {**context.config.fields(DRAWING_FIELDS), "draw_version": DRAW_VERSION}
+    groups = context.config.groups_of(len(row["bbox"]))
+    if len(groups) > 1:  # else all are seen together, whatever the setting
+        marks["groups"] = [len(group) for group in groups]
     return answer_key(
         {
             "key_version": KEY_VERSION,
             "image_sha256": row["image_sha256"],
             "bbox": row["bbox"],
-            "marks": {**context.config.fields(DRAWING_FIELDS), "draw_version": DRAW_VERSION},
+            "marks": marks,
             "prompt": prompt.text,
             "system_prompt": prompt.system,
             **context.captioner.identity(),

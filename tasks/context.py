@@ -16,7 +16,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from tasks.captioners.base import Captioner, CaptionResult, Setting
 from tasks.config import RegionCapConfig
-from tasks.records import Shard
+from tasks.records import Row, Shard
 from tasks.registry import make_captioner
 from tasks.secrets import api_key, filesystems_of
 from tasks.storage.answers import Answers
@@ -141,6 +141,29 @@ class MarkedPictures:
         return jpeg if hashlib.sha256(jpeg).hexdigest() == sha256 else None
 
 
+class DrawnAhead:
+    """What `visualize` will add to rows whose marks were drawn when their regions were found, for one shard at a time."""
+
+    def __init__(self) -> None:
+        self._drawn: dict[str, Row] = {}
+
+    def put(self, row: Row, added: Row) -> None:
+        """Keep what was added to a normalised row. From any thread."""
+        self._drawn[self._key(row)] = added
+
+    def get(self, row: Row) -> Row | None:
+        """What was added to such a row, if it was drawn."""
+        return self._drawn.get(self._key(row)) if self._drawn else None
+
+    def clear(self) -> None:
+        """The shard is drawn."""
+        self._drawn.clear()
+
+    @staticmethod
+    def _key(row: Row) -> str:
+        return f"{row['image_sha256']} {row['bbox']}"
+
+
 class InFlight:
     """The answers that are being asked for, by key: rows that want the same share it, so it is asked for once."""
 
@@ -178,6 +201,7 @@ class RunContext:
         self.output = self.files.place(config.output)
         self.images = ImageFiles(config.image_root or input_root(config, self.files), self.files)
         self.marks = MarkedPictures(self.cache.child("marks"), keep=config.draw_visualization)
+        self.ahead = DrawnAhead()
         self.answers = Answers(self.cache.child("captions"))
         self.progress = Progress(config.prices)
         self.stop = threading.Event()

@@ -212,16 +212,24 @@ def _draw_outline(canvas: Pixels, outer: IntBox, colour: Colour, sizes: _Sizes) 
 
 
 def _draw_frame(canvas: Pixels, box: IntBox, thickness: int, colour: Colour) -> None:
-    """A frame of `thickness` pixels, inwards from `box`; of four bars, since cv2.rectangle rounds thick corners."""
+    """A frame of `thickness` pixels, inwards from `box`; of four bars, since cv2.rectangle rounds its corners."""
     x1, y1, x2, y2 = box
     if x1 >= x2 or y1 >= y2:
         return
-    right, bottom = x2 - 1, y2 - 1
-    in_x, in_y = min(x1 + thickness, x2) - 1, min(y1 + thickness, y2) - 1
-    cv2.rectangle(canvas, (x1, y1), (right, in_y), colour, cv2.FILLED)
-    cv2.rectangle(canvas, (x1, max(y2 - thickness, y1)), (right, bottom), colour, cv2.FILLED)
-    cv2.rectangle(canvas, (x1, y1), (in_x, bottom), colour, cv2.FILLED)
-    cv2.rectangle(canvas, (max(x2 - thickness, x1), y1), (right, bottom), colour, cv2.FILLED)
+    wide, high = x2 - x1, y2 - y1
+    across, down = _bars(colour, max(canvas.shape), thickness)
+    canvas[y1 : y1 + min(thickness, high), x1:x2] = across[:high, :wide]
+    canvas[max(y2 - thickness, y1) : y2, x1:x2] = across[:high, :wide]
+    canvas[y1:y2, x1 : x1 + min(thickness, wide)] = down[:high, :wide]
+    canvas[y1:y2, max(x2 - thickness, x1) : x2] = down[:high, :wide]
+
+
+@lru_cache(maxsize=256)
+def _bars(colour: Colour, length: int, thickness: int) -> tuple[Pixels, Pixels]:
+    """Bars to cut sides of frames from, lying and standing: copying them takes a third of the time of filling."""
+    across = np.empty((thickness, length, 3), np.uint8)
+    across[:] = colour
+    return across, np.ascontiguousarray(across.transpose(1, 0, 2))
 
 
 def _contrast(bgr: Colour) -> Colour:
@@ -238,9 +246,7 @@ def _labels(
 ) -> list[IntBox]:
     """Where each label goes; it should be away from a region that it would dwarf."""
     sizes = np.array([plate.shape[1::-1] for plate in plates], dtype=np.float64).reshape(-1, 2)
-    dwarfed = [
-        max(x2 - x1, y2 - y1) < plate.shape[0] for (x1, y1, x2, y2), plate in zip(places, plates, strict=True)
-    ]
+    dwarfed = [max(x2 - x1, y2 - y1) < plate.shape[0] for (x1, y1, x2, y2), plate in zip(places, plates, strict=True)]
     chosen = place_labels(np.array(outlines, dtype=np.float64).reshape(-1, 4), sizes, frame, dwarfed)
     return [(x1, y1, x2, y2) for x1, y1, x2, y2 in chosen.tolist()]
 

@@ -36,7 +36,25 @@ LATER = 0.02
 
 LEADERS = (0.8, 2.0)
 """Lengths of leader lines, in label heights."""
-_SIDES = ((0, -1), (1, -1), (-1, -1), (1, 0), (-1, 0), (0, 1), (1, 1), (-1, 1))
+
+# Places of a label along one axis, in parts of (the outline's start, its end, the label's own length, its height):
+_BEFORE, _START, _MIDDLE, _END, _AFTER = (1, 0, -1, 0), (1, 0, 0, 0), (0.5, 0.5, -0.5, 0), (0, 1, -1, 0), (0, 1, 0, 0)
+
+
+def _away(length: float) -> list[tuple[tuple[float, ...], tuple[float, ...]]]:
+    before, after = (1, 0, -1, -length), (0, 1, 0, length)
+    sides = ((_MIDDLE, before), (after, before), (before, before), (after, _MIDDLE), (before, _MIDDLE))
+    return [*sides, (_MIDDLE, after), (after, after), (before, after)]
+
+
+_BESIDE = (
+    (_START, _BEFORE), (_START, _START), (_START, _AFTER), (_END, _BEFORE), (_END, _START), (_END, _AFTER),
+    (_START, _END), (_END, _END), (_BEFORE, _START), (_AFTER, _START), (_BEFORE, _END), (_AFTER, _END),
+    (_MIDDLE, _BEFORE), (_MIDDLE, _AFTER), (_BEFORE, _MIDDLE), (_AFTER, _MIDDLE), (_MIDDLE, _START), (_MIDDLE, _END),
+    (_START, _MIDDLE), (_END, _MIDDLE),
+)  # fmt: skip
+_PLACES = np.array([*_BESIDE, *(place for length in LEADERS for place in _away(length))], dtype=np.float64)
+"""(K, 2, 4), best first: at corners, then at the middles of sides, outside the box, then in; then with a leader line."""
 
 
 def place_labels(
@@ -51,7 +69,7 @@ def place_labels(
     if not len(outlines):
         return np.zeros((0, 4), np.int64)
     labels = _candidates(outlines, sizes, frame)
-    near = labels.shape[1] - len(LEADERS) * len(_SIDES)
+    near = len(_BESIDE)
     costs = _costs(labels, outlines)
     costs[~np.asarray(wants_leader), near:] += FARTHER_OFF
     costs[np.asarray(wants_leader), :near] += FARTHER_OFF
@@ -82,22 +100,12 @@ def _hidden(label: Sequence[float], other: Sequence[float]) -> float:
 
 
 def _candidates(outlines: FloatArray, sizes: FloatArray, frame: tuple[int, int]) -> FloatArray:
-    """(N, K, 4) xyxy inside the frame, best first: at corners, then at the middles of sides; outside the box, then in;
-    then those with a leader line."""
-    x1, y1, x2, y2 = outlines.T
-    w, h = sizes.T
-    right, bottom, above, left = x2 - w, y2 - h, y1 - h, x1 - w
-    mid_x, mid_y = (x1 + right) // 2, (y1 + bottom) // 2
-    starts = [(x1, above), (x1, y1), (x1, y2), (right, above), (right, y1), (right, y2), (x1, bottom), (right, bottom)]
-    starts += [(left, y1), (x2, y1), (left, bottom), (x2, bottom), (mid_x, above), (mid_x, y2)]
-    starts += [(left, mid_y), (x2, mid_y), (mid_x, y1), (mid_x, bottom), (x1, mid_y), (right, mid_y)]
-    columns, rows = {-1: left, 0: mid_x, 1: x2}, {-1: above, 0: mid_y, 1: y2}
-    for length in LEADERS:
-        away = np.rint(length * h)
-        starts += [(columns[across] + across * away, rows[down] + down * away) for across, down in _SIDES]
-    corners = np.array(starts).transpose(2, 0, 1)
-    most = np.asarray(frame) - sizes
-    corners = np.minimum(np.maximum(corners, 0), most[:, None])
+    """(N, K, 4) xyxy inside the frame, as in `_PLACES`."""
+    ends = outlines.reshape(-1, 2, 2).transpose(0, 2, 1)  # of each axis, start and end
+    heights = np.repeat(sizes[:, 1:], 2, axis=1)
+    measures = np.concatenate([ends, sizes[..., None], heights[..., None]], axis=2)
+    corners = np.floor(np.einsum("kam,nam->nka", _PLACES, measures))
+    corners = np.minimum(np.maximum(corners, 0), (np.asarray(frame) - sizes)[:, None])
     return np.concatenate([corners, corners + sizes[:, None]], axis=2)
 
 
@@ -106,20 +114,31 @@ def _costs(labels: FloatArray, outlines: FloatArray) -> FloatArray:
     count, choices = labels.shape[:2]
     flat = labels.reshape(-1, 4)
     hidden = (_shared(flat, outlines) / _areas(outlines)).reshape(count, choices, count)
-    corners = _inside(flat, outlines[:, [0, 2, 0, 2]], outlines[:, [1, 1, 3, 3]]).sum(axis=2)
-    middles = (outlines[:, :2] + outlines[:, 2:]) / 2
-    centres = _inside(flat, middles[:, :1], middles[:, 1:])[:, :, 0]
-    others = OVER_REGION * hidden
-    others += (OVER_CORNER * corners + OVER_CENTRE * centres).reshape(count, choices, count)
+    others = OVER_REGION * hidden + _over_points(flat, outlines).reshape(count, choices, count)
     each = np.arange(count)
     others[each, :, each] = OVER_OWN * np.maximum(hidden[each, :, each] - FREE_SHARE, 0)
     costs: FloatArray = others.sum(axis=2)
     return costs + LATER * np.arange(choices)
 
 
+def _over_points(labels: FloatArray, outlines: FloatArray) -> FloatArray:
+    """(K, N) the cost of the corners and the centre of each of N regions that lie under each of K labels, xyxy."""
+    across = [(labels[:, :1] <= x) & (x <= labels[:, 2:3]) for x in _ends_and_middle(outlines[:, 0], outlines[:, 2])]
+    down = [(labels[:, 1:2] <= y) & (y <= labels[:, 3:]) for y in _ends_and_middle(outlines[:, 1], outlines[:, 3])]
+    corners = np.add(across[0], across[1], dtype=np.float64) * np.add(down[0], down[1], dtype=np.float64)
+    cost: FloatArray = OVER_CORNER * corners + OVER_CENTRE * (across[2] & down[2])
+    return cost
+
+
+def _ends_and_middle(start: FloatArray, end: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    return start, end, (start + end) / 2
+
+
 def _under_leaders(labels: FloatArray, outlines: FloatArray) -> FloatArray:
     """(N, K) how much the leader lines of K candidates each run over other small regions."""
-    small = outlines[_areas(outlines) < SMALL * np.median((labels[..., 2] - labels[..., 0]) ** 2)]
+    small = outlines[_areas(outlines) < SMALL * float(_areas(labels[:, 0]).max())]
+    if not len(small):
+        return np.zeros(labels.shape[:2])
     starts, ends = (labels[..., :2] + labels[..., 2:]) / 2, (outlines[:, :2] + outlines[:, 2:]) / 2
     # From its middle to short of the region itself, which is one of the small ones.
     points = starts[:, :, None] + np.array([0.3, 0.55])[:, None] * (ends[:, None] - starts)[:, :, None]
@@ -135,13 +154,6 @@ def _shared(a: FloatArray, b: FloatArray) -> FloatArray:
     down = np.minimum(a[:, None, 3], b[:, 3]) - np.maximum(a[:, None, 1], b[:, 1])
     shared: FloatArray = np.maximum(across, 0) * np.maximum(down, 0)
     return shared
-
-
-def _inside(labels: FloatArray, x: FloatArray, y: FloatArray) -> npt.NDArray[np.bool_]:
-    """(K, N, P) which of the P points (x, y) of each of N regions lie under each of K labels, xyxy."""
-    x1, y1, x2, y2 = labels.T[:, :, None, None]
-    found: npt.NDArray[np.bool_] = (x1 <= x) & (x <= x2) & (y1 <= y) & (y <= y2)
-    return found
 
 
 def _areas(xyxy: FloatArray) -> FloatArray:
