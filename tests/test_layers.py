@@ -34,6 +34,7 @@ FOREIGN = {
     "fsspec": {"tasks.storage"},
     "cv2": {"tasks.vision", "tasks.captioners"},
     "PIL": {"tasks.vision"},
+    "simplejpeg": {"tasks.vision"},
     "aiohttp": {"tasks.captioners"},
     "uvicorn": {"tasks.captioners"},
     "starlette": {"tasks.captioners"},

@@ -7,6 +7,7 @@ they hide least (`tasks/vision/labels.py`); one that is not beside its region is
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -146,9 +147,7 @@ def mark_warnings(
     `boxes`: N xywh in pixels of the picture of `full_size_wh`; `model_size_wh`: size of the marked picture. At most
     `MOST_WARNINGS` sentences, the last of which counts what was left out.
     """
-    if not boxes:
-        return []
-    clipped = np.array([clip_xywh(box, *full_size_wh) for box in boxes], dtype=np.float64)
+    clipped = [clip_xywh(box, *full_size_wh) for box in boxes]
     found = _tiny(clipped, full_size_wh, model_size_wh) + _nearly_same(clipped)
     if len(found) > MOST_WARNINGS:
         kept = found[: MOST_WARNINGS - 1]
@@ -156,21 +155,29 @@ def mark_warnings(
     return found
 
 
-def _tiny(xywh: FloatArray, full: tuple[int, int], seen: tuple[int, int]) -> list[str]:
-    sides = xywh[:, 2:] * (np.array(seen) / np.array(full))
+def _tiny(clipped: Sequence[Sequence[float]], full: tuple[int, int], seen: tuple[int, int]) -> list[str]:
+    across, down = seen[0] / full[0], seen[1] / full[1]
     return [
-        f"region {number} is {w:.3g}x{h:.3g} pixels at the size the model sees"
-        for number, (w, h) in enumerate(sides, start=1)
-        if min(w, h) < TINY_SIDE
+        f"region {number} is {w * across:.3g}x{h * down:.3g} pixels at the size the model sees"
+        for number, (_, _, w, h) in enumerate(clipped, start=1)
+        if min(w * across, h * down) < TINY_SIDE
     ]
 
 
-def _nearly_same(xywh: FloatArray) -> list[str]:
-    xyxy = np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1)
-    iou = np.triu(box_iou(xyxy, xyxy), k=1)
+def _nearly_same(clipped: Sequence[Sequence[float]]) -> list[str]:
+    # Few are: an area that is much smaller than the other's cannot be, which spares looking at most pairs.
+    xyxy = [(x, y, x + w, y + h) for x, y, w, h in clipped]
+    areas = [w * h for _, _, w, h in clipped]
+    pairs = [
+        (a, b)
+        for a, b in itertools.combinations(range(len(clipped)), 2)
+        if min(areas[a], areas[b]) > SAME_IOU * max(areas[a], areas[b])
+    ]
+    iou = {(a, b): float(box_iou(xyxy[a], xyxy[b])[0, 0]) for a, b in pairs}
     return [
-        f"regions {a + 1} and {b + 1} are nearly the same box (IoU {iou[a, b]:.2f})"
-        for a, b in np.argwhere(iou > SAME_IOU).tolist()
+        f"regions {a + 1} and {b + 1} are nearly the same box (IoU {share:.2f})"
+        for (a, b), share in iou.items()
+        if share > SAME_IOU
     ]
 
 

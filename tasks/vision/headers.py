@@ -124,7 +124,5 @@ def orientation_of(exif: bytes | None) -> int:
 def frames_in(data: bytes) -> int:
     """How many pictures a file holds; 1 as well where a damaged file does not tell."""
     with suppress(RowReject, MemoryError, *DECODER_ERRORS):
-        image = open_header(data)
-        if image.format in SEQUENCES:
-            return max(1, int(getattr(image, "n_frames", 1)))
+        return max(1, int(getattr(open_header(data), "n_frames", 1)))
     return 1

@@ -68,15 +68,30 @@ def place_labels(
     """
     if not len(outlines):
         return np.zeros((0, 4), np.int64)
-    labels = _candidates(outlines, sizes, frame)
-    near = len(_BESIDE)
+    beside = _PLACES[: len(_BESIDE)]
+    if not any(wants_leader):
+        places, most = _choose(beside, outlines, sizes, frame, wants_leader)
+        if most < FARTHER_OFF:  # else a leader line may be better, for some
+            return places
+    return _choose(_PLACES, outlines, sizes, frame, wants_leader)[0]
+
+
+def _choose(
+    choices: FloatArray, outlines: FloatArray, sizes: FloatArray, frame: tuple[int, int], wants_leader: Sequence[bool]
+) -> tuple[npt.NDArray[np.int64], float]:
+    """The places (N, 4) that the regions take of `choices`, part of `_PLACES`; and what the worst of them costs."""
+    labels = _candidates(choices, outlines, sizes, frame)
     costs = _costs(labels, outlines)
-    costs[~np.asarray(wants_leader), near:] += FARTHER_OFF
-    costs[np.asarray(wants_leader), :near] += FARTHER_OFF
-    costs[:, near:] += _under_leaders(labels[:, near:], outlines)
+    near = len(_BESIDE)
+    if len(choices) > near:
+        wants = np.asarray(wants_leader)
+        costs[~wants, near:] += FARTHER_OFF
+        costs[wants, :near] += FARTHER_OFF
+        costs[:, near:] += _under_leaders(labels[:, near:], outlines)
     # Plain lists from here on: a handful of labels, most of which take their first choice.
     order, spent, at = np.argsort(costs, axis=1, kind="stable").tolist(), costs.tolist(), labels.tolist()
     chosen: dict[int, list[float]] = {}
+    most = 0.0
     for number in np.argsort(_areas(outlines), kind="stable").tolist():
         best, least = 0, float("inf")
         for choice in order[number]:
@@ -87,7 +102,8 @@ def place_labels(
             if cost < least:
                 best, least = choice, cost
         chosen[number] = at[number][best]
-    return np.array([chosen[number] for number in range(len(outlines))]).astype(np.int64)
+        most = max(most, least)
+    return np.array([chosen[number] for number in range(len(outlines))]).astype(np.int64), most
 
 
 def _hidden(label: Sequence[float], other: Sequence[float]) -> float:
@@ -99,12 +115,14 @@ def _hidden(label: Sequence[float], other: Sequence[float]) -> float:
     return across * down / ((label[2] - label[0]) * (label[3] - label[1]))
 
 
-def _candidates(outlines: FloatArray, sizes: FloatArray, frame: tuple[int, int]) -> FloatArray:
-    """(N, K, 4) xyxy inside the frame, as in `_PLACES`."""
+def _candidates(
+    choices: FloatArray, outlines: FloatArray, sizes: FloatArray, frame: tuple[int, int]
+) -> FloatArray:
+    """(N, K, 4) xyxy inside the frame, as in `choices`."""
     ends = outlines.reshape(-1, 2, 2).transpose(0, 2, 1)  # of each axis, start and end
     heights = np.repeat(sizes[:, 1:], 2, axis=1)
     measures = np.concatenate([ends, sizes[..., None], heights[..., None]], axis=2)
-    corners = np.floor(np.einsum("kam,nam->nka", _PLACES, measures))
+    corners = np.floor(np.einsum("kam,nam->nka", choices, measures))
     corners = np.minimum(np.maximum(corners, 0), (np.asarray(frame) - sizes)[:, None])
     return np.concatenate([corners, corners + sizes[:, None]], axis=2)
 
