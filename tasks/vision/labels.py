@@ -115,9 +115,7 @@ def _hidden(label: Sequence[float], other: Sequence[float]) -> float:
     return across * down / ((label[2] - label[0]) * (label[3] - label[1]))
 
 
-def _candidates(
-    choices: FloatArray, outlines: FloatArray, sizes: FloatArray, frame: tuple[int, int]
-) -> FloatArray:
+def _candidates(choices: FloatArray, outlines: FloatArray, sizes: FloatArray, frame: tuple[int, int]) -> FloatArray:
     """(N, K, 4) xyxy inside the frame, as in `choices`."""
     ends = outlines.reshape(-1, 2, 2).transpose(0, 2, 1)  # of each axis, start and end
     heights = np.repeat(sizes[:, 1:], 2, axis=1)
