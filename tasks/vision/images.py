@@ -23,7 +23,7 @@ from PIL import ImageFile
 
 from tasks.errors import RowReject
 from tasks.vision.headers import SEQUENCES, frames_in, is_cut, jpeg_is_complete, open_header, orientation_of, rejecting
-from tasks.vision.modes import decode_any
+from tasks.vision.modes import LEAST_WHOLE, decode_any
 
 # Steps decode in a pool of threads, one image a thread: 1.72 times the speed on two cores. OpenCV's own threads on
 # top of that cost 7-14 % more CPU for nothing, and so does asking for an OpenCL device that nobody uses.
@@ -34,7 +34,6 @@ cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 Pixels = npt.NDArray[np.uint8]
 
-LEAST_LINEAR = 0.55
 LARGE_PIXELS = 24_000_000
 """Pictures of more pixels are decoded one at a time, so that the memory that they take together has a limit."""
 
@@ -95,7 +94,11 @@ class Picture:
     def has_whole(self, *, max_pixels: int) -> bool:
         """Whether `pixels(max_pixels=…)` would take its pixels from those that were kept, and give the same."""
         target = fit_size(self._stored, max_pixels=max_pixels)
-        return self._whole is not None and (not self._jpeg or self._factor(target) == 1)
+        if self._whole is None:
+            return False
+        if self._jpeg:
+            return self._factor(target) == 1
+        return min(target[0] / self._stored[0], target[1] / self._stored[1]) >= LEAST_WHOLE
 
     def pixels(
         self,
@@ -187,7 +190,7 @@ def _shrunk(pixels: Pixels, target: tuple[int, int], *, exact: bool) -> Pixels:
         return pixels
     # Down to 0.55 of the size INTER_LINEAR is as near to a Lanczos filter (40 dB) as INTER_AREA, in a seventh of the
     # time.
-    linear = not exact and min(target[0] / width, target[1] / height) >= LEAST_LINEAR
+    linear = not exact and min(target[0] / width, target[1] / height) >= LEAST_WHOLE
     how = cv2.INTER_LINEAR if linear else cv2.INTER_AREA
     return cv2.resize(pixels, target, interpolation=how).astype(np.uint8, copy=False)
 
