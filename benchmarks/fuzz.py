@@ -114,7 +114,7 @@ def outcome(data: bytes) -> str:
         shape = picture.pixels(max_pixels=1_003_520).shape
     except RowReject as reject:
         return reject.code
-    if shape[2] != 3 or abs(shape[1] / shape[0] - info.width / info.height) > 1 and min(shape[:2]) > 8:
+    if shape[2] != 3 or (abs(shape[1] / shape[0] - info.width / info.height) > 1 and min(shape[:2]) > 8):
         raise AssertionError(f"a picture of {shape} from a header that says {info}")
     return "picture"
 

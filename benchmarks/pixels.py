@@ -5,8 +5,9 @@ python benchmarks/pixels.py [--images FOLDER] [--rounds 5] [--megapixels 0.3 2 1
 The path: read the file, decode, find regions where no boxes are given, draw the marks, encode. Half of the rows bring
 boxes. `ours` are the steps' own functions with default settings. `seed` is what DataFlow's operator
 `ImageRegionCaptionGenerate` does: it decodes once for finding, once for the size and once for drawing, searches and
-draws at full size, and encodes OpenCV's default JPEG. As in the operator, a row in which nothing is found is left there;
-`seed, all` has such rows drawn as well. `floor` is one decode and one encode at full size, with nothing between them.
+draws at full size, and encodes OpenCV's default JPEG. As in the operator, a row in which nothing is found is left
+there; `seed, all` is the same work as ours: such rows are drawn as well. `floor` is one decode and one encode at full
+size, with nothing between them. Nothing is written by any.
 
 Photos are scikit-image's, enlarged, with sensor noise, as JPEGs of quality 92, unless `--images` names others (each is
 used at its own size). CPU seconds of this process, medians over rounds; the ratios are what counts.

@@ -142,7 +142,7 @@ class MarkedPictures:
 
 
 class DrawnAhead:
-    """What `visualize` will add to rows whose marks were drawn when their regions were found, for one shard at a time."""
+    """What `visualize` will add to rows whose marks were drawn when their regions were found, shard by shard."""
 
     def __init__(self) -> None:
         self._drawn: dict[str, Row] = {}

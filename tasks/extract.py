@@ -1,7 +1,8 @@
 """Step 3, `extract`: every image is read once, and rows without boxes get regions.
 
 Adds `image_sha256`, `width`, `height` (pixels, as displayed) and, for `without_bbox`, `boxes`: ranked regions,
-xywh pixels; `warnings` for an animation. Drops `image_stat`, so an image that was only touched changes nothing from here on.
+xywh pixels; `warnings` for an animation. Drops `image_stat`, so an image that was only touched changes nothing from
+here on.
 """
 
 from __future__ import annotations

@@ -12,7 +12,9 @@ EXTRACTORS = {
     "canny": "tasks.vision.contours:canny",
     "adaptive": "tasks.vision.contours:adaptive",
 }
-"""How regions are found: `(image HxWx3 uint8 BGR) -> boxes (N, 4) int xywh, best first`; see `tasks.vision.extraction`."""
+"""How regions are found: `(image HxWx3 uint8 BGR) -> boxes (N, 4) int xywh, best first`.
+
+More on them in `tasks/vision/extraction.py`."""
 
 SIZE_FREE = ("edges",)
 """Finders that do not mind the size at which they are given a picture, so that a JPEG need not be decoded whole."""

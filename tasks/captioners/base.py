@@ -32,8 +32,8 @@ class CaptionRequest:
     `height`: of the picture as displayed, pixels. `bbox`: (N, 4) xywh in those pixels, region i+1 at place i.
     `wanted`: the region numbers (from 1) to caption, the others are there already. `fields`: the row, for prompt
     templates. `region_fields`: per region, for prompt templates. `parts`: what the model sees instead of `marked` when
-    there are more regions than one picture can show; together they have all of them. `keep`: takes what came so far whenever
-    something did, and at the end when it is the row's own fault that something is missing.
+    there are more regions than one picture can show; together they have all of them. `keep`: takes what came so far
+    whenever something did, and at the end when it is the row's own fault that something is missing.
     """
 
     name: str

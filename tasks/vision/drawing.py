@@ -86,10 +86,10 @@ def draw_marks(
 ) -> Pixels:
     """`image` with every box outlined and numbered, from 1.
 
-    `image`: HxWx3 uint8, BGR, at the size that the model sees; it is not changed, unless `copy` is False. `boxes`: N xywh in pixels of the
-    full-size picture of `full_size_wh` (width, height); parts beyond its edges are left out. `dim`: brightness of
-    the photo under the marks, 0..1 (1 leaves it as it is). `only`: numbers of the regions to mark, if not all; they
-    keep their numbers and colours.
+    `image`: HxWx3 uint8, BGR, at the size that the model sees; it is not changed, unless `copy` is False. `boxes`: N
+    xywh in pixels of the full-size picture of `full_size_wh` (width, height); parts beyond its edges are left out.
+    `dim`: brightness of the photo under the marks, 0..1 (1 leaves it as it is). `only`: numbers of the regions to
+    mark, if not all; they keep their numbers and colours.
 
     Raises ValueError if `image` is not HxWx3 uint8.
     """

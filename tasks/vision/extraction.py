@@ -232,7 +232,7 @@ def _is_page(small: Image) -> bool:
     """Whether more than half of the picture is nearly white: print, forms, screenshots."""
     blue, green, red = cv2.split(small)
     darkest = np.minimum(np.minimum(blue, green), red)
-    return np.count_nonzero(darkest > PAGE_WHITE) > 0.5 * darkest.size
+    return bool(np.count_nonzero(darkest > PAGE_WHITE) > 0.5 * darkest.size)
 
 
 def _page_regions(image: Image, max_boxes: int) -> tuple[FloatArray, tuple[float, float]]:

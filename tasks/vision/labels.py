@@ -54,7 +54,7 @@ _BESIDE = (
     (_START, _MIDDLE), (_END, _MIDDLE),
 )  # fmt: skip
 _PLACES = np.array([*_BESIDE, *(place for length in LEADERS for place in _away(length))], dtype=np.float64)
-"""(K, 2, 4), best first: at corners, then at the middles of sides, outside the box, then in; then with a leader line."""
+"""(K, 2, 4), best first: at corners, at the middles of sides, outside the box, then in; then with a leader line."""
 
 
 def place_labels(

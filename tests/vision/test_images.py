@@ -276,7 +276,9 @@ AS_IT_IS = [RED, GREEN, BLUE, WHITE]
 GREYS = [(76, 76, 76), (150, 150, 150), (29, 29, 29), WHITE]
 TABLE: dict[str, tuple[bytes, str, int, list[tuple[int, ...]], int]] = {
     "jpeg": (saved(quarters(), "JPEG", quality=100, subsampling=0), "JPEG", 1, AS_IT_IS, 3),
-    "jpeg, progressive": (saved(quarters(), "JPEG", quality=100, subsampling=0, progressive=True), "JPEG", 1, AS_IT_IS, 3),
+    "jpeg, progressive": (
+        saved(quarters(), "JPEG", quality=100, subsampling=0, progressive=True), "JPEG", 1, AS_IT_IS, 3,
+    ),
     "jpeg, grey": (saved(quarters().convert("L"), "JPEG", quality=100), "JPEG", 1, GREYS, 3),
     "jpeg, cmyk": (saved(quarters().convert("CMYK"), "JPEG", quality=100), "JPEG", 1, AS_IT_IS, 40),
     "png": (saved(quarters(), "PNG"), "PNG", 1, AS_IT_IS, 0),
@@ -292,7 +294,9 @@ TABLE: dict[str, tuple[bytes, str, int, list[tuple[int, ...]], int]] = {
     "bmp": (saved(quarters(), "BMP"), "BMP", 1, AS_IT_IS, 0),
     "bmp, palette": (saved(quarters().quantize(8), "BMP"), "BMP", 1, AS_IT_IS, 0),
     "tiff": (saved(quarters(), "TIFF"), "TIFF", 1, AS_IT_IS, 0),
-    "tiff, turned": (saved(quarters().transpose(Image.Transpose.ROTATE_90), "TIFF", exif=exif_of(6)), "TIFF", 1, AS_IT_IS, 0),
+    "tiff, turned": (
+        saved(quarters().transpose(Image.Transpose.ROTATE_90), "TIFF", exif=exif_of(6)), "TIFF", 1, AS_IT_IS, 0,
+    ),
     "tiff, lzw": (saved(quarters(), "TIFF", compression="tiff_lzw"), "TIFF", 1, AS_IT_IS, 0),
     "tiff, cmyk": (saved(quarters().convert("CMYK"), "TIFF"), "TIFF", 1, AS_IT_IS, 0),
     "tiff, 16 bits": (deep(257, ".tiff"), "TIFF", 1, AS_IT_IS, 0),
