@@ -11,8 +11,19 @@ from tasks.storage.filesystem import Filesystems
 from tasks.storage.runs import entry_of, registered
 from tasks.writers.outputs import config_of_output
 
-REGION_FIELDS = ("extractor", "min_score", "max_boxes", "bbox_key", "rows", "bbox_format", "bbox_unit", "empty_bbox")
-SAMPLING_FIELDS = ("temperature", "top_p", "top_k", "repetition_penalty", "seed", "region_fields", "dim", "max_pixels")
+REGION_FIELDS = (
+    "extractor",
+    "min_score",
+    "max_boxes",
+    "bbox_key",
+    "rows",
+    "bbox_format",
+    "bbox_unit",
+    "empty_bbox",
+    "box_order",
+)
+MARK_FIELDS = ("dim", "max_pixels", "marks_per_request")
+SAMPLING_FIELDS = ("temperature", "top_p", "top_k", "repetition_penalty", "seed", "region_fields", *MARK_FIELDS)
 
 MOST_SHOWN = 60
 """Characters of a setting in a message."""

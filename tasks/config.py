@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import fnmatch
+import itertools
 import string
 import tomllib
 from pathlib import Path, PurePosixPath
@@ -23,6 +24,7 @@ CaptionerName = Literal["auto", "vllm", "openai", "pixels"]
 ExtractorName = Literal["edges", "canny", "adaptive"]
 BoxFormat = Literal["xywh", "xyxy", "cxcywh"]
 BoxUnit = Literal["px", "0-1", "0-1000"]
+BoxOrder = Literal["input", "area", "score"]
 PromptMode = Literal["marks", "focal", "auto"]
 StructureName = Literal["auto", "regex", "guided_regex", "json_schema", "none"]
 FlagName = Literal["mentions_mark", "refusal", "duplicate_in_row", "too_short", "repeats"]
@@ -123,6 +125,16 @@ class RegionCapConfig(BaseModel):
     # --- regions
     extractor: ExtractorName = _field("edges", "Region finder", "How rows without boxes get regions.", "Regions")
     max_boxes: int = _field(10, "Regions per picture", "At most so many regions of a picture.", "Regions", ge=1, le=100)
+    box_order: BoxOrder = _field(
+        "input",
+        "Box order",
+        "How given boxes are numbered, and which are left out beyond Regions per picture: as they come, largest first, "
+        "or best score first. Found regions keep their rank.",
+        "Regions",
+    )
+    score_key: str = _field(
+        "scores", "Score key", "The row's key with a list of one score a box, for Box order.", "Regions", min_length=1
+    )
     min_score: float = _field(
         -3.0, "Lowest score", "Found regions that rank below this are left out (edges on photos only).", "Regions"
     )
@@ -130,6 +142,14 @@ class RegionCapConfig(BaseModel):
     # --- marks
     draw_visualization: bool = _field(
         True, "Keep marked pictures", "Keep the pictures with numbered boxes that the model saw.", "Marks"
+    )
+    marks_per_request: int = _field(
+        10,
+        "Marks per request",
+        "A picture with more regions is shown several times, with so many of them each: more marks cannot be read.",
+        "Marks",
+        ge=1,
+        le=100,
     )
     max_pixels: int = _field(
         1_003_520, "Picture size", "Pixels of the picture that the model sees, at most.", "Marks", ge=4096
@@ -503,6 +523,18 @@ class RegionCapConfig(BaseModel):
         by_mode = {"marks": ("prompt",), "focal": ("focal_prompt",), "auto": ("prompt", "focal_prompt")}
         used = by_mode[self.prompt_mode]
         return (*shared, *used, *(("focal_prompt",) if self.repair_flags and "focal_prompt" not in used else ()))
+
+    def groups_of(self, regions: int) -> list[tuple[int, ...]]:
+        """The numbers, from 1, of so many regions as they are shown together: at most `marks_per_request` in a
+        picture, in pictures of about equally many. All in one for `pixels`, which is shown none.
+
+        >>> make_config(input="a", captioner="openai", endpoint="http://a/v1", model="m").groups_of(12)
+        [(1, 2, 3, 4, 5, 6), (7, 8, 9, 10, 11, 12)]
+        """
+        most = regions if self.captioner_name == "pixels" else self.marks_per_request
+        count = max(1, -(-regions // max(most, 1)))
+        ends = [regions * number // count for number in range(count + 1)]
+        return [tuple(range(first + 1, last + 1)) for first, last in itertools.pairwise(ends)]
 
     def fields(self, names: tuple[str, ...]) -> dict[str, Any]:
         """The values of the fields `names`, as JSON values: what a step declares to depend on."""

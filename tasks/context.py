@@ -149,6 +149,29 @@ class MarkedPictures:
         return jpeg if hashlib.sha256(jpeg).hexdigest() == sha256 else None
 
 
+class DrawnAhead:
+    """What `visualize` will add to rows whose marks were drawn when their regions were found, shard by shard."""
+
+    def __init__(self) -> None:
+        self._drawn: dict[str, Row] = {}
+
+    def put(self, row: Row, added: Row) -> None:
+        """Keep what was added to a normalised row. From any thread."""
+        self._drawn[self._key(row)] = added
+
+    def get(self, row: Row) -> Row | None:
+        """What was added to such a row, if it was drawn."""
+        return self._drawn.get(self._key(row)) if self._drawn else None
+
+    def clear(self) -> None:
+        """The shard is drawn."""
+        self._drawn.clear()
+
+    @staticmethod
+    def _key(row: Row) -> str:
+        return f"{row['image_sha256']} {row['bbox']}"
+
+
 class InFlight:
     """The answers that are being asked for, by key: rows that want the same share it, so it is asked for once."""
 
@@ -186,6 +209,7 @@ class RunContext:
         self.output = self.files.place(config.output)
         self.images = ImageFiles(config.image_root or input_root(config, self.files), self.files)
         self.marks = MarkedPictures(self.cache.child("marks"), keep=config.draw_visualization)
+        self.ahead = DrawnAhead()
         self.answers = Answers(self.cache.child("captions"))
         self.progress = Progress(config.prices)
         self.stop = threading.Event()
@@ -201,9 +225,8 @@ class RunContext:
         self.in_flight = InFlight()
         self.found_done: dict[str, tuple[Step, ...]] = {}
         """The steps of shards that were looked at and found done, by the key of their input."""
-        self.when_drawn: Callable[[str, int, Row], None] = lambda key, place, row: None
-        """Told of every row whose marks were just drawn, long before its shard's file is whole: the key of that file,
-        the row's place in it, and the row."""
+        self.when_drawn: Callable[[Row], None] = lambda row: None
+        """Told of every row whose marks were just drawn, long before its shard's file is whole."""
         self._input: list[InputPart] | None = None
         self.parts: dict[str, Part] = {}
         """Parts of the output that this run wrote, by name."""

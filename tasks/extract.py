@@ -1,7 +1,8 @@
 """Step 3, `extract`: every image is read once, and rows without boxes get regions.
 
 Adds `image_sha256`, `width`, `height` (pixels, as displayed) and, for `without_bbox`, `boxes`: ranked regions,
-xywh pixels. Drops `image_stat`, so an image that was only touched changes nothing from here on.
+xywh pixels; `warnings` for an animation. Drops `image_stat`, so an image that was only touched changes nothing from
+here on.
 """
 
 from __future__ import annotations
@@ -19,48 +20,70 @@ from tasks.config import RegionCapConfig
 from tasks.context import RunContext, context_of
 from tasks.errors import RowReject
 from tasks.records import Row, Step
-from tasks.registry import EXTRACTORS, load
+from tasks.registry import EXTRACTORS, SIZE_FREE, load
 from tasks.route import WITHOUT_BBOX
 from tasks.rows import map_rows
-from tasks.vision.extraction import EXTRACTION_VERSION, FINDING_LONG_SIDE, find_regions
-from tasks.vision.images import decode, read_info
+from tasks.vision.extraction import EXTRACTION_VERSION, FINDING_LEAST_SIDE, FINDING_LONG_SIDE, find_regions
+from tasks.vision.images import Picture
+from tasks.visualize import draw_ahead
 
-STEP_VERSION = 1
+STEP_VERSION = 2
+
+WHOLE_PIXELS = 4_000_000
+"""Up to so many pixels a picture is decoded whole, since drawing can then use the same pixels; a larger JPEG is decoded
+at a part of its size, once for finding and once for drawing."""
 
 ReadImage = Callable[[str], bytes]
+See = Callable[[Row, Picture], None]
+"""Told of a row whose regions were found, while its picture's pixels are at hand."""
 
 
-def extract_row(row: Row, read: ReadImage, config: RegionCapConfig) -> Row:
+def extract_row(row: Row, read: ReadImage, config: RegionCapConfig, see: See | None = None) -> Row:
     """One row with its image's digest and size, and regions if it brought none.
 
     Raises RowReject `image_missing`, `image_unavailable`, `image_unreadable`, `image_too_large` or `no_regions`.
     """
     data = read(row["image"])
-    info = read_info(data, max_image_pixels=config.max_image_pixels)
+    picture = Picture(data, max_image_pixels=config.max_image_pixels)
+    picture.check()
     found: Row = {
         "image": row["image"],
         "image_sha256": hashlib.sha256(data).hexdigest(),
-        "width": info.width,
-        "height": info.height,
+        "width": picture.info.width,
+        "height": picture.info.height,
         "type": row["type"],
-        **({"fields": row["fields"]} if "fields" in row else {}),
+        **{name: row[name] for name in ("fields", "scores") if name in row},
     }
+    frames = picture.frames
+    if frames > 1:
+        found["warnings"] = [f"the image holds {frames} pictures; the first is described"]
     if row["type"] != WITHOUT_BBOX:
         return {**found, "boxes": row["boxes"]}
-    boxes = _find(data, (info.width, info.height), config)
+    boxes = _find(picture, config)
     if not boxes:
         raise RowReject("no_regions", f"no region was found by {config.extractor!r}: the picture is plain")
-    return {**found, "boxes": boxes}
+    found["boxes"] = boxes
+    if see is not None:
+        see(found, picture)
+    return found
 
 
-def _find(data: bytes, size: tuple[int, int], config: RegionCapConfig) -> list[list[int]]:
-    image = decode(data, max_image_pixels=config.max_image_pixels, long_side=FINDING_LONG_SIDE)
+def _find(picture: Picture, config: RegionCapConfig) -> list[list[int]]:
+    width, height = picture.info.width, picture.info.height
+    size_free, whole = config.extractor in SIZE_FREE, width * height <= WHOLE_PIXELS
+    # `edges` takes what it wants of a large picture for less than shrinking it would cost.
+    small_enough = not size_free or max(width, height) <= 2 * FINDING_LONG_SIDE
+    image = picture.pixels(
+        long_side=FINDING_LONG_SIDE if small_enough else None,
+        least_side=FINDING_LEAST_SIDE if size_free else None,
+        keep_whole=whole,
+    )
     boxes = find_regions(
         image,
         load(EXTRACTORS[config.extractor]),
         max_boxes=config.max_boxes,
         min_score=config.min_score,
-        full_size_wh=size,
+        full_size_wh=(width, height),
     )
     return [[int(number) for number in box] for box in boxes]
 
@@ -72,14 +95,18 @@ def extract_rows(
     *,
     pool: Executor | None = None,
     stop: Event | None = None,
+    see: See | None = None,
 ) -> list[Row]:
     """Every row with its image's digest and size, and with boxes; in the threads of `pool`."""
-    return map_rows("extract", lambda row: extract_row(row, read, config), rows, pool=pool, stop=stop)
+    return map_rows("extract", lambda row: extract_row(row, read, config, see), rows, pool=pool, stop=stop)
 
 
 def _body(context: RunContext, step: Step) -> list[Row]:
+    def see(found: Row, picture: Picture) -> None:
+        draw_ahead(found, picture, context)
+
     rows = context.storage.read(step)
-    return extract_rows(rows, context.images.read, context.config, pool=context.pool, stop=context.stop)
+    return extract_rows(rows, context.images.read, context.config, pool=context.pool, stop=context.stop, see=see)
 
 
 FIELDS = ("extractor", "max_boxes", "min_score", "max_image_pixels")

@@ -7,6 +7,7 @@ Adds `bbox` (xywh pixels), `normalized_bbox` (xyxyn, padded with zero boxes to `
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,40 +15,56 @@ from prefect import State, task
 from prefect.cache_policies import NO_CACHE
 
 from tasks.caching import StepSpec, run_step
-from tasks.config import BoxFormat, BoxUnit, RegionCapConfig
+from tasks.config import BoxFormat, BoxOrder, BoxUnit, RegionCapConfig
 from tasks.context import RunContext, context_of
 from tasks.errors import RowReject
 from tasks.records import Row, Step, loads, rejected
 from tasks.route import WITHOUT_BBOX
 from tasks.rows import map_rows
-from tasks.vision.boxes import drop_reason, normalize_xywh, to_xywh
+from tasks.vision.boxes import clip_xywh, drop_reason, normalize_xywh, to_xywh
 
 STEP_VERSION = 1
 REGION_FIELDS_VERSION = 2
-KEPT = ("image", "image_sha256", "width", "height", "type", "fields")
+KEPT = ("image", "image_sha256", "width", "height", "type", "fields", "warnings")
 OVER_MAX_BOXES = "over_max_boxes"
 
 
 def normalize_boxes(
-    boxes: list[list[Any]], width: int, height: int, max_boxes: int, box_format: BoxFormat, unit: BoxUnit
+    boxes: list[list[Any]],
+    width: int,
+    height: int,
+    max_boxes: int,
+    box_format: BoxFormat,
+    unit: BoxUnit,
+    *,
+    order: BoxOrder = "input",
+    scores: Sequence[float | None] = (),
 ) -> Row:
     """What `normalize` adds to a row.
 
     `boxes`: (N, 4) in `box_format` and `unit`, coordinates may be None. The numbers of xywh pixel boxes are kept as
-    given. `normalized_bbox` is `[x/W, y/H, (x+w)/W, (y+h)/H]`, clipped to 0..1, 3 decimals.
+    given. `order`: which come first, and stay when there are more than `max_boxes`; `scores` (N) belong to it, None
+    is lowest. `normalized_bbox` is `[x/W, y/H, (x+w)/W, (y+h)/H]`, clipped to 0..1, 3 decimals.
 
     >>> normalize_boxes([[196, 104, 310, 495]], 1537, 832, 2, "xywh", "px")["normalized_bbox"]
     [[0.128, 0.125, 0.329, 0.72], [0.0, 0.0, 0.0, 0.0]]
     """
-    kept: list[tuple[int, list[float]]] = []
+    good: list[tuple[int, list[float]]] = []
     dropped: list[Row] = []
     for index, given in enumerate(boxes):
         box = given if None in given else to_xywh(given, box_format, unit, width, height)
-        reason = drop_reason(box, width, height) or (OVER_MAX_BOXES if len(kept) == max_boxes else None)
+        reason = drop_reason(box, width, height)
         if reason:
             dropped.append({"index": index, "bbox": box, "reason": reason})
         else:
-            kept.append((index, box))
+            good.append((index, box))
+    if order == "area":
+        good.sort(key=lambda item: -_area_seen(item[1], width, height))
+    elif order == "score":
+        good.sort(key=lambda item: _rank(scores[item[0]]))
+    kept, over = good[:max_boxes], good[max_boxes:]
+    dropped += [{"index": index, "bbox": box, "reason": OVER_MAX_BOXES} for index, box in over]
+    dropped.sort(key=lambda drop: int(drop["index"]))
     normalized = [normalize_xywh(box, width, height) for _, box in kept]
     return {
         "bbox": [box for _, box in kept],
@@ -58,12 +75,24 @@ def normalize_boxes(
     }
 
 
+def _area_seen(box: list[float], width: int, height: int) -> float:
+    _, _, w, h = clip_xywh(box, width, height)
+    return w * h
+
+
+def _rank(score: float | None) -> float:
+    return math.inf if score is None else -score
+
+
 def normalize_row(row: Row, config: RegionCapConfig) -> Row:
     """One row with its boxes normalised, or as a reject `no_valid_boxes` that keeps why each was dropped."""
     found = row["type"] == WITHOUT_BBOX
     box_format: BoxFormat = "xywh" if found else config.bbox_format
     unit: BoxUnit = "px" if found else config.bbox_unit
-    boxes = normalize_boxes(row["boxes"], row["width"], row["height"], config.max_boxes, box_format, unit)
+    boxes = normalize_boxes(
+        row["boxes"], row["width"], row["height"], config.max_boxes, box_format, unit,
+        order="input" if found else config.box_order, scores=row.get("scores", ()),
+    )  # fmt: skip
     if not boxes["bbox"]:
         size = f"{row['width']}x{row['height']}"
         reasons = ", ".join(f"box {drop['index']} {drop['bbox']}: {drop['reason']}" for drop in boxes["dropped_bbox"])
@@ -110,10 +139,13 @@ def _body(context: RunContext, step: Step) -> list[Row]:
 
 
 def _region_fields(context: RunContext) -> dict[str, Any]:
-    """Only where there are any; their own version, so that keys of runs without them stay the same."""
-    if not context.config.region_fields:
-        return {}
-    return {**context.config.fields(("region_fields",)), "region_fields_version": REGION_FIELDS_VERSION}
+    """Only where they are not the usual, so that the keys of others stay the same."""
+    config, found = context.config, dict[str, Any]()
+    if config.region_fields:
+        found = {**config.fields(("region_fields",)), "region_fields_version": REGION_FIELDS_VERSION}
+    if config.box_order != "input":
+        found |= config.fields(("box_order",))
+    return found
 
 
 FIELDS = ("max_boxes", "bbox_format", "bbox_unit")

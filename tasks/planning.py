@@ -11,7 +11,7 @@ import statistics
 import zlib
 from dataclasses import dataclass, field
 
-from tasks.caption import Kept, key_of_answer, request_of
+from tasks.answering import Kept, key_of_answer, request_of
 from tasks.captioners.prompts import Prompts, form_of_answer
 from tasks.config import RegionCapConfig
 from tasks.context import RunContext
@@ -19,7 +19,7 @@ from tasks.errors import RegionCapError, RowReject
 from tasks.load import load_row
 from tasks.prompt_keys import check_prompt_keys
 from tasks.records import Row, Shard
-from tasks.route import WITHOUT_BBOX, route_row
+from tasks.route import WITHOUT_BBOX, route_row, score_key_of
 from tasks.shard import STEPS, find_steps
 from tasks.vision.images import fit_size, read_info
 
@@ -127,7 +127,9 @@ def _count_row(
     try:
         if "reject" in row:
             raise RowReject(row["reject"]["code"], row["reject"]["message"])
-        routed = route_row({**row, "image_stat": None}, config.boxes_key, config.empty_bbox)
+        routed = route_row(
+            {**row, "image_stat": None}, config.boxes_key, config.empty_bbox, score_key=score_key_of(config)
+        )
     except RowReject:
         planned.rejected += 1
         return
@@ -147,7 +149,7 @@ def _count_row(
         return
     planned.certain = planned.certain or missing is not None
     wanted = regions if missing is None else missing
-    planned.requests += wanted if config.prompt_mode == "focal" else 1
+    planned.requests += wanted if config.prompt_mode == "focal" else min(wanted, len(config.groups_of(regions)))
     planned.rows_to_ask += 1
     planned.regions_to_ask += wanted
     # The first ones, then ever fewer: a sample over the whole input without knowing its length.
@@ -182,7 +184,7 @@ def _missing_of(row: Row, context: RunContext, planned: Plan) -> int:
 def _text_tokens(config: RegionCapConfig, prompts: Prompts) -> float:
     fields = dict.fromkeys(config.prompt_fields(), "some words")
     of_regions = [dict.fromkeys(config.region_fields, "a word")] * config.max_boxes
-    wanted = range(1, (1 if config.prompt_mode == "focal" else config.max_boxes) + 1)
+    wanted = (1,) if config.prompt_mode == "focal" else config.groups_of(config.max_boxes)[-1]
     asked = prompts.focal_text(1, config.max_boxes, fields, of_regions)
     if config.prompt_mode != "focal":
         asked = prompts.marks_text(config.max_boxes, fields, of_regions)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from tasks.caption import keys_of_answers
+from tasks.answering import keys_of_answers
 from tasks.config import RegionCapConfig, make_config
 from tasks.context import RunContext
 from tasks.errors import UsageError
@@ -101,7 +101,7 @@ def unneeded_steps(cache: Cache, prefix: str, before: float) -> Unneeded:
 def unneeded_marks(cache: Cache, before: float) -> Unneeded:
     """Marked pictures that no registered run drew."""
     drawn = (row for prefix, runs in cache.runs.items() for run in runs for row in cache.drawn(prefix, run))
-    needed = {row["marked"]["sha256"] for row in drawn}
+    needed = {picture["sha256"] for row in drawn for picture in (row["marked"], *row.get("parts", []))}
     return _in_folders(cache, "marked pictures", "marks", needed, before)
 
 

@@ -9,10 +9,15 @@ from tasks.captioners.base import Captioner, Setting
 
 EXTRACTORS = {
     "edges": "tasks.vision.extraction:edges",
-    "canny": "tasks.vision.extraction:canny",
-    "adaptive": "tasks.vision.extraction:adaptive",
+    "canny": "tasks.vision.contours:canny",
+    "adaptive": "tasks.vision.contours:adaptive",
 }
-"""How regions are found: `(image HxWx3 uint8 BGR) -> boxes (N, 4) int xywh, best first`."""
+"""How regions are found: `(image HxWx3 uint8 BGR) -> boxes (N, 4) int xywh, best first`.
+
+More on them in `tasks/vision/extraction.py`."""
+
+SIZE_FREE = ("edges",)
+"""Finders that do not mind the size at which they are given a picture, so that a JPEG need not be decoded whole."""
 
 CAPTIONERS = {
     "openai": "tasks.captioners.vlm:OpenAICaptioner",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
+from contextlib import suppress
 from typing import Any, Literal
 
 from prefect import State, task
@@ -69,16 +70,51 @@ def _short(value: Any) -> str:
     return text if len(text) <= 80 else text[:77] + "…"
 
 
-def route_row(row: Row, bbox_key: str, empty_bbox: Literal["reject", "find"], prompt_keys: Collection[str] = ()) -> Row:
-    """One row's way: `with_bbox` and its boxes, or `without_bbox`. Raises RowReject `bad_bbox` or `no_boxes`.
+def check_scores(value: Any, boxes: int, key: str) -> list[float | None]:
+    """The scores of a row's boxes; None for one that is missing or no number.
 
-    `prompt_keys`: keys of the row that prompts name; what it has of them goes along as `fields`.
+    `value`: what the row holds, a list, one number for one box, or (from CSV) that as JSON text. Raises RowReject
+    `bad_row` when it does not fit the boxes.
+    """
+    if isinstance(value, str):
+        value = _json_or_none(value)
+    scores = value if isinstance(value, list) else [value]
+    if value is None or len(scores) != boxes:
+        what = f"{len(scores)} of them" if isinstance(value, list) else _short(value)
+        raise RowReject("bad_row", f"{key!r}: expected a list of {boxes} scores, one a box, got {what}; see box_order")
+    return [score if _is_number(score) else None for score in scores]
+
+
+def _json_or_none(text: str) -> Any:
+    with suppress(ValueError):
+        return loads(text.encode())
+    return None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def route_row(
+    row: Row,
+    bbox_key: str,
+    empty_bbox: Literal["reject", "find"],
+    prompt_keys: Collection[str] = (),
+    score_key: str | None = None,
+) -> Row:
+    """One row's way: `with_bbox` and its boxes, or `without_bbox`.
+
+    `prompt_keys`: keys of the row that prompts name; what it has of them goes along as `fields`. `score_key`: the key
+    of the boxes' scores, which go along as `scores`. Raises RowReject `bad_bbox`, `no_boxes`, or `bad_row` for scores
+    that do not fit.
     """
     kept = {"image": row["image"], "image_stat": row["image_stat"]}
     if prompt_keys:
         kept["fields"] = {key: row["row"][key] for key in prompt_keys if key in row["row"]}
     boxes = check_boxes(row["row"].get(bbox_key))
     if boxes:
+        if score_key is not None:
+            kept["scores"] = check_scores(row["row"].get(score_key), len(boxes), score_key)
         return {**kept, "type": WITH_BBOX, "boxes": boxes}
     if boxes is not None and empty_bbox == "reject":
         raise RowReject("no_boxes", f"{bbox_key!r} is an empty list; empty_bbox='find' would look for regions")
@@ -86,23 +122,33 @@ def route_row(row: Row, bbox_key: str, empty_bbox: Literal["reject", "find"], pr
 
 
 def route_rows(
-    rows: list[Row], bbox_key: str, empty_bbox: Literal["reject", "find"], prompt_keys: Collection[str] = ()
+    rows: list[Row],
+    bbox_key: str,
+    empty_bbox: Literal["reject", "find"],
+    prompt_keys: Collection[str] = (),
+    score_key: str | None = None,
 ) -> list[Row]:
     """Every row's way; rejects of `load` keep their place, without the row that they hold."""
-    ways = map_rows("route", lambda row: route_row(row, bbox_key, empty_bbox, prompt_keys), rows)
+    ways = map_rows("route", lambda row: route_row(row, bbox_key, empty_bbox, prompt_keys, score_key), rows)
     return [{"reject": way["reject"]} if "reject" in way else way for way in ways]
 
 
 def _body(context: RunContext, step: Step) -> list[Row]:
     config = context.config
     keys = (*config.prompt_fields(), *config.region_fields)
-    return route_rows(context.storage.read(step), config.boxes_key, config.empty_bbox, keys)
+    return route_rows(context.storage.read(step), config.boxes_key, config.empty_bbox, keys, score_key_of(config))
+
+
+def score_key_of(config: RegionCapConfig) -> str | None:
+    """The row's key whose scores order its boxes; None when they are not ordered so."""
+    return config.score_key if config.box_order == "score" else None
 
 
 def _prompt_keys(context: RunContext) -> dict[str, Any]:
     """Only where there are any, so that the keys of plain prompts stay the same."""
     keys = (*context.config.prompt_fields(), *context.config.region_fields)
-    return {"prompt_keys": list(keys)} if keys else {}
+    scores = score_key_of(context.config)
+    return {**({"prompt_keys": list(keys)} if keys else {}), **({"score_key": scores} if scores else {})}
 
 
 ROUTE = StepSpec("route", STEP_VERSION, ("bbox_key", "empty_bbox"), _body, extra=_prompt_keys)

@@ -14,8 +14,9 @@ from prefect import State, task
 from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed
 
+from tasks.answering import AskedAhead
 from tasks.caching import StepSpec, find_done
-from tasks.caption import CAPTION, AskedAhead, caption
+from tasks.caption import CAPTION, caption
 from tasks.config import RegionCapConfig
 from tasks.context import RunContext, context_of, in_run
 from tasks.extract import EXTRACT, extract
@@ -124,7 +125,8 @@ def _six_steps(step: Step, config: RegionCapConfig, apart: bool) -> ShardSteps:
         then(extract)
         then(normalize)
         then(visualize)
-    drawn = begun[-1]
+        drawn = begun[-1]
+        ahead.keep(drawn.key)
     captioned = then(caption)
     ahead.take(drawn.key)
     if captioned.name == "Cached":

@@ -12,7 +12,8 @@ from typing import Any
 
 import orjson
 
-from tasks.caption import ask, finish
+from tasks.answering import ask
+from tasks.caption import finish
 from tasks.captioners.endpoint import Ask, Endpoint, Reply
 from tasks.captioners.vlm import VlmCaptioner
 from tasks.config import RegionCapConfig
@@ -23,7 +24,7 @@ from tasks.load import load_row
 from tasks.normalize import normalize_row
 from tasks.prompt_keys import check_prompt_keys
 from tasks.records import Row
-from tasks.route import route_row
+from tasks.route import route_row, score_key_of
 from tasks.visualize import draw_row
 
 Say = Callable[[str], None]
@@ -62,16 +63,19 @@ def _drawn(loaded: Row, context: RunContext, say: Say) -> Row:
     row = _or_raise(loaded)
     say(f"image        {context.images.locate(row['image'])}")
     keys = (*config.prompt_fields(), *config.region_fields)
-    row = route_row({**row, "image_stat": None}, config.boxes_key, config.empty_bbox, keys)
+    row = route_row({**row, "image_stat": None}, config.boxes_key, config.empty_bbox, keys, score_key_of(config))
     row = _or_raise(normalize_row(extract_row(row, context.images.read, config), config))
     found = "found" if row["type"] == "without_bbox" else "given"
     say(f"regions      {row['valid_bboxes_num']} {found}, xywh: {row['bbox']}")
     for drop in row["dropped_bbox"]:
         say(f"dropped      box {drop['index']} {drop['bbox']}: {drop['reason']}")
-    row, jpeg = draw_row(row, context.images.read, config)
-    place = context.marks.place(row["marked"]["sha256"])
-    place.write(jpeg, durable=False)
-    say(f"marked       {place.url} ({row['marked']['width']}x{row['marked']['height']}, {len(jpeg):,} bytes)")
+    row, jpegs = draw_row(row, context.images.read, config)
+    size = f"{row['marked']['width']}x{row['marked']['height']}"
+    for picture, jpeg in zip([row["marked"], *row.get("parts", [])], jpegs, strict=True):
+        place = context.marks.place(picture["sha256"])
+        place.write(jpeg, durable=False)
+        regions = f", for the request about regions {picture['regions']}" if "regions" in picture else ""
+        say(f"marked       {place.url} ({size}, {len(jpeg):,} bytes{regions})")
     for warning in row["warnings"]:
         say(f"warning      {warning}")
     return row

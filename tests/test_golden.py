@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tasks.caption import KEY_VERSION, caption_rows, key_of_answer, request_of
+from tasks.answering import KEY_VERSION, key_of_answer, request_of
+from tasks.caption import caption_rows
 from tasks.captioners.pixels import PIXELS_VERSION
 from tasks.context import RunContext
 from tasks.records import Row, Shard, dumps

@@ -21,7 +21,8 @@ LAYERS = [
     {
         f"tasks.{step}"
         for step in ("load", "route", "joining", "parts", "extract", "normalize", "visualize", "caption", "write")
-    },
+    }
+    | {"tasks.answering"},
     {"tasks.run_log", "tasks.run_page"},
     {"tasks.shard"},
     {"tasks.looking", "tasks.trying", "tasks.planning", "tasks.pruning", "tasks.first_look", "tasks.live"},
@@ -45,6 +46,7 @@ FOREIGN = {
     "pyarrow": {"tasks.storage", "tasks.writers"},
     "cv2": {"tasks.vision", "tasks.captioners"},
     "PIL": {"tasks.vision"},
+    "simplejpeg": {"tasks.vision"},
     "aiohttp": {"tasks.captioners"},
     "uvicorn": {"tasks.captioners"},
     "starlette": {"tasks.captioners"},

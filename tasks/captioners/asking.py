@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from tasks.captioners.base import CaptionRequest, CaptionResult
 from tasks.captioners.endpoint import Ask, Refused, Reply, TryAgain
 from tasks.captioners.parsing import is_refusal, parse
 from tasks.captioners.pictures import closer_views, plain_picture
-from tasks.captioners.prompts import Prompts, label, only
+from tasks.captioners.prompts import Prompts, label, of_part, only
 from tasks.config import RegionCapConfig
 
 WARMER = 0.3
@@ -73,27 +73,32 @@ class Asking:
         return result
 
     def _asks(self, request: CaptionRequest, missing: tuple[int, ...], focal: bool, repair: int) -> list[Ask]:
-        """The requests that would fill what is missing: one, or one a region."""
-        count, fields, of_regions = len(request.bbox), request.fields, request.region_fields
-        system = self._prompts.system_text(fields)
+        """The requests that would fill what is missing: one for each picture that shows some of it, or one a region."""
         # In focal mode the same was asked before.
         steps = repair + 1 if request.again and self._prompts.mode == "focal" else repair
-        marked, warmer = request.marked(), WARMER * steps
-        if not focal:
-            text = self._prompts.marks_text(count, fields, of_regions)
-            if len(missing) < count:
-                text = f"{text}\n{only(missing)}"
-            return [Ask(system, text, (marked,), missing, warmer)]
-        size = (request.width, request.height)
-        boxes = [request.bbox[number - 1] for number in missing]
-        views = closer_views(
-            request.image(), boxes, size,
+        system, warmer = self._prompts.system_text(request.fields), WARMER * steps
+        asks = []
+        for part in request.shown():
+            wanted = tuple(number for number in part.regions if number in missing)
+            if not wanted:
+                continue
+            marked = part.marked()
+            if focal:
+                views = zip(wanted, self._views(request, wanted), strict=True)
+                asks += [Ask(system, self._focal(request, n), (marked, view), (n,), warmer) for n, view in views]
+            else:
+                text = marks_question(self._prompts, request, part.regions, wanted)
+                asks.append(Ask(system, text, (marked,), wanted, warmer))
+        return asks
+
+    def _focal(self, request: CaptionRequest, number: int) -> str:
+        return self._prompts.focal_text(number, len(request.bbox), request.fields, request.region_fields)
+
+    def _views(self, request: CaptionRequest, wanted: tuple[int, ...]) -> list[bytes]:
+        return closer_views(
+            request.image(), [request.bbox[number - 1] for number in wanted], (request.width, request.height),
             max_pixels=self._config.max_pixels // 4, max_image_pixels=self._config.max_image_pixels,
         )  # fmt: skip
-        return [
-            Ask(system, self._prompts.focal_text(number, count, fields, of_regions), (marked, view), (number,), warmer)
-            for number, view in zip(missing, views, strict=True)
-        ]
 
     async def _one(
         self, request: CaptionRequest, ask: Ask, send: Send, result: CaptionResult, usage: Counter[str], repair: int
@@ -123,13 +128,25 @@ class Asking:
         return f"the last answer began {begin!r}"
 
 
+def marks_question(prompts: Prompts, request: CaptionRequest, shown: Sequence[int], wanted: Sequence[int]) -> str:
+    """What is asked about `wanted` of the regions that a picture shows, both numbers from 1."""
+    count = len(request.bbox)
+    text = prompts.marks_text(count, request.fields, request.region_fields)
+    if len(shown) < count:
+        text = f"{text}\n{of_part(shown)}"
+    return text if len(wanted) == len(shown) else f"{text}\n{only(wanted)}"
+
+
 def largest_ask(config: RegionCapConfig, prompts: Prompts) -> Ask:
     """The largest request that rows of this config can lead to, with a plain picture."""
     fields = dict.fromkeys(config.prompt_fields(), "…")
     of_regions = [dict.fromkeys(config.region_fields, "…")] * config.max_boxes
-    numbers = tuple(range(1, config.max_boxes + 1))
     system, picture = prompts.system_text(fields), plain_picture(config.max_pixels)
     if not config.asks_closer:
-        return Ask(system, prompts.marks_text(config.max_boxes, fields, of_regions), (picture,), numbers)
+        shown = config.groups_of(config.max_boxes)[-1]  # the last has the longest numbers, and none has more
+        request = CaptionRequest(
+            "", bytes, bytes, 0, 0, [[0.0] * 4] * config.max_boxes, shown, fields=fields, region_fields=of_regions
+        )
+        return Ask(system, marks_question(prompts, request, shown, shown), (picture,), shown)
     text = prompts.focal_text(1, config.max_boxes, fields, of_regions)
     return Ask(system, text, (picture, plain_picture(config.max_pixels // 4)), (1,))

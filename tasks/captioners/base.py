@@ -16,6 +16,14 @@ from tasks.errors import RejectCode
 
 
 @dataclass(frozen=True)
+class Part:
+    """Some of a picture's regions in a picture of their own: `regions`, numbers from 1; `marked`: gives the JPEG."""
+
+    regions: tuple[int, ...]
+    marked: Callable[[], bytes]
+
+
+@dataclass(frozen=True)
 class CaptionRequest:
     """One picture whose regions want captions.
 
@@ -23,9 +31,10 @@ class CaptionRequest:
     came (any format) and of the marked JPEG that the model sees; called late, off the caller's thread. `width`,
     `height`: of the picture as displayed, pixels. `bbox`: (N, 4) xywh in those pixels, region i+1 at place i.
     `wanted`: the region numbers (from 1) to caption, the others are there already. `fields`: the row, for prompt
-    templates. `region_fields`: per region, for prompt templates. `keep`: takes what came so far whenever
-    something did, and at the end when it is the row's own fault that something is missing. `again`: there is a caption
-    for `wanted` already that did not satisfy: they are asked for one by one, with a closer view.
+    templates. `region_fields`: per region, for prompt templates. `parts`: what the model sees instead of `marked` when
+    there are more regions than one picture can show; together they have all of them. `keep`: takes what came so far
+    whenever something did, and at the end when it is the row's own fault that something is missing. `again`: there is
+    a caption for `wanted` already that did not satisfy: they are asked for one by one, with a closer view.
     """
 
     name: str
@@ -37,8 +46,13 @@ class CaptionRequest:
     wanted: tuple[int, ...]
     fields: Mapping[str, Any] = field(default_factory=dict)
     region_fields: Sequence[Mapping[str, Any]] = ()
+    parts: Sequence[Part] = ()
     keep: Callable[[CaptionResult], object] | None = None
     again: bool = False
+
+    def shown(self) -> Sequence[Part]:
+        """The pictures that the model sees: one with all regions, or the parts."""
+        return self.parts or [Part(tuple(range(1, len(self.bbox) + 1)), self.marked)]
 
 
 @dataclass(frozen=True)

@@ -96,6 +96,12 @@ def only(wanted: Sequence[int]) -> str:
     return f"Describe only {listed}."
 
 
+def of_part(shown: Sequence[int]) -> str:
+    """What is added when a picture shows only some of the regions, which are consecutive."""
+    names = f"{label(shown[0])} to {label(shown[-1])}" if len(shown) > 1 else label(shown[0])
+    return f"This image has the marks of {names} only; describe only these."
+
+
 def form_of_answer(wanted: Sequence[int], *, json: bool) -> str:
     """What is added so that the answer can be told apart by region, whatever the prompt says."""
     if json:

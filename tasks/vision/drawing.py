@@ -1,12 +1,13 @@
 """Marks: the numbered boxes on the picture that the model sees.
 
-Each region has an outline in its colour around the box (not over it, so that small things stay visible) and a tab
-with its number. Outline and tab have a thin contrasting edge, so they show on any background. Tabs are put where
-they hide least: not each other, not small boxes, not the corners of large ones.
+Each region has an outline in its colour around the box (not over it, so that small things stay visible) and a label
+with its number. Outline and label have a thin contrasting edge, so they show on any background. Labels are put where
+they hide least (`tasks/vision/labels.py`); one that is not beside its region is tied to it by a leader line.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,14 +17,17 @@ import numpy as np
 import numpy.typing as npt
 
 from tasks.vision.boxes import box_iou, clip_xywh
+from tasks.vision.labels import place_labels
 
-DRAW_VERSION = 1
+DRAW_VERSION = 2
 """Part of the key of every answer: raise it when marks look different, and every picture is captioned again."""
 
 Pixels = npt.NDArray[np.uint8]
 FloatArray = npt.NDArray[np.float64]
 IntBox = tuple[int, int, int, int]
 """Corners in whole pixels, right and bottom not included."""
+Colour = tuple[int, int, int]
+"""Blue, green, red."""
 
 PALETTE_RGB = (
     (230, 25, 75),
@@ -42,7 +46,8 @@ PALETTE_RGB = (
 """Neighbours in the list differ in lightness as well as in hue, so they are told apart by colour-blind readers and
 in greyscale; from Okabe and Ito, https://jfly.uni-koeln.de/color/, and Trubetskoy's list, made more vivid."""
 
-TINY_SIDE = 8
+TINY_SIDE = 12
+"""A region with a side of fewer pixels, at the size that the model sees, has a warning in its row."""
 SAME_IOU = 0.9
 MOST_WARNINGS = 5
 
@@ -52,13 +57,13 @@ _DRAWN_AT = 96
 
 _BLACK, _WHITE = (0, 0, 0), (255, 255, 255)
 _MANY = 16
-"""From so many regions on, tabs get smaller, down to 0.7."""
+"""From so many regions on, labels get smaller, down to 0.7."""
 
 
 @dataclass(frozen=True)
 class _Sizes:
     """Measures of the marks, in pixels: `line` and its contrasting `edge` on either side, height of the `digits`,
-    and `pad` between the digits and the tab's border."""
+    and `pad` between the digits and the label's border."""
 
     line: int
     edge: int
@@ -70,28 +75,68 @@ class _Sizes:
         return self.line + 2 * self.edge
 
 
-def draw_marks(image: Pixels, boxes: Sequence[Sequence[float]], *, full_size_wh: tuple[int, int], dim: float) -> Pixels:
-    """A new picture: `image` with every box outlined and numbered, from 1.
+def draw_marks(
+    image: Pixels,
+    boxes: Sequence[Sequence[float]],
+    *,
+    full_size_wh: tuple[int, int],
+    dim: float,
+    only: Sequence[int] | None = None,
+    copy: bool = True,
+) -> Pixels:
+    """`image` with every box outlined and numbered, from 1.
 
-    `image`: HxWx3 uint8, BGR, at the size that the model sees; it is not changed. `boxes`: N xywh in pixels of the
-    full-size picture of `full_size_wh` (width, height); parts beyond its edges are left out. `dim`: brightness of
-    the photo under the marks, 0..1 (1 leaves it as it is).
+    `image`: HxWx3 uint8, BGR, at the size that the model sees; it is not changed, unless `copy` is False. `boxes`: N
+    xywh in pixels of the full-size picture of `full_size_wh` (width, height); parts beyond its edges are left out.
+    `dim`: brightness of the photo under the marks, 0..1 (1 leaves it as it is). `only`: numbers of the regions to
+    mark, if not all; they keep their numbers and colours.
 
     Raises ValueError if `image` is not HxWx3 uint8.
     """
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         raise ValueError(f"expected HxWx3 uint8, got {image.shape} {image.dtype}; decode() gives that")
-    canvas = np.array(cv2.convertScaleAbs(image, alpha=dim) if dim != 1 else image, dtype=np.uint8)
+    if dim != 1:
+        image = cv2.convertScaleAbs(image, alpha=dim).astype(np.uint8, copy=False)
+    canvas = np.array(image, order="C") if copy and dim == 1 else np.require(image, requirements=["C", "W"])
     height, width = canvas.shape[:2]
     places = [_scaled(box, full_size_wh, (width, height)) for box in boxes]
-    sizes = _sizes(width, height, len(boxes))
-    outlines = [_outline(place, sizes.ring, width, height) for place in places]
+    colours = colours_of(places)
+    numbers = [number for number in range(1, len(boxes) + 1) if only is None or number in only]
+    marked = [places[number - 1] for number in numbers]
+    sizes = _sizes(width, height, len(numbers))
+    outlines = [_outline(place, sizes.ring, width, height) for place in marked]
+    plates = [_plate(str(number), sizes, colours[number - 1], width, height) for number in numbers]
+    labels = _labels(marked, outlines, plates, (width, height))
+    for at, label in enumerate(labels):
+        _draw_leader(canvas, label, outlines[at], colours[numbers[at] - 1], sizes)
     # Small ones last: they would vanish under the lines of large ones.
-    for number in sorted(range(len(boxes)), key=lambda i: -_area(places[i])):
-        _draw_outline(canvas, outlines[number], number, sizes)
-    for number, tab in enumerate(_place_tabs(places, outlines, sizes, width, height)):
-        _draw_tab(canvas, tab, number, sizes)
+    for at in sorted(range(len(numbers)), key=lambda at: -_area(marked[at])):
+        _draw_outline(canvas, outlines[at], colours[numbers[at] - 1], sizes)
+    for label, plate in zip(labels, plates, strict=True):
+        canvas[label[1] : label[3], label[0] : label[2]] = plate
     return canvas
+
+
+def colours_of(boxes: Sequence[IntBox]) -> list[Colour]:
+    """The colours of regions: those of the palette in turn; when it is used up, each takes the one whose regions are
+    farthest from it, so that neighbours differ."""
+    palette = [(blue, green, red) for red, green, blue in PALETTE_RGB]
+    chosen: list[int] = list(range(min(len(boxes), len(palette))))
+    for number in range(len(palette), len(boxes)):
+        nearest = [float("inf")] * len(palette)
+        for colour, other in zip(chosen, boxes, strict=False):
+            nearest[colour] = min(nearest[colour], _gap(boxes[number], other))
+        farthest = max(nearest)
+        # Among equals the one whose turn it is.
+        turns = [(number + step) % len(palette) for step in range(len(palette))]
+        chosen.append(next(colour for colour in turns if nearest[colour] == farthest))
+    return [palette[colour] for colour in chosen]
+
+
+def _gap(a: IntBox, b: IntBox) -> float:
+    """Distance of two boxes in pixels; below 0 where they overlap, the more the nearer their centres."""
+    across, down = max(a[0], b[0]) - min(a[2], b[2]), max(a[1], b[1]) - min(a[3], b[3])
+    return float(max(across, down)) if across < 0 and down < 0 else float(np.hypot(max(across, 0), max(down, 0)))
 
 
 def mark_warnings(
@@ -102,9 +147,7 @@ def mark_warnings(
     `boxes`: N xywh in pixels of the picture of `full_size_wh`; `model_size_wh`: size of the marked picture. At most
     `MOST_WARNINGS` sentences, the last of which counts what was left out.
     """
-    if not boxes:
-        return []
-    clipped = np.array([clip_xywh(box, *full_size_wh) for box in boxes], dtype=np.float64)
+    clipped = [clip_xywh(box, *full_size_wh) for box in boxes]
     found = _tiny(clipped, full_size_wh, model_size_wh) + _nearly_same(clipped)
     if len(found) > MOST_WARNINGS:
         kept = found[: MOST_WARNINGS - 1]
@@ -112,21 +155,29 @@ def mark_warnings(
     return found
 
 
-def _tiny(xywh: FloatArray, full: tuple[int, int], seen: tuple[int, int]) -> list[str]:
-    sides = xywh[:, 2:] * (np.array(seen) / np.array(full))
+def _tiny(clipped: Sequence[Sequence[float]], full: tuple[int, int], seen: tuple[int, int]) -> list[str]:
+    across, down = seen[0] / full[0], seen[1] / full[1]
     return [
-        f"region {number} is {w:.3g}x{h:.3g} pixels at the size the model sees"
-        for number, (w, h) in enumerate(sides, start=1)
-        if min(w, h) < TINY_SIDE
+        f"region {number} is {w * across:.3g}x{h * down:.3g} pixels at the size the model sees"
+        for number, (_, _, w, h) in enumerate(clipped, start=1)
+        if min(w * across, h * down) < TINY_SIDE
     ]
 
 
-def _nearly_same(xywh: FloatArray) -> list[str]:
-    xyxy = np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1)
-    iou = np.triu(box_iou(xyxy, xyxy), k=1)
+def _nearly_same(clipped: Sequence[Sequence[float]]) -> list[str]:
+    # Few are: an area that is much smaller than the other's cannot be, which spares looking at most pairs.
+    xyxy = [(x, y, x + w, y + h) for x, y, w, h in clipped]
+    areas = [w * h for _, _, w, h in clipped]
+    pairs = [
+        (a, b)
+        for a, b in itertools.combinations(range(len(clipped)), 2)
+        if min(areas[a], areas[b]) > SAME_IOU * max(areas[a], areas[b])
+    ]
+    iou = {(a, b): float(box_iou(xyxy[a], xyxy[b])[0, 0]) for a, b in pairs}
     return [
-        f"regions {a + 1} and {b + 1} are nearly the same box (IoU {iou[a, b]:.2f})"
-        for a, b in np.argwhere(iou > SAME_IOU).tolist()
+        f"regions {a + 1} and {b + 1} are nearly the same box (IoU {share:.2f})"
+        for (a, b), share in iou.items()
+        if share > SAME_IOU
     ]
 
 
@@ -160,115 +211,89 @@ def _outline(box: IntBox, ring: int, width: int, height: int) -> IntBox:
     return max(0, x1 - ring), max(0, y1 - ring), min(width, x2 + ring), min(height, y2 + ring)
 
 
-def _draw_outline(canvas: Pixels, outer: IntBox, number: int, sizes: _Sizes) -> None:
-    colour = _colour(number)
+def _draw_outline(canvas: Pixels, outer: IntBox, colour: Colour, sizes: _Sizes) -> None:
     edge, line = sizes.edge, sizes.line
     _draw_frame(canvas, outer, sizes.ring, _contrast(colour))
     x1, y1, x2, y2 = outer
     _draw_frame(canvas, (x1 + edge, y1 + edge, x2 - edge, y2 - edge), line, colour)
 
 
-def _draw_frame(canvas: Pixels, box: IntBox, thickness: int, colour: tuple[int, int, int]) -> None:
-    """A frame of `thickness` pixels, inwards from `box`; plain slices, since cv2.rectangle rounds its corners."""
+def _draw_frame(canvas: Pixels, box: IntBox, thickness: int, colour: Colour) -> None:
+    """A frame of `thickness` pixels, inwards from `box`; of four bars, since cv2.rectangle rounds its corners."""
     x1, y1, x2, y2 = box
     if x1 >= x2 or y1 >= y2:
         return
-    canvas[y1 : min(y1 + thickness, y2), x1:x2] = colour
-    canvas[max(y2 - thickness, y1) : y2, x1:x2] = colour
-    canvas[y1:y2, x1 : min(x1 + thickness, x2)] = colour
-    canvas[y1:y2, max(x2 - thickness, x1) : x2] = colour
+    wide, high = x2 - x1, y2 - y1
+    across, down = _bars(colour, max(canvas.shape), thickness)
+    canvas[y1 : y1 + min(thickness, high), x1:x2] = across[:high, :wide]
+    canvas[max(y2 - thickness, y1) : y2, x1:x2] = across[:high, :wide]
+    canvas[y1:y2, x1 : x1 + min(thickness, wide)] = down[:high, :wide]
+    canvas[y1:y2, max(x2 - thickness, x1) : x2] = down[:high, :wide]
 
 
-def _colour(number: int) -> tuple[int, int, int]:
-    red, green, blue = PALETTE_RGB[number % len(PALETTE_RGB)]
-    return blue, green, red
+@lru_cache(maxsize=256)
+def _bars(colour: Colour, length: int, thickness: int) -> tuple[Pixels, Pixels]:
+    """Bars to cut sides of frames from, lying and standing: copying them takes a third of the time of filling."""
+    across = np.empty((thickness, length, 3), np.uint8)
+    across[:] = colour
+    return across, np.ascontiguousarray(across.transpose(1, 0, 2))
 
 
-def _contrast(bgr: tuple[int, int, int]) -> tuple[int, int, int]:
+def _contrast(bgr: Colour) -> Colour:
     """Black or white, whichever is read more easily on the colour."""
     luminance = 0.114 * bgr[0] + 0.587 * bgr[1] + 0.299 * bgr[2]
     return _BLACK if luminance > 140 else _WHITE
 
 
-# --- tabs
+# --- labels
 
 
-def _place_tabs(places: list[IntBox], outlines: list[IntBox], sizes: _Sizes, width: int, height: int) -> list[IntBox]:
-    """Where each number goes; the smallest boxes choose first, since they have the fewest good places."""
-    if not places:
-        return []
-    wh = [_tab_size(number, sizes, width, height) for number in range(len(places))]
-    tabs = np.stack([_candidates(outline, *size, width, height) for outline, size in zip(outlines, wh, strict=True)])
-    costs = _costs(tabs, np.array(places, dtype=np.float64))
-    taken = np.zeros((0, 4))
-    chosen: dict[int, IntBox] = {}
-    for number in sorted(range(len(places)), key=lambda i: _area(places[i])):
-        on_tabs = _shared(tabs[number], taken).sum(axis=1) / (wh[number][0] * wh[number][1])
-        best = tabs[number, int(np.argmin(costs[number] + 100 * on_tabs))]
-        taken = np.vstack([taken, best])
-        x1, y1, x2, y2 = best.astype(int).tolist()
-        chosen[number] = (x1, y1, x2, y2)
-    return [chosen[number] for number in range(len(places))]
+def _labels(
+    places: list[IntBox], outlines: list[IntBox], plates: Sequence[Pixels], frame: tuple[int, int]
+) -> list[IntBox]:
+    """Where each label goes; it should be away from a region that it would dwarf."""
+    sizes = np.array([plate.shape[1::-1] for plate in plates], dtype=np.float64).reshape(-1, 2)
+    dwarfed = [max(x2 - x1, y2 - y1) < plate.shape[0] for (x1, y1, x2, y2), plate in zip(places, plates, strict=True)]
+    chosen = place_labels(np.array(outlines, dtype=np.float64).reshape(-1, 4), sizes, frame, dwarfed)
+    return [(x1, y1, x2, y2) for x1, y1, x2, y2 in chosen.tolist()]
 
 
-def _tab_size(number: int, sizes: _Sizes, width: int, height: int) -> tuple[int, int]:
-    text_h, text_w = _digits(str(number + 1), sizes.digits).shape
+def _draw_leader(canvas: Pixels, label: IntBox, outline: IntBox, colour: Colour, sizes: _Sizes) -> None:
+    """A line between a label and its region, if they do not touch."""
+    ends = [_nearest(label[axis], label[axis + 2], outline[axis], outline[axis + 2]) for axis in (0, 1)]
+    (from_x, to_x), (from_y, to_y) = ends
+    if max(abs(from_x - to_x), abs(from_y - to_y)) <= 1:
+        return
+    for bgr, thickness in ((_contrast(colour), sizes.ring), (colour, sizes.line)):
+        cv2.line(canvas, (from_x, from_y), (to_x, to_y), bgr, thickness, cv2.LINE_8)
+
+
+def _nearest(a1: int, a2: int, b1: int, b2: int) -> tuple[int, int]:
+    """The points of the spans a1..a2 and b1..b2 (ends not included) that are nearest to each other."""
+    if a2 <= b1:
+        return a2 - 1, b1
+    if b2 <= a1:
+        return a1, b2 - 1
+    middle = (max(a1, b1) + min(a2, b2) - 1) // 2
+    return middle, middle
+
+
+@lru_cache(maxsize=1024)
+def _plate(text: str, sizes: _Sizes, colour: Colour, width: int, height: int) -> Pixels:
+    """A label: HxWx3 uint8, digits on the region's colour with a contrasting edge; at most `width` x `height`."""
+    ink = _digits(text, sizes.digits)
     around = 2 * (sizes.pad + sizes.edge)
-    tab_h = text_h + around
-    return min(max(text_w + around, round(tab_h * 0.8)), width), min(tab_h, height)
-
-
-def _candidates(outline: IntBox, tab_w: int, tab_h: int, width: int, height: int) -> FloatArray:
-    """(K, 4) xyxy inside the frame, best first: at corners, then at the middles of sides; outside the box, then in."""
-    x1, y1, x2, y2 = outline
-    right, bottom = x2 - tab_w, y2 - tab_h
-    mid_x, mid_y = (x1 + right) // 2, (y1 + bottom) // 2
-    above, left = y1 - tab_h, x1 - tab_w
-    starts = [(x1, above), (x1, y1), (x1, y2), (right, above), (right, y1), (right, y2), (x1, bottom), (right, bottom)]
-    starts += [(left, y1), (x2, y1), (left, bottom), (x2, bottom), (mid_x, above), (mid_x, y2)]
-    starts += [(left, mid_y), (x2, mid_y), (mid_x, y1), (mid_x, bottom), (x1, mid_y), (right, mid_y)]
-    inside = np.clip(np.array(starts, dtype=np.float64), 0, (width - tab_w, height - tab_h))
-    return np.hstack([inside, inside + np.array([tab_w, tab_h])])
-
-
-def _costs(tabs: FloatArray, boxes: FloatArray) -> FloatArray:
-    """(N, K) what each of a region's K candidates hides of the N boxes: most of all its own, if that is small."""
-    count, choices = tabs.shape[:2]
-    flat = tabs.reshape(-1, 4)
-    hidden = (_shared(flat, boxes) / np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)).reshape(count, choices, count)
-    corners = _corners_inside(flat, boxes).reshape(count, choices, count)
-    each = np.arange(count)
-    own = hidden[each, :, each]
-    hidden[each, :, each] = 0
-    corners[each, :, each] = 0
-    costs: FloatArray = 10 * np.maximum(own - 0.05, 0) + 6 * hidden.sum(axis=2) + 0.4 * corners.sum(axis=2)
-    return costs + 0.02 * np.arange(choices)
-
-
-def _shared(a: FloatArray, b: FloatArray) -> FloatArray:
-    """(K, N) pixels that each of `a` shares with each of `b`, xyxy."""
-    sides = np.minimum(a[:, None, 2:], b[None, :, 2:]) - np.maximum(a[:, None, :2], b[None, :, :2])
-    np.maximum(sides, 0, out=sides)
-    return np.asarray(sides[..., 0] * sides[..., 1], dtype=np.float64)
-
-
-def _corners_inside(tabs: FloatArray, boxes: FloatArray) -> FloatArray:
-    """(K, N) how many corners of each box lie under each tab."""
-    x_in = [(tabs[:, None, 0] <= boxes[:, x]) & (boxes[:, x] <= tabs[:, None, 2]) for x in (0, 2)]
-    y_in = [(tabs[:, None, 1] <= boxes[:, y]) & (boxes[:, y] <= tabs[:, None, 3]) for y in (1, 3)]
-    return np.asarray(np.sum([x & y for x in x_in for y in y_in], axis=0), dtype=np.float64)
-
-
-def _draw_tab(canvas: Pixels, tab: IntBox, number: int, sizes: _Sizes) -> None:
-    colour = _colour(number)
-    x1, y1, x2, y2 = tab
-    canvas[y1:y2, x1:x2] = colour
-    _draw_frame(canvas, tab, sizes.edge, _contrast(colour))
-    ink = _digits(str(number + 1), sizes.digits)
-    ink = ink[: y2 - y1, : x2 - x1, None]
-    top, left = (y1 + y2 - ink.shape[0]) // 2, (x1 + x2 - ink.shape[1]) // 2
-    under = canvas[top : top + ink.shape[0], left : left + ink.shape[1]]
+    high = ink.shape[0] + around
+    wide, high = min(max(ink.shape[1] + around, round(high * 0.8)), width), min(high, height)
+    plate = np.empty((high, wide, 3), np.uint8)
+    plate[:] = colour
+    _draw_frame(plate, (0, 0, wide, high), sizes.edge, _contrast(colour))
+    ink = ink[:high, :wide, None]
+    top, left = (high - ink.shape[0]) // 2, (wide - ink.shape[1]) // 2
+    under = plate[top : top + ink.shape[0], left : left + ink.shape[1]]
     under[:] = np.rint(under + (np.array(_contrast(colour)) - under) * ink)
+    plate.flags.writeable = False
+    return plate
 
 
 @lru_cache(maxsize=1024)

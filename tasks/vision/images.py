@@ -3,26 +3,27 @@
 Every array is HxWx3 uint8, BGR, as displayed: EXIF orientation applied, alpha over white, animations by their first
 frame. Whatever a decoder dislikes becomes a RowReject that says what was found.
 
-OpenCV decodes complete JPEGs (a third to a half of Pillow's time, and at 1/2, 1/4 or 1/8 of the size when less is
-wanted); Pillow decodes all else and everything doubtful, since it notices cut and damaged files.
+libjpeg-turbo, by simplejpeg, decodes sound JPEGs (a third to a half of Pillow's time, 0.6 to 0.9 of OpenCV's, and at
+1/2, 1/4 or 1/8 of the size when less is wanted); Pillow decodes all else and everything doubtful, since it says what is
+wrong with cut and damaged files.
 """
 
 from __future__ import annotations
 
-import io
 import math
-import struct
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+import threading
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageFile, JpegImagePlugin, TiffImagePlugin
+import simplejpeg
+from PIL import ImageFile
 
 from tasks.errors import RowReject
+from tasks.vision.headers import SEQUENCES, frames_in, is_cut, jpeg_is_complete, open_header, orientation_of, rejecting
+from tasks.vision.modes import LEAST_WHOLE, decode_any
 
 # Steps decode in a pool of threads, one image a thread: 1.72 times the speed on two cores. OpenCV's own threads on
 # top of that cost 7-14 % more CPU for nothing, and so does asking for an OpenCL device that nobody uses.
@@ -30,19 +31,16 @@ cv2.setNumThreads(1)
 cv2.ocl.setUseOpenCL(False)
 # A picture that cannot be decoded is told in its reject, with its name; the decoders' own lines on stderr have none.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-warnings.filterwarnings("ignore", module=r"PIL\.")
 
 Pixels = npt.NDArray[np.uint8]
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM")
-"""What can be read. Pillow opens more, but EPS would start Ghostscript, and the rest are no photographs."""
+LARGE_PIXELS = 24_000_000
+"""Pictures of more pixels are decoded one at a time, so that the memory that they take together has a limit."""
 
-_ORIENTATION_TAG = 0x0112
-_JPEG_SCAN, _JPEG_END = b"\xff\xda", b"\xff\xd9"
-_REDUCED = {2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2.IMREAD_REDUCED_COLOR_8}
-_DECODER_ERRORS = (cv2.error, OSError, ValueError, SyntaxError, struct.error, ArithmeticError, AttributeError,
-                   LookupError, TypeError, EOFError, RuntimeError, Image.DecompressionBombError, Warning)  # fmt: skip
-"""What decoders raise on files that they did not expect; seen in the wild or in Pillow's own tests."""
+_REDUCED = (2, 4, 8)
+"""What a JPEG's size may be divided by for less work; the eighths between these take more than all of it."""
+
+_one_large = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -54,43 +52,158 @@ class ImageInfo:
     height: int
 
 
+class Picture:
+    """An image file whose header was read; its pixels are decoded when they are asked for.
+
+    Raises RowReject `image_unreadable` (empty, text, no image, unknown format, damaged) or `image_too_large` (more
+    than `max_image_pixels`).
+    """
+
+    def __init__(self, data: bytes, *, max_image_pixels: int) -> None:
+        self._data = data
+        self._image: ImageFile.ImageFile | None = open_header(data)
+        self._stored = self._image.size
+        self._whole: Pixels | None = None
+        self._jpeg = self._image.format == "JPEG" and self._image.mode in ("RGB", "L") and jpeg_is_complete(data)
+        width, height = self._stored
+        if width < 1 or height < 1:
+            raise RowReject("image_unreadable", f"damaged: a {self._image.format} of {width}x{height} pixels")
+        if width * height > max_image_pixels:
+            size = f"{width}x{height} is {width * height:,} pixels"
+            raise RowReject("image_too_large", f"{size}, more than {max_image_pixels:,}; see max_image_pixels")
+        # Pillow turns TIFFs itself.
+        self._turn = 1 if self._image.format == "TIFF" else orientation_of(self._image.info.get("exif"))
+        if self._turn >= 5:
+            width, height = height, width
+        self.info = ImageInfo(self._image.format or "", width, height)
+
+    @property
+    def frames(self) -> int:
+        """How many pictures the file holds; the first is shown."""
+        return frames_in(self._data) if self.info.format in SEQUENCES else 1
+
+    def check(self) -> None:
+        """Raises RowReject `image_unreadable` for a file that is visibly cut, without decoding those that are not."""
+        image = self._take()
+        if is_cut(self._data, image):
+            with rejecting(image):
+                image.load()  # the decoder has the last word: some good files end in a way that only looks wrong
+        else:
+            self._image = image
+
+    def has_whole(self, *, max_pixels: int) -> bool:
+        """Whether `pixels(max_pixels=…)` would take its pixels from those that were kept, and give the same."""
+        target = fit_size(self._stored, max_pixels=max_pixels)
+        if self._whole is None:
+            return False
+        if self._jpeg:
+            return self._factor(target) == 1
+        return min(target[0] / self._stored[0], target[1] / self._stored[1]) >= LEAST_WHOLE
+
+    def pixels(
+        self,
+        *,
+        max_pixels: int | None = None,
+        long_side: int | None = None,
+        least_side: int | None = None,
+        keep_whole: bool = False,
+    ) -> Pixels:
+        """The picture: HxWx3 uint8, BGR, as displayed. Arguments but the last as for `decode`.
+
+        `keep_whole`: decode all of it, keep that for the next call, and lend it (it may be read only). Raises RowReject
+        `image_unreadable`.
+        """
+        target = fit_size(self._stored, max_pixels=max_pixels, long_side=long_side)
+        pixels, self._whole = self._whole, None
+        if pixels is None:
+            pixels = self._decoded(self._stored if keep_whole else fit_size(target, long_side=least_side))
+        if keep_whole:
+            self._whole = pixels
+            pixels = pixels.view()
+            pixels.flags.writeable = False
+        # Region search, which asks for a long side, was tuned on pictures whose areas were averaged.
+        return _turned(_shrunk(pixels, target, exact=long_side is not None), self._turn)
+
+    def _decoded(self, enough: tuple[int, int]) -> Pixels:
+        """The pixels as they are stored, at least `enough` (width, height) of them."""
+        image = self._take()
+        large = self._stored[0] * self._stored[1] > LARGE_PIXELS
+        with rejecting(image), _one_large if large else nullcontext():
+            pixels = self._from_jpeg(enough) if self._jpeg else None
+            return decode_any(self._data, image, enough) if pixels is None else pixels
+
+    def _take(self) -> ImageFile.ImageFile:
+        """Pillow's image, which can be loaded once."""
+        image, self._image = self._image or open_header(self._data), None
+        return image
+
+    def _factor(self, enough: tuple[int, int]) -> int:
+        width, height = self._stored
+        return max((f for f in _REDUCED if width // f >= enough[0] and height // f >= enough[1]), default=1)
+
+    def _from_jpeg(self, enough: tuple[int, int]) -> Pixels | None:
+        """A complete JPEG of grey or YCbCr, not smaller than `enough`; None if it is another."""
+        width, height = self._stored
+        factor = self._factor(enough)
+        least = {"min_width": -(-width // factor), "min_height": -(-height // factor)}
+        try:
+            pixels = simplejpeg.decode_jpeg(self._data, "BGR", **least)
+        except ValueError:
+            return None  # Pillow says what is wrong, if anything is
+        return np.asarray(pixels, np.uint8) if pixels.shape[1::-1] == tuple(least.values()) else None
+
+
 def read_info(data: bytes, *, max_image_pixels: int) -> ImageInfo:
     """The format and size of the image file `data`, from its header; a file that is visibly cut is refused here too.
 
-    Raises RowReject `image_unreadable` (empty, text, no image, unknown format, cut) or `image_too_large` (more than
-    `max_image_pixels`).
+    Raises RowReject as `Picture` does.
     """
-    image, turn = _open(data, max_image_pixels)
-    if _is_cut(data, image):
-        with _rejecting(image):
-            image.load()  # the decoder has the last word: some good files end in a way that only looks wrong
-    width, height = image.size[::-1] if turn >= 5 else image.size
-    return ImageInfo(image.format or "", width, height)
+    picture = Picture(data, max_image_pixels=max_image_pixels)
+    picture.check()
+    return picture.info
 
 
 def decode(
-    data: bytes, *, max_image_pixels: int, max_pixels: int | None = None, long_side: int | None = None
+    data: bytes,
+    *,
+    max_image_pixels: int,
+    max_pixels: int | None = None,
+    long_side: int | None = None,
+    least_side: int | None = None,
 ) -> Pixels:
     """The pixels of the image file `data`: HxWx3 uint8, BGR, as displayed.
 
     `max_pixels`: the result has at most so many pixels. `long_side`: its longer side has at most so many. Proportions
-    are kept, sides are at least 1, nothing is enlarged. 16-bit values are scaled by 1/257.
+    are kept, sides are at least 1, nothing is enlarged. `least_side`: it may come smaller than that, with a longer
+    side of so many at least, where that is quicker. 16-bit values are scaled by 1/257.
 
-    Raises RowReject as `read_info` does; `image_unreadable` also for a file whose pixels are cut or damaged.
+    Raises RowReject as `Picture` does; `image_unreadable` also for a file whose pixels are cut or damaged.
     """
-    image, turn = _open(data, max_image_pixels)
-    target = fit_size(image.size, max_pixels=max_pixels, long_side=long_side)
-    with _rejecting(image):
-        pixels = _decode_jpeg(data, image, target)
-        if pixels is None:
-            pixels = _decode_any(data, image, target)
-        if (pixels.shape[1], pixels.shape[0]) != target:
-            # To 0.7 of the size and above, INTER_LINEAR is as good (47 dB from Lanczos) in a ninth of the time. Region
-            # search, which asks for a long side, was tuned on INTER_AREA.
-            linear = long_side is None and target[0] >= 0.7 * pixels.shape[1] and target[1] >= 0.7 * pixels.shape[0]
-            how = cv2.INTER_LINEAR if linear else cv2.INTER_AREA
-            pixels = cv2.resize(pixels, target, interpolation=how).astype(np.uint8, copy=False)
-        return _turned(pixels, turn)
+    picture = Picture(data, max_image_pixels=max_image_pixels)
+    return picture.pixels(max_pixels=max_pixels, long_side=long_side, least_side=least_side)
+
+
+def _shrunk(pixels: Pixels, target: tuple[int, int], *, exact: bool) -> Pixels:
+    """`pixels` at `target` (width, height), if they are larger. `exact`: by averaging areas in any case."""
+    height, width = pixels.shape[:2]
+    if width <= target[0] and height <= target[1]:
+        return pixels
+    # Down to 0.55 of the size INTER_LINEAR is as near to a Lanczos filter (40 dB) as INTER_AREA, in a seventh of the
+    # time.
+    linear = not exact and min(target[0] / width, target[1] / height) >= LEAST_WHOLE
+    how = cv2.INTER_LINEAR if linear else cv2.INTER_AREA
+    return cv2.resize(pixels, target, interpolation=how).astype(np.uint8, copy=False)
+
+
+def _turned(pixels: Pixels, turn: int) -> Pixels:
+    """`pixels` as displayed, for an EXIF orientation; https://exiftool.org/TagNames/EXIF.html, tag 0x0112."""
+    if turn in (5, 6, 7, 8):
+        pixels = pixels.transpose(1, 0, 2)
+    if turn in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    if turn in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    return np.ascontiguousarray(pixels)
 
 
 def encode_jpeg(image: Pixels, quality: int) -> bytes:
@@ -137,184 +250,3 @@ def fit_size(size: tuple[int, int], *, max_pixels: int | None = None, long_side:
     if max_pixels and width * height > max_pixels:  # by rounding, or because a side of 1 cannot shrink
         return (max_pixels // height, height) if width >= height else (width, max_pixels // width)
     return width, height
-
-
-class _JpegFile(JpegImagePlugin.JpegImageFile):
-    """Pillow's, without the look for dots per inch, which warns about damaged EXIF blocks."""
-
-    def _read_dpi_from_exif(self) -> None: ...
-
-
-@contextmanager
-def _rejecting(image: ImageFile.ImageFile) -> Iterator[None]:
-    """Decoders' errors on the opened `image` become RowReject `image_unreadable`."""
-    picture = f"a {image.format} of {image.size[0]}x{image.size[1]} pixels"
-    try:
-        yield
-    except MemoryError as error:
-        reason = f"{picture} needs more memory than there is; see max_image_pixels"
-        raise RowReject("image_unreadable", reason) from error
-    except _DECODER_ERRORS as error:
-        if "truncated" in str(error).lower() or "incomplete" in str(error).lower():
-            reason = f"truncated: {picture} that ends too early ({error}); fetch it again"
-        else:
-            reason = f"damaged: {picture} that cannot be decoded ({error})"
-        raise RowReject("image_unreadable", reason) from error
-
-
-def _open(data: bytes, max_image_pixels: int) -> tuple[ImageFile.ImageFile, int]:
-    """The image in `data`, not decoded, and its EXIF orientation (1 to 8) that is still to be applied."""
-    image = _open_header(data)
-    width, height = image.size
-    size = f"{width}x{height} is {width * height:,} pixels"
-    if width < 1 or height < 1:
-        raise RowReject("image_unreadable", f"damaged: a {image.format} of {width}x{height} pixels")
-    if width * height > max_image_pixels:
-        raise RowReject("image_too_large", f"{size}, more than {max_image_pixels:,}; see max_image_pixels")
-    # Pillow turns TIFFs itself.
-    return image, 1 if image.format == "TIFF" else _orientation(image.info.get("exif"))
-
-
-def _open_header(data: bytes) -> ImageFile.ImageFile:
-    """The image in `data`, not decoded.
-
-    Not by `Image.open`: that looks at the size itself, with a limit and a warning which are settings of the whole
-    process, and reads the frames of a JPEG's stereo twin.
-    """
-    Image.init()
-    for name in FORMATS:
-        factory, accept = Image.OPEN.get(name, (None, None))
-        if factory is None or accept is None or len(data) < 8 or accept(data[:16]) is not True:
-            continue
-        try:
-            return (_JpegFile if name == "JPEG" else factory)(io.BytesIO(data), "")
-        except _DECODER_ERRORS as error:
-            message = f"damaged or truncated: {len(data):,} bytes that begin like a {name} ({error}); fetch it again"
-            raise RowReject("image_unreadable", message) from error
-    raise RowReject("image_unreadable", _what_it_is(data))
-
-
-def _what_it_is(data: bytes) -> str:
-    """In words, what `data` is instead of an image that can be read."""
-    formats = ", ".join(FORMATS)
-    if not data.strip(b"\0"):
-        return "the file is empty" if not data else f"the file is {len(data):,} zero bytes; fetch it again"
-    if data[4:8] == b"ftyp":
-        return f"a HEIC image or a video ({data[8:12]!r}), which cannot be read; one of {formats} can"
-    text = data[:40].decode("utf-8-sig", "replace")
-    if all(char.isprintable() or char.isspace() for char in text) and "\ufffd" not in text[:-1]:
-        return f"no image but text that begins {text!r}; one of {formats} can be read"
-    return f"no image that can be read: {len(data):,} bytes that begin {data[:8].hex(' ')}; one of {formats} can be"
-
-
-def _is_cut(data: bytes, image: ImageFile.ImageFile) -> bool:
-    """Whether a JPEG or PNG seems to end too early, told without decoding. (WebP is refused when it is opened.)"""
-    if image.format == "JPEG":
-        return not _jpeg_is_complete(data)
-    return image.format == "PNG" and b"IEND" not in data[-1024:]
-
-
-def _jpeg_is_complete(data: bytes) -> bool:
-    # Inside a scan 0xff is always followed by 0x00 or a restart marker, so an end marker after the last scan's start
-    # is one. Cameras write more after it, so it need not be last.
-    return data.rfind(_JPEG_END) > data.rfind(_JPEG_SCAN)
-
-
-def _orientation(exif: bytes | None) -> int:
-    """The orientation, 1 to 8, that an EXIF block (with or without its "Exif" mark) tells; 1 if it tells none.
-
-    Pillow's reader warns about damaged blocks, and decodes a PNG to look for one.
-    """
-    block = (exif or b"").removeprefix(b"Exif\0\0")
-    order = {b"II*\0": "<", b"MM\0*": ">"}.get(block[:4])
-    if order is None:
-        return 1
-    try:
-        (start,) = struct.unpack_from(order + "I", block, 4)
-        (count,) = struct.unpack_from(order + "H", block, start)
-        for entry in range(count):
-            tag, kind, _, value = struct.unpack_from(order + "HHIH", block, start + 2 + 12 * entry)
-            if tag == _ORIENTATION_TAG:
-                return value if kind == 3 and 1 <= value <= 8 else 1
-    except struct.error:
-        pass  # a cut EXIF block is no reason to reject a good picture
-    return 1
-
-
-def _turned(pixels: Pixels, turn: int) -> Pixels:
-    """`pixels` as displayed, for an EXIF orientation; https://exiftool.org/TagNames/EXIF.html, tag 0x0112."""
-    if turn in (5, 6, 7, 8):
-        pixels = pixels.transpose(1, 0, 2)
-    if turn in (2, 3, 6, 7):
-        pixels = pixels[:, ::-1]
-    if turn in (3, 4, 7, 8):
-        pixels = pixels[::-1]
-    return np.ascontiguousarray(pixels)
-
-
-def _decode_jpeg(data: bytes, image: ImageFile.ImageFile, target: tuple[int, int]) -> Pixels | None:
-    """A complete JPEG of grey or YCbCr at `target` (width, height) or somewhat larger; None if it is another."""
-    if image.format != "JPEG" or image.mode not in ("RGB", "L") or not _jpeg_is_complete(data):
-        return None
-    width, height = image.size
-    factor = max((f for f in _REDUCED if width // f >= target[0] and height // f >= target[1]), default=1)
-    flags = _REDUCED.get(factor, cv2.IMREAD_COLOR) | cv2.IMREAD_IGNORE_ORIENTATION
-    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    # Pillow says what is wrong if anything is.
-    expected = (-(-height // factor), -(-width // factor), 3)
-    return pixels.astype(np.uint8, copy=False) if pixels is not None and pixels.shape == expected else None
-
-
-def _decode_any(data: bytes, image: ImageFile.ImageFile, target: tuple[int, int]) -> Pixels:
-    """`image` by Pillow: every mode, at its own size or, for JPEG, one that is not smaller than `target`."""
-    deep = _is_16_bit_colour(image)
-    if target != image.size:
-        image.draft(None, target)
-    image.load()
-    if deep:
-        # Pillow has checked the file, but keeps the high bytes only.
-        values = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-        if values is not None and values.dtype == np.uint16 and values.shape[:2] == image.size[::-1]:
-            return _from_16_bit(values.astype(np.uint16, copy=False))
-    if image.mode in ("F", "I") or image.mode.startswith("I;16"):
-        white = 65_535 if image.format == "PNG" or image.mode.startswith("I;16") else None
-        return _from_numbers(np.asarray(image), white)
-    flat: Image.Image = image
-    if image.has_transparency_data:
-        layer = image.convert("RGBA")
-        flat = Image.new("RGB", image.size, "white")
-        flat.paste(layer, mask=layer)
-    return cv2.cvtColor(np.asarray(flat.convert("RGB")), cv2.COLOR_RGB2BGR).astype(np.uint8, copy=False)
-
-
-def _is_16_bit_colour(image: ImageFile.ImageFile) -> bool:
-    """Whether colours have 16 bits in the file although Pillow's mode has 8: told by the raw mode of its tiles."""
-    if isinstance(image, TiffImagePlugin.TiffImageFile) and image.tag_v2.get(_ORIENTATION_TAG, 1) != 1:
-        return False  # OpenCV cannot read these: high bytes it is
-    deep = any(";16" in str(tile[3]) for tile in image.tile)
-    return image.format in ("PNG", "TIFF") and deep and not image.mode.startswith("I")
-
-
-def _from_16_bit(values: npt.NDArray[np.uint16]) -> Pixels:
-    """HxW, HxWx3 (BGR) or HxWx4 (BGRA) uint16 as HxWx3 uint8; alpha over white."""
-    scaled = values.astype(np.float32) / 257
-    if values.ndim == 2:
-        scaled = np.repeat(scaled[:, :, None], 3, axis=2)
-    if scaled.shape[2] == 4:
-        alpha = scaled[:, :, 3:] / 255
-        scaled = scaled[:, :, :3] * alpha + 255 * (1 - alpha)
-    return np.rint(scaled).astype(np.uint8)
-
-
-def _from_numbers(values: npt.NDArray[np.generic], white: int | None) -> Pixels:
-    """HxW numbers, 16-bit, integer or float, as grey; `white` (None: 1, 255 or 65,535, by their range) becomes 255.
-
-    Raises ValueError if they are below 0 or beyond all of these.
-    """
-    low, high = float(values.min()), float(values.max())
-    limits = [white] if white else [limit for limit in (1, 255, 65_535) if limit > 1 or values.dtype.kind == "f"]
-    limit = next((limit for limit in limits if low >= 0 and high <= limit), None)
-    if limit is None:  # NaN lands here too
-        raise ValueError(f"its numbers go from {low:g} to {high:g}; 0..1, 0..255 or 0..65535 can be shown")
-    grey = np.rint(values.astype(np.float32) * (255 / limit)).astype(np.uint8)
-    return np.ascontiguousarray(np.repeat(grey[:, :, None], 3, axis=2))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
-from tasks.vision.drawing import MOST_WARNINGS, PALETTE_RGB, draw_marks, mark_warnings
+from tasks.vision.drawing import MOST_WARNINGS, PALETTE_RGB, colours_of, draw_marks, mark_warnings
 
 GREY = 128
 
@@ -122,10 +123,11 @@ SIZES = [(32, 32), (64, 48), (200, 30), (30, 200), (640, 480), (1000, 1000), (40
 
 @pytest.mark.parametrize("size", SIZES)
 def test_numbers_are_high_enough_to_read_and_do_not_fill_the_picture(size: tuple[int, int]) -> None:
-    rows, _ = np.nonzero(changed(plain(*size), [[size[0] // 2, size[1] // 2, 1, 1]]))
-    outline = 3 if max(size) <= 640 else 0
-    height = rows.max() - rows.min() + 1 - outline
-    assert height >= max(12, 0.02 * max(size))
+    # The outline of the whole picture takes whole rows and columns; the label is what else is drawn.
+    marks = changed(plain(*size), [[0, 0, *size]])
+    label = marks[~marks.all(axis=1)][:, ~marks.all(axis=0)]
+    height = int(label.any(axis=1).sum())
+    assert height >= max(9, 0.02 * max(size))
     assert height <= max(18, 0.1 * max(size))
 
 
@@ -180,6 +182,61 @@ def test_boxes_are_in_pixels_of_the_full_size_picture() -> None:
     assert np.array_equal(drawn, marked(plain(), [[100, 75, 200, 150]]))
 
 
+# --- colours, leader lines, some of the regions
+
+
+def test_more_regions_than_colours_and_neighbours_still_differ() -> None:
+    boxes = [(x, y, x + 80, y + 80) for y in range(0, 500, 100) for x in range(0, 600, 100)]
+    colours = colours_of(boxes)
+    near = [
+        (a, b)
+        for a, one in enumerate(boxes)
+        for b, other in enumerate(boxes)
+        if a < b and max(abs(one[0] - other[0]), abs(one[1] - other[1])) <= 100
+    ]
+    assert len(near) > 60
+    assert all(colours[a] != colours[b] for a, b in near)
+
+
+def test_overlapping_regions_beyond_the_palette_differ_from_those_beneath() -> None:
+    boxes = [(3 * n, 0, 3 * n + 50, 50) for n in range(24)]
+    colours = colours_of(boxes)
+    assert all(colours[n] != colours[n - step] for n in range(24) for step in range(1, 6) if n >= step)
+
+
+@pytest.mark.parametrize("value", [0, GREY])
+def test_a_tiny_region_is_tied_to_its_label_by_a_line(value: int) -> None:
+    marks = changed(plain(value=value), [[200, 150, 4, 4]])
+    count, _, stats, _ = cv2.connectedComponentsWithStats(marks.astype(np.uint8))
+    assert count == 2  # the ground, and one thing: label, line and outline hang together
+    assert max(stats[1, 2:4]) > 30
+    # Between label and outline there is a stretch as narrow as the line.
+    widths = marks.sum(axis=1)
+    assert (np.diff(widths[widths > 0]) != 0).sum() >= 2
+    assert widths[widths > 0].min() <= 8
+
+
+def test_a_region_of_some_size_has_its_label_beside_it() -> None:
+    marks = changed(plain(), [[150, 120, 60, 60]])
+    assert not marks[:95].any()
+
+
+def test_only_some_regions_are_marked_with_the_numbers_and_colours_that_they_have() -> None:
+    boxes = [[20 + 90 * n, 100, 60, 60] for n in range(4)]
+    image = plain()
+    some = draw_marks(image, boxes, full_size_wh=(400, 300), dim=1.0, only=[2, 4])
+    assert [in_colour(some, number).any() for number in (1, 2, 3, 4)] == [False, True, False, True]
+    whole = draw_marks(image, boxes, full_size_wh=(400, 300), dim=1.0)
+    assert np.array_equal(some[:, 290:], whole[:, 290:])  # region 4 and its number
+
+
+def test_without_a_copy_the_given_picture_is_drawn_on() -> None:
+    image = plain()
+    drawn = draw_marks(image, [[10, 60, 50, 50]], full_size_wh=(400, 300), dim=1.0, copy=False)
+    assert np.shares_memory(drawn, image)
+    assert np.array_equal(drawn, marked(plain(), [[10, 60, 50, 50]]))
+
+
 # --- warnings
 
 
@@ -187,12 +244,14 @@ def test_boxes_are_in_pixels_of_the_full_size_picture() -> None:
     ("boxes", "expected"),
     [
         ([], []),
-        ([[0, 0, 100, 100], [200, 0, 100, 100]], []),
-        ([[0, 0, 80, 80]], []),
+        ([[0, 0, 150, 150], [200, 0, 150, 150]], []),
+        ([[0, 0, 120, 120]], []),
+        ([[0, 0, 119, 300]], ["region 1 is 11.9x30 pixels at the size the model sees"]),
         ([[0, 0, 40, 20]], ["region 1 is 4x2 pixels at the size the model sees"]),
         ([[-70, 0, 100, 100]], ["region 1 is 3x10 pixels at the size the model sees"]),
-        ([[0, 0, 200, 97], [0, 0, 200, 100]], ["regions 1 and 2 are nearly the same box (IoU 0.97)"]),
-        ([[0, 0, 200, 90], [0, 0, 200, 100]], []),
+        ([[0, 0, 200, 194], [0, 0, 200, 200]], ["regions 1 and 2 are nearly the same box (IoU 0.97)"]),
+        ([[0, 0, 200, 180], [0, 0, 200, 200]], []),
+        ([[0, 0, 200, 200], [200, 0, 200, 200]], []),
     ],
 )
 def test_warnings_name_the_region_and_what_is_wrong(boxes: list[list[float]], expected: list[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import time
 import warnings
 import zlib
 from typing import Any
@@ -14,7 +15,7 @@ import pytest
 from PIL import Image, features
 
 from tasks.errors import RowReject
-from tasks.vision.images import decode, encode_jpeg, fit_size, read_info
+from tasks.vision.images import Picture, decode, encode_jpeg, fit_size, read_info
 
 LIMIT = 10_000_000
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
@@ -252,6 +253,130 @@ def test_of_an_animation_the_first_frame_is_read(kind: str) -> None:
     options = {"lossless": True} if kind == "WEBP" else {}
     data = saved(frames[0], kind, save_all=True, append_images=frames[1:], **options)
     assert rgb_corners(data)[0] == RED
+
+
+def exif_of(turn: int) -> Image.Exif:
+    exif = Image.Exif()
+    exif[0x0112] = turn
+    return exif
+
+
+def frames_of(kind: str) -> bytes:
+    options = {"lossless": True} if kind == "WEBP" else {}
+    others = [Image.new("RGB", (48, 32), colour) for colour in (RED, BLUE)]
+    return saved(quarters(), kind, save_all=True, append_images=others, **options)
+
+
+def deep(values: int, extension: str) -> bytes:
+    pixels = np.asarray(quarters())[..., ::-1].astype(np.uint16) * values
+    return cv2_saved(pixels, extension)
+
+
+AS_IT_IS = [RED, GREEN, BLUE, WHITE]
+GREYS = [(76, 76, 76), (150, 150, 150), (29, 29, 29), WHITE]
+TABLE: dict[str, tuple[bytes, str, int, list[tuple[int, ...]], int]] = {
+    "jpeg": (saved(quarters(), "JPEG", quality=100, subsampling=0), "JPEG", 1, AS_IT_IS, 3),
+    "jpeg, progressive": (
+        saved(quarters(), "JPEG", quality=100, subsampling=0, progressive=True), "JPEG", 1, AS_IT_IS, 3,
+    ),
+    "jpeg, grey": (saved(quarters().convert("L"), "JPEG", quality=100), "JPEG", 1, GREYS, 3),
+    "jpeg, cmyk": (saved(quarters().convert("CMYK"), "JPEG", quality=100), "JPEG", 1, AS_IT_IS, 40),
+    "png": (saved(quarters(), "PNG"), "PNG", 1, AS_IT_IS, 0),
+    "png, palette": (saved(quarters().quantize(8), "PNG"), "PNG", 1, AS_IT_IS, 0),
+    "png, grey": (saved(quarters().convert("L"), "PNG"), "PNG", 1, GREYS, 1),
+    "png, alpha": (saved(quarters().convert("RGBA"), "PNG"), "PNG", 1, AS_IT_IS, 0),
+    "png, 16 bits": (deep(257, ".png"), "PNG", 1, AS_IT_IS, 0),
+    "png, animated": (frames_of("PNG"), "PNG", 3, AS_IT_IS, 0),
+    "webp": (saved(quarters(), "WEBP", lossless=True), "WEBP", 1, AS_IT_IS, 0),
+    "webp, animated": (frames_of("WEBP"), "WEBP", 3, AS_IT_IS, 0),
+    "gif": (saved(quarters(), "GIF"), "GIF", 1, AS_IT_IS, 0),
+    "gif, animated": (frames_of("GIF"), "GIF", 3, AS_IT_IS, 0),
+    "bmp": (saved(quarters(), "BMP"), "BMP", 1, AS_IT_IS, 0),
+    "bmp, palette": (saved(quarters().quantize(8), "BMP"), "BMP", 1, AS_IT_IS, 0),
+    "tiff": (saved(quarters(), "TIFF"), "TIFF", 1, AS_IT_IS, 0),
+    "tiff, turned": (
+        saved(quarters().transpose(Image.Transpose.ROTATE_90), "TIFF", exif=exif_of(6)), "TIFF", 1, AS_IT_IS, 0,
+    ),
+    "tiff, lzw": (saved(quarters(), "TIFF", compression="tiff_lzw"), "TIFF", 1, AS_IT_IS, 0),
+    "tiff, cmyk": (saved(quarters().convert("CMYK"), "TIFF"), "TIFF", 1, AS_IT_IS, 0),
+    "tiff, 16 bits": (deep(257, ".tiff"), "TIFF", 1, AS_IT_IS, 0),
+    "tiff, float": (
+        saved(Image.fromarray(np.asarray(quarters().convert("L"), np.float32) / 255), "TIFF"), "TIFF", 1, GREYS, 1,
+    ),
+    "tiff, pages": (frames_of("TIFF"), "TIFF", 3, AS_IT_IS, 0),
+    "jpeg 2000": (saved(quarters(), "JPEG2000"), "JPEG2000", 1, AS_IT_IS, 3),
+    "ppm": (saved(quarters(), "PPM"), "PPM", 1, AS_IT_IS, 0),
+    "jpeg, turned": (
+        saved(quarters().transpose(Image.Transpose.ROTATE_90), "JPEG", quality=100, subsampling=0, exif=exif_of(6)),
+        "JPEG", 1, AS_IT_IS, 3,
+    ),
+}  # fmt: skip
+"""What a file is, its format, how many pictures it holds, what is seen at its corners, and how far off that may be."""
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_every_format_is_seen_as_it_is_meant(name: str) -> None:
+    data, kind, frames, corners, most = TABLE[name]
+    picture = Picture(data, max_image_pixels=LIMIT)
+    picture.check()
+    assert (picture.info.format, picture.info.width, picture.info.height) == (kind, 48, 32)
+    assert picture.frames == frames
+    assert np.allclose(rgb_corners(data), corners, atol=most)
+
+
+# --- large ones, and pixels that are used twice
+
+
+MODES = ["RGB", "L", "P", "RGBA", "LA", "CMYK", "I;16"]
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_shrinking_in_bands_is_shrinking(mode: str, kind: str) -> None:
+    if kind == "PNG" and mode == "CMYK":
+        mode = "1"
+    image = photo(700, 500)
+    if mode in ("RGBA", "LA"):
+        image.putalpha(Image.linear_gradient("L").resize((700, 500)))
+    wide = np.asarray(image.convert("L"), np.uint16) * 257
+    data = saved(Image.fromarray(wide) if mode == "I;16" else image.convert(mode), kind)
+    whole = decode(data, max_image_pixels=LIMIT)
+    shrunk = decode(data, max_image_pixels=LIMIT, long_side=210)
+    expected = cv2.resize(whole, (210, 150), interpolation=cv2.INTER_AREA)
+    assert shrunk.shape == expected.shape
+    # Bands end at whole rows, so rows may be off by half of one; this noise is the worst case.
+    assert np.abs(shrunk.astype(int) - expected.astype(int)).mean() < 4
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+@pytest.mark.parametrize("turn", [1, 3, 6])
+def test_pixels_that_were_kept_give_what_the_file_gives(kind: str, turn: int) -> None:
+    data = saved(photo(), kind, exif=exif_of(turn))
+    picture = Picture(data, max_image_pixels=LIMIT)
+    lent = picture.pixels(long_side=200, keep_whole=True)
+    assert picture.has_whole(max_pixels=60_000)
+    assert np.array_equal(lent, decode(data, max_image_pixels=LIMIT, long_side=200))
+    assert np.array_equal(picture.pixels(max_pixels=60_000), decode(data, max_image_pixels=LIMIT, max_pixels=60_000))
+    assert not picture.has_whole(max_pixels=60_000)
+
+
+def test_a_jpeg_that_is_wanted_smaller_is_decoded_anew_at_that_scale() -> None:
+    picture = Picture(saved(photo(), "JPEG"), max_image_pixels=LIMIT)
+    picture.pixels(long_side=200, keep_whole=True)
+    assert not picture.has_whole(max_pixels=4_096)
+
+
+def test_a_jpeg_may_come_smaller_where_that_is_quicker() -> None:
+    data = saved(photo(3200, 2400), "JPEG")
+    assert decode(data, max_image_pixels=LIMIT, least_side=400).shape == (300, 400, 3)
+    assert decode(data, max_image_pixels=LIMIT, least_side=401).shape == (600, 800, 3)
+
+
+def test_a_bomb_is_refused_at_once() -> None:
+    bomb = png_of(40_000, 40_000) + bytes(200_000)
+    begun = time.process_time()
+    assert reject_of(bomb, limit=100_000_000).code == "image_too_large"
+    assert time.process_time() - begun < 0.25
 
 
 # --- EXIF orientation
