@@ -107,9 +107,10 @@ def test_a_hundred_thousand_characters_take_no_time() -> None:
 def test_flags_are_written_and_counted_and_rows_without_stay_as_they_were(
     project: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said = iter(["A dog.", "I'm sorry, but I can't say.", *["A plain grey wall behind a table."] * 50])
-    monkeypatch.setattr("tasks.captioners.pixels.describe", lambda *args: next(said))
-    write_rows(project / "photos.jsonl", [{"image": f"photo{n}.png", "bbox": [BOX]} for n in range(5)])
+    said = {0: "A dog.", 1: "I'm sorry, but I can't say."}
+    plain = "A plain grey wall behind a table."
+    monkeypatch.setattr("tasks.captioners.pixels.describe", lambda picture, box, *size: said.get(box[0], plain))
+    write_rows(project / "photos.jsonl", [{"image": f"photo{n}.png", "bbox": [[n, *BOX[1:]]]} for n in range(5)])
     summary = run(project)
     metas = [row["meta_info"] for row in read_rows(project / "out.jsonl")]
     assert [meta.get("flags") for meta in metas] == [[["too_short"]], [["refusal"]], None, None, None]
