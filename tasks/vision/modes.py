@@ -17,8 +17,8 @@ from tasks.vision.headers import ORIENTATION_TAG, open_header
 
 Pixels = npt.NDArray[np.uint8]
 
-BAND = 64
-"""Rows of the result that are made at a time."""
+BAND = 256
+"""Rows of the picture that are taken at a time, about."""
 
 LEAST_WHOLE = 0.55
 """A picture that is wanted at a smaller part of its size is shrunk band by band, by averaging areas."""
@@ -59,8 +59,9 @@ def _in_bands(rows: Rows, size: tuple[int, int], enough: tuple[int, int]) -> Pix
     """A picture of `size` (width, height) from its rows, at `enough` if that is much smaller."""
     target = enough if min(enough[0] / size[0], enough[1] / size[1]) < LEAST_WHOLE else size
     made = np.empty((target[1], target[0], 3), np.uint8)
-    for top in range(0, target[1], BAND):
-        bottom = min(top + BAND, target[1])
+    step = max(1, BAND * target[1] // size[1])
+    for top in range(0, target[1], step):
+        bottom = min(top + step, target[1])
         band = rows(round(top * size[1] / target[1]), round(bottom * size[1] / target[1]))
         if target != size:
             band = np.asarray(cv2.resize(band, (target[0], bottom - top), interpolation=cv2.INTER_AREA), np.uint8)
