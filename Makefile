@@ -44,7 +44,10 @@ check: $(STAMPS)/check
 # Figures for README; never part of the tests
 bench: $(STAMPS)/test
 	$(BIN)/python benchmarks/orchestration.py
-	$(BIN)/python benchmarks/relook.py
+	$(BIN)/python benchmarks/throughput.py --case 1600x32x0.8
+	$(BIN)/python benchmarks/resume.py
+	$(BIN)/python benchmarks/scale.py 10000 100000
+	$(BIN)/python benchmarks/pixels.py
 
 clean:
 	rm -rf $(VENV) $(VLLM_VENV) $(DEMO) .pytest_cache .mypy_cache .ruff_cache

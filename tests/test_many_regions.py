@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tasks.caption import key_of_answer, request_of
+from tasks.answering import key_of_answer, request_of
 from tasks.captioners.asking import largest_ask
 from tasks.captioners.fake_server import Behaviour, RunningServer, caption_of
 from tasks.captioners.prompts import Prompts
