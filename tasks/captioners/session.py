@@ -11,7 +11,6 @@ import heapq
 import itertools
 import logging
 import random
-import re
 import threading
 import time
 import urllib.request
@@ -24,28 +23,15 @@ from typing import Any
 import aiohttp
 import orjson
 
-from tasks.captioners.asking import Asking, largest_ask
+from tasks.captioners.asking import Asking
 from tasks.captioners.base import CaptionRequest, CaptionResult
-from tasks.captioners.endpoint import (
-    PROBE_WORD,
-    STRUCTURES,
-    Ask,
-    Endpoint,
-    Refused,
-    Reply,
-    Sampling,
-    TryAgain,
-    regex_of,
-)
+from tasks.captioners.endpoint import Ask, Endpoint, Refused, Reply, Sampling, TryAgain
 from tasks.captioners.limits import InFlightLimit
-from tasks.captioners.pictures import plain_picture
 from tasks.captioners.prompts import Prompts
+from tasks.captioners.tryout import MOST_TRIES, TryOut
 from tasks.config import RegionCapConfig
 from tasks.errors import BudgetReached, CaptionerError, RowReject, RunStopped
 from tasks.rows import Stopped
-
-MOST_TRIES = 5
-"""How often one request is sent when the server fails at it; being told to wait does not count."""
 
 FAILURES_IN_ROW = 20
 GIVE_UP_SECONDS = 30.0
@@ -57,9 +43,6 @@ OVERLOADS_IN_ROW = 3
 
 LONGEST_PAUSE = 60.0
 SAY_SECONDS = 60.0
-SHORT = 24
-"""Characters of a caption in a request that only tries a server out."""
-
 READY_ROWS = 32
 """So many rows beyond the limit have their pictures read, so that a free slot never waits for one."""
 
@@ -125,6 +108,7 @@ class CaptionSession:
         self._count = count
         self._prompts = Prompts.of(config)
         self._asking = Asking(config, self._prompts, count)
+        self._try_out = TryOut(config, self._prompts, self)
         self._sampling = Sampling.of(config)
         self._order = itertools.count()
         self._lock = threading.Lock()
@@ -277,72 +261,7 @@ class CaptionSession:
         if self._config.max_in_flight is None:
             self._background(self._watch_queues())
 
-    async def _try_out(self, endpoint: Endpoint) -> None:
-        """Find out how the server is held to a form, then send it the largest request that the config allows."""
-        config = self._config
-        known = await self._insist(endpoint, endpoint.find_base)
-        named = f" It lists: {', '.join(known[:8])}." if known and endpoint.model not in known else ""
-        ask = await self._loop.run_in_executor(None, largest_ask, config, self._prompts)
-        try:
-            if not await self._insist(endpoint, lambda: self._takes_best(endpoint, ask)):
-                await self._insist(endpoint, lambda: self._find_structure(endpoint))
-                await self._insist(endpoint, lambda: self._sent(endpoint, ask, longest=SHORT))
-        except Refused as refused:
-            raise CaptionerError(
-                f"{endpoint.url} refused the largest request that these settings allow ({refused.reason}). The picture "
-                f"has max_pixels={config.max_pixels:,}, the answer max_tokens={config.max_tokens:,}, the prompt "
-                f"max_boxes={config.max_boxes} regions: lower what the message names (temperature=-1 sends none), or "
-                "give the server a longer context."
-            ) from None
-        except CaptionerError as error:
-            raise CaptionerError(f"{error}{named}") from None
-        logger.info("%s: structure %s", endpoint.url, endpoint.structure)
-
-    async def _takes_best(self, endpoint: Endpoint, ask: Ask) -> bool:
-        """Whether the largest request goes through and its answer is held to the best form: then no more need be
-        tried. Sets `structure` if so. Raises TryAgain, CaptionerError."""
-        if self._config.structure not in ("auto", STRUCTURES[0]):
-            return False
-        held = False
-        endpoint.structure = STRUCTURES[0]
-        try:
-            reply = await self._sent(endpoint, ask, longest=SHORT, word=PROBE_WORD)
-            held = re.fullmatch(regex_of(ask.wanted, SHORT, PROBE_WORD), reply.text) is not None
-        except Refused:
-            pass  # for its size or its form: the next requests tell which
-        finally:
-            endpoint.structure = STRUCTURES[0] if held else None
-        return held
-
-    async def _find_structure(self, endpoint: Endpoint) -> None:
-        """Find out how the server is held to a form. Raises TryAgain, CaptionerError."""
-        if self._config.structure != "auto":
-            endpoint.structure = self._config.structure
-            return
-        picture = await self._loop.run_in_executor(None, plain_picture, 4096)
-        for way in STRUCTURES:
-            self._count(requests=1)
-            self.sent += 1
-            if await endpoint.keeps_to(way, picture):
-                endpoint.structure = way
-                return
-        endpoint.structure = "none"
-
-    async def _insist(self, endpoint: Endpoint, call: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
-        """`call()`, a few times if need be. Raises CaptionerError when the server is not there."""
-        for attempt in range(MOST_TRIES):
-            try:
-                return await call()
-            except TryAgain as error:
-                if attempt == MOST_TRIES - 1 or (error.unreachable and attempt >= 2):
-                    raise CaptionerError(
-                        f"{endpoint.url} does not answer ({error.reason}). Start the server, or correct --endpoint, "
-                        "and run the same command again."
-                    ) from None
-                await asyncio.sleep(min(error.after or 0.0, LONGEST_PAUSE) or self._backoff(attempt))
-        raise AssertionError("unreachable")
-
-    def _pause(self, error: TryAgain, attempt: int) -> float:
+    def pause(self, error: TryAgain, attempt: int) -> float:
         """Seconds to wait: what the server asks for, else a back-off."""
         return min(LONGEST_PAUSE, error.after if error.after is not None else self._backoff(attempt))
 
@@ -441,14 +360,17 @@ class CaptionSession:
 
     # --- one request
 
-    async def _sent(self, endpoint: Endpoint, ask: Ask, longest: int | None = None, word: str = "") -> Reply:
-        """Send, and count it. `longest`, `word`: only to try the server out; see `Endpoint.body`."""
+    def charge(self) -> None:
+        """Count a request that tries a server out."""
         self._count(requests=1)
-        if longest is not None:
-            self.sent += 1
-            reply = await endpoint.post(orjson.dumps(endpoint.body(ask, longest=longest, word=word)))
-        else:
-            reply = await endpoint.ask(ask)
+        self.sent += 1
+
+    async def send_trial(self, endpoint: Endpoint, ask: Ask, longest: int, word: str = "") -> Reply:
+        """Send a request that tries a server out; see `Endpoint.body`. Raises TryAgain, Refused, CaptionerError."""
+        self.charge()
+        return self._counted(await endpoint.post(orjson.dumps(endpoint.body(ask, longest=longest, word=word))))
+
+    def _counted(self, reply: Reply) -> Reply:
         tokens = {"prompt_tokens": reply.prompt_tokens, "completion_tokens": reply.completion_tokens}
         self._cost.update(tokens)
         self._answered += 1
@@ -464,8 +386,9 @@ class CaptionSession:
             try:
                 if endpoint.structure is None:  # it was not there when the others were tried out
                     await endpoint.find_base()
-                    await self._find_structure(endpoint)
-                reply = await self._sent(endpoint, ask)
+                    await self._try_out.find_structure(endpoint)
+                self._count(requests=1)
+                reply = self._counted(await endpoint.ask(ask))
             except TryAgain as error:
                 self._failed(endpoint, error, sent_at)
                 if not (error.overloaded or error.unreachable):
@@ -493,7 +416,7 @@ class CaptionSession:
             if failure.unreachable:
                 await self._revive(endpoint)
             else:
-                await asyncio.sleep(self._pause(failure, tries))
+                await asyncio.sleep(self.pause(failure, tries))
 
     def _succeeded(self, endpoint: Endpoint) -> None:
         now = time.monotonic()
@@ -519,7 +442,7 @@ class CaptionSession:
                 logger.warning("%s does not answer (%s); it is tried again later", endpoint.url, error.reason)
             # One 429 among answers is this request's matter, which waits; several in a row are the server's.
             if error.unreachable or endpoint.failures >= OVERLOADS_IN_ROW:
-                pause = self._pause(error, endpoint.failures)
+                pause = self.pause(error, endpoint.failures)
                 endpoint.paused_until = max(endpoint.paused_until, now + pause)
                 self._loop.call_at(self._loop.time() + endpoint.paused_until - now + 0.001, self._hand_out)
         patience = GIVE_UP_OVERLOADED_SECONDS if overloaded else GIVE_UP_SECONDS
