@@ -93,7 +93,8 @@ class RegionCapConfig(BaseModel):
     rows: Literal["per_image", "per_box"] = _field(
         "per_image",
         "Rows",
-        "per_box: a table with a row for each box; the rows of an image become one, wherever they stand.",
+        "What a row of a table is: an image, or (per_box) one of its boxes; the rows of an image then become one, "
+        "wherever they stand.",
         "Input",
     )
     bbox_format: BoxFormat = _field("xywh", "Box format", "Order of a box's four numbers.", "Input")
