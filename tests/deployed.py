@@ -22,7 +22,7 @@ PREFECT = [sys.executable, "-m", "prefect"]
 OVER = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 
 
-def until(holds: Callable[[], T], seconds: float = 120.0, every: float = 0.2) -> T:
+def until(holds: Callable[[], T | None], seconds: float = 120.0, every: float = 0.2) -> T:
     """Wait for what another process does."""
     deadline = time.monotonic() + seconds
     while not (found := holds()):
@@ -98,11 +98,20 @@ class Site:
 
     # --- its API, as anyone's program would use it
 
+    def request(self, method: str, path: str, body: Any = None) -> httpx.Response:
+        """The server's answer; asked again while it is too busy, as Prefect's own client does: on SQLite it says so."""
+
+        def answered() -> httpx.Response | None:
+            found = httpx.request(method, f"{self.ui}/api/{path}", json=body, timeout=60)
+            return None if found.status_code == httpx.codes.SERVICE_UNAVAILABLE else found
+
+        return until(answered)
+
     def get(self, path: str) -> Any:
-        return httpx.get(f"{self.ui}/api/{path}", timeout=60).raise_for_status().json()
+        return self.request("GET", path).raise_for_status().json()
 
     def post(self, path: str, **body: Any) -> httpx.Response:
-        return httpx.post(f"{self.ui}/api/{path}", json=body, timeout=60)
+        return self.request("POST", path, body)
 
     def deployment(self, name: str) -> Any:
         return self.get(f"deployments/name/region-caption/{name}")

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 import yaml
 
@@ -150,7 +149,7 @@ def test_scheduled_runs_never_overlap(site: Site, project: Path, server: Running
         "parameters": {"config": config_of(project, **with_model(server), on_config_change="refuse")},
         "active": True, "max_scheduled_runs": 10,
     }  # fmt: skip
-    made = httpx.post(f"{site.ui}/api/deployments/{number}/schedules", json=[schedule], timeout=60)
+    made = site.request("POST", f"deployments/{number}/schedules", [schedule])
     assert made.status_code == 201, made.text
 
     def states(kind: str) -> list[Any]:
@@ -160,7 +159,7 @@ def test_scheduled_runs_never_overlap(site: Site, project: Path, server: Running
     try:
         until(lambda: states("COMPLETED") and states("CANCELLED"))
     finally:
-        gone = httpx.delete(f"{site.ui}/api/deployments/{number}/schedules/{made.json()[0]['id']}", timeout=60)
+        gone = site.request("DELETE", f"deployments/{number}/schedules/{made.json()[0]['id']}")
     assert gone.status_code == 204
     until(lambda: not states("RUNNING") and not states("PENDING"))
     assert all(run["auto_scheduled"] for run in states("COMPLETED"))

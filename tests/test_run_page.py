@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from tasks.run_page import TO_DO, _plain, slug_of
 from tasks.storage.filesystem import PLAIN
 from tasks.storage.readers import read_shards
 from tests.conftest import Run, config_of, read_rows, write_rows
+from tests.deployed import until
 
 
 class Page:
@@ -37,6 +39,15 @@ class Page:
     def data(self, kind: str) -> Any:
         (found,) = [one.data for one in self.artifacts if one.type == kind]
         return json.loads(found) if kind == "table" else found
+
+
+def told(expected: Any, seen: Callable[[Page], Any]) -> None:
+    """The last run's page comes to show `expected`: task runs reach the server as events, some after the run's end."""
+    until(lambda: seen(Page()) == expected, seconds=60)
+
+
+def names_and_states(page: Page) -> set[tuple[str, str | None]]:
+    return {(one.name, one.state_name) for one in page.tasks}
 
 
 def test_a_whole_run(project: Path, run: Run) -> None:
@@ -67,28 +78,23 @@ def test_no_picture_goes_to_prefect_where_none_is_wanted(project: Path, run: Run
 
 def test_task_runs_say_step_and_shard_and_what_is_reused(project: Path, run: Run) -> None:
     run(project)
-    names = {one.name for one in Page().tasks}
     steps = ("load", "route", "extract", "normalize", "visualize", "caption", "shard")
-    assert names == {*(f"{step} 00000" for step in steps), "write"}
+    told({*((f"{step} 00000", "Completed") for step in steps), ("write", "Completed")}, names_and_states)
     run(project, output_key="told", record_style="joined")
-    assert {(one.name, one.state_name) for one in Page().tasks} == {
-        ("reuse 1 shards", "Cached"),
-        ("write", "Completed"),
-    }
+    told({("reuse 1 shards", "Cached"), ("write", "Completed")}, names_and_states)
     run(project, dim=0.5)
-    states = {one.name.split()[0]: one.state_name for one in Page().tasks}
-    assert [states[step] for step in steps] == [*["Cached"] * 4, *["Completed"] * 3]
+    states = zip(steps, [*["Cached"] * 4, *["Completed"] * 3], strict=True)
+    told({*((f"{step} 00000", state) for step, state in states), ("write", "Completed")}, names_and_states)
 
 
 def test_above_so_many_shards_a_shard_is_one_task_run(project: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     run(project, shard_size=1)
-    apart, output = Page(), (project / "out.jsonl").read_bytes()
+    output = (project / "out.jsonl").read_bytes()
     shards = len(list(read_shards(config_of(project, shard_size=1), PLAIN)))
-    assert len(apart.tasks) == 7 * shards + 1
+    told(7 * shards + 1, lambda page: len(page.tasks))
     monkeypatch.setattr(workers, "MOST_SHARDS_WITH_STEPS", shards - 1)
     run(project, shard_size=1, cache_path=str(project / "cache" / ".." / "other"))
-    together = Page()
-    assert Counter(one.name.split()[0] for one in together.tasks) == {"shard": shards, "write": 1}
+    told({"shard": shards, "write": 1}, lambda page: Counter(one.name.split()[0] for one in page.tasks))
     assert (project / "out.jsonl").read_bytes().replace(b"cache/../other", b"cache") == output
     assert run(project, shard_size=1, cache_path=str(project / "other")).captions_asked == 0
 
