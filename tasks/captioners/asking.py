@@ -20,6 +20,34 @@ Send = Callable[[Ask], Awaitable[Reply]]
 """Has a request answered by some server. Raises Refused, TryAgain when tries are used up, RunStopped."""
 
 
+class _Told:
+    """What has come for one row, and the keeping of it.
+
+    Kept by one at a time, each with all that is there by then: what is kept first must not replace what came later.
+    """
+
+    def __init__(self, keep: Callable[[CaptionResult], object] | None) -> None:
+        self.result = CaptionResult({})
+        self.usage: Counter[str] = Counter()
+        self._keep = keep
+        self._keeping = asyncio.Lock()
+        self._kept = 0
+
+    async def keep(self) -> None:
+        """Returns when all captions that are there now are kept."""
+        async with self._keeping:
+            result, count = self.result, len(self.result.captions)
+            if self._keep is not None and count > self._kept:
+                so_far = CaptionResult(dict(result.captions), dict(self.usage), list(result.warnings))
+                await asyncio.to_thread(self._keep, so_far)
+                self._kept = count
+
+    async def keep_failure(self) -> None:
+        """Returns when it is kept that the rest does not come, by the row's own fault."""
+        if self._keep is not None:
+            await asyncio.to_thread(self._keep, self.result)
+
+
 class Asking:
     """Composes the requests of a row, reads the answers and asks again for what is missing.
 
@@ -33,8 +61,8 @@ class Asking:
 
     async def captions(self, request: CaptionRequest, send: Send) -> CaptionResult:
         """Ask until no region is missing, or repairs are used up. Raises RowReject, and RunStopped from `send`."""
-        result = CaptionResult({})
-        usage: Counter[str] = Counter()
+        so_far = _Told(request.keep)
+        result, usage = so_far.result, so_far.usage
         trouble = ""
         for repair in range(self._config.max_repairs + 1):
             missing = tuple(number for number in request.wanted if number not in result.captions)
@@ -43,7 +71,7 @@ class Asking:
             focal = self._prompts.mode == "focal" or (self._prompts.mode == "auto" and repair > 0) or request.again
             asks = await asyncio.to_thread(self._asks, request, missing, focal, repair)
             told = await asyncio.gather(
-                *(self._one(request, ask, send, result, usage, repair) for ask in asks), return_exceptions=True
+                *(self._one(request, ask, send, so_far, repair) for ask in asks), return_exceptions=True
             )
             for outcome in told:
                 if isinstance(outcome, TryAgain):
@@ -68,8 +96,8 @@ class Asking:
             result.code, result.own_fault = "captions_incomplete", True
             result.message = f"no caption for {names} after {usage['requests']} requests; {trouble}"
         result.usage = dict(usage)
-        if result.own_fault and request.keep is not None:
-            await asyncio.to_thread(request.keep, result)
+        if result.own_fault:
+            await so_far.keep_failure()
         return result
 
     def _asks(self, request: CaptionRequest, missing: tuple[int, ...], focal: bool, repair: int) -> list[Ask]:
@@ -100,11 +128,10 @@ class Asking:
             max_pixels=self._config.max_pixels // 4, max_image_pixels=self._config.max_image_pixels,
         )  # fmt: skip
 
-    async def _one(
-        self, request: CaptionRequest, ask: Ask, send: Send, result: CaptionResult, usage: Counter[str], repair: int
-    ) -> str:
-        """One request: what it tells goes into `result` and is kept at once. Gives what was wrong with it."""
+    async def _one(self, request: CaptionRequest, ask: Ask, send: Send, so_far: _Told, repair: int) -> str:
+        """One request: what it tells goes into `so_far` and is kept at once. Gives what was wrong with it."""
         reply = await send(ask)
+        result, usage = so_far.result, so_far.usage
         usage.update(requests=1, prompt_tokens=reply.prompt_tokens, completion_tokens=reply.completion_tokens)
         found = {} if reply.refused else parse(reply.text, ask.wanted, cut=reply.cut)
         if found:
@@ -115,9 +142,7 @@ class Asking:
             most = self._config.max_caption_chars
             ended = [number for number, text in found.items() if most is not None and len(text) >= most]
             result.warnings += [f"caption of {label(number)} ends at max_caption_chars={most}" for number in ended]
-            if request.keep is not None:
-                so_far = CaptionResult(dict(result.captions), dict(usage), list(result.warnings))
-                await asyncio.to_thread(request.keep, so_far)
+            await so_far.keep()
         if len(found) == len(ask.wanted):
             return ""
         begin = " ".join(reply.text[:80].split())

@@ -293,6 +293,26 @@ def test_max_usd_stops_near_the_price(serve: Serve, captioner_of: Ask) -> None:
     assert 0.03 < captioner.session.usd() <= 0.055
 
 
+def test_what_is_kept_first_does_not_replace_what_came_later(serve: Serve, captioner_of: Ask) -> None:
+    """A row's answers are kept one after the other, however slow the keeping of one is: the last has them all."""
+    kept: list[int] = []
+    others = threading.Event()
+    entered = threading.Lock()
+
+    def keep(result: CaptionResult) -> None:
+        if entered.acquire(blocking=False):
+            others.wait(0.5)  # a slow disk: time for the others to overtake
+        else:
+            others.set()
+        kept.append(len(result.captions))
+
+    captioner, _ = captioner_of(serve(slots=8), prompt_mode="focal")
+    warm_up(captioner)
+    assert captioner.submit(request_of(0, 4, keep=keep)).result(timeout=60).code is None
+    assert kept == sorted(kept)
+    assert kept[-1] == 4
+
+
 def test_focal_asks_one_region_at_a_time_with_a_closer_view(serve: Serve, captioner_of: Ask) -> None:
     server = serve()
     captioner, _ = captioner_of(server, prompt_mode="focal")
