@@ -1,72 +1,70 @@
 """What Prefect and the step files cost: the same rows through the plain functions, the steps, and the flow.
 
-python benchmarks/orchestration.py [--rows 2000] [--runs 3]
+    .venv/bin/python benchmarks/orchestration.py [--rows 2000] [--runs 3] [--captioner pixels|fake-vlm]
 
 Prints medians of paired runs, in turn, in one process, with one running Prefect server and a new cache each time:
-`plain` is the steps' functions on rows in memory, `steps` adds step files, manifests and the output, `flow` adds
-Prefect. `again` is the same flow once more: nothing to do. Shares are of CPU seconds of this process; the Prefect
-server is another. Ratios travel between machines, seconds do not.
+`plain` is the steps' functions on rows in memory, `steps` adds step files, manifests and the output, `overlapped` has
+as many shards in flight as the flow has, on plain threads, and `flow` adds Prefect: task runs, their events and the
+run's page. `again` is the same flow once more: nothing to do. Shares are of CPU seconds of this process; the Prefect
+server is another, and so is `regioncap fake-vlm`, which answers at once. Ratios travel between machines, seconds do not.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import contextlib
 import os
 import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing
 from pathlib import Path
-
-import cv2
-import numpy as np
+from typing import Any
 
 os.environ["PREFECT_LOGGING_LEVEL"] = "ERROR"  # read by Prefect when it is imported, which is below
 
 from prefect.testing.utilities import prefect_test_harness
+from throughput import Case, fake_server, make_photos
 
 from flows.region_caption import region_caption
+from tasks.before import begin
 from tasks.caching import run_step
 from tasks.caption import caption_rows
 from tasks.config import RegionCapConfig, make_config
-from tasks.context import RunContext
+from tasks.context import RunContext, close_context, context_of
 from tasks.extract import extract_rows
+from tasks.joining import ShardSteps
 from tasks.load import load_rows, pack
 from tasks.normalize import normalize_rows
+from tasks.records import Row
 from tasks.route import route_rows
 from tasks.rows import map_rows
-from tasks.shard import STEPS, keep_input
+from tasks.shard import STEPS, keep_input, six_steps
 from tasks.storage.readers import read_shards
 from tasks.visualize import draw_row
+from tasks.window import FEWEST_SHARDS_IN_FLIGHT, enough_rows
 from tasks.write import write_file
 
 
-def make_photos(folder: Path, rows: int, different: int = 100) -> Path:
-    """A JSONL of `rows` rows over some JPEGs of 640x480, every other row with boxes."""
-    rng = np.random.default_rng(0)
-    for number in range(different):
-        small = rng.integers(0, 255, (12, 16, 3), dtype=np.uint8)
-        photo = cv2.resize(small, (640, 480), interpolation=cv2.INTER_CUBIC)
-        cv2.imwrite(str(folder / f"{number}.jpg"), photo)
-    boxes = {"bbox": [[40, 40, 200, 160], [300, 200, 250, 200]]}
-    lines = ({"image": f"{n % different}.jpg", "n": n} | (boxes if n % 2 else {}) for n in range(rows))
-    listing = folder / "photos.jsonl"
-    listing.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    return listing
-
-
 def plain(config: RegionCapConfig) -> None:
-    """The steps' functions on rows in memory: no file, no Prefect."""
+    """The steps' functions on rows in memory: no file but a model's answers and the pictures it sees, no Prefect."""
     with closing(RunContext(config)) as context:
         read, pool = context.images.read, context.pool
+
+        def draw(row: Row) -> Row:
+            drawn, jpegs = draw_row(row, read, config)
+            if context.captioner.paid:
+                context.marks.put(drawn["marked"]["sha256"], jpegs[0])
+            return drawn
+
         for shard in read_shards(config, context.files):
             rows = load_rows(pack(shard), config.image_key, lambda images: list(map(context.images.stat, images)))
             rows = route_rows(rows, config.bbox_key, config.empty_bbox)
             rows = extract_rows(rows, read, config, pool=pool)
             rows = normalize_rows(rows, config)
-            rows = map_rows("visualize", lambda row: draw_row(row, read, config)[0], rows, pool=pool)
+            rows = map_rows("visualize", draw, rows, pool=pool)
             caption_rows(rows, context)
 
 
@@ -82,6 +80,30 @@ def steps(config: RegionCapConfig) -> None:
         assert write_file(done, context).complete
 
 
+def overlapped(config: RegionCapConfig) -> None:
+    """The steps with as many shards in flight as in the flow, on plain threads, and the output."""
+    context, enough = context_of(config), enough_rows(config)
+    begin(context)
+    done, in_flight = [], dict[Future[ShardSteps], int]()
+
+    def take(futures: set[Future[ShardSteps]]) -> None:
+        for future in futures:
+            del in_flight[future]
+            done.append(future.result())
+
+    try:
+        with ThreadPoolExecutor() as threads:
+            for shard in context.shards():
+                while len(in_flight) >= FEWEST_SHARDS_IN_FLIGHT and sum(in_flight.values()) >= enough:
+                    take(wait(in_flight, return_when=FIRST_COMPLETED).done)
+                step = keep_input(shard, context)
+                in_flight[threads.submit(six_steps, step, config, False)] = step.rows
+            take(wait(in_flight).done)
+        assert write_file(sorted(done, key=lambda steps: steps[0].shard), context).complete
+    finally:
+        close_context(config)
+
+
 def flow(config: RegionCapConfig) -> None:
     """The whole flow."""
     assert region_caption(config).complete
@@ -94,39 +116,50 @@ def seconds(work: Callable[[RegionCapConfig], None], config: RegionCapConfig) ->
     return time.perf_counter() - begun, time.process_time() - cpu
 
 
-def share(times: dict[str, list[tuple[float, float]]], more: str, less: str) -> float:
-    """The share of the flow's CPU seconds by which `more` needs more than `less`, median of pairs."""
+def share(times: dict[str, list[tuple[float, float]]], more: str, less: str) -> str:
+    """The share of the flow's CPU seconds by which `more` needs more than `less`: median of pairs, least and most."""
     triples = zip(times[more], times[less], times["flow"], strict=True)
-    return statistics.median((a[1] - b[1]) / flow[1] for a, b, flow in triples)
+    shares = [(a[1] - b[1]) / flow[1] for a, b, flow in triples]
+    return f"{statistics.median(shares):.1%} ({min(shares):.1%} to {max(shares):.1%})"
+
+
+KINDS = {"plain": plain, "steps": steps, "overlapped": overlapped, "flow": flow, "again": flow}
 
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=2000)
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--captioner", choices=["pixels", "fake-vlm"], default="pixels")
+    parser.add_argument("--only", nargs="+", choices=list(KINDS), default=list(KINDS), metavar="KIND")
     args = parser.parse_args()
-    times: dict[str, list[tuple[float, float]]] = {"plain": [], "steps": [], "flow": [], "again": []}
-    with tempfile.TemporaryDirectory() as name, prefect_test_harness(server_startup_timeout=180):
-        folder = Path(name)
+    times: dict[str, list[tuple[float, float]]] = {kind: [] for kind in args.only}
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        stack.enter_context(prefect_test_harness(server_startup_timeout=180))
+        who: dict[str, Any] = {"captioner": "pixels"}
+        if args.captioner != "pixels":
+            url, _ = stack.enter_context(fake_server(Case(args.rows, 256, 0.0)))
+            who = {"endpoint": url, "model": "fake-vlm"}
         listing = make_photos(folder, args.rows)
         for run in range(args.runs + 1):
-            for kind, work in (("plain", plain), ("steps", steps), ("flow", flow), ("again", flow)):
+            for kind in args.only:
                 cache = folder / f"cache-{run}-{'flow' if kind == 'again' else kind}"
                 output = folder / f"{run}.jsonl"
-                config = make_config(
-                    input=str(listing), output=str(output), cache_path=str(cache), captioner="pixels", max_boxes=5
-                )
-                spent = seconds(work, config)
+                config = make_config(input=str(listing), output=str(output), cache_path=str(cache), max_boxes=5, **who)
+                spent = seconds(KINDS[kind], config)
                 if run:  # the first round warms files and imports
                     times[kind].append(spent)
     middle = {kind: [statistics.median(part) for part in zip(*values, strict=True)] for kind, values in times.items()}
-    print(f"{args.rows:,} rows, median of {args.runs} paired runs")
-    print("               wall      CPU   rows/s   CPU to plain")
+    print(f"{args.rows:,} rows, captioner {args.captioner}, median of {args.runs} paired runs")
+    print("                wall      CPU   rows/s   ms of CPU a row")
     for kind, (wall, cpu) in middle.items():
-        print(f"{kind:<9} {wall:>7.2f} s {cpu:>6.2f} s {args.rows / wall:>8,.0f} {cpu / middle['plain'][1]:>14.2f}")
-    print(f"files, hashes, manifests, output: {share(times, 'steps', 'plain'):.1%} of the flow's CPU seconds")
-    print(f"Prefect:                          {share(times, 'flow', 'steps'):.1%}")
+        print(f"{kind:<10} {wall:>7.2f} s {cpu:>6.2f} s {args.rows / wall:>8,.0f} {1000 * cpu / args.rows:>17.2f}")
+    if {"steps", "plain", "flow"} <= set(times):
+        print(f"files, hashes, manifests, output: {share(times, 'steps', 'plain')} of the flow's CPU seconds")
+    if {"overlapped", "flow"} <= set(times):
+        print(f"Prefect:                          {share(times, 'flow', 'overlapped')}")
 
 
 if __name__ == "__main__":

@@ -106,7 +106,7 @@ def _images_to_read(step: Step, context: RunContext) -> list[str]:
 StepTask = Callable[[Step, RegionCapConfig], State[Step]]
 
 
-def _six_steps(step: Step, config: RegionCapConfig, apart: bool) -> ShardSteps:
+def six_steps(step: Step, config: RegionCapConfig, apart: bool) -> ShardSteps:
     context = context_of(config)
     ahead = AskedAhead.of(context)
     begun: list[Step] = [step]
@@ -144,7 +144,7 @@ def caption_shard(step: Step, config: RegionCapConfig, apart: bool = True, run: 
     with in_run(run), heard() if run else contextlib.nullcontext():
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                steps = _six_steps(step, config, apart)
+                steps = six_steps(step, config, apart)
                 message = f"shard {step.shard:05d}: {steps[-1].rows} rows, {steps[-1].rejects} rejects"
                 return Completed(message=message, data=steps)
             except StepDamaged as damaged:
