@@ -6,14 +6,14 @@ Prints medians of paired runs, in turn, in one process, with one running Prefect
 `plain` is the steps' functions on rows in memory, `steps` adds step files, manifests and the output, `overlapped` has
 as many shards in flight as the flow has, on plain threads, and `flow` adds Prefect: task runs, their events and the
 run's page. `again` is the same flow once more: nothing to do. Shares are of CPU seconds of this process; the Prefect
-server is another, and so is `regioncap fake-vlm`, which answers at once. Ratios travel between machines, seconds do not.
+server is another, and so is `regioncap fake-vlm`, which answers at once. Photos are JPEGs of 640x480, all different.
+Ratios travel between machines, seconds do not.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import os
 import statistics
 import tempfile
 import time
@@ -23,9 +23,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-os.environ["PREFECT_LOGGING_LEVEL"] = "ERROR"  # read by Prefect when it is imported, which is below
-
-from prefect.testing.utilities import prefect_test_harness
+from prefect_server import prefect_server
 from throughput import Case, fake_server, make_photos
 
 from flows.region_caption import region_caption
@@ -137,7 +135,7 @@ def main() -> None:
     times: dict[str, list[tuple[float, float]]] = {kind: [] for kind in args.only}
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        stack.enter_context(prefect_test_harness(server_startup_timeout=180))
+        stack.enter_context(prefect_server())
         who: dict[str, Any] = {"captioner": "pixels"}
         if args.captioner != "pixels":
             url, _ = stack.enter_context(fake_server(Case(args.rows, 256, 0.0)))

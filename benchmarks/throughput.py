@@ -27,6 +27,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from prefect_server import prefect_server
 
 from flows.cli import prepare_prefect
 
@@ -141,13 +142,9 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--told", action="store_true", help="max_in_flight is the server's slots")
     args = parser.parse_args()
-    os.environ["PREFECT_LOGGING_LEVEL"] = "ERROR"  # read by Prefect when it is imported, which is here
-    from prefect.settings import PREFECT_API_URL
-    from prefect.testing.utilities import prefect_test_harness
-
     print(f"{'case':<14}" + "".join(f"{name:>14}" for name in COLUMNS), flush=True)
-    with prefect_test_harness(server_startup_timeout=180), tempfile.TemporaryDirectory() as name:
-        os.environ["PREFECT_API_URL"] = str(PREFECT_API_URL.value())
+    with prefect_server() as api_url, tempfile.TemporaryDirectory() as name:
+        os.environ["PREFECT_API_URL"] = api_url
         for text in args.case or CASES:
             case, folder = Case.of(text), Path(name) / text
             folder.mkdir()
