@@ -20,6 +20,8 @@ import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing
+from contextvars import copy_context
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +33,7 @@ from tasks.before import begin
 from tasks.caching import run_step
 from tasks.caption import caption_rows
 from tasks.config import RegionCapConfig, make_config
-from tasks.context import RunContext, close_context, context_of
+from tasks.context import RunContext, context_of, end_run, in_run
 from tasks.extract import extract_rows
 from tasks.joining import ShardSteps
 from tasks.load import load_rows, pack
@@ -80,8 +82,6 @@ def steps(config: RegionCapConfig) -> None:
 
 def overlapped(config: RegionCapConfig) -> None:
     """The steps with as many shards in flight as in the flow, on plain threads, and the output."""
-    context, enough = context_of(config), enough_rows(config)
-    begin(context)
     done, in_flight = [], dict[Future[ShardSteps], int]()
 
     def take(futures: set[Future[ShardSteps]]) -> None:
@@ -89,17 +89,21 @@ def overlapped(config: RegionCapConfig) -> None:
             del in_flight[future]
             done.append(future.result())
 
-    try:
-        with ThreadPoolExecutor() as threads:
-            for shard in context.shards():
-                while len(in_flight) >= FEWEST_SHARDS_IN_FLIGHT and sum(in_flight.values()) >= enough:
-                    take(wait(in_flight, return_when=FIRST_COMPLETED).done)
-                step = keep_input(shard, context)
-                in_flight[threads.submit(six_steps, step, config, False)] = step.rows
-            take(wait(in_flight).done)
-        assert write_file(sorted(done, key=lambda steps: steps[0].shard), context).complete
-    finally:
-        close_context(config)
+    with in_run():
+        context, enough = context_of(config), enough_rows(config)
+        begin(context)
+        try:
+            with ThreadPoolExecutor() as threads:
+                for shard in context.shards():
+                    while len(in_flight) >= FEWEST_SHARDS_IN_FLIGHT and sum(in_flight.values()) >= enough:
+                        take(wait(in_flight, return_when=FIRST_COMPLETED).done)
+                    step = keep_input(shard, context)
+                    six = partial(copy_context().run, six_steps, step, config, False)  # a thread's run is ours
+                    in_flight[threads.submit(six)] = step.rows
+                take(wait(in_flight).done)
+            assert write_file(sorted(done, key=lambda steps: steps[0].shard), context).complete
+        finally:
+            end_run(config)
 
 
 def flow(config: RegionCapConfig) -> None:

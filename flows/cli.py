@@ -22,7 +22,7 @@ from tasks import terminal
 from tasks.captioners.base import Setting
 from tasks.changes import check_settings
 from tasks.config import RegionCapConfig, make_config, read_config_file
-from tasks.context import RunContext, completed, context_of
+from tasks.context import RunContext, completed, context_of, in_run
 from tasks.errors import RegionCapError, UsageError
 from tasks.prompt_keys import check_prompt_keys
 from tasks.registry import make_captioner
@@ -49,18 +49,19 @@ def run(source: str | None, config_file: str | None, **flags: Any) -> int:
     Running the same command again does only what is not done yet.
     """
     config = _config(source, config_file, flags)
-    # What is wrong is said at once, not after Prefect has started.
-    context = context_of(config)
-    check_prompt_keys(config, context.shards())
-    check_output(context.output)
-    check_settings(config, context.files)
-    _look_at_boxes(context)
-    make_captioner(Setting(config)).check()
-    with terminal.watching(config):
-        # Imported here: it takes seconds, and reads the environment that was just prepared.
-        from flows.region_caption import region_caption
+    with in_run():
+        # What is wrong is said at once, not after Prefect has started.
+        context = context_of(config)
+        check_prompt_keys(config, context.shards())
+        check_output(context.output)
+        check_settings(config, context.files)
+        _look_at_boxes(context)
+        make_captioner(Setting(config)).check()
+        with terminal.watching(config):
+            # Imported here: it takes seconds, and reads the environment that was just prepared.
+            from flows.region_caption import region_caption
 
-        summary = region_caption(config)
+            summary = region_caption(config)
     terminal.show(summary)
     return OK if summary.ok else STOPPED
 

@@ -188,11 +188,15 @@ def _send(key: str, request: CaptionRequest, kept: Kept, context: RunContext) ->
 
     def keep(result: CaptionResult) -> None:
         whole = with_kept(result)
+        if any(number not in whole.captions for number in request.wanted):
+            # Another run on this cache may have got further meanwhile: what it paid for is not given up for less.
+            whole.captions = {**Kept.find(key, context).captions, **whole.captions}
+            whole.own_fault = any(number not in whole.captions for number in request.wanted) and whole.own_fault
         captions = {str(number): whole.captions[number] for number in sorted(whole.captions)}
         answer: dict[str, Any] = {"captions": captions, "usage": whole.usage, "model": context.captioner.model}
         if whole.warnings:
             answer["warnings"] = whole.warnings
-        if result.own_fault:
+        if whole.own_fault:
             answer["failed"] = {"strikes": kept.strikes + 1, "effort": effort_of(context), "message": result.message}
         context.answers.put(key, answer)
 

@@ -11,10 +11,12 @@ import hashlib
 import os
 import threading
 import time
+import uuid
 from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import ContextVar
+from functools import cached_property
 
 from tasks.captioners.base import Captioner, CaptionResult, Setting
 from tasks.config import RegionCapConfig
@@ -27,7 +29,7 @@ from tasks.storage.filesystem import Place
 from tasks.storage.images import ImageFiles
 from tasks.storage.readers import Part as InputPart
 from tasks.storage.readers import find_parts, input_root, region_fields_of, shards_of
-from tasks.storage.steps import StepStorage
+from tasks.storage.steps import STEP_NAMES, StepStorage
 from tasks.summary import Bill
 from tasks.writers.outputs import Part
 
@@ -222,6 +224,7 @@ class RunContext:
         """Threads for what lies beyond a network; on disk a look is cheaper than handing it over."""
         self._captioner_lock = threading.Lock()
         self._captioner: Captioner | None = None
+        self._closed = False
         self.in_flight = InFlight()
         self.found_done: dict[str, tuple[Step, ...]] = {}
         """The steps of shards that were looked at and found done, by the key of their input."""
@@ -239,14 +242,29 @@ class RunContext:
 
     @property
     def captioner(self) -> Captioner:
-        """The one captioner of this process, made when first needed."""
+        """The one captioner of this process, made when first needed. Raises Stopped once the context is closed."""
         with self._captioner_lock:
             if self._captioner is None:
+                if self._closed:
+                    raise Stopped
                 self._captioner = self._make_captioner()
             return self._captioner
 
     def _make_captioner(self) -> Captioner:
         return make_captioner(Setting(self.config, lambda: api_key(self.config), self.progress.add))
+
+    @cached_property
+    def captioned_before(self) -> bool:
+        """Whether shards of this cache were captioned by an earlier run. To be asked before the first one is."""
+        return self.storage.at(STEP_NAMES.index("caption")).folder.is_folder()
+
+    def halt(self) -> None:
+        """Begin nothing more and ask for nothing more; what is under way is not waited for."""
+        self.stop.set()
+        with self._captioner_lock:
+            captioner = self._captioner
+        if captioner is not None:
+            captioner.stop_asking()
 
     def drain_captioner(self) -> None:
         """Have nothing more asked for; returns when what was is there. Then all rows that wait are told to stop."""
@@ -265,6 +283,8 @@ class RunContext:
     def close(self) -> None:
         """End the threads and the captioner. Work in flight is told to stop."""
         self.stop.set()
+        with self._captioner_lock:
+            self._closed = True
         self.end_captioner()
         for pool in (self.pool, self.io_pool):
             pool.shutdown(wait=False, cancel_futures=True)
@@ -284,9 +304,13 @@ _ended: set[str] = set()
 
 
 @contextlib.contextmanager
-def in_run(name: str) -> Iterator[None]:
-    """In this block `context_of` gives the contexts of the run `name`: a process of a cluster may have a hand in
-    several runs at once, and what one of them counts or stops is not the others'."""
+def in_run(name: str = "") -> Iterator[None]:
+    """In this block `context_of` gives the contexts of the run `name`: what one run of a process counts or stops is
+    not another's, and once it has ended (`end_run`) its threads find no context again.
+
+    Without a name: of the run that the caller is in already, else of a new one.
+    """
+    name = name or _run.get() or uuid.uuid4().hex
     token = _run.set(name)
     try:
         yield
@@ -316,15 +340,9 @@ def known_context(config: RegionCapConfig) -> RunContext | None:
 
 
 def end_run(config: RegionCapConfig) -> None:
-    """As `close_context`, for good: what is still under way in the run named with `in_run` finds no context again."""
+    """End what `context_of(config)` holds, for good: what is still under way in this run finds no context again."""
     with _lock:
         _ended.add(_run.get())
-    close_context(config)
-
-
-def close_context(config: RegionCapConfig) -> None:
-    """End what `context_of(config)` holds, so that the next run starts afresh."""
-    with _lock:
         context = _contexts.pop(_key(config), None)
     if context is not None:
         context.close()

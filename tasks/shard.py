@@ -125,6 +125,7 @@ def six_steps(step: Step, config: RegionCapConfig, apart: bool) -> ShardSteps:
         then(extract)
         then(normalize)
         then(visualize)
+        context.ahead.clear()
         drawn = begun[-1]
         ahead.keep(drawn.key)
     captioned = then(caption)
@@ -139,7 +140,7 @@ def six_steps(step: Step, config: RegionCapConfig, apart: bool) -> ShardSteps:
 def caption_shard(step: Step, config: RegionCapConfig, apart: bool = True, run: str = "") -> State[ShardSteps]:
     """All six steps of one shard, each a task run of its own if `apart`; finished ones are reused.
 
-    `run`: names the run, where a process may have a hand in several; see `tasks.context.in_run`.
+    `run`: names the run in a process other than the flow's; see `tasks.context.in_run`.
     """
     with in_run(run), heard() if run else contextlib.nullcontext():
         for attempt in range(1, ATTEMPTS + 1):

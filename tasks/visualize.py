@@ -96,22 +96,25 @@ def draw_ahead(found: Row, picture: Picture, context: RunContext) -> None:
             drawn, jpegs = draw_picture(row, picture, context.config)
             _keep(drawn, jpegs, context)
             context.ahead.put(row, {name: drawn[name] for name in drawn if name not in row or name == "warnings"})
-            context.when_drawn(drawn)
+            if not context.captioned_before:
+                context.when_drawn(drawn)
 
 
 def _body(context: RunContext, step: Step) -> list[Row]:
     def visualize_row(row: Row) -> Row:
         ahead = context.ahead.get(row)
         if ahead is not None:
-            return {**row, **ahead}
+            drawn = {**row, **ahead}
+            # An earlier run may have captioned the shard: only now it is known that it did not.
+            if context.captioned_before:
+                context.when_drawn(drawn)
+            return drawn
         drawn, jpegs = draw_row(row, context.images.read, context.config)
         _keep(drawn, jpegs, context)
         context.when_drawn(drawn)
         return drawn
 
-    rows = map_rows("visualize", visualize_row, context.storage.read(step), pool=context.pool, stop=context.stop)
-    context.ahead.clear()
-    return rows
+    return map_rows("visualize", visualize_row, context.storage.read(step), pool=context.pool, stop=context.stop)
 
 
 def _groups(context: RunContext) -> dict[str, Any]:

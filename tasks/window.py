@@ -17,7 +17,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from tasks.artifacts import page_of
 from tasks.before import begin
 from tasks.config import RegionCapConfig
-from tasks.context import RunContext, close_context, completed, context_of
+from tasks.context import RunContext, completed, context_of, end_run, in_run
 from tasks.errors import RowsFailAlike, UsageError
 from tasks.first_look import check_box_form
 from tasks.joining import ShardSteps
@@ -148,22 +148,32 @@ def running(config: RegionCapConfig) -> Iterator[tuple[RunContext, Workers]]:
     The context's config is the complete one: region fields that the input brings by its form are in it.
     """
     config = completed(config)
-    context = context_of(config)
+    with in_run():
+        context = context_of(config)
+        try:
+            with heard(), page_of(context):
+                check_output(context.output)
+                context.captioner.check()
+                check_prompt_keys(config, context.shards())
+                check_box_form(context)
+                begin(context, deployed=deployment.id is not None)
+                with workers_of(context) as workers, _halted_at_once(context):
+                    yield context, workers
+        except UsageError:
+            raise
+        except BaseException as error:
+            with contextlib.suppress(Exception):  # the record of a stop must not hide why the run stopped
+                note_run(context, "stopped", str(error) or type(error).__name__)
+            raise
+        finally:
+            end_run(config)
+
+
+@contextlib.contextmanager
+def _halted_at_once(context: RunContext) -> Iterator[None]:
+    """A run that stops asks for nothing more from that moment on, whatever is to be told and ended before its end."""
     try:
-        with heard(), page_of(context):
-            check_output(context.output)
-            context.captioner.check()
-            check_prompt_keys(config, context.shards())
-            check_box_form(context)
-            begin(context, deployed=deployment.id is not None)
-            with workers_of(context) as workers:
-                yield context, workers
-    except UsageError:
+        yield
+    except BaseException:
+        context.halt()
         raise
-    except BaseException as error:
-        context.stop.set()
-        with contextlib.suppress(Exception):  # the record of a stop must not hide why the run stopped
-            note_run(context, "stopped", str(error) or type(error).__name__)
-        raise
-    finally:
-        close_context(config)

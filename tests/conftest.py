@@ -13,11 +13,19 @@ import fsspec
 import numpy as np
 import pytest
 
+from tasks import context
 from tasks.config import RegionCapConfig, make_config
 from tasks.summary import Summary
 from tests.deployed import Site
 
 Run = Callable[..., Summary]
+
+
+@pytest.fixture(autouse=True)
+def nothing_goes_on() -> Iterator[None]:
+    """No run of a test's goes on after it, in this process."""
+    yield
+    assert not context._contexts
 
 
 @pytest.fixture(scope="session")

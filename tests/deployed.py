@@ -22,7 +22,7 @@ PREFECT = [sys.executable, "-m", "prefect"]
 OVER = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 
 
-def until(holds: Callable[[], T | None], seconds: float = 120.0, every: float = 0.2) -> T:
+def until(holds: Callable[[], T | None], seconds: float = 300.0, every: float = 0.2) -> T:
     """Wait for what another process does."""
     deadline = time.monotonic() + seconds
     while not (found := holds()):
@@ -102,7 +102,12 @@ class Site:
         """The server's answer; asked again while it is too busy, as Prefect's own client does: on SQLite it says so."""
 
         def answered() -> httpx.Response | None:
-            found = httpx.request(method, f"{self.ui}/api/{path}", json=body, timeout=60)
+            try:
+                found = httpx.request(method, f"{self.ui}/api/{path}", json=body, timeout=60)
+            except httpx.TransportError:
+                if method == "GET":
+                    return None
+                raise
             return None if found.status_code == httpx.codes.SERVICE_UNAVAILABLE else found
 
         return until(answered)

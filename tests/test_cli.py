@@ -14,6 +14,7 @@ import pytest
 from flows.cli import main
 from tasks.config import RegionCapConfig
 from tests.conftest import BOX, read_rows, write_photo, write_rows
+from tests.deployed import until
 
 COMMAND = [sys.executable, "-c", "from flows.cli import main; main()"]
 ROOT = Path(__file__).parents[1]
@@ -107,8 +108,7 @@ def test_ctrl_c_keeps_the_output_and_names_the_way_on(tmp_path: Path, prefect_se
     command = [*COMMAND, "run", *args]
     running = subprocess.Popen(command, cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, text=True)
     step6 = tmp_path / "cache" / "regioncap_step6"
-    while running.poll() is None and not list(step6.glob("*.json")):  # until the first shard is done
-        os.sched_yield()
+    until(lambda: running.poll() is not None or list(step6.glob("*.json")), every=0.02)  # the first shard is done
     running.send_signal(signal.SIGINT)
     _, errors = running.communicate(timeout=120)
     assert running.returncode == 1

@@ -33,10 +33,13 @@ ROWS = 60
 TRIED_OUT = 1
 """Requests with which each process finds out, once a run, what a server can do; they are always the same."""
 
+KEPT_AT_ONCE = 8
+"""Answers that came, and are on their way to the disk."""
+
 DASK = [sys.executable, "-m", "dask"]
 
 
-def until(holds: Callable[[], Any], seconds: float = 60.0) -> Any:
+def until(holds: Callable[[], Any], seconds: float = 180.0) -> Any:
     """Wait for what another process does."""
     deadline = time.monotonic() + seconds
     while not (found := holds()):
@@ -61,7 +64,7 @@ class Cluster:
             self.add()
         with self.client() as client:
             self.address = client.scheduler.address
-            client.wait_for_workers(2, timeout=60)
+            client.wait_for_workers(2, timeout=180)
 
     def _start(self, *command: str) -> subprocess.Popen[bytes]:
         log = (self._folder / "log").open("ab")
@@ -222,8 +225,8 @@ def test_a_process_that_is_killed_costs_nothing_but_time(
     thread.join()
     assert killed == [-signal.SIGKILL]
     assert (summary.rows_in, summary.rows_out) == (ROWS + 2, ROWS)
-    # The second try-out, and answers on their way to the process when it was killed.
-    assert server.stats["sent_again_after_answer"] <= TRIED_OUT + 2
+    # The second try-out, and answers that were on their way to the process or its disk when it was killed.
+    assert server.stats["sent_again_after_answer"] <= TRIED_OUT + 2 + KEPT_AT_ONCE
 
 
 @pytest.mark.parametrize("lost", ["the workers", "the workers, and others came", "the scheduler"])
@@ -231,7 +234,7 @@ def test_a_cluster_that_is_gone_is_said(
     folder: Path, run: Run, own_cluster: Cluster, server: RunningServer, lost: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dask_workers, "GONE_SECONDS", 2)
-    monkeypatch.setattr(dask_workers, "CONNECT_SECONDS", 3)
+    monkeypatch.setattr(dask_workers, "CONNECT_SECONDS", 10)
     own = own_cluster.processes
 
     def kill() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -78,7 +80,7 @@ def test_rows_boxes_and_captions_fit_each_other_whatever_the_server_does(
     server = serve(seed=5)
     faults = {"500": 0.05, "429": 0.02, "hang": 0.01, "garbage": 0.02, "cut": 0.02, "missing": 0.05, "reordered": 0.1}
     server.fake.behaviour = replace(server.fake.behaviour, faults=faults, structure=(), retry_after=0.05)
-    settings = model(server, request_timeout=1.0, max_repairs=5, max_in_flight=8)
+    settings = model(server, request_timeout=3.0, max_repairs=5, max_in_flight=8)
     summary = run(tmp_path, **settings)
     assert (summary.rows_in, summary.rows_out, summary.rejects) == (60, 60, 0)
     assert check_output(tmp_path / "out.jsonl") == 60
@@ -349,6 +351,31 @@ def test_a_budget_stops_the_run_and_pays_nothing_twice(tmp_path: Path, run: Run,
     assert summary.usd is None
     assert server.stats["answered"] == 12 + 9 + 1
     assert server.stats["sent_again_after_answer"] == 1  # trying the server out, each run
+
+
+def test_a_stopped_run_asks_nothing_more_however_many_shards_wait(tmp_path: Path, run: Run, serve: Serve) -> None:
+    photos(tmp_path, 80)
+    server = serve(latency=0.02)
+    with pytest.raises(BudgetReached):
+        run(tmp_path, **model(server, max_requests=20, max_in_flight=4, shard_size=8))
+    assert server.stats["requests"] == 20
+    summary = run(tmp_path, **model(server, shard_size=8))
+    assert (summary.rows_out, summary.requests) == (80, 80 - 19 + 1)
+
+
+def test_images_that_were_touched_ask_for_nothing(tmp_path: Path, run: Run, serve: Serve) -> None:
+    """Regions are found again, and are the same: neither marks nor captions are wanted, kept apart or not."""
+    photos(tmp_path, 6)
+    rows = [{"image": row["image"]} for row in read_rows(tmp_path / "photos.jsonl")]
+    write_rows(tmp_path / "photos.jsonl", rows)
+    settings = model(serve(), max_boxes=3)
+    run(tmp_path, **settings)
+    shutil.rmtree(tmp_path / "cache" / "captions")
+    for row in rows:
+        os.utime(tmp_path / row["image"], (1, 1))
+    again = run(tmp_path, **settings)
+    assert set(again.step_seconds) == {"load", "route", "extract"}
+    assert (again.captions_asked, again.requests) == (0, 0)
 
 
 def test_the_price_is_in_the_summary(tmp_path: Path, run: Run, serve: Serve) -> None:

@@ -43,7 +43,7 @@ class Page:
 
 def told(expected: Any, seen: Callable[[Page], Any]) -> None:
     """The last run's page comes to show `expected`: task runs reach the server as events, some after the run's end."""
-    until(lambda: seen(Page()) == expected, seconds=60)
+    until(lambda: seen(Page()) == expected)
 
 
 def names_and_states(page: Page) -> set[tuple[str, str | None]]:

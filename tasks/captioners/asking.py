@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 
 from tasks.captioners.base import CaptionRequest, CaptionResult
 from tasks.captioners.endpoint import Ask, Refused, Reply, TryAgain
@@ -24,28 +25,35 @@ class _Told:
     """What has come for one row, and the keeping of it.
 
     Kept by one at a time, each with all that is there by then: what is kept first must not replace what came later.
+    `keeping`: has the tasks that keep something. They go on when the row is given up: what they keep was paid for.
     """
 
-    def __init__(self, keep: Callable[[CaptionResult], object] | None) -> None:
+    def __init__(self, keep: Callable[[CaptionResult], object] | None, keeping: set[asyncio.Task[None]]) -> None:
         self.result = CaptionResult({})
         self.usage: Counter[str] = Counter()
         self._keep = keep
-        self._keeping = asyncio.Lock()
+        self._keeping = keeping
+        self._one_at_a_time = asyncio.Lock()
         self._kept = 0
 
-    async def keep(self) -> None:
-        """Returns when all captions that are there now are kept."""
-        async with self._keeping:
-            result, count = self.result, len(self.result.captions)
-            if self._keep is not None and count > self._kept:
-                so_far = CaptionResult(dict(result.captions), dict(self.usage), list(result.warnings))
-                await asyncio.to_thread(self._keep, so_far)
-                self._kept = count
-
-    async def keep_failure(self) -> None:
-        """Returns when it is kept that the rest does not come, by the row's own fault."""
+    async def keep(self, failed: bool = False) -> None:
+        """Returns when all captions that are there now are kept. `failed`: and that the rest does not come, by the
+        row's own fault."""
         if self._keep is not None:
-            await asyncio.to_thread(self._keep, self.result)
+            task = asyncio.create_task(self._keep_now(self._keep, failed))
+            self._keeping.add(task)
+            task.add_done_callback(self._keeping.discard)
+            await asyncio.shield(task)
+
+    async def _keep_now(self, keep: Callable[[CaptionResult], object], failed: bool) -> None:
+        async with self._one_at_a_time:
+            result, count = self.result, len(self.result.captions)
+            if count > self._kept or failed:
+                so_far = replace(
+                    result, captions=dict(result.captions), usage=dict(self.usage), warnings=list(result.warnings)
+                )
+                await asyncio.to_thread(keep, so_far)
+                self._kept = count
 
 
 class Asking:
@@ -58,10 +66,15 @@ class Asking:
         self._config = config
         self._prompts = prompts
         self._count = count
+        self._keeping: set[asyncio.Task[None]] = set()
+
+    async def all_kept(self) -> None:
+        """Returns when all that came is kept, of rows that were given up too."""
+        await asyncio.gather(*self._keeping, return_exceptions=True)
 
     async def captions(self, request: CaptionRequest, send: Send) -> CaptionResult:
         """Ask until no region is missing, or repairs are used up. Raises RowReject, and RunStopped from `send`."""
-        so_far = _Told(request.keep)
+        so_far = _Told(request.keep, self._keeping)
         result, usage = so_far.result, so_far.usage
         trouble = ""
         for repair in range(self._config.max_repairs + 1):
@@ -97,7 +110,7 @@ class Asking:
             result.message = f"no caption for {names} after {usage['requests']} requests; {trouble}"
         result.usage = dict(usage)
         if result.own_fault:
-            await so_far.keep_failure()
+            await so_far.keep(failed=True)
         return result
 
     def _asks(self, request: CaptionRequest, missing: tuple[int, ...], focal: bool, repair: int) -> list[Ask]:

@@ -50,7 +50,7 @@ class InFlightLimit:
     _careful: bool = False
     """Whether the server has said that it is too much: from then on the limit grows by small steps."""
     _window: Window | None = None
-    _told: bool = False
+    told: bool = False
     """Whether the server tells how many requests wait, so that speed need not be measured."""
 
     def __post_init__(self) -> None:
@@ -83,7 +83,7 @@ class InFlightLimit:
             most = float(self.most if self.most is not None else AUTO_MOST)
             step = 1.0 if self.limit < self._known_good else 1 / max(1.0, self.limit)
             self.limit = min(most, self.limit + (step if was_full or self.most is not None else 0))
-        elif not self._told and self._window is not None:
+        elif not self.told and self._window is not None:
             self.limit = min(float(AUTO_MOST), self._window.answered(now, self.limit, was_full))
 
     def overloaded(self, sent_at: float, now: float) -> bool:
@@ -104,7 +104,7 @@ class InFlightLimit:
         """
         if self.most is not None:
             return False
-        self._told = True
+        self.told = True
         enough = float(running + max(2, round(running * QUEUED_SHARE)))
         if running + waiting > enough:
             self.limit = max(1.0, min(self.limit, enough))

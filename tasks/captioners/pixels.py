@@ -204,6 +204,9 @@ class PixelsCaptioner:
         """Measure the regions in a thread."""
         return self._pool.submit(self._measure, request)
 
+    def stop_asking(self) -> None:
+        """Nobody is asked."""
+
     def drain(self) -> None:
         """Nothing is ever under way."""
 

@@ -46,9 +46,16 @@ SAY_SECONDS = 60.0
 READY_ROWS = 32
 """So many rows beyond the limit have their pictures read, so that a free slot never waits for one."""
 
+IO_THREADS = 32
+"""Pictures read and answers kept at once: in an object store each may take a tenth of a second."""
+
 QUEUE_LOOK_SECONDS = 0.5
 NEXT_LOOK_SECONDS = 0.1
 """After the limit was doubled: by then the further requests have arrived."""
+
+LOOKS_IN_VAIN = 5
+"""So many in a row at the queue of a server that used to tell it, and its limit follows its speed instead."""
+
 ROW = "row"
 """Name of the loop's tasks that see to a row each."""
 
@@ -72,11 +79,11 @@ class Gate:
         self._waiting: list[tuple[int, int, asyncio.Future[Any]]] = []
         self._count = itertools.count()
 
-    async def wait(self, order: int) -> Any:
-        """Wait to be let through; what `open` was given is returned."""
+    def enter(self, order: int) -> asyncio.Future[Any]:
+        """Wait from now on to be let through; the future gives what `open` is given."""
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         heapq.heappush(self._waiting, (order, next(self._count), future))
-        return await future
+        return future
 
     def __bool__(self) -> bool:
         while self._waiting and self._waiting[0][2].done():
@@ -147,6 +154,13 @@ class CaptionSession:
                 self._run_loop()
                 self._loop.call_soon_threadsafe(self._prepare_soon)
 
+    def stop_asking(self) -> None:
+        """Send no more requests, and do not wait for those that are under way. Rows that wait are told `Stopped` when
+        these have come back."""
+        with self._lock:
+            if self._thread is not None and not self._closed:
+                self._loop.call_soon_threadsafe(self._stop, Stopped(), True)
+
     def drain(self) -> None:
         """Send no more requests; returns when what is under way has come back and is kept. Rows that wait are told
         `Stopped`."""
@@ -168,18 +182,24 @@ class CaptionSession:
     def _run_loop(self) -> None:
         if self._thread is not None:
             return
-        begun = threading.Event()
-        self._thread = threading.Thread(
-            target=lambda: asyncio.run(self._main(begun)), name="caption-session", daemon=True
-        )
+        begun: Future[None] = Future()
+        self._thread = threading.Thread(target=self._run, args=(begun,), name="caption-session", daemon=True)
         self._thread.start()
-        begun.wait()
+        begun.result()
+
+    def _run(self, begun: Future[None]) -> None:
+        try:
+            asyncio.run(self._main(begun))
+        except BaseException as error:
+            if begun.done():
+                raise
+            begun.set_exception(error)
 
     # --- on the loop's thread
 
-    async def _main(self, begun: threading.Event) -> None:
+    async def _main(self, begun: Future[None]) -> None:
         self._loop = asyncio.get_running_loop()
-        self._loop.set_default_executor(ThreadPoolExecutor(8, thread_name_prefix="caption-io"))
+        self._loop.set_default_executor(ThreadPoolExecutor(IO_THREADS, thread_name_prefix="caption-io"))
         self._over = asyncio.Event()
         self._slots, self._doors = Gate(), Gate()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -192,15 +212,16 @@ class CaptionSession:
         # Without a proxy in the environment aiohttp would look for one, and for a .netrc, with every request.
         proxied = bool(urllib.request.getproxies())
         async with aiohttp.ClientSession(connector=connector, timeout=no_limit, trust_env=proxied) as self._client:
-            begun.set()
+            begun.set_result(None)
             await self._over.wait()
             tasks = [*self._tasks, *filter(None, [self._preparing])]
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            await self._asking.all_kept()  # what came was paid for
 
     async def _drained(self) -> None:
-        self._stop(Stopped(), drain=True)
+        self._stop(Stopped(), True)
         rows = [task for task in self._tasks if task.get_name() == ROW]
         if rows:
             await asyncio.wait(rows)
@@ -272,6 +293,7 @@ class CaptionSession:
     async def _watch_queues(self) -> None:
         """Let limits that are to be found out follow what the servers tell of their queues."""
         deaf: set[int] = set()
+        misses: Counter[int] = Counter()
         pause = NEXT_LOOK_SECONDS
         while True:
             await asyncio.sleep(pause)
@@ -282,8 +304,13 @@ class CaptionSession:
                 queue = await endpoint.queue()
                 if queue is None:
                     if endpoint.alive and endpoint.limit.in_flight:
-                        deaf.add(id(endpoint))
+                        misses[id(endpoint)] += 1
+                        # One that told it before may be too busy for a moment.
+                        if not endpoint.limit.told or misses[id(endpoint)] >= LOOKS_IN_VAIN:
+                            deaf.add(id(endpoint))
+                            endpoint.limit.told = False
                 else:
+                    del misses[id(endpoint)]
                     if endpoint.limit.queue_told(*queue):
                         pause = NEXT_LOOK_SECONDS
                     self._hand_out()
@@ -294,8 +321,7 @@ class CaptionSession:
         """Wait at a gate. Raises RunStopped when there is no way on."""
         if self._error is not None and not self._under_way():
             raise self._error
-        waiting = self._loop.create_task(gate.wait(order))
-        await asyncio.sleep(0)  # now it waits
+        waiting = gate.enter(order)
         self._hand_out()
         return await waiting
 
@@ -350,7 +376,7 @@ class CaptionSession:
         cost, prices = self._cost, self._config.prices or (0.0, 0.0)
         return (cost["prompt_tokens"] * prices[0] + cost["completion_tokens"] * prices[1]) / 1e6
 
-    def _stop(self, error: RunStopped, *, drain: bool = False) -> None:
+    def _stop(self, error: RunStopped, drain: bool = False) -> None:
         """No more requests; all that wait are told why. `drain`: but only when what is under way has come back."""
         if self._error is None:
             self._error = error

@@ -258,7 +258,10 @@ class VllmServers:
     def start(self) -> list[Server]:
         """Start them all and wait until they serve. Raises CaptionerError with the end of the log, Stopped."""
         self._groups = groups_of(self._config)
-        self._folder = Path(tempfile.mkdtemp(prefix="regioncap-vllm-"))
+        with self._lock:
+            if self._over.is_set():
+                raise Stopped
+            self._folder = Path(tempfile.mkdtemp(prefix="regioncap-vllm-"))
         where = ", ".join("+".join(group) or "CPU" for group in self._groups)
         logger.info("starting vLLM with %s on %s; its log: %s", self._config.model, where, self._folder)
         with self._lock:
@@ -268,13 +271,14 @@ class VllmServers:
                 port = free_port() if self._first_port is None else self._first_port + number
                 log = self._folder / f"vllm-{number}.log"
                 self._children.append(start(self._config, group, log, port, self._key, self._host))
+            children = list(self._children)
         begun = time.monotonic()
-        for child in self._children:
+        for child in children:
             self._wait(child)
         logger.info("vLLM is ready after %.0f s", time.monotonic() - begun)
         return [
             Server(child.url, child.key, lambda number=number: self._revive(number))  # type: ignore[misc]
-            for number, child in enumerate(self._children)
+            for number, child in enumerate(children)
         ]
 
     def _wait(self, child: Child) -> None:
@@ -298,7 +302,10 @@ class VllmServers:
 
     def _revive(self, number: int) -> None:
         """Start a server again that has ended, or hangs; the second time is the last. Raises CaptionerError."""
-        child = self._children[number]
+        with self._lock:
+            if self._over.is_set():
+                return
+            child = self._children[number]
         begun = time.monotonic()
         while child.running() and time.monotonic() - begun < DEAF_SECONDS:
             if self._over.is_set() or child.healthy():
@@ -312,9 +319,11 @@ class VllmServers:
         logger.warning("vLLM ended in the middle (%s); it is started again", child.log)
         child.end()
         log = child.log.with_suffix(".again.log")
-        # Where requests go already.
-        again = start(self._config, self._groups[number], log, child.port, child.key, self._host)
         with self._lock:
+            if self._over.is_set():
+                return
+            # Where requests go already.
+            again = start(self._config, self._groups[number], log, child.port, child.key, self._host)
             self._children[number] = again
         self._wait(again)
 

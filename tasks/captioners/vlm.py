@@ -80,6 +80,10 @@ class VlmCaptioner:
         """Ask for `request.wanted`; see `CaptionSession`."""
         return self.session.submit(request)
 
+    def stop_asking(self) -> None:
+        """Send no more requests; see `CaptionSession`."""
+        self.session.stop_asking()
+
     def drain(self) -> None:
         """Let what is under way come back; see `CaptionSession`."""
         self.session.drain()

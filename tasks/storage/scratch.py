@@ -32,6 +32,7 @@ class Scratch:
         self._lock = threading.Lock()
         self._held: dict[str, _Held] = {}
         self._folder: Path | None = None
+        self._closed = False
         self.bytes = 0
 
     @contextlib.contextmanager
@@ -90,6 +91,8 @@ class Scratch:
 
     def _place(self) -> Path:
         with self._lock:
+            if self._closed:
+                raise FileNotFoundError("the run is over")
             if self._folder is None:
                 self._folder = Path(tempfile.mkdtemp(prefix="regioncap-images-"))
                 self._most = min(self._most, int(shutil.disk_usage(self._folder).free * MOST_SHARE_OF_DISK))
@@ -98,6 +101,7 @@ class Scratch:
     def close(self) -> None:
         """Remove the folder."""
         with self._lock:
+            self._closed = True
             if self._folder is not None:
                 shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None

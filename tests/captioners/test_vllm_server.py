@@ -22,14 +22,16 @@ from typing import Any
 
 import pytest
 
-from tasks.captioners import session
+from tasks.captioners import session, vllm_server
 from tasks.captioners.base import Setting
 from tasks.captioners.vllm_server import VllmCaptioner, command_of, context_length, free_port, gpu_groups, why
 from tasks.captioners.vllm_serving import serve_until
 from tasks.captioners.vlm import OpenAICaptioner
 from tasks.config import RegionCapConfig, make_config
 from tasks.errors import CaptionerError, UsageError
+from tasks.rows import Stopped
 from tests.captioners.conftest import Bill, request_of, told_of
+from tests.deployed import until
 
 ROOT = Path(__file__).parents[2]
 
@@ -150,6 +152,32 @@ def test_requests_wait_for_a_slow_start_as_long_as_it_takes(
     assert wait(futures, timeout=2).done == set()  # many times what would end the run, were the server not ours
     (fake_vllm / "hold").unlink()
     assert [future.result(timeout=60).captions for future in futures] == [told_of(n, 1, 2, 3) for n in range(2, 14)]
+
+
+def test_closing_while_a_dead_server_is_seen_to_starts_no_other(
+    fake_vllm: Path, captioner: VllmCaptioner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert captioner.submit(request_of(1)).result(timeout=60).code is None
+    ending, closed, end = threading.Event(), threading.Event(), vllm_server.Child.end
+
+    def slowly(child: vllm_server.Child) -> None:
+        ending.set()
+        closed.wait(60)
+        end(child)
+
+    monkeypatch.setattr(vllm_server.Child, "end", slowly)
+    os.kill(started(fake_vllm)[0], signal.SIGKILL)
+    future = captioner.submit(request_of(2))
+    assert ending.wait(60)
+    closing = threading.Thread(target=captioner.close)
+    closing.start()
+    until(captioner._servers._over.is_set)
+    closed.set()
+    closing.join(60)
+    assert not closing.is_alive()
+    assert isinstance(future.exception(timeout=60), Stopped)
+    assert len(started(fake_vllm)) == 2  # the first, with its worker
+    assert not any(map(alive, started(fake_vllm)))
 
 
 LOGS = {
