@@ -8,8 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from tasks.config import make_config
 from tasks.dask_workers import config_of_one, taken_over
 from tasks.errors import BudgetReached, CaptionerError, UsageError, WorkersLost
 from tests.conftest import BOX, Run, write_photo, write_rows
+from tests.deployed import until
 
 ROOT = Path(__file__).parents[1]
 ROWS = 60
@@ -37,15 +37,6 @@ KEPT_AT_ONCE = 8
 """Answers that came, and are on their way to the disk."""
 
 DASK = [sys.executable, "-m", "dask"]
-
-
-def until(holds: Callable[[], Any], seconds: float = 180.0) -> Any:
-    """Wait for what another process does."""
-    deadline = time.monotonic() + seconds
-    while not (found := holds()):
-        assert time.monotonic() < deadline, "it never came true"
-        threading.Event().wait(0.05)
-    return found
 
 
 class Cluster:
