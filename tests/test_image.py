@@ -1,8 +1,10 @@
-"""Dockerfile and compose.yaml, as far as they can be looked at without a Docker engine."""
+"""Dockerfile and compose.yaml as files; and the image in use, where there is a Docker engine that has it."""
 
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import pytest
 import yaml
 
 import tasks
+from tests.deployed import until
 
 ROOT = Path(__file__).parents[1]
 DEPLOYMENTS = ROOT / "deployments"
@@ -66,3 +69,44 @@ def test_the_image_has_what_it_copies_and_no_root() -> None:
     let_in = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
     assert names == let_in
     assert [line for line in lines if line.startswith("USER")] == ["USER regioncap"]
+
+
+# --- in use, after `docker build` as the Dockerfile says
+
+
+def docker(*command: str) -> str:
+    done = subprocess.run(["docker", *command], capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout.strip()
+
+
+@pytest.fixture(scope="module")
+def image() -> str:
+    if shutil.which("docker") is None:
+        pytest.skip("no docker")
+    if subprocess.run(["docker", "image", "inspect", OURS], capture_output=True, timeout=60).returncode:
+        pytest.skip(f"no Docker engine, or no image {OURS} there; it is built where Docker Hub can be reached")
+    return OURS
+
+
+@pytest.mark.parametrize("user", ["10001:10001", "4321:4321"])
+def test_a_run_in_a_container_as_any_user(image: str, user: str, project: Path) -> None:
+    # Mounted read-only: what another user wrote there, pytest could not remove.
+    project.chmod(0o755)
+    run = "regioncap run /in/photos.jsonl --captioner pixels --output /tmp/out.jsonl --cache-path /tmp/cache >&2"
+    given = ["--rm", "--network", "none", "--user", user, "--volume", f"{project}:/in:ro"]
+    rows = docker("run", *given, image, "sh", "-c", f"{run} && cat /tmp/out.jsonl")
+    assert len(rows.splitlines()) == 6
+
+
+def test_the_images_server_shows_its_pages(image: str) -> None:
+    name = docker("run", "--detach", "--network", "none", image, "prefect", "server", "start")
+    look = "import urllib.request; print(urllib.request.urlopen('http://127.0.0.1:4200/').read(100))"
+
+    def page() -> str:
+        return subprocess.run(["docker", "exec", name, "python", "-c", look], capture_output=True, text=True).stdout
+
+    try:
+        assert "<!DOCTYPE html>" in until(page, every=1)
+    finally:
+        docker("rm", "--force", "--volumes", name)
