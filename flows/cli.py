@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -22,7 +23,7 @@ from tasks import terminal
 from tasks.captioners.base import Setting
 from tasks.changes import check_settings
 from tasks.config import RegionCapConfig, make_config, read_config_file
-from tasks.context import RunContext, completed, context_of, in_run
+from tasks.context import RunContext, completed, context_of, end_run, in_run
 from tasks.errors import RegionCapError, UsageError
 from tasks.prompt_keys import check_prompt_keys
 from tasks.registry import make_captioner
@@ -50,18 +51,16 @@ def run(source: str | None, config_file: str | None, **flags: Any) -> int:
     """
     config = _config(source, config_file, flags)
     with in_run():
-        # What is wrong is said at once, not after Prefect has started.
-        context = context_of(config)
-        check_prompt_keys(config, context.shards())
-        check_output(context.output)
-        check_settings(config, context.files)
-        _look_at_boxes(context)
-        make_captioner(Setting(config)).check()
-        with terminal.watching(config):
-            # Imported here: it takes seconds, and reads the environment that was just prepared.
-            from flows.region_caption import region_caption
+        try:
+            _check(context_of(config))
+            check_prefect_home()
+            with terminal.watching(config):
+                # Imported here: it takes seconds, and reads the environment that was just prepared.
+                from flows.region_caption import region_caption
 
-            summary = region_caption(config)
+                summary = region_caption(config)
+        finally:
+            end_run(config)
     terminal.show(summary)
     return OK if summary.ok else STOPPED
 
@@ -176,10 +175,15 @@ def prune(
     return OK
 
 
-def _look_at_boxes(context: RunContext) -> None:
+def _check(context: RunContext) -> None:
+    """What is wrong is said at once, not after Prefect has started. Raises UsageError."""
     from tasks.first_look import check_box_form  # imports Prefect, which no other command should wait for
 
+    check_prompt_keys(context.config, context.shards())
+    check_output(context.output)
+    check_settings(context.config, context.files)
     check_box_form(context)
+    make_captioner(Setting(context.config)).check()
 
 
 def _config(source: str | None, config_file: str | None, flags: dict[str, Any]) -> RegionCapConfig:
@@ -222,6 +226,26 @@ def prepare_prefect() -> None:
     """
     for name, value in PREFECT_SETTINGS.items():
         os.environ.setdefault(name, value)
+
+
+def check_prefect_home() -> None:
+    """Prefect waits for minutes for a server of its own that has nowhere to put its database, and does not say why.
+
+    Raises UsageError.
+    """
+    home = Path(os.environ.get("PREFECT_HOME", "~/.prefect")).expanduser()
+    if os.environ.get("PREFECT_API_URL") or (home / "profiles.toml").is_file():
+        return
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        problem = "" if os.access(home, os.W_OK) else "Permission denied"
+    except OSError as error:
+        problem = error.strerror or str(error)
+    if problem:
+        raise UsageError(
+            f"PREFECT_HOME: Prefect cannot write to {home} ({problem}); set PREFECT_HOME to a folder of yours, or "
+            "PREFECT_API_URL to the server that is to be used"
+        )
 
 
 PREFECT_SETTINGS = {

@@ -100,6 +100,20 @@ def test_a_row_that_meets_a_bug_makes_exit_1(project: Path, prefect_server: None
     assert len(read_rows(project / "out.jsonl")) == 1
 
 
+def test_a_home_that_prefect_cannot_write_to_is_said_at_once(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(project)
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    monkeypatch.setenv("PREFECT_HOME", str(project / "photos.jsonl" / "home"))
+    with pytest.raises(SystemExit) as ended:
+        main(["run", "photos.jsonl", "--captioner", "pixels", "--output", "out.jsonl"])
+    assert ended.value.code == 2
+    told = capsys.readouterr().err
+    assert f"Prefect cannot write to {project}/photos.jsonl/home (Not a directory)" in told
+    assert "PREFECT_API_URL" in told
+
+
 def test_ctrl_c_keeps_the_output_and_names_the_way_on(tmp_path: Path, prefect_server: None) -> None:
     write_photo(tmp_path / "p.png", 1)
     write_rows(tmp_path / "photos.jsonl", [{"image": "p.png", "n": n} for n in range(50_000)])
