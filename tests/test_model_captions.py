@@ -19,6 +19,7 @@ import cv2
 import numpy as np
 import pytest
 from prefect.blocks.system import Secret
+from prefect.settings import get_current_settings
 
 from tasks import visualize
 from tasks.captioners.fake_server import Behaviour, RunningServer, caption_of
@@ -473,7 +474,10 @@ def test_killed_in_the_middle_nothing_answered_is_asked_again(tmp_path: Path, ru
         "import json, sys; from tasks.config import make_config; from flows.region_caption import region_caption; "
         "region_caption(make_config(**json.loads(sys.argv[1])))"
     )
-    process = subprocess.Popen([sys.executable, "-c", code, json.dumps(settings)], cwd=Path(__file__).parents[1])
+    # With the tests' Prefect server: one of its own would be left running.
+    environment = {**os.environ, "PREFECT_API_URL": str(get_current_settings().api.url)}
+    command = [sys.executable, "-c", code, json.dumps(settings)]
+    process = subprocess.Popen(command, cwd=Path(__file__).parents[1], env=environment)
     try:
         assert half.wait(120)
     finally:
