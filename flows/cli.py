@@ -8,6 +8,7 @@ Prefect is imported only by `run`, when it runs: the looking commands need no se
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -58,6 +59,7 @@ def run(source: str | None, config_file: str | None, **flags: Any) -> int:
                 # Imported here: it takes seconds, and reads the environment that was just prepared.
                 from flows.region_caption import region_caption
 
+                start_prefect_apart()
                 summary = region_caption(config)
         finally:
             end_run(config)
@@ -246,6 +248,22 @@ def check_prefect_home() -> None:
             f"PREFECT_HOME: Prefect cannot write to {home} ({problem}); set PREFECT_HOME to a folder of yours, or "
             "PREFECT_API_URL to the server that is to be used"
         )
+
+
+def start_prefect_apart() -> None:
+    """Start Prefect's own server for the run, where there is no other, so that a Ctrl-C does not reach it.
+
+    A terminal sends it to all processes of its group: without its server the run could not end, and Prefect would wait
+    for it for minutes. A process begins with the signals blocked that are blocked where it is started.
+    """
+    from prefect.client.orchestration import get_client
+
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        with get_client(sync_client=True):
+            pass  # the server is there now, and stays until this process ends
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 PREFECT_SETTINGS = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -130,6 +131,32 @@ def test_ctrl_c_keeps_the_output_and_names_the_way_on(tmp_path: Path, prefect_se
     assert "Traceback" not in errors
     assert (tmp_path / "out.jsonl").read_text() == "the earlier output\n"
     assert read_rows(tmp_path / "out.runs.jsonl")[0]["outcome"] == "stopped"
+
+
+def test_ctrl_c_in_a_terminal_reaches_prefects_own_server_too_and_ends_the_run_at_once(tmp_path: Path) -> None:
+    """A terminal sends it to all processes of the group."""
+    write_photo(tmp_path / "p.png", 1)
+    write_rows(tmp_path / "photos.jsonl", [{"image": "p.png", "n": n} for n in range(50_000)])
+    own = {**environment(), "PREFECT_HOME": str(tmp_path / "home")}
+    del own["PREFECT_API_URL"]
+    args = ["photos.jsonl", "--captioner", "pixels", "--output", "out.jsonl", "--cache-path", "cache"]
+    command = [*COMMAND, "run", *args]
+    running = subprocess.Popen(
+        command, cwd=tmp_path, env=own, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    try:
+        step6 = tmp_path / "cache" / "regioncap_step6"
+        until(lambda: running.poll() is not None or list(step6.glob("*.json")), every=0.02)
+        os.killpg(running.pid, signal.SIGINT)
+        _, errors = running.communicate(timeout=60)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(running.pid, signal.SIGKILL)  # its server, should it be left
+        running.wait()
+    assert running.returncode == 1
+    assert "The same command goes on from there" in errors
+    assert "Traceback" not in errors
+    assert "ERROR" not in errors
 
 
 # --- wrong usage
