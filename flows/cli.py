@@ -255,13 +255,20 @@ def start_prefect_apart() -> None:
 
     A terminal sends it to all processes of its group: without its server the run could not end, and Prefect would wait
     for it for minutes. A process begins with the signals blocked that are blocked where it is started.
+
+    Raises UsageError when there is no server, neither one that is named nor its own.
     """
     from prefect.client.orchestration import get_client
 
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        with get_client(sync_client=True):
-            pass  # the server is there now, and stays until this process ends
+        with get_client(sync_client=True) as client:
+            client.raise_for_api_version_mismatch()  # a server that was started stays until this process ends
+    except RuntimeError as error:
+        raise UsageError(
+            f"Prefect: {error}. Where PREFECT_API_URL or a Prefect profile names a server, start that (`prefect server "
+            "start`) or correct the address; where none is named, a run starts a server for itself."
+        ) from None
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 

@@ -115,6 +115,16 @@ def test_a_home_that_prefect_cannot_write_to_is_said_at_once(
     assert "PREFECT_API_URL" in told
 
 
+def test_a_prefect_server_that_is_not_there_is_one_clear_line(project: Path) -> None:
+    done = regioncap(
+        project, "run", "photos.jsonl", "--captioner", "pixels", "--output", "out.jsonl",
+        PREFECT_API_URL="http://127.0.0.1:9/api",
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith("regioncap: Prefect: Failed to reach API at http://127.0.0.1:9/api")
+    assert "Traceback" not in done.stderr
+
+
 def test_ctrl_c_keeps_the_output_and_names_the_way_on(tmp_path: Path, prefect_server: None) -> None:
     write_photo(tmp_path / "p.png", 1)
     write_rows(tmp_path / "photos.jsonl", [{"image": "p.png", "n": n} for n in range(50_000)])
