@@ -24,6 +24,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from tasks.captioners.base import Setting
@@ -276,10 +277,7 @@ class VllmServers:
         for child in children:
             self._wait(child)
         logger.info("vLLM is ready after %.0f s", time.monotonic() - begun)
-        return [
-            Server(child.url, child.key, lambda number=number: self._revive(number))  # type: ignore[misc]
-            for number, child in enumerate(children)
-        ]
+        return [Server(child.url, child.key, partial(self._revive, number)) for number, child in enumerate(children)]
 
     def _wait(self, child: Child) -> None:
         begun = said = time.monotonic()

@@ -1,0 +1,36 @@
+"""Where rows wait for room, so that the first come first."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+from typing import Any
+
+
+class Gate:
+    """Lets coroutines through in the order of their rows, as there is room. Only on one event loop."""
+
+    def __init__(self) -> None:
+        self._waiting: list[tuple[int, int, asyncio.Future[Any]]] = []
+        self._count = itertools.count()
+
+    def enter(self, order: int) -> asyncio.Future[Any]:
+        """Wait from now on to be let through; the future gives what `open` is given."""
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._waiting, (order, next(self._count), future))
+        return future
+
+    def __bool__(self) -> bool:
+        while self._waiting and self._waiting[0][2].done():
+            heapq.heappop(self._waiting)
+        return bool(self._waiting)
+
+    def open(self, ticket: Any) -> None:
+        """Let the first through."""
+        heapq.heappop(self._waiting)[2].set_result(ticket)
+
+    def fail(self, error: Exception) -> None:
+        """Let none through any more."""
+        while self:
+            heapq.heappop(self._waiting)[2].set_exception(error)
