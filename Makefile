@@ -39,7 +39,6 @@ check: $(STAMPS)/check
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -q tests/test_layers.py
 
 # Figures for README; never part of the tests
 bench: $(STAMPS)/test

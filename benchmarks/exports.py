@@ -17,13 +17,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from tasks.registry import EXPORTS
+from regioncap.tasks.registry import EXPORTS
 
 PHOTOS = 50
 
 MEASURED = """
 import resource, sys, time
-from flows.cli import main
+from regioncap.flows.cli import main
 begun = time.process_time()
 try:
     main(sys.argv[1:])

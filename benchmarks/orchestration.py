@@ -28,24 +28,24 @@ from typing import Any
 from prefect_server import prefect_server
 from throughput import Case, fake_server, make_photos
 
-from flows.region_caption import region_caption
-from tasks.before import begin
-from tasks.caching import run_step
-from tasks.caption import caption_rows
-from tasks.config import RegionCapConfig, make_config
-from tasks.context import RunContext, context_of, end_run, in_run
-from tasks.extract import extract_rows
-from tasks.joining import ShardSteps
-from tasks.load import load_rows, pack
-from tasks.normalize import normalize_rows
-from tasks.records import Row
-from tasks.route import route_rows
-from tasks.rows import map_rows
-from tasks.shard import STEPS, keep_input, six_steps
-from tasks.storage.readers import read_shards
-from tasks.visualize import draw_row
-from tasks.window import FEWEST_SHARDS_IN_FLIGHT, enough_rows
-from tasks.write import write_file
+from regioncap.flows.region_caption import region_caption
+from regioncap.tasks.before import begin
+from regioncap.tasks.caching import run_step
+from regioncap.tasks.caption import caption_rows
+from regioncap.tasks.config import RegionCapConfig, make_config
+from regioncap.tasks.context import RunContext, context_of, end_run, in_run
+from regioncap.tasks.extract import extract_rows
+from regioncap.tasks.joining import ShardSteps
+from regioncap.tasks.load import load_rows, pack
+from regioncap.tasks.normalize import normalize_rows
+from regioncap.tasks.records import Row
+from regioncap.tasks.route import route_rows
+from regioncap.tasks.rows import map_rows
+from regioncap.tasks.shard import STEPS, keep_input, six_steps
+from regioncap.tasks.storage.readers import read_shards
+from regioncap.tasks.visualize import draw_row
+from regioncap.tasks.window import FEWEST_SHARDS_IN_FLIGHT, enough_rows
+from regioncap.tasks.write import write_file
 
 
 def plain(config: RegionCapConfig) -> None:

@@ -28,13 +28,13 @@ from typing import Any
 import cv2
 import numpy as np
 
-from tasks.config import RegionCapConfig, make_config
-from tasks.errors import RowReject
-from tasks.extract import extract_row
-from tasks.normalize import normalize_row
-from tasks.route import WITH_BBOX, WITHOUT_BBOX
-from tasks.vision.images import Picture
-from tasks.visualize import draw_picture, draw_row
+from regioncap.tasks.config import RegionCapConfig, make_config
+from regioncap.tasks.errors import RowReject
+from regioncap.tasks.extract import extract_row
+from regioncap.tasks.normalize import normalize_row
+from regioncap.tasks.route import WITH_BBOX, WITHOUT_BBOX
+from regioncap.tasks.vision.images import Picture
+from regioncap.tasks.visualize import draw_picture, draw_row
 
 PHOTOS = ("coffee.png", "astronaut.png", "chelsea.png", "motorcycle_left.png", "rocket.jpg", "hubble_deep_field.jpg")
 SOURCE_QUALITY = 92
@@ -88,7 +88,7 @@ def ours(item: Item, config: RegionCapConfig) -> bool:
     def read(path: str) -> bytes:
         return Path(path).read_bytes()
 
-    def see(found: dict[str, Any], picture: Picture) -> None:  # as `tasks.visualize.draw_ahead`
+    def see(found: dict[str, Any], picture: Picture) -> None:  # as `regioncap.tasks.visualize.draw_ahead`
         if picture.has_whole(max_pixels=config.max_pixels):
             ahead.extend(draw_picture(normalize_row(found, config), picture, config)[1])
 

@@ -23,7 +23,7 @@ import cv2
 import numpy as np
 from throughput import Case, fake_server
 
-from flows.cli import prepare_prefect
+from regioncap.flows.cli import prepare_prefect
 
 ROWS = (10_000, 100_000, 1_000_000)
 DIFFERENT = 500
@@ -46,9 +46,9 @@ def make_input(folder: Path, rows: int) -> None:
 def run_once(folder: Path, url: str) -> dict[str, float]:
     """One call of the flow in this process: its seconds, peak MB and images read."""
     prepare_prefect()
-    from flows import region_caption as module
-    from tasks.config import make_config
-    from tasks.storage.images import ImageFiles
+    from regioncap.flows import region_caption as module
+    from regioncap.tasks.config import make_config
+    from regioncap.tasks.storage.images import ImageFiles
 
     reads, begun = 0, 0.0
     real_read, real_running = ImageFiles.read, module.running

@@ -27,7 +27,7 @@ ROWS = 40
 REGIONCAP = str(Path(sys.executable).with_name("regioncap"))
 IMPORTS = {
     "regioncap --help": [REGIONCAP, "--help"],
-    "import of the flow": [sys.executable, "-c", "import flows.region_caption"],
+    "import of the flow": [sys.executable, "-c", "import regioncap.flows.region_caption"],
 }
 
 

@@ -29,7 +29,7 @@ import cv2
 import numpy as np
 from prefect_server import prefect_server
 
-from flows.cli import prepare_prefect
+from regioncap.flows.cli import prepare_prefect
 
 CASES = ("1600x32x0.8", "8000x256x2", "8000x2048x4")
 COLUMNS = ("wall_s", "floor_s", "wall_floor", "busy", "first_s", "cpu_s", "server_cpu_s", "peak", "peak_mb")
@@ -68,7 +68,7 @@ def make_photos(folder: Path, rows: int) -> Path:
 def fake_server(case: Case) -> Iterator[tuple[str, int]]:
     """(base URL, process id) of a fake server."""
     code = (
-        "from tasks.captioners.fake_server import Behaviour, RunningServer\n"
+        "from regioncap.tasks.captioners.fake_server import Behaviour, RunningServer\n"
         f"server = RunningServer(Behaviour(slots={case.slots}, latency={case.latency}))\n"
         "print(server.url, flush=True)\nserver.serve_forever()"
     )
@@ -92,8 +92,8 @@ def run_once(listing: str, folder: str, url: str, in_flight: int | None) -> None
     prepare_prefect()
     import resource
 
-    from flows import region_caption as module
-    from tasks.config import make_config
+    from regioncap.flows import region_caption as module
+    from regioncap.tasks.config import make_config
 
     begun = 0.0
     real = module.running

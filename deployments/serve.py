@@ -5,7 +5,7 @@ The same as `regioncap serve` at the root of the repository. Ctrl-C ends it, and
 
 from pathlib import Path
 
-from flows.serving import serve_file
+from regioncap.flows.serving import serve_file
 
 if __name__ == "__main__":
     serve_file(Path(__file__).with_name("prefect.yaml"))

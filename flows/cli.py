@@ -16,27 +16,27 @@ from typing import Any
 
 import click
 
-import tasks
-from flows.cli_looking import export_, report, sheet
-from flows.cli_serving import fake_vlm, serve, serve_model
-from flows.flags import GroupedCommand, config_flags, config_from, storage_flags
-from tasks import terminal
-from tasks.captioners.base import Setting
-from tasks.changes import check_settings
-from tasks.config import RegionCapConfig, make_config, read_config_file
-from tasks.context import RunContext, completed, context_of, end_run, in_run
-from tasks.errors import RegionCapError, UsageError
-from tasks.prompt_keys import check_prompt_keys
-from tasks.registry import make_captioner
-from tasks.secrets import filesystems
-from tasks.storage.filesystem import Place
-from tasks.writers.outputs import check_output, config_of_output
+import regioncap
+from regioncap.flows.cli_looking import export_, report, sheet
+from regioncap.flows.cli_serving import fake_vlm, serve, serve_model
+from regioncap.flows.flags import GroupedCommand, config_flags, config_from, storage_flags
+from regioncap.tasks import terminal
+from regioncap.tasks.captioners.base import Setting
+from regioncap.tasks.changes import check_settings
+from regioncap.tasks.config import RegionCapConfig, make_config, read_config_file
+from regioncap.tasks.context import RunContext, completed, context_of, end_run, in_run
+from regioncap.tasks.errors import RegionCapError, UsageError
+from regioncap.tasks.prompt_keys import check_prompt_keys
+from regioncap.tasks.registry import make_captioner
+from regioncap.tasks.secrets import filesystems
+from regioncap.tasks.storage.filesystem import Place
+from regioncap.tasks.writers.outputs import check_output, config_of_output
 
 OK, STOPPED, WRONG_USAGE = 0, 1, 2
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.version_option(tasks.__version__, prog_name="regioncap")
+@click.version_option(regioncap.__version__, prog_name="regioncap")
 def app() -> None:
     """Region captions for vision-language data sets: images in, one caption for every region out."""
 
@@ -57,7 +57,7 @@ def run(source: str | None, config_file: str | None, **flags: Any) -> int:
             check_prefect_home()
             with terminal.watching(config):
                 # Imported here: it takes seconds, and reads the environment that was just prepared.
-                from flows.region_caption import region_caption
+                from regioncap.flows.region_caption import region_caption
 
                 start_prefect_apart()
                 summary = region_caption(config)
@@ -77,7 +77,7 @@ def steps(run_name: str, number: int, config_file: str | None, **flags: Any) -> 
     0 input, 1 load, 2 route, 3 extract, 4 normalize, 5 visualize, 6 caption. RUN is the output of a run, or the
     input with the options that the run had.
     """
-    from tasks.looking import rows_of_step
+    from regioncap.tasks.looking import rows_of_step
 
     missing = 0
     for shard, lines in rows_of_step(_run_config(run_name, config_file, flags), number):
@@ -98,7 +98,7 @@ def explain(run_name: str, verify: bool, config_file: str | None, **flags: Any) 
 
     RUN is the output of a run, or its input with options; options given here win over those that the run had.
     """
-    from tasks.looking import explain_run
+    from regioncap.tasks.looking import explain_run
 
     for line in explain_run(_run_config(run_name, config_file, flags), verify=verify):
         click.echo(line)
@@ -114,7 +114,7 @@ def try_(source: str | None, line: int, config_file: str | None, **flags: Any) -
 
     For finding a prompt or a model. The model is asked each time; no output is written.
     """
-    from tasks.trying import try_row
+    from regioncap.tasks.trying import try_row
 
     return OK if try_row(_config(source, config_file, flags), line, click.echo) else STOPPED
 
@@ -127,7 +127,7 @@ def plan(source: str | None, config_file: str | None, **flags: Any) -> int:
 
     Reads the rows, and the size of a sample of the images; runs nothing, asks nobody.
     """
-    from tasks.planning import plan as plan_run
+    from regioncap.tasks.planning import plan as plan_run
 
     config = _config(source, config_file, flags)
     for text in terminal.plan_lines(plan_run(config), config):
@@ -153,7 +153,7 @@ def prune(
     Needed is what the last complete run for each output used. Step files of stopped runs are made again when they are
     run again, without asking the model.
     """
-    from tasks.pruning import Cache, older_than, unneeded_answers, unneeded_marks, unneeded_steps
+    from regioncap.tasks.pruning import Cache, older_than, unneeded_answers, unneeded_marks, unneeded_steps
 
     prefix = flags["file_name_prefix"] or RegionCapConfig.model_fields["file_name_prefix"].default
     place = _place(flags["cache_path"] or RegionCapConfig.model_fields["cache_path"].default, flags)
@@ -179,7 +179,7 @@ def prune(
 
 def _check(context: RunContext) -> None:
     """What is wrong is said at once, not after Prefect has started. Raises UsageError."""
-    from tasks.first_look import check_box_form  # imports Prefect, which no other command should wait for
+    from regioncap.tasks.first_look import check_box_form  # imports Prefect, which no other command should wait for
 
     check_prompt_keys(context.config, context.shards())
     check_output(context.output)

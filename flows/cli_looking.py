@@ -7,18 +7,18 @@ from typing import Any, get_args
 
 import click
 
-from flows.flags import storage_flags
-from tasks.config import RegionCapConfig
-from tasks.errors import UsageError
-from tasks.exporting import ExportOrder, export
-from tasks.registry import EXPORTS
-from tasks.reporting import Reported, report_of
-from tasks.secrets import filesystems
-from tasks.sheets import sheet_of
-from tasks.storage.filesystem import Filesystems
-from tasks.writers.exports import Coords, Direction
-from tasks.writers.reading import Written, open_output
-from tasks.writers.where import EXPLAINED
+from regioncap.flows.flags import storage_flags
+from regioncap.tasks.config import RegionCapConfig
+from regioncap.tasks.errors import UsageError
+from regioncap.tasks.exporting import ExportOrder, export
+from regioncap.tasks.registry import EXPORTS
+from regioncap.tasks.reporting import Reported, report_of
+from regioncap.tasks.secrets import filesystems
+from regioncap.tasks.sheets import sheet_of
+from regioncap.tasks.storage.filesystem import Filesystems
+from regioncap.tasks.writers.exports import Coords, Direction
+from regioncap.tasks.writers.reading import Written, open_output
+from regioncap.tasks.writers.where import EXPLAINED
 
 OK, STOPPED = 0, 1
 
@@ -26,7 +26,9 @@ ROOT_HELP = "Where relative image paths start, if not where the run found them."
 
 
 def _files(flags: dict[str, Any]) -> Filesystems:
-    from flows.cli import prepare_prefect  # a storage block is Prefect's; the commands of that module hold these
+    from regioncap.flows.cli import (
+        prepare_prefect,  # a storage block is Prefect's; the commands of that module hold these
+    )
 
     prepare_prefect()
     return filesystems(flags["s3_endpoint_url"], flags["s3_region"], flags["storage_block"])
@@ -68,7 +70,7 @@ def report(output_name: str, against: str | None, out: str | None, rows: int | N
     if written is not None:
         done = report_of(written, files, out=place, against=other, most=rows)
     else:
-        from tasks.live import config_of_run, report_live  # imports Prefect
+        from regioncap.tasks.live import config_of_run, report_live  # imports Prefect
 
         cache = flags["cache_path"] or RegionCapConfig.model_fields["cache_path"].default
         prefix = flags["file_name_prefix"] or RegionCapConfig.model_fields["file_name_prefix"].default

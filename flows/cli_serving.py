@@ -11,9 +11,9 @@ from typing import Any
 
 import click
 
-from flows.flags import GroupedCommand, fields_as_flags
-from tasks.config import make_config
-from tasks.errors import UsageError
+from regioncap.flows.flags import GroupedCommand, fields_as_flags
+from regioncap.tasks.config import make_config
+from regioncap.tasks.errors import UsageError
 
 
 @click.command("fake-vlm")
@@ -41,7 +41,7 @@ def fake_vlm(host: str, port: int, faults: tuple[str, ...], structure: str, **be
     Its answers name the picture and the region. Mistakes on demand: 500, 429, 503, hang, cut, truncated, garbage,
     missing, extra, reordered, length, refusal. GET /stats tells what it was asked.
     """
-    from tasks.captioners.fake_server import Behaviour, RunningServer
+    from regioncap.tasks.captioners.fake_server import Behaviour, RunningServer
 
     shares = dict(_fault(fault) for fault in faults)
     try:
@@ -55,7 +55,7 @@ def fake_vlm(host: str, port: int, faults: tuple[str, ...], structure: str, **be
 
 
 def _fault(text: str) -> tuple[str, float]:
-    from tasks.captioners.fake_server import FAULTS
+    from regioncap.tasks.captioners.fake_server import FAULTS
 
     name, _, share = text.partition("=")
     try:
@@ -89,7 +89,7 @@ def serve(path: Path) -> int:
             "then: export PREFECT_API_URL=http://127.0.0.1:4200/api"
         )
     # Imported here: it takes seconds, and no other command wants it.
-    from flows.serving import serve_file
+    from regioncap.flows.serving import serve_file
 
     serve_file(path)
     return 0
@@ -117,7 +117,7 @@ def serve_model(model: str, host: str, port: int, **flags: Any) -> int:
     One server for each group of --tensor-parallel-size GPUs. A server that ends is started again once. Clients need the
     key in REGIONCAP_API_KEY; where that is not set here, one is made and printed.
     """
-    from tasks.captioners.vllm_serving import serve_until
+    from regioncap.tasks.captioners.vllm_serving import serve_until
 
     given = {key: value for key, value in flags.items() if value not in (None, ())}
     config = make_config(**{**given, "input": "-", "captioner": "vllm", "model": model})

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from prefect import flow
 
-from tasks.artifacts import show
-from tasks.config import RegionCapConfig
-from tasks.parameters import FLOW_NAME, checked
-from tasks.shard import ATTEMPTS, keep_input, looked, reuse
-from tasks.storage.steps import StepDamaged
-from tasks.summary import Summary
-from tasks.window import RUNNER, Window, running
-from tasks.write import write
+from regioncap.tasks.artifacts import show
+from regioncap.tasks.config import RegionCapConfig
+from regioncap.tasks.parameters import FLOW_NAME, checked
+from regioncap.tasks.shard import ATTEMPTS, keep_input, looked, reuse
+from regioncap.tasks.storage.steps import StepDamaged
+from regioncap.tasks.summary import Summary
+from regioncap.tasks.window import RUNNER, Window, running
+from regioncap.tasks.write import write
 
 
 @flow(name=FLOW_NAME, task_runner=RUNNER, validate_parameters=False)

@@ -15,14 +15,14 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any
 
-from tasks.captioners.base import CaptionRequest, CaptionResult, Part, Prompt
-from tasks.config import RegionCapConfig
-from tasks.context import RunContext
-from tasks.records import Row
-from tasks.storage.answers import answer_key
-from tasks.storage.steps import digest
-from tasks.vision.drawing import DRAW_VERSION
-from tasks.visualize import marked_jpeg, read_unchanged
+from regioncap.tasks.captioners.base import CaptionRequest, CaptionResult, Part, Prompt
+from regioncap.tasks.config import RegionCapConfig
+from regioncap.tasks.context import RunContext
+from regioncap.tasks.records import Row
+from regioncap.tasks.storage.answers import answer_key
+from regioncap.tasks.storage.steps import digest
+from regioncap.tasks.vision.drawing import DRAW_VERSION
+from regioncap.tasks.visualize import marked_jpeg, read_unchanged
 
 KEY_VERSION = 1
 

@@ -23,11 +23,11 @@ from prefect.artifacts import (
 from prefect.runtime import deployment
 from prefect.settings import get_current_settings
 
-from tasks.context import RunContext
-from tasks.errors import UsageError
-from tasks.joining import ShardSteps
-from tasks.run_page import failure_page, first_pictures, progress_text, rejects_table, slug_of, summary_page
-from tasks.summary import Summary
+from regioncap.tasks.context import RunContext
+from regioncap.tasks.errors import UsageError
+from regioncap.tasks.joining import ShardSteps
+from regioncap.tasks.run_page import failure_page, first_pictures, progress_text, rejects_table, slug_of, summary_page
+from regioncap.tasks.summary import Summary
 
 SECONDS_BETWEEN_LOOKS = 2.0
 

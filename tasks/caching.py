@@ -15,9 +15,9 @@ from typing import Any
 from prefect import State
 from prefect.states import Completed
 
-from tasks.context import RunContext
-from tasks.records import Row, Step
-from tasks.storage.steps import STEP_NAMES, Manifest, digest, key_parts
+from regioncap.tasks.context import RunContext
+from regioncap.tasks.records import Row, Step
+from regioncap.tasks.storage.steps import STEP_NAMES, Manifest, digest, key_parts
 
 
 @dataclass(frozen=True)

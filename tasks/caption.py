@@ -16,16 +16,16 @@ from typing import Any
 from prefect import State, task
 from prefect.cache_policies import NO_CACHE
 
-from tasks.answering import Asked, AskedAhead, ask, effort_of, request_of, send_for
-from tasks.caching import StepSpec, run_step
-from tasks.captioners.base import CaptionResult
-from tasks.config import RegionCapConfig
-from tasks.context import RunContext, context_of
-from tasks.errors import RowReject
-from tasks.flags import FLAGS_VERSION, flags_of
-from tasks.records import Row, Step, rejected
-from tasks.rows import Stopped, map_rows
-from tasks.storage.steps import Manifest
+from regioncap.tasks.answering import Asked, AskedAhead, ask, effort_of, request_of, send_for
+from regioncap.tasks.caching import StepSpec, run_step
+from regioncap.tasks.captioners.base import CaptionResult
+from regioncap.tasks.config import RegionCapConfig
+from regioncap.tasks.context import RunContext, context_of
+from regioncap.tasks.errors import RowReject
+from regioncap.tasks.flags import FLAGS_VERSION, flags_of
+from regioncap.tasks.records import Row, Step, rejected
+from regioncap.tasks.rows import Stopped, map_rows
+from regioncap.tasks.storage.steps import Manifest
 
 STEP_VERSION = 1
 LOOK_FOR_STOP_SECONDS = 0.25

@@ -18,20 +18,20 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import ContextVar
 from functools import cached_property
 
-from tasks.captioners.base import Captioner, CaptionResult, Setting
-from tasks.config import RegionCapConfig
-from tasks.records import Row, Shard, Step
-from tasks.registry import make_captioner
-from tasks.rows import Stopped
-from tasks.secrets import api_key, filesystems_of
-from tasks.storage.answers import Answers
-from tasks.storage.filesystem import Place
-from tasks.storage.images import ImageFiles
-from tasks.storage.readers import Part as InputPart
-from tasks.storage.readers import find_parts, input_root, region_fields_of, shards_of
-from tasks.storage.steps import STEP_NAMES, StepStorage
-from tasks.summary import Bill
-from tasks.writers.outputs import Part
+from regioncap.tasks.captioners.base import Captioner, CaptionResult, Setting
+from regioncap.tasks.config import RegionCapConfig
+from regioncap.tasks.records import Row, Shard, Step
+from regioncap.tasks.registry import make_captioner
+from regioncap.tasks.rows import Stopped
+from regioncap.tasks.secrets import api_key, filesystems_of
+from regioncap.tasks.storage.answers import Answers
+from regioncap.tasks.storage.filesystem import Place
+from regioncap.tasks.storage.images import ImageFiles
+from regioncap.tasks.storage.readers import Part as InputPart
+from regioncap.tasks.storage.readers import find_parts, input_root, region_fields_of, shards_of
+from regioncap.tasks.storage.steps import STEP_NAMES, StepStorage
+from regioncap.tasks.summary import Bill
+from regioncap.tasks.writers.outputs import Part
 
 IO_THREADS = 32
 """Requests to object stores at once."""

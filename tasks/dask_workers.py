@@ -27,15 +27,15 @@ from distributed import KilledWorker
 from distributed.comm.core import CommClosedError
 from prefect_dask.task_runners import DaskTaskRunner
 
-import tasks
-from tasks.config import RegionCapConfig
-from tasks.context import RunContext, end_run, in_run, known_context
-from tasks.errors import BudgetReached, UsageError, WorkersLost
-from tasks.records import Step
-from tasks.secrets import filesystems_of
-from tasks.shard import caption_shard
-from tasks.storage.filesystem import is_url
-from tasks.workers import ShardFuture, steps_apart
+import regioncap
+from regioncap.tasks.config import RegionCapConfig
+from regioncap.tasks.context import RunContext, end_run, in_run, known_context
+from regioncap.tasks.errors import BudgetReached, UsageError, WorkersLost
+from regioncap.tasks.records import Step
+from regioncap.tasks.secrets import filesystems_of
+from regioncap.tasks.shard import caption_shard
+from regioncap.tasks.storage.filesystem import is_url
+from regioncap.tasks.workers import ShardFuture, steps_apart
 
 T = TypeVar("T")
 
@@ -64,7 +64,7 @@ class Arrival:
 
 
 def _arrive(config: RegionCapConfig, probe: str) -> Arrival:
-    return Arrival(tasks.__version__, filesystems_of(config).place(probe).size() is not None)
+    return Arrival(regioncap.__version__, filesystems_of(config).place(probe).size() is not None)
 
 
 def _counts(config: RegionCapConfig) -> tuple[dict[str, int], dict[str, float]]:
@@ -97,7 +97,7 @@ async def _beside(do: Callable[..., T], run: str, *args: Any) -> T:
 
 
 class DaskWorkers:
-    """See `tasks.workers.Workers`; made by `dask_workers`."""
+    """See `regioncap.tasks.workers.Workers`; made by `dask_workers`."""
 
     def __init__(self, runner: DaskTaskRunner, context: RunContext) -> None:
         self._runner = runner
@@ -142,12 +142,12 @@ class DaskWorkers:
             if isinstance(arrival, BaseException):
                 raise UsageError(
                     f"dask_address: the worker {worker} cannot run RegionCap ({type(arrival).__name__}: {arrival}); "
-                    f"install regioncap {tasks.__version__} with the same Python there"
+                    f"install regioncap {regioncap.__version__} with the same Python there"
                 )
-            if arrival.version != tasks.__version__:
+            if arrival.version != regioncap.__version__:
                 raise UsageError(
                     f"dask_address: the worker {worker} has regioncap {arrival.version}; expected "
-                    f"{tasks.__version__}, as here"
+                    f"{regioncap.__version__}, as here"
                 )
             if not arrival.sees:
                 raise UsageError(

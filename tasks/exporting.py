@@ -6,17 +6,17 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from tasks.config import is_part_of
-from tasks.errors import RegionCapError, UsageError
-from tasks.records import Row
-from tasks.registry import EXPORTS, load
-from tasks.storage.coco import looks_like_coco, read_categories
-from tasks.storage.filesystem import Filesystems, Place
-from tasks.storage.formats import file_kind
-from tasks.writers.exports import Coords, Direction, Export, Exported, ExportSetting
-from tasks.writers.pictures import Pictures
-from tasks.writers.reading import Captioned, Written
-from tasks.writers.where import Condition, chosen
+from regioncap.tasks.config import is_part_of
+from regioncap.tasks.errors import RegionCapError, UsageError
+from regioncap.tasks.records import Row
+from regioncap.tasks.registry import EXPORTS, load
+from regioncap.tasks.storage.coco import looks_like_coco, read_categories
+from regioncap.tasks.storage.filesystem import Filesystems, Place
+from regioncap.tasks.storage.formats import file_kind
+from regioncap.tasks.writers.exports import Coords, Direction, Export, Exported, ExportSetting
+from regioncap.tasks.writers.pictures import Pictures
+from regioncap.tasks.writers.reading import Captioned, Written
+from regioncap.tasks.writers.where import Condition, chosen
 
 
 @dataclass(frozen=True)

@@ -15,17 +15,17 @@ from threading import Event
 from prefect import State, task
 from prefect.cache_policies import NO_CACHE
 
-from tasks.caching import StepSpec, run_step
-from tasks.config import RegionCapConfig
-from tasks.context import RunContext, context_of
-from tasks.errors import RowReject
-from tasks.records import Row, Step
-from tasks.registry import EXTRACTORS, SIZE_FREE, load
-from tasks.route import WITHOUT_BBOX
-from tasks.rows import map_rows
-from tasks.vision.extraction import EXTRACTION_VERSION, FINDING_LEAST_SIDE, FINDING_LONG_SIDE, find_regions
-from tasks.vision.images import Picture
-from tasks.visualize import draw_ahead
+from regioncap.tasks.caching import StepSpec, run_step
+from regioncap.tasks.config import RegionCapConfig
+from regioncap.tasks.context import RunContext, context_of
+from regioncap.tasks.errors import RowReject
+from regioncap.tasks.records import Row, Step
+from regioncap.tasks.registry import EXTRACTORS, SIZE_FREE, load
+from regioncap.tasks.route import WITHOUT_BBOX
+from regioncap.tasks.rows import map_rows
+from regioncap.tasks.vision.extraction import EXTRACTION_VERSION, FINDING_LEAST_SIDE, FINDING_LONG_SIDE, find_regions
+from regioncap.tasks.vision.images import Picture
+from regioncap.tasks.visualize import draw_ahead
 
 STEP_VERSION = 2
 

@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from typing import get_args
 
-from tasks.config import BoxFormat, BoxUnit
-from tasks.context import RunContext
-from tasks.errors import InputDamaged, RowReject, UsageError
-from tasks.load import load_row
-from tasks.records import Row
-from tasks.route import check_boxes
-from tasks.storage.runs import entry_of, registered
-from tasks.vision.boxes import to_xywh
-from tasks.vision.images import read_info
+from regioncap.tasks.config import BoxFormat, BoxUnit
+from regioncap.tasks.context import RunContext
+from regioncap.tasks.errors import InputDamaged, RowReject, UsageError
+from regioncap.tasks.load import load_row
+from regioncap.tasks.records import Row
+from regioncap.tasks.route import check_boxes
+from regioncap.tasks.storage.runs import entry_of, registered
+from regioncap.tasks.vision.boxes import to_xywh
+from regioncap.tasks.vision.images import read_info
 
 ROWS_TO_LOOK_AT = 1000
 IMAGES_TO_LOOK_AT = 64

@@ -12,17 +12,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from tasks.config import RegionCapConfig
-from tasks.context import RunContext
-from tasks.errors import AccountingError
-from tasks.flags import FLAGS, FLAGS_VERSION, flags_of
-from tasks.records import Row, Step, dumps
-from tasks.route import WITH_BBOX, check_boxes
-from tasks.storage.filesystem import is_url, public_url
-from tasks.storage.steps import digest, library_versions
-from tasks.summary import Summary
-from tasks.writers.jsonl import META_KEY, RowFormat, rejected_line
-from tasks.writers.outputs import in_parts
+from regioncap.tasks.config import RegionCapConfig
+from regioncap.tasks.context import RunContext
+from regioncap.tasks.errors import AccountingError
+from regioncap.tasks.flags import FLAGS, FLAGS_VERSION, flags_of
+from regioncap.tasks.records import Row, Step, dumps
+from regioncap.tasks.route import WITH_BBOX, check_boxes
+from regioncap.tasks.storage.filesystem import is_url, public_url
+from regioncap.tasks.storage.steps import digest, library_versions
+from regioncap.tasks.summary import Summary
+from regioncap.tasks.writers.jsonl import META_KEY, RowFormat, rejected_line
+from regioncap.tasks.writers.outputs import in_parts
 
 STEP_VERSION = 2
 URL_FIELDS = ("input", "output", "image_root", "cache_path", "s3_endpoint_url")

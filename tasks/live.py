@@ -9,27 +9,27 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tasks.config import RegionCapConfig, make_config
-from tasks.context import RunContext
-from tasks.errors import UsageError
-from tasks.flags import flags_of
-from tasks.joining import ShardSteps, form_of, joined
-from tasks.looking import made_of
-from tasks.records import Row, Shard
-from tasks.reporting import Reported, report_place, write_report
-from tasks.shard import STEPS, input_step
-from tasks.storage.filesystem import Filesystems, Place
-from tasks.storage.runs import entry_of, registered
-from tasks.storage.steps import StepDamaged
-from tasks.writers.jsonl import rejected_line
-from tasks.writers.pictures import Pictures
-from tasks.writers.reading import Captioned, Written, captioned, sound
-from tasks.writers.report.source import ReportSetting
+from regioncap.tasks.config import RegionCapConfig, make_config
+from regioncap.tasks.context import RunContext
+from regioncap.tasks.errors import UsageError
+from regioncap.tasks.flags import flags_of
+from regioncap.tasks.joining import ShardSteps, form_of, joined
+from regioncap.tasks.looking import made_of
+from regioncap.tasks.records import Row, Shard
+from regioncap.tasks.reporting import Reported, report_place, write_report
+from regioncap.tasks.shard import STEPS, input_step
+from regioncap.tasks.storage.filesystem import Filesystems, Place
+from regioncap.tasks.storage.runs import entry_of, registered
+from regioncap.tasks.storage.steps import StepDamaged
+from regioncap.tasks.writers.jsonl import rejected_line
+from regioncap.tasks.writers.pictures import Pictures
+from regioncap.tasks.writers.reading import Captioned, Written, captioned, sound
+from regioncap.tasks.writers.report.source import ReportSetting
 
 
 @dataclass
 class LiveSource:
-    """The rows of all shards that are done; the contract is `tasks.writers.report.source.Source`."""
+    """The rows of all shards that are done; the contract is `regioncap.tasks.writers.report.source.Source`."""
 
     context: RunContext
     shards: list[ShardSteps]

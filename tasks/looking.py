@@ -8,13 +8,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from tasks.caching import StepSpec, find_done
-from tasks.config import RegionCapConfig
-from tasks.context import RunContext
-from tasks.records import Shard, Step
-from tasks.shard import STEPS, input_step
-from tasks.storage.runs import entry_of, registered
-from tasks.storage.steps import Manifest, StepDamaged, digest
+from regioncap.tasks.caching import StepSpec, find_done
+from regioncap.tasks.config import RegionCapConfig
+from regioncap.tasks.context import RunContext
+from regioncap.tasks.records import Shard, Step
+from regioncap.tasks.shard import STEPS, input_step
+from regioncap.tasks.storage.runs import entry_of, registered
+from regioncap.tasks.storage.steps import Manifest, StepDamaged, digest
 
 
 def rows_of_step(config: RegionCapConfig, number: int) -> Iterator[tuple[int, bytes | None]]:

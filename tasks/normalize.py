@@ -14,14 +14,14 @@ from typing import Any
 from prefect import State, task
 from prefect.cache_policies import NO_CACHE
 
-from tasks.caching import StepSpec, run_step
-from tasks.config import BoxFormat, BoxOrder, BoxUnit, RegionCapConfig
-from tasks.context import RunContext, context_of
-from tasks.errors import RowReject
-from tasks.records import Row, Step, loads, rejected
-from tasks.route import WITHOUT_BBOX
-from tasks.rows import map_rows
-from tasks.vision.boxes import clip_xywh, drop_reason, normalize_xywh, to_xywh
+from regioncap.tasks.caching import StepSpec, run_step
+from regioncap.tasks.config import BoxFormat, BoxOrder, BoxUnit, RegionCapConfig
+from regioncap.tasks.context import RunContext, context_of
+from regioncap.tasks.errors import RowReject
+from regioncap.tasks.records import Row, Step, loads, rejected
+from regioncap.tasks.route import WITHOUT_BBOX
+from regioncap.tasks.rows import map_rows
+from regioncap.tasks.vision.boxes import clip_xywh, drop_reason, normalize_xywh, to_xywh
 
 STEP_VERSION = 1
 REGION_FIELDS_VERSION = 2

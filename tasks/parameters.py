@@ -14,9 +14,9 @@ from typing import Any, TypeVar
 
 from prefect.runtime import flow_run
 
-from tasks.config import RegionCapConfig, make_config
-from tasks.errors import UsageError
-from tasks.run_log import heard
+from regioncap.tasks.config import RegionCapConfig, make_config
+from regioncap.tasks.errors import UsageError
+from regioncap.tasks.run_log import heard
 
 R = TypeVar("R")
 

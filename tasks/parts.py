@@ -6,11 +6,20 @@ import contextlib
 import io
 from collections.abc import Sequence
 
-from tasks.context import RunContext
-from tasks.joining import ShardSteps, Tally, form_of, key_of, problem_of_shards, summary_of, with_bill, write_rows
-from tasks.storage.steps import StepDamaged
-from tasks.summary import Summary
-from tasks.writers.outputs import Part, PartOutputs
+from regioncap.tasks.context import RunContext
+from regioncap.tasks.joining import (
+    ShardSteps,
+    Tally,
+    form_of,
+    key_of,
+    problem_of_shards,
+    summary_of,
+    with_bill,
+    write_rows,
+)
+from regioncap.tasks.storage.steps import StepDamaged
+from regioncap.tasks.summary import Summary
+from regioncap.tasks.writers.outputs import Part, PartOutputs
 
 
 class PartWriter:

@@ -11,17 +11,17 @@ import statistics
 import zlib
 from dataclasses import dataclass, field
 
-from tasks.answering import Kept, key_of_answer, request_of
-from tasks.captioners.prompts import Prompts, form_of_answer
-from tasks.config import RegionCapConfig
-from tasks.context import RunContext
-from tasks.errors import RegionCapError, RowReject
-from tasks.load import load_row
-from tasks.prompt_keys import check_prompt_keys
-from tasks.records import Row, Shard
-from tasks.route import WITHOUT_BBOX, route_row, score_key_of
-from tasks.shard import STEPS, find_steps
-from tasks.vision.images import fit_size, read_info
+from regioncap.tasks.answering import Kept, key_of_answer, request_of
+from regioncap.tasks.captioners.prompts import Prompts, form_of_answer
+from regioncap.tasks.config import RegionCapConfig
+from regioncap.tasks.context import RunContext
+from regioncap.tasks.errors import RegionCapError, RowReject
+from regioncap.tasks.load import load_row
+from regioncap.tasks.prompt_keys import check_prompt_keys
+from regioncap.tasks.records import Row, Shard
+from regioncap.tasks.route import WITHOUT_BBOX, route_row, score_key_of
+from regioncap.tasks.shard import STEPS, find_steps
+from regioncap.tasks.vision.images import fit_size, read_info
 
 SAMPLE = 200
 """Images whose header is read for their size."""

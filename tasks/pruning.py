@@ -12,14 +12,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from tasks.answering import keys_of_answers
-from tasks.config import RegionCapConfig, make_config
-from tasks.context import RunContext
-from tasks.errors import UsageError
-from tasks.records import Row
-from tasks.storage.filesystem import Filesystems, Found, Place
-from tasks.storage.runs import RUNS, Registered, entries, entry_of, registered
-from tasks.storage.steps import STEP_NAMES, StepStorage
+from regioncap.tasks.answering import keys_of_answers
+from regioncap.tasks.config import RegionCapConfig, make_config
+from regioncap.tasks.context import RunContext
+from regioncap.tasks.errors import UsageError
+from regioncap.tasks.records import Row
+from regioncap.tasks.storage.filesystem import Filesystems, Found, Place
+from regioncap.tasks.storage.runs import RUNS, Registered, entries, entry_of, registered
+from regioncap.tasks.storage.steps import STEP_NAMES, StepStorage
 
 DRAWN = STEP_NAMES.index("visualize")
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from tasks.captioners.base import Captioner, Setting
+from regioncap.tasks.captioners.base import Captioner, Setting
 
 EXTRACTORS = {
-    "edges": "tasks.vision.extraction:edges",
-    "canny": "tasks.vision.contours:canny",
-    "adaptive": "tasks.vision.contours:adaptive",
+    "edges": "regioncap.tasks.vision.extraction:edges",
+    "canny": "regioncap.tasks.vision.contours:canny",
+    "adaptive": "regioncap.tasks.vision.contours:adaptive",
 }
 """How regions are found: `(image HxWx3 uint8 BGR) -> boxes (N, 4) int xywh, best first`.
 
@@ -20,20 +20,20 @@ SIZE_FREE = ("edges",)
 """Finders that do not mind the size at which they are given a picture, so that a JPEG need not be decoded whole."""
 
 CAPTIONERS = {
-    "openai": "tasks.captioners.vlm:OpenAICaptioner",
-    "vllm": "tasks.captioners.vllm_server:VllmCaptioner",
-    "pixels": "tasks.captioners.pixels:PixelsCaptioner",
+    "openai": "regioncap.tasks.captioners.vlm:OpenAICaptioner",
+    "vllm": "regioncap.tasks.captioners.vllm_server:VllmCaptioner",
+    "pixels": "regioncap.tasks.captioners.pixels:PixelsCaptioner",
 }
-"""Who describes regions: a class with the contract of `tasks.captioners.base.Captioner`, made of a `Setting`."""
+"""Who describes regions: a class with the contract of `regioncap.tasks.captioners.base.Captioner`, made of a `Setting`."""
 
 EXPORTS = {
-    "coco": ("tasks.writers.coco:write_coco", ".coco.json"),
-    "parquet": ("tasks.writers.parquet:write_parquet", ".parquet"),
-    "llava": ("tasks.writers.llava:write_llava", ".llava.json"),
-    "csv": ("tasks.writers.csv_table:write_csv", ".csv"),
-    "wds": ("tasks.writers.wds:write_wds", ".wds"),
+    "coco": ("regioncap.tasks.writers.coco:write_coco", ".coco.json"),
+    "parquet": ("regioncap.tasks.writers.parquet:write_parquet", ".parquet"),
+    "llava": ("regioncap.tasks.writers.llava:write_llava", ".llava.json"),
+    "csv": ("regioncap.tasks.writers.csv_table:write_csv", ".csv"),
+    "wds": ("regioncap.tasks.writers.wds:write_wds", ".wds"),
 }
-"""What an output can be exported to: a function with the contract of `tasks.writers.exports.Export`, and what it puts
+"""What an output can be exported to: a function with the contract of `regioncap.tasks.writers.exports.Export`, and what it puts
 behind the output's name."""
 
 

@@ -11,15 +11,15 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
-from tasks.errors import RowReject
-from tasks.flags import MEANINGS
-from tasks.records import Row
-from tasks.storage.filesystem import Filesystems, Place
-from tasks.storage.steps import digest
-from tasks.writers.pictures import Pictures
-from tasks.writers.reading import Captioned, Written
-from tasks.writers.report.cards import card_of, reject_card, room_of
-from tasks.writers.report.compare import (
+from regioncap.tasks.errors import RowReject
+from regioncap.tasks.flags import MEANINGS
+from regioncap.tasks.records import Row
+from regioncap.tasks.storage.filesystem import Filesystems, Place
+from regioncap.tasks.storage.steps import digest
+from regioncap.tasks.writers.pictures import Pictures
+from regioncap.tasks.writers.reading import Captioned, Written
+from regioncap.tasks.writers.report.cards import card_of, reject_card, room_of
+from regioncap.tasks.writers.report.compare import (
     Against,
     Comparison,
     Other,
@@ -28,11 +28,11 @@ from tasks.writers.report.compare import (
     change_of_row,
     words_changed,
 )
-from tasks.writers.report.page import render
-from tasks.writers.report.selection import Overview, Picked, Reservoirs, offer_row, pick
-from tasks.writers.report.source import ReportSetting, Source, reject_image
-from tasks.writers.report.thumbs import Thumb, thumb_of
-from tasks.writers.report.words import page_of
+from regioncap.tasks.writers.report.page import render
+from regioncap.tasks.writers.report.selection import Overview, Picked, Reservoirs, offer_row, pick
+from regioncap.tasks.writers.report.source import ReportSetting, Source, reject_image
+from regioncap.tasks.writers.report.thumbs import Thumb, thumb_of
+from regioncap.tasks.writers.report.words import page_of
 
 REPORT_VERSION = 1
 """Part of a page's key: raise it when the page of the same rows looks different."""

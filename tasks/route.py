@@ -13,12 +13,12 @@ from typing import Any, Literal
 from prefect import State, task
 from prefect.cache_policies import NO_CACHE
 
-from tasks.caching import StepSpec, run_step
-from tasks.config import RegionCapConfig
-from tasks.context import RunContext, context_of
-from tasks.errors import RowReject
-from tasks.records import Row, Step, loads
-from tasks.rows import map_rows
+from regioncap.tasks.caching import StepSpec, run_step
+from regioncap.tasks.config import RegionCapConfig
+from regioncap.tasks.context import RunContext, context_of
+from regioncap.tasks.errors import RowReject
+from regioncap.tasks.records import Row, Step, loads
+from regioncap.tasks.rows import map_rows
 
 STEP_VERSION = 1
 WITH_BBOX = "with_bbox"

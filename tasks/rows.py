@@ -8,8 +8,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future
 
-from tasks.errors import RegionCapError, RowReject, RunStopped
-from tasks.records import Row, rejected
+from regioncap.tasks.errors import RegionCapError, RowReject, RunStopped
+from regioncap.tasks.records import Row, rejected
 
 logger = logging.getLogger("regioncap")
 

@@ -11,12 +11,12 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from tasks.context import RunContext
-from tasks.errors import RegionCapError, RunStopped, UsageError
-from tasks.joining import ShardSteps, joined
-from tasks.records import Row
-from tasks.summary import Summary
-from tasks.vision.images import decode, encode_jpeg
+from regioncap.tasks.context import RunContext
+from regioncap.tasks.errors import RegionCapError, RunStopped, UsageError
+from regioncap.tasks.joining import ShardSteps, joined
+from regioncap.tasks.records import Row
+from regioncap.tasks.summary import Summary
+from regioncap.tasks.vision.images import decode, encode_jpeg
 
 PICTURE_PIXELS = 160_000
 """Of a picture on the page, at most: some 20 KB in Prefect's database."""

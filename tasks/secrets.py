@@ -9,9 +9,9 @@ import json
 import os
 from typing import Any
 
-from tasks.config import RegionCapConfig
-from tasks.errors import CaptionerError, UsageError
-from tasks.storage.filesystem import Filesystems
+from regioncap.tasks.config import RegionCapConfig
+from regioncap.tasks.errors import CaptionerError, UsageError
+from regioncap.tasks.storage.filesystem import Filesystems
 
 VARIABLES = ("REGIONCAP_API_KEY", "OPENAI_API_KEY")
 

@@ -14,20 +14,20 @@ from prefect import State, task
 from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed
 
-from tasks.answering import AskedAhead
-from tasks.caching import StepSpec, find_done
-from tasks.caption import CAPTION, caption
-from tasks.config import RegionCapConfig
-from tasks.context import RunContext, context_of, in_run
-from tasks.extract import EXTRACT, extract
-from tasks.joining import ShardSteps
-from tasks.load import LOAD, load, pack
-from tasks.normalize import NORMALIZE, normalize
-from tasks.records import Shard, Step
-from tasks.route import ROUTE, route
-from tasks.run_log import heard
-from tasks.storage.steps import StepDamaged
-from tasks.visualize import VISUALIZE, visualize
+from regioncap.tasks.answering import AskedAhead
+from regioncap.tasks.caching import StepSpec, find_done
+from regioncap.tasks.caption import CAPTION, caption
+from regioncap.tasks.config import RegionCapConfig
+from regioncap.tasks.context import RunContext, context_of, in_run
+from regioncap.tasks.extract import EXTRACT, extract
+from regioncap.tasks.joining import ShardSteps
+from regioncap.tasks.load import LOAD, load, pack
+from regioncap.tasks.normalize import NORMALIZE, normalize
+from regioncap.tasks.records import Shard, Step
+from regioncap.tasks.route import ROUTE, route
+from regioncap.tasks.run_log import heard
+from regioncap.tasks.storage.steps import StepDamaged
+from regioncap.tasks.visualize import VISUALIZE, visualize
 
 STEPS: tuple[StepSpec, ...] = (LOAD, ROUTE, EXTRACT, NORMALIZE, VISUALIZE, CAPTION)
 STEP_TASKS = (load, route, extract, normalize, visualize, caption)
@@ -140,7 +140,7 @@ def six_steps(step: Step, config: RegionCapConfig, apart: bool) -> ShardSteps:
 def caption_shard(step: Step, config: RegionCapConfig, apart: bool = True, run: str = "") -> State[ShardSteps]:
     """All six steps of one shard, each a task run of its own if `apart`; finished ones are reused.
 
-    `run`: names the run in a process other than the flow's; see `tasks.context.in_run`.
+    `run`: names the run in a process other than the flow's; see `regioncap.tasks.context.in_run`.
     """
     with in_run(run), heard() if run else contextlib.nullcontext():
         for attempt in range(1, ATTEMPTS + 1):

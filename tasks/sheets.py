@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 
-from tasks.errors import RowReject, UsageError
-from tasks.storage.filesystem import Filesystems, Place
-from tasks.vision.drawing import draw_marks
-from tasks.vision.images import Pixels, decode, encode_image
-from tasks.vision.sheet import Cell, draw_sheet
-from tasks.writers.pictures import Pictures
-from tasks.writers.reading import Captioned, Written
-from tasks.writers.where import Condition, chosen
+from regioncap.tasks.errors import RowReject, UsageError
+from regioncap.tasks.storage.filesystem import Filesystems, Place
+from regioncap.tasks.vision.drawing import draw_marks
+from regioncap.tasks.vision.images import Pixels, decode, encode_image
+from regioncap.tasks.vision.sheet import Cell, draw_sheet
+from regioncap.tasks.writers.pictures import Pictures
+from regioncap.tasks.writers.reading import Captioned, Written
+from regioncap.tasks.writers.where import Condition, chosen
 
 QUALITY = 88
 PICTURE_PIXELS = 1_003_520

@@ -19,16 +19,16 @@ from rich.logging import RichHandler
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from tasks.config import RegionCapConfig
-from tasks.context import Progress as RunProgress
-from tasks.context import context_of
-from tasks.storage.filesystem import Place, public_url
-from tasks.summary import Summary
-from tasks.writers.outputs import PartOutputs, in_parts
+from regioncap.tasks.config import RegionCapConfig
+from regioncap.tasks.context import Progress as RunProgress
+from regioncap.tasks.context import context_of
+from regioncap.tasks.storage.filesystem import Place, public_url
+from regioncap.tasks.summary import Summary
+from regioncap.tasks.writers.outputs import PartOutputs, in_parts
 
 if TYPE_CHECKING:
     # It imports Prefect, for which no command should wait that does not run it.
-    from tasks.planning import Plan
+    from regioncap.tasks.planning import Plan
 
 SECONDS_BETWEEN_LOOKS = 0.2
 

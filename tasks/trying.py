@@ -12,20 +12,20 @@ from typing import Any
 
 import orjson
 
-from tasks.answering import ask
-from tasks.caption import finish
-from tasks.captioners.endpoint import Ask, Endpoint, Reply
-from tasks.captioners.vlm import VlmCaptioner
-from tasks.config import RegionCapConfig
-from tasks.context import RunContext
-from tasks.errors import RowReject, UsageError
-from tasks.extract import extract_row
-from tasks.load import load_row
-from tasks.normalize import normalize_row
-from tasks.prompt_keys import check_prompt_keys
-from tasks.records import Row
-from tasks.route import route_row, score_key_of
-from tasks.visualize import draw_row
+from regioncap.tasks.answering import ask
+from regioncap.tasks.caption import finish
+from regioncap.tasks.captioners.endpoint import Ask, Endpoint, Reply
+from regioncap.tasks.captioners.vlm import VlmCaptioner
+from regioncap.tasks.config import RegionCapConfig
+from regioncap.tasks.context import RunContext
+from regioncap.tasks.errors import RowReject, UsageError
+from regioncap.tasks.extract import extract_row
+from regioncap.tasks.load import load_row
+from regioncap.tasks.normalize import normalize_row
+from regioncap.tasks.prompt_keys import check_prompt_keys
+from regioncap.tasks.records import Row
+from regioncap.tasks.route import route_row, score_key_of
+from regioncap.tasks.visualize import draw_row
 
 Say = Callable[[str], None]
 

@@ -8,11 +8,11 @@ from typing import Protocol, cast
 
 from prefect.futures import PrefectFuture
 
-from tasks.context import RunContext
-from tasks.errors import UsageError
-from tasks.joining import ShardSteps
-from tasks.records import Step
-from tasks.shard import caption_shard
+from regioncap.tasks.context import RunContext
+from regioncap.tasks.errors import UsageError
+from regioncap.tasks.joining import ShardSteps
+from regioncap.tasks.records import Step
+from regioncap.tasks.shard import caption_shard
 
 MOST_SHARDS_WITH_STEPS = 1000
 """Beyond so many, a shard is one task run instead of seven: the UI's graph ends at 10,000 nodes."""
@@ -66,7 +66,7 @@ def workers_of(context: RunContext) -> Iterator[Workers]:
         yield Threads(context)
         return
     try:
-        from tasks.dask_workers import dask_workers
+        from regioncap.tasks.dask_workers import dask_workers
     except ImportError as error:
         raise UsageError(
             f"runner: 'dask' needs packages that are not installed here ({error}): pip install 'regioncap[dask]'"

@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from tasks.config import RegionCapConfig
-from tasks.context import RunContext, context_of
-from tasks.errors import RegionCapError
-from tasks.joining import (
+from regioncap.tasks.config import RegionCapConfig
+from regioncap.tasks.context import RunContext, context_of
+from regioncap.tasks.errors import RegionCapError
+from regioncap.tasks.joining import (
     ShardSteps,
     form_of,
     key_of,
@@ -25,13 +25,13 @@ from tasks.joining import (
     with_bill,
     write_rows,
 )
-from tasks.parts import PartWriter
-from tasks.records import dumps
-from tasks.reporting import report_of
-from tasks.storage.runs import entry_of, register
-from tasks.summary import Summary
-from tasks.writers.outputs import INCOMPLETE, FileOutputs, Outputs, PartOutputs, in_parts
-from tasks.writers.reading import open_output
+from regioncap.tasks.parts import PartWriter
+from regioncap.tasks.records import dumps
+from regioncap.tasks.reporting import report_of
+from regioncap.tasks.storage.runs import entry_of, register
+from regioncap.tasks.summary import Summary
+from regioncap.tasks.writers.outputs import INCOMPLETE, FileOutputs, Outputs, PartOutputs, in_parts
+from regioncap.tasks.writers.reading import open_output
 
 logger = logging.getLogger("regioncap")
 

@@ -13,9 +13,9 @@ import fsspec
 import numpy as np
 import pytest
 
-from tasks import context
-from tasks.config import RegionCapConfig, make_config
-from tasks.summary import Summary
+from regioncap.tasks import context
+from regioncap.tasks.config import RegionCapConfig, make_config
+from regioncap.tasks.summary import Summary
 from tests.deployed import Site
 
 Run = Callable[..., Summary]
@@ -137,6 +137,6 @@ def config_of(folder: Path, **changes: Any) -> RegionCapConfig:
 @pytest.fixture
 def run(prefect_server: None) -> Run:
     """`run(folder, **settings)`: the real flow on a folder's `photos.jsonl`."""
-    from flows.region_caption import region_caption
+    from regioncap.flows.region_caption import region_caption
 
     return lambda folder, **changes: region_caption(config_of(folder, **changes))

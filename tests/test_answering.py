@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from tasks.answering import Kept, ask
-from tasks.captioners.base import CaptionRequest, CaptionResult
-from tasks.captioners.vlm import OpenAICaptioner
-from tasks.context import RunContext
+from regioncap.tasks.answering import Kept, ask
+from regioncap.tasks.captioners.base import CaptionRequest, CaptionResult
+from regioncap.tasks.captioners.vlm import OpenAICaptioner
+from regioncap.tasks.context import RunContext
 from tests.conftest import config_of
 
 ROW: dict[str, Any] = {

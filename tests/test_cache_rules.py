@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.summary import Summary
+from regioncap.tasks.summary import Summary
 from tests.conftest import BOX, Run, read_rows, write_photo, write_rows
 
 FROM_EXTRACT = ["extract", "normalize", "visualize", "caption"]
@@ -186,14 +186,18 @@ def test_moved_project_costs_nothing(project: Path, run: Run, tmp_path_factory: 
 def test_raised_step_version_runs_that_step_and_what_reads_other_bytes(
     project: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import tasks.normalize
-    import tasks.shard
+    import regioncap.tasks.normalize
+    import regioncap.tasks.shard
 
     run(project)
-    raised = tasks.normalize.StepSpec("normalize", 99, tasks.normalize.NORMALIZE.fields, tasks.normalize._body)
-    monkeypatch.setattr(tasks.normalize, "NORMALIZE", raised)
+    raised = regioncap.tasks.normalize.StepSpec(
+        "normalize", 99, regioncap.tasks.normalize.NORMALIZE.fields, regioncap.tasks.normalize._body
+    )
+    monkeypatch.setattr(regioncap.tasks.normalize, "NORMALIZE", raised)
     monkeypatch.setattr(
-        tasks.shard, "STEPS", tuple(raised if spec.name == "normalize" else spec for spec in tasks.shard.STEPS)
+        regioncap.tasks.shard,
+        "STEPS",
+        tuple(raised if spec.name == "normalize" else spec for spec in regioncap.tasks.shard.STEPS),
     )
     assert ran(run(project)) == ["normalize"]  # the same bytes come out, so the steps after it are done
 

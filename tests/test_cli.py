@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from flows.cli import main
-from tasks.config import RegionCapConfig
+from regioncap.flows.cli import main
+from regioncap.tasks.config import RegionCapConfig
 from tests.conftest import BOX, read_rows, write_photo, write_rows
 from tests.deployed import until
 
-COMMAND = [sys.executable, "-c", "from flows.cli import main; main()"]
+COMMAND = [sys.executable, "-c", "from regioncap.flows.cli import main; main()"]
 ROOT = Path(__file__).parents[1]
 
 
@@ -86,11 +86,11 @@ def test_too_many_rejects_exit_1_and_say_where_the_rows_are(project: Path, prefe
 def test_a_row_that_meets_a_bug_makes_exit_1(project: Path, prefect_server: None) -> None:
     # A captioner with a bug: one of two rows becomes an internal_error, the others are written.
     broken = (
-        "import tasks.captioners.pixels as p; good = p.describe\n"
+        "import regioncap.tasks.captioners.pixels as p; good = p.describe\n"
         "def bad(picture, box, w, h):\n"
         "    if box[0] == 13: raise ZeroDivisionError('a bug')\n"
         "    return good(picture, box, w, h)\n"
-        "p.describe = bad\nfrom flows.cli import main; main()"
+        "p.describe = bad\nfrom regioncap.flows.cli import main; main()"
     )
     rows = [{"image": "photo1.png", "bbox": [BOX]}, {"image": "photo1.png", "bbox": [[13, 16, 30, 30]]}]
     write_rows(project / "photos.jsonl", rows)

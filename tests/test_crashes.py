@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 from prefect.settings import get_current_settings
 
-from tasks.captioners.fake_server import Behaviour, RunningServer
-from tasks.errors import StorageError
+from regioncap.tasks.captioners.fake_server import Behaviour, RunningServer
+from regioncap.tasks.errors import StorageError
 from tests.conftest import BOX, Run, config_of, read_rows, write_photo, write_rows
 
 ROOT = Path(__file__).parents[1]
@@ -91,17 +91,17 @@ def undisturbed(folder: Path, run: Run, settings: dict[str, Any]) -> tuple[bytes
 
 
 PLACES = {
-    "load": ("tasks.load", "load_row", 30),
-    "route": ("tasks.route", "route_row", 30),
-    "extract": ("tasks.extract", "extract_row", 30),
-    "normalize": ("tasks.normalize", "normalize_row", 30),
-    "visualize": ("tasks.visualize", "draw_row", 30),
-    "before an answer is kept": ("tasks.storage.answers", "Answers.put", 30),
-    "caption": ("tasks.caption", "finish", 30),
-    "between data and manifest": ("tasks.storage.steps", "StepStorage._manifest_place", 60),
-    "write": ("tasks.writers.jsonl", "RowFormat.captioned", 30),
-    "between output and summary": ("tasks.write", "summary_of", 1),
-    "before the end": ("tasks.write", "register", 1),
+    "load": ("regioncap.tasks.load", "load_row", 30),
+    "route": ("regioncap.tasks.route", "route_row", 30),
+    "extract": ("regioncap.tasks.extract", "extract_row", 30),
+    "normalize": ("regioncap.tasks.normalize", "normalize_row", 30),
+    "visualize": ("regioncap.tasks.visualize", "draw_row", 30),
+    "before an answer is kept": ("regioncap.tasks.storage.answers", "Answers.put", 30),
+    "caption": ("regioncap.tasks.caption", "finish", 30),
+    "between data and manifest": ("regioncap.tasks.storage.steps", "StepStorage._manifest_place", 60),
+    "write": ("regioncap.tasks.writers.jsonl", "RowFormat.captioned", 30),
+    "between output and summary": ("regioncap.tasks.write", "summary_of", 1),
+    "before the end": ("regioncap.tasks.write", "register", 1),
 }
 
 
@@ -133,7 +133,7 @@ def test_parts_of_a_killed_run_are_whole(tmp_path: Path, run: Run, settings: dic
     (whole, _) = undisturbed(tmp_path, run, settings)
     settings["output"] = f"{tmp_path}/parts/"
     child = start(
-        str(ROOT / "tests" / "crash_child.py"), config_text(tmp_path, settings), "tasks.writers.jsonl",
+        str(ROOT / "tests" / "crash_child.py"), config_text(tmp_path, settings), "regioncap.tasks.writers.jsonl",
         "RowFormat.captioned", "30", stderr=subprocess.DEVNULL,
     )  # fmt: skip
     assert child.wait(120) == -signal.SIGKILL
@@ -154,7 +154,7 @@ def test_a_signal_in_the_middle_ends_the_run_at_once(
     half = _answered(server, server.stats["answered"] + ROWS // 3)
     flags = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
     child = start(
-        "-c", "from flows.cli import main; main()", "run", str(tmp_path / "photos.jsonl"), "--max-boxes=3",
+        "-c", "from regioncap.flows.cli import main; main()", "run", str(tmp_path / "photos.jsonl"), "--max-boxes=3",
         f"--output={tmp_path / 'out.jsonl'}", f"--cache-path={tmp_path / 'cache'}", *flags, stderr=subprocess.PIPE,
     )  # fmt: skip
     assert half.wait(120)
@@ -190,9 +190,9 @@ def _answered(server: RunningServer, count: int) -> threading.Event:
 LIMITED = """
 import json, resource, signal, sys
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-from flows.cli import main, prepare_prefect
+from regioncap.flows.cli import main, prepare_prefect
 prepare_prefect()
-import flows.region_caption
+import regioncap.flows.region_caption
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), resource.RLIM_INFINITY))
 sys.argv = ["regioncap", *sys.argv[2:]]
 main()
@@ -253,7 +253,7 @@ def test_two_runs_at_once_on_one_cache_are_both_right(
 ) -> None:
     expected = undisturbed(tmp_path, run, settings)
     code = (
-        "import json, sys; from tasks.config import make_config; from flows.region_caption import region_caption; "
+        "import json, sys; from regioncap.tasks.config import make_config; from regioncap.flows.region_caption import region_caption; "
         "region_caption(make_config(**json.loads(sys.argv[1])))"
     )
     children = []

@@ -20,11 +20,11 @@ pytest.importorskip("prefect_dask", reason="needs regioncap[dask]")
 import distributed
 from prefect.settings import get_current_settings
 
-from tasks import dask_workers
-from tasks.captioners.fake_server import Behaviour, RunningServer
-from tasks.config import make_config
-from tasks.dask_workers import config_of_one, taken_over
-from tasks.errors import BudgetReached, CaptionerError, UsageError, WorkersLost
+from regioncap.tasks import dask_workers
+from regioncap.tasks.captioners.fake_server import Behaviour, RunningServer
+from regioncap.tasks.config import make_config
+from regioncap.tasks.dask_workers import config_of_one, taken_over
+from regioncap.tasks.errors import BudgetReached, CaptionerError, UsageError, WorkersLost
 from tests.conftest import BOX, Run, write_photo, write_rows
 from tests.deployed import until
 
@@ -169,7 +169,7 @@ def test_both_processes_have_a_hand_in_it_and_nothing_of_the_run_is_left(
 
 
 def contexts_left() -> int:
-    from tasks import context
+    from regioncap.tasks import context
 
     return len(context._contexts)
 
@@ -268,7 +268,7 @@ def test_no_cluster(folder: Path, run: Run, server: RunningServer, monkeypatch: 
 
 
 def test_what_to_install(folder: Path, run: Run, server: RunningServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "tasks.dask_workers", None)
+    monkeypatch.setitem(sys.modules, "regioncap.tasks.dask_workers", None)
     with pytest.raises(UsageError, match=r"pip install 'regioncap\[dask\]'"):
         run(folder, **settings(server), runner="dask", dask_address="tcp://127.0.0.1:9")
 

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 import yaml
 
-from flows.serving import deployments_of
-from tasks.captioners.fake_server import Behaviour, RunningServer
-from tasks.errors import UsageError
+from regioncap.flows.serving import deployments_of
+from regioncap.tasks.captioners.fake_server import Behaviour, RunningServer
+from regioncap.tasks.errors import UsageError
 from tests.conftest import read_rows
 from tests.deployed import ROOT, Site, until
 from tests.test_cli import COMMAND
@@ -42,7 +42,7 @@ def with_model(server: RunningServer) -> dict[str, Any]:
 
 def test_what_is_deployed(site: Site) -> None:
     found = {name: site.deployment(name) for name in NAMES}
-    assert {one["entrypoint"] for one in found.values()} == {"flows.region_caption.region_caption"}
+    assert {one["entrypoint"] for one in found.values()} == {"regioncap.flows.region_caption.region_caption"}
     assert all(one["enforce_parameter_schema"] for one in found.values())
     nightly = found["nightly"]
     assert [(s["schedule"]["cron"], s["schedule"]["timezone"]) for s in nightly["schedules"]] == [

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tasks.context import RunContext
-from tasks.extract import extract_row
-from tasks.normalize import normalize_row
-from tasks.records import Row
-from tasks.visualize import draw_ahead, draw_row
+from regioncap.tasks.context import RunContext
+from regioncap.tasks.extract import extract_row
+from regioncap.tasks.normalize import normalize_row
+from regioncap.tasks.records import Row
+from regioncap.tasks.visualize import draw_ahead, draw_row
 from tests.conftest import Run, config_of, draw_photo, read_rows, write_rows
 
 
@@ -48,7 +48,7 @@ def test_what_is_drawn_ahead_is_what_would_be_drawn(tmp_path: Path, name: str, m
 def test_the_flow_decodes_found_pictures_once(tmp_path: Path, run: Run) -> None:
     write_rows(tmp_path / "photos.jsonl", [{"image": photo(tmp_path, f"{n}.jpg")} for n in range(3)])
     decoded: list[str] = []
-    import tasks.vision.images as images
+    import regioncap.tasks.vision.images as images
 
     jpeg = images.Picture._from_jpeg
 

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from tasks import errors
+from regioncap.tasks import errors
 
 MADE = [
     errors.UsageError("no input"),

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-import tasks.flags
-from tasks.flags import FLAGS, MEANINGS, flags_of, mentions_mark, refuses, repeats
+import regioncap.tasks.flags
+from regioncap.tasks.flags import FLAGS, MEANINGS, flags_of, mentions_mark, refuses, repeats
 from tests.conftest import BOX, Run, read_rows, write_photo, write_rows
 
 MARKS = [
@@ -109,7 +109,9 @@ def test_flags_are_written_and_counted_and_rows_without_stay_as_they_were(
 ) -> None:
     said = {0: "A dog.", 1: "I'm sorry, but I can't say."}
     plain = "A plain grey wall behind a table."
-    monkeypatch.setattr("tasks.captioners.pixels.describe", lambda picture, box, *size: said.get(box[0], plain))
+    monkeypatch.setattr(
+        "regioncap.tasks.captioners.pixels.describe", lambda picture, box, *size: said.get(box[0], plain)
+    )
     write_rows(project / "photos.jsonl", [{"image": f"photo{n}.png", "bbox": [[n, *BOX[1:]]]} for n in range(5)])
     summary = run(project)
     metas = [row["meta_info"] for row in read_rows(project / "out.jsonl")]
@@ -119,8 +121,8 @@ def test_flags_are_written_and_counted_and_rows_without_stay_as_they_were(
 
 def test_other_rules_write_anew_and_ask_for_nothing(project: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     run(project)
-    monkeypatch.setattr("tasks.joining.FLAGS_VERSION", tasks.flags.FLAGS_VERSION + 1)
-    monkeypatch.setattr("tasks.joining.flags_of", lambda captions: [["repeats"] for _ in captions])
+    monkeypatch.setattr("regioncap.tasks.joining.FLAGS_VERSION", regioncap.tasks.flags.FLAGS_VERSION + 1)
+    monkeypatch.setattr("regioncap.tasks.joining.flags_of", lambda captions: [["repeats"] for _ in captions])
     summary = run(project)
     assert summary.captions_asked == 0
     assert summary.flags == {"repeats": summary.regions}
@@ -128,7 +130,7 @@ def test_other_rules_write_anew_and_ask_for_nothing(project: Path, run: Run, mon
 
 
 def test_parts_count_flags_too(project: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tasks.captioners.pixels.describe", lambda *args: "A dog.")
+    monkeypatch.setattr("regioncap.tasks.captioners.pixels.describe", lambda *args: "A dog.")
     write_photo(project / "photo0.png", 0)
     summary = run(project, output=f"{project}/out/", max_boxes=1)
     assert summary.flags == {"too_short": summary.regions}

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-import tasks
+import regioncap
 from tests.deployed import until
 
 ROOT = Path(__file__).parents[1]
@@ -19,7 +19,7 @@ DEPLOYMENTS = ROOT / "deployments"
 COMPOSE: dict[str, Any] = yaml.safe_load((DEPLOYMENTS / "compose.yaml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 ONE_SHOT = {"folders", "bucket"}
-OURS = f"regioncap:{tasks.__version__}"
+OURS = f"regioncap:{regioncap.__version__}"
 
 
 @pytest.mark.parametrize("name", SERVICES)

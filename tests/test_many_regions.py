@@ -10,20 +10,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tasks.answering import key_of_answer, request_of
-from tasks.captioners.asking import largest_ask
-from tasks.captioners.fake_server import Behaviour, RunningServer, caption_of
-from tasks.captioners.prompts import Prompts
-from tasks.config import make_config
-from tasks.context import RunContext
-from tasks.errors import RowReject
-from tasks.normalize import normalize_boxes
-from tasks.planning import plan
-from tasks.pruning import Cache, unneeded_marks
-from tasks.records import Row, loads
-from tasks.route import check_scores
-from tasks.storage.steps import StepStorage
-from tasks.vision.images import decode
+from regioncap.tasks.answering import key_of_answer, request_of
+from regioncap.tasks.captioners.asking import largest_ask
+from regioncap.tasks.captioners.fake_server import Behaviour, RunningServer, caption_of
+from regioncap.tasks.captioners.prompts import Prompts
+from regioncap.tasks.config import make_config
+from regioncap.tasks.context import RunContext
+from regioncap.tasks.errors import RowReject
+from regioncap.tasks.normalize import normalize_boxes
+from regioncap.tasks.planning import plan
+from regioncap.tasks.pruning import Cache, unneeded_marks
+from regioncap.tasks.records import Row, loads
+from regioncap.tasks.route import check_scores
+from regioncap.tasks.storage.steps import StepStorage
+from regioncap.tasks.vision.images import decode
 from tests.conftest import Run, config_of, read_rows, write_photo, write_rows
 
 Serve = Callable[..., RunningServer]

@@ -41,11 +41,11 @@ def test_the_wheel_holds_every_module(unpacked: Path) -> None:
 
 def test_the_wheel_has_command_and_licence(unpacked: Path) -> None:
     (info,) = unpacked.glob("*.dist-info")
-    assert "regioncap = flows.cli:main" in (info / "entry_points.txt").read_text()
+    assert "regioncap = regioncap.flows.cli:main" in (info / "entry_points.txt").read_text()
     assert (info / "licenses" / "LICENSE").is_file()
 
 
-ENTRYPOINTS = ["flows/region_caption.py:region_caption", "flows.region_caption.region_caption"]
+ENTRYPOINTS = ["flows/region_caption.py:region_caption", "regioncap.flows.region_caption.region_caption"]
 
 
 @pytest.mark.parametrize("entrypoint", ENTRYPOINTS)
@@ -56,13 +56,13 @@ def test_both_entrypoint_spellings_load_the_flow(unpacked: Path, entrypoint: str
 
 
 def test_the_command_starts_without_prefect(unpacked: Path, tmp_path: Path) -> None:
-    code = "import sys, flows.cli; print('prefect' in sys.modules, flows.cli.__file__)"
+    code = "import sys, regioncap.flows.cli; print('prefect' in sys.modules, regioncap.flows.cli.__file__)"
     loaded, file = python(code, unpacked, cwd=tmp_path).stdout.split()
     assert (loaded, Path(file).is_relative_to(unpacked)) == ("False", True)
 
 
 def test_the_flow_checks_its_parameters() -> None:
-    from flows.region_caption import region_caption
+    from regioncap.flows.region_caption import region_caption
 
     schema = region_caption.parameters.model_dump()
     assert schema["required"] == ["config"]

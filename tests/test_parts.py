@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tasks.errors import AccountingError, InputDamaged
+from regioncap.tasks.errors import AccountingError, InputDamaged
 from tests.conftest import BOX, Run, read_rows, write_photo, write_rows
 
 Folder = Path
@@ -132,10 +132,10 @@ def test_a_run_that_ends_badly_takes_the_mark_away(
 def test_counts_that_do_not_add_up_leave_no_mark(
     tmp_path: Path, run_parts: Callable[..., Any], rows: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import tasks.joining
+    import regioncap.tasks.joining
 
-    real = tasks.joining.joined
-    monkeypatch.setattr(tasks.joining, "joined", lambda context, steps: list(real(context, steps))[1:])
+    real = regioncap.tasks.joining.joined
+    monkeypatch.setattr(regioncap.tasks.joining, "joined", lambda context, steps: list(real(context, steps))[1:])
     with pytest.raises(AccountingError):
         run_parts()
     assert not (tmp_path / "out" / "_SUCCESS").exists()

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from flows.cli import app
-from tasks.captioners.fake_server import Behaviour, RunningServer
+from regioncap.flows.cli import app
+from regioncap.tasks.captioners.fake_server import Behaviour, RunningServer
 from tests.conftest import BOX, Run, write_photo, write_rows
 
 Prune = Callable[..., Result]
@@ -94,7 +94,7 @@ def test_every_output_of_the_cache_counts(tmp_path: Path, project: Callable[...,
 
 
 def test_a_cache_that_is_not_there_is_named(tmp_path: Path, prune: Prune) -> None:
-    from tasks.errors import UsageError
+    from regioncap.tasks.errors import UsageError
 
     result = prune()
     assert isinstance(result.exception, UsageError)

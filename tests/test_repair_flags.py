@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from tasks.captioners import fake_server
-from tasks.captioners.fake_server import Behaviour, RunningServer
-from tasks.errors import UsageError
-from tasks.pruning import Cache, unneeded_answers
-from tasks.storage.filesystem import Filesystems
+from regioncap.tasks.captioners import fake_server
+from regioncap.tasks.captioners.fake_server import Behaviour, RunningServer
+from regioncap.tasks.errors import UsageError
+from regioncap.tasks.pruning import Cache, unneeded_answers
+from regioncap.tasks.storage.filesystem import Filesystems
 from tests.conftest import BOX, Run, config_of, read_rows, write_photo, write_rows
 
 BOXES = [BOX, [60, 10, 20, 20]]

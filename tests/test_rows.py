@@ -9,9 +9,9 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 
 import pytest
 
-from tasks.errors import CaptionerError, RowReject
-from tasks.records import Row
-from tasks.rows import Stopped, map_rows
+from regioncap.tasks.errors import CaptionerError, RowReject
+from regioncap.tasks.records import Row
+from regioncap.tasks.rows import Stopped, map_rows
 
 
 @pytest.fixture(params=["alone", "threads"])

@@ -14,13 +14,13 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId, FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.sorting import FlowRunSort
 
-from flows.region_caption import region_caption
-from tasks import run_log, run_page, workers
-from tasks.errors import CaptionerError, RowsFailAlike, StorageError, UsageError
-from tasks.parameters import checked
-from tasks.run_page import TO_DO, _plain, slug_of
-from tasks.storage.filesystem import PLAIN
-from tasks.storage.readers import read_shards
+from regioncap.flows.region_caption import region_caption
+from regioncap.tasks import run_log, run_page, workers
+from regioncap.tasks.errors import CaptionerError, RowsFailAlike, StorageError, UsageError
+from regioncap.tasks.parameters import checked
+from regioncap.tasks.run_page import TO_DO, _plain, slug_of
+from regioncap.tasks.storage.filesystem import PLAIN
+from regioncap.tasks.storage.readers import read_shards
 from tests.conftest import Run, config_of, read_rows, write_rows
 from tests.deployed import until
 
@@ -121,7 +121,7 @@ def test_a_page_that_cannot_be_written_stops_nothing(
         raise StorageError("x", "read", "y")
 
     for name in ("create_progress_artifact", "create_table_artifact", "first_pictures"):
-        monkeypatch.setattr(f"tasks.artifacts.{name}", broken)
+        monkeypatch.setattr(f"regioncap.tasks.artifacts.{name}", broken)
     assert run(project).rows_out == 6
     assert [record.getMessage() for record in caplog.records if "page lacks" in record.getMessage()] == [
         f"the run's page lacks its {what}: cannot read x: y. Mend that, then run the same command again."

@@ -12,12 +12,12 @@ import cv2
 import fsspec
 import pytest
 
-from tasks.captioners.fake_server import Behaviour, RunningServer, caption_of
-from tasks.config import make_config
-from tasks.errors import StorageError, UsageError
-from tasks.storage.filesystem import Place
-from tasks.storage.images import ImageFiles
-from tasks.summary import Summary
+from regioncap.tasks.captioners.fake_server import Behaviour, RunningServer, caption_of
+from regioncap.tasks.config import make_config
+from regioncap.tasks.errors import StorageError, UsageError
+from regioncap.tasks.storage.filesystem import Place
+from regioncap.tasks.storage.images import ImageFiles
+from regioncap.tasks.summary import Summary
 from tests.conftest import BOX, Run, draw_photo
 
 S3Run = Callable[..., Summary]
@@ -39,7 +39,7 @@ def server() -> Iterator[RunningServer]:
 @pytest.fixture
 def run_s3(prefect_server: None, bucket: str, server: RunningServer) -> S3Run:
     """A run on the bucket's `photos.jsonl`."""
-    from flows.region_caption import region_caption
+    from regioncap.flows.region_caption import region_caption
 
     def run(**changes: Any) -> Summary:
         values = {
@@ -194,7 +194,7 @@ def test_an_endpoint_that_is_not_there_is_named(bucket: str, run_s3: S3Run, rows
 
 
 def test_a_writer_that_breaks_off_publishes_nothing(s3: Any, bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tasks.storage.filesystem.ONE_PUT_BYTES", 1000)
+    monkeypatch.setattr("regioncap.tasks.storage.filesystem.ONE_PUT_BYTES", 1000)
     name = bucket.removeprefix("s3://")
     place = Place(f"{bucket}/out.jsonl")
     place.write(b"before")

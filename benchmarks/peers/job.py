@@ -13,13 +13,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tasks.captioners.prompts import Prompts, form_of_answer
-from tasks.config import RegionCapConfig
-from tasks.registry import EXTRACTORS, load
-from tasks.vision.boxes import drop_reason, normalize_xywh
-from tasks.vision.drawing import draw_marks
-from tasks.vision.extraction import FINDING_LEAST_SIDE, FINDING_LONG_SIDE, find_regions
-from tasks.vision.images import Picture, encode_jpeg
+from regioncap.tasks.captioners.prompts import Prompts, form_of_answer
+from regioncap.tasks.config import RegionCapConfig
+from regioncap.tasks.registry import EXTRACTORS, load
+from regioncap.tasks.vision.boxes import drop_reason, normalize_xywh
+from regioncap.tasks.vision.drawing import draw_marks
+from regioncap.tasks.vision.extraction import FINDING_LEAST_SIDE, FINDING_LONG_SIDE, find_regions
+from regioncap.tasks.vision.images import Picture, encode_jpeg
 
 MODEL = "fake-vlm"
 IN_FLIGHT = 37

@@ -11,8 +11,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from tasks.config import RegionCapConfig
-from tasks.errors import RejectCode
+from regioncap.tasks.config import RegionCapConfig
+from regioncap.tasks.errors import RejectCode
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from tasks.captioners.base import CaptionRequest, CaptionResult, Prompt, Setting
-from tasks.errors import RowReject
-from tasks.vision.images import decode
+from regioncap.tasks.captioners.base import CaptionRequest, CaptionResult, Prompt, Setting
+from regioncap.tasks.errors import RowReject
+from regioncap.tasks.vision.images import decode
 
 PIXELS_VERSION = 1
 LONG_SIDE = 640
@@ -171,7 +171,7 @@ def describe(picture: Measured, box: Sequence[float], width: int, height: int) -
 
 
 class PixelsCaptioner:
-    """See `tasks.captioners.base.Captioner`. Costs nothing, so its answers are kept in step files only."""
+    """See `regioncap.tasks.captioners.base.Captioner`. Costs nothing, so its answers are kept in step files only."""
 
     name = "pixels"
     model = "none"

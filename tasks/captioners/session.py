@@ -22,16 +22,16 @@ from typing import Any
 import aiohttp
 import orjson
 
-from tasks.captioners.asking import Asking
-from tasks.captioners.base import CaptionRequest, CaptionResult
-from tasks.captioners.endpoint import Ask, Endpoint, Refused, Reply, Sampling, TryAgain
-from tasks.captioners.gate import Gate
-from tasks.captioners.limits import InFlightLimit
-from tasks.captioners.prompts import Prompts
-from tasks.captioners.tryout import MOST_TRIES, TryOut
-from tasks.config import RegionCapConfig
-from tasks.errors import BudgetReached, CaptionerError, RowReject, RunStopped
-from tasks.rows import Stopped
+from regioncap.tasks.captioners.asking import Asking
+from regioncap.tasks.captioners.base import CaptionRequest, CaptionResult
+from regioncap.tasks.captioners.endpoint import Ask, Endpoint, Refused, Reply, Sampling, TryAgain
+from regioncap.tasks.captioners.gate import Gate
+from regioncap.tasks.captioners.limits import InFlightLimit
+from regioncap.tasks.captioners.prompts import Prompts
+from regioncap.tasks.captioners.tryout import MOST_TRIES, TryOut
+from regioncap.tasks.config import RegionCapConfig
+from regioncap.tasks.errors import BudgetReached, CaptionerError, RowReject, RunStopped
+from regioncap.tasks.rows import Stopped
 
 FAILURES_IN_ROW = 20
 GIVE_UP_SECONDS = 30.0

@@ -8,12 +8,21 @@ import re
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
-from tasks.captioners.asking import largest_ask
-from tasks.captioners.endpoint import PROBE_WORD, STRUCTURES, Ask, Endpoint, Refused, Reply, TryAgain, regex_of
-from tasks.captioners.pictures import plain_picture
-from tasks.captioners.prompts import Prompts
-from tasks.config import RegionCapConfig
-from tasks.errors import CaptionerError
+from regioncap.tasks.captioners.asking import largest_ask
+from regioncap.tasks.captioners.endpoint import (
+    PROBE_WORD,
+    STRUCTURES,
+    Ask,
+    Endpoint,
+    Refused,
+    Reply,
+    TryAgain,
+    regex_of,
+)
+from regioncap.tasks.captioners.pictures import plain_picture
+from regioncap.tasks.captioners.prompts import Prompts
+from regioncap.tasks.config import RegionCapConfig
+from regioncap.tasks.errors import CaptionerError
 
 MOST_TRIES = 5
 """How often one request is sent when the server fails at it; being told to wait does not count for a row's."""

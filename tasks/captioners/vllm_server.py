@@ -27,12 +27,12 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from tasks.captioners.base import Setting
-from tasks.captioners.session import Server
-from tasks.captioners.vlm import VlmCaptioner
-from tasks.config import RegionCapConfig
-from tasks.errors import CaptionerError, UsageError
-from tasks.rows import Stopped
+from regioncap.tasks.captioners.base import Setting
+from regioncap.tasks.captioners.session import Server
+from regioncap.tasks.captioners.vlm import VlmCaptioner
+from regioncap.tasks.config import RegionCapConfig
+from regioncap.tasks.errors import CaptionerError, UsageError
+from regioncap.tasks.rows import Stopped
 
 logger = logging.getLogger("regioncap")
 

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from tasks.errors import InputDamaged
-from tasks.records import Row, dumps, loads
-from tasks.storage.filesystem import Place
-from tasks.storage.grouping import Groups
-from tasks.storage.json_object import split_members
-from tasks.storage.sharding import MOST_BYTES, Lines
-from tasks.storage.streams import Gauge, open_stream, row_text
+from regioncap.tasks.errors import InputDamaged
+from regioncap.tasks.records import Row, dumps, loads
+from regioncap.tasks.storage.filesystem import Place
+from regioncap.tasks.storage.grouping import Groups
+from regioncap.tasks.storage.json_object import split_members
+from regioncap.tasks.storage.sharding import MOST_BYTES, Lines
+from regioncap.tasks.storage.streams import Gauge, open_stream, row_text
 
 REGION_FIELDS = ("annotation_id", "category_id", "category", "score", "iscrowd", "area")
 """What becomes a list parallel to the boxes without being asked for; other keys of annotations when they are."""

@@ -13,13 +13,13 @@ from contextlib import contextmanager
 from pathlib import PurePosixPath
 from typing import Any
 
-from tasks.errors import InputDamaged, UsageError
-from tasks.records import loads
-from tasks.storage.filesystem import Place
-from tasks.storage.json_array import split_array
-from tasks.storage.parquet import read_parquet, refuse_doubles
-from tasks.storage.sharding import MOST_BYTES, Lines
-from tasks.storage.streams import DAMAGE, Gauge, compression, open_stream, row_text
+from regioncap.tasks.errors import InputDamaged, UsageError
+from regioncap.tasks.records import loads
+from regioncap.tasks.storage.filesystem import Place
+from regioncap.tasks.storage.json_array import split_array
+from regioncap.tasks.storage.parquet import read_parquet, refuse_doubles
+from regioncap.tasks.storage.sharding import MOST_BYTES, Lines
+from regioncap.tasks.storage.streams import DAMAGE, Gauge, compression, open_stream, row_text
 
 BOM = b"\xef\xbb\xbf"
 """What some editors put at the start of a UTF-8 file; not part of the first row."""

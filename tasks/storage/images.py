@@ -9,10 +9,10 @@ from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from tasks.errors import RejectCode, RowReject
-from tasks.storage.filesystem import NEAR, PLAIN, Filesystems, is_url, public_url, reason_of
-from tasks.storage.listing import Listings
-from tasks.storage.scratch import Scratch
+from regioncap.tasks.errors import RejectCode, RowReject
+from regioncap.tasks.storage.filesystem import NEAR, PLAIN, Filesystems, is_url, public_url, reason_of
+from regioncap.tasks.storage.listing import Listings
+from regioncap.tasks.storage.scratch import Scratch
 
 T = TypeVar("T")
 

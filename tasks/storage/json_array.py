@@ -11,10 +11,10 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from tasks.errors import InputDamaged
-from tasks.storage.filesystem import Place
-from tasks.storage.sharding import Lines
-from tasks.storage.streams import DAMAGE
+from regioncap.tasks.errors import InputDamaged
+from regioncap.tasks.storage.filesystem import Place
+from regioncap.tasks.storage.sharding import Lines
+from regioncap.tasks.storage.streams import DAMAGE
 
 STEP_BYTES = 16_384
 

@@ -10,9 +10,9 @@ import io
 import re
 from collections.abc import Iterator
 
-from tasks.records import loads
-from tasks.storage.filesystem import Place
-from tasks.storage.json_array import Window
+from regioncap.tasks.records import loads
+from regioncap.tasks.storage.filesystem import Place
+from regioncap.tasks.storage.json_array import Window
 
 # As in json_array; an array of numbers (a polygon) is passed over as one sign, which takes half of the time.
 _TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*("?)|\[[-+0-9.eE,\s]*\]|[][{},:]', re.DOTALL)

@@ -17,15 +17,15 @@ from pathlib import PurePosixPath
 
 from fsspec.core import strip_protocol
 
-from tasks.config import RegionCapConfig
-from tasks.errors import UsageError
-from tasks.records import Shard, loads
-from tasks.storage.coco import CocoFile, coco_fields, looks_like_coco
-from tasks.storage.filesystem import GLOB_SIGNS, Filesystems, Place, is_url
-from tasks.storage.formats import IMAGES, READERS, file_kind
-from tasks.storage.per_box import PerBoxTable
-from tasks.storage.sharding import Line, Lines, cut
-from tasks.storage.streams import Gauge, row_text
+from regioncap.tasks.config import RegionCapConfig
+from regioncap.tasks.errors import UsageError
+from regioncap.tasks.records import Shard, loads
+from regioncap.tasks.storage.coco import CocoFile, coco_fields, looks_like_coco
+from regioncap.tasks.storage.filesystem import GLOB_SIGNS, Filesystems, Place, is_url
+from regioncap.tasks.storage.formats import IMAGES, READERS, file_kind
+from regioncap.tasks.storage.per_box import PerBoxTable
+from regioncap.tasks.storage.sharding import Line, Lines, cut
+from regioncap.tasks.storage.streams import Gauge, row_text
 
 KNOWN = "JSON Lines (.jsonl, .ndjson), JSON (.json), CSV (.csv), each also .gz, .bz2 or .xz; Parquet (.parquet); images"
 
@@ -163,7 +163,7 @@ def find_parts(config: RegionCapConfig, filesystems: Filesystems) -> list[Part]:
 def region_fields_of(config: RegionCapConfig, files: Filesystems) -> tuple[str, ...]:
     """The region fields of a run: those that the config names, and those that the input brings by its form.
 
-    COCO brings `tasks.storage.coco.REGION_FIELDS`; a table with a row for each box, where the config names none, all
+    COCO brings `regioncap.tasks.storage.coco.REGION_FIELDS`; a table with a row for each box, where the config names none, all
     its columns but the image and the box. Raises UsageError as `read_shards` does, and for a table without the columns
     that hold its boxes.
     """

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tasks.records import dumps, loads
-from tasks.storage.filesystem import Place, is_url
-from tasks.storage.steps import digest
+from regioncap.tasks.records import dumps, loads
+from regioncap.tasks.storage.filesystem import Place, is_url
+from regioncap.tasks.storage.steps import digest
 
 RUNS = "_runs"
 

@@ -16,9 +16,9 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from tasks.errors import RegionCapError
-from tasks.records import Row, Step, count_rejects, dumps, loads, read_lines, to_lines
-from tasks.storage.filesystem import PLAIN, Filesystems, Place
+from regioncap.tasks.errors import RegionCapError
+from regioncap.tasks.records import Row, Step, count_rejects, dumps, loads, read_lines, to_lines
+from regioncap.tasks.storage.filesystem import PLAIN, Filesystems, Place
 
 SCHEMA = 1
 STEP_NAMES = ("input", "load", "route", "extract", "normalize", "visualize", "caption")
@@ -111,7 +111,7 @@ class StepStorage:
     # --- the input's rows
 
     def put_input(self, text: bytes, shard: int, rows: int) -> Step:
-        """Keep a shard's rows as step 0 and give the reference to them. `text`: see `tasks.load`."""
+        """Keep a shard's rows as step 0 and give the reference to them. `text`: see `regioncap.tasks.load`."""
         sha256 = hashlib.sha256(text).hexdigest()
         step = Step(0, shard, sha256[:32], sha256, rows, 0)
         place = self.at(0)._data_place(step.key, sha256)

@@ -16,9 +16,9 @@ from contextlib import contextmanager
 from pathlib import PurePosixPath
 from typing import Any
 
-from tasks.errors import RegionCapError, StorageError
-from tasks.records import dumps
-from tasks.storage.filesystem import Place
+from regioncap.tasks.errors import RegionCapError, StorageError
+from regioncap.tasks.records import dumps
+from regioncap.tasks.storage.filesystem import Place
 
 COMPRESSIONS: dict[str, Callable[[Any], Any]] = {
     ".gz": lambda raw: gzip.GzipFile(fileobj=raw, mode="rb"),

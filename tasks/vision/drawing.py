@@ -16,8 +16,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from tasks.vision.boxes import box_iou, clip_xywh
-from tasks.vision.labels import place_labels
+from regioncap.tasks.vision.boxes import box_iou, clip_xywh
+from regioncap.tasks.vision.labels import place_labels
 
 DRAW_VERSION = 2
 """Part of the key of every answer: raise it when marks look different, and every picture is captioned again."""

@@ -21,9 +21,17 @@ import numpy.typing as npt
 import simplejpeg
 from PIL import ImageFile
 
-from tasks.errors import RowReject
-from tasks.vision.headers import SEQUENCES, frames_in, is_cut, jpeg_is_complete, open_header, orientation_of, rejecting
-from tasks.vision.modes import LEAST_WHOLE, decode_any
+from regioncap.tasks.errors import RowReject
+from regioncap.tasks.vision.headers import (
+    SEQUENCES,
+    frames_in,
+    is_cut,
+    jpeg_is_complete,
+    open_header,
+    orientation_of,
+    rejecting,
+)
+from regioncap.tasks.vision.modes import LEAST_WHOLE, decode_any
 
 # Steps decode in a pool of threads, one image a thread: 1.72 times the speed on two cores. OpenCV's own threads on
 # top of that cost 7-14 % more CPU for nothing, and so does asking for an OpenCL device that nobody uses.

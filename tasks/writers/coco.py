@@ -8,12 +8,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import tasks
-from tasks.records import Row, dumps
-from tasks.storage.filesystem import Place
-from tasks.storage.grouping import Seen
-from tasks.writers.exports import Array, Exported, ExportSetting, Rows
-from tasks.writers.reading import Captioned
+import regioncap
+from regioncap.tasks.records import Row, dumps
+from regioncap.tasks.storage.filesystem import Place
+from regioncap.tasks.storage.grouping import Seen
+from regioncap.tasks.writers.exports import Array, Exported, ExportSetting, Rows
+from regioncap.tasks.writers.reading import Captioned
 
 CATEGORY_FIELDS = ("category", "category_name", "label", "class", "class_name", "name")
 """Region fields that name a region's category; the first that there is."""
@@ -96,7 +96,7 @@ def write_coco(rows: Rows, out: Place, setting: ExportSetting) -> Exported:
     image_ids, annotation_ids = Ids(highest_image), Ids(highest_annotation)
     categories = Categories.of(setting.categories)
     with out.writer() as file, tempfile.TemporaryFile(prefix="regioncap-") as aside:
-        info = {"description": "Region captions", "version": tasks.__version__, "contributor": "RegionCap"}
+        info = {"description": "Region captions", "version": regioncap.__version__, "contributor": "RegionCap"}
         file.write(b'{"info":' + dumps(info) + b',\n"licenses":[],\n"images":')
         images, annotations = Array(file), Array(aside)
         for row in rows():

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import IO, Literal, Protocol
 
-from tasks.records import Row
-from tasks.storage.filesystem import Place
-from tasks.writers.reading import Captioned
+from regioncap.tasks.records import Row
+from regioncap.tasks.storage.filesystem import Place
+from regioncap.tasks.writers.reading import Captioned
 
 Direction = Literal["box2text", "text2box"]
 Coords = Literal["0-1", "0-1000", "px"]

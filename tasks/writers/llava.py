@@ -9,12 +9,12 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from tasks.records import Row, dumps
-from tasks.storage.filesystem import Place
-from tasks.vision.boxes import clip_xywh
-from tasks.writers.coco import image_id_of
-from tasks.writers.exports import Array, Coords, Exported, ExportSetting, Rows
-from tasks.writers.reading import Captioned
+from regioncap.tasks.records import Row, dumps
+from regioncap.tasks.storage.filesystem import Place
+from regioncap.tasks.vision.boxes import clip_xywh
+from regioncap.tasks.writers.coco import image_id_of
+from regioncap.tasks.writers.exports import Array, Coords, Exported, ExportSetting, Rows
+from regioncap.tasks.writers.reading import Captioned
 
 BOX_TO_TEXT = "Please provide a short description for this region: {box}."
 TEXT_TO_BOX = "Please provide the bounding box coordinate of the region this sentence describes: {text}"

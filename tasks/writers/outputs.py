@@ -17,10 +17,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from tasks.errors import UsageError
-from tasks.records import dumps, loads
-from tasks.storage.filesystem import Place
-from tasks.summary import Summary
+from regioncap.tasks.errors import UsageError
+from regioncap.tasks.records import dumps, loads
+from regioncap.tasks.storage.filesystem import Place
+from regioncap.tasks.summary import Summary
 
 INCOMPLETE = "incomplete"
 INSIDE = "_regioncap"

@@ -25,12 +25,12 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
-from tasks.errors import UsageError
-from tasks.records import Row
-from tasks.storage.filesystem import Place
-from tasks.writers.columns import Columns, Kind, cell
-from tasks.writers.exports import Exported, ExportSetting, Rows
-from tasks.writers.reading import Captioned
+from regioncap.tasks.errors import UsageError
+from regioncap.tasks.records import Row
+from regioncap.tasks.storage.filesystem import Place
+from regioncap.tasks.writers.columns import Columns, Kind, cell
+from regioncap.tasks.writers.exports import Exported, ExportSetting, Rows
+from regioncap.tasks.writers.reading import Captioned
 
 ROW_GROUP = 1000
 

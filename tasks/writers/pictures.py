@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-from tasks.errors import RowReject, UsageError
-from tasks.storage.filesystem import Filesystems, Place, is_url
-from tasks.storage.images import ImageFiles
-from tasks.storage.readers import input_root
-from tasks.writers.outputs import in_parts
-from tasks.writers.reading import Captioned, Written
+from regioncap.tasks.errors import RowReject, UsageError
+from regioncap.tasks.storage.filesystem import Filesystems, Place, is_url
+from regioncap.tasks.storage.images import ImageFiles
+from regioncap.tasks.storage.readers import input_root
+from regioncap.tasks.writers.outputs import in_parts
+from regioncap.tasks.writers.reading import Captioned, Written
 
 
 class Pictures:

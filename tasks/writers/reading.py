@@ -7,14 +7,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from tasks.config import RegionCapConfig
-from tasks.errors import UsageError
-from tasks.records import Row, loads
-from tasks.storage.filesystem import Filesystems, Place
-from tasks.storage.streams import Gauge, open_stream
-from tasks.summary import Summary
-from tasks.writers.jsonl import META_KEY
-from tasks.writers.outputs import INCOMPLETE, FileOutputs, Outputs, PartOutputs, in_parts
+from regioncap.tasks.config import RegionCapConfig
+from regioncap.tasks.errors import UsageError
+from regioncap.tasks.records import Row, loads
+from regioncap.tasks.storage.filesystem import Filesystems, Place
+from regioncap.tasks.storage.streams import Gauge, open_stream
+from regioncap.tasks.summary import Summary
+from regioncap.tasks.writers.jsonl import META_KEY
+from regioncap.tasks.writers.outputs import INCOMPLETE, FileOutputs, Outputs, PartOutputs, in_parts
 
 
 @dataclass(frozen=True)

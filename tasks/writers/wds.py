@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain
 
-from tasks.errors import RowReject
-from tasks.records import Row, dumps
-from tasks.storage.filesystem import Place
-from tasks.vision.images import read_info
-from tasks.writers.exports import Exported, ExportSetting, Rows
-from tasks.writers.reading import Captioned
+from regioncap.tasks.errors import RowReject
+from regioncap.tasks.records import Row, dumps
+from regioncap.tasks.storage.filesystem import Place
+from regioncap.tasks.vision.images import read_info
+from regioncap.tasks.writers.exports import Exported, ExportSetting, Rows
+from regioncap.tasks.writers.reading import Captioned
 
 SAMPLES_A_TAR = 10_000
 BYTES_A_TAR = 1_000_000_000

@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tasks.config import FlagName
-from tasks.errors import UsageError
-from tasks.records import dumps
-from tasks.writers.reading import Captioned
+from regioncap.tasks.config import FlagName
+from regioncap.tasks.errors import UsageError
+from regioncap.tasks.records import dumps
+from regioncap.tasks.writers.reading import Captioned
 
 FLAG_NAMES: tuple[str, ...] = FlagName.__args__  # type: ignore[attr-defined]
 

@@ -21,14 +21,14 @@ from typing import Any
 
 import pytest
 
-from tasks.captioners import session, vllm_server
-from tasks.captioners.base import Setting
-from tasks.captioners.vllm_server import VllmCaptioner, command_of, context_length, free_port, gpu_groups, why
-from tasks.captioners.vllm_serving import serve_until
-from tasks.captioners.vlm import OpenAICaptioner
-from tasks.config import RegionCapConfig, make_config
-from tasks.errors import CaptionerError, UsageError
-from tasks.rows import Stopped
+from regioncap.tasks.captioners import session, vllm_server
+from regioncap.tasks.captioners.base import Setting
+from regioncap.tasks.captioners.vllm_server import VllmCaptioner, command_of, context_length, free_port, gpu_groups, why
+from regioncap.tasks.captioners.vllm_serving import serve_until
+from regioncap.tasks.captioners.vlm import OpenAICaptioner
+from regioncap.tasks.config import RegionCapConfig, make_config
+from regioncap.tasks.errors import CaptionerError, UsageError
+from regioncap.tasks.rows import Stopped
 from tests.captioners.conftest import Bill, request_of, told_of
 from tests.deployed import until
 
@@ -51,7 +51,7 @@ if (here / "fail").exists():
     sys.exit(1)
 while (here / "hold").exists():
     time.sleep(0.02)
-from tasks.captioners.fake_server import Behaviour, RunningServer
+from regioncap.tasks.captioners.fake_server import Behaviour, RunningServer
 behaviour = Behaviour(model=arguments["--served-model-name"], key=os.environ["VLLM_API_KEY"], latency=0.02)
 RunningServer(behaviour, port=int(arguments["--port"])).serve_forever()
 """
@@ -194,9 +194,9 @@ def test_a_server_that_does_not_start_says_why(fake_vllm: Path, captioner: VllmC
 
 RUN = """
 import json, os, sys, threading
-from tasks.captioners.base import Setting
-from tasks.captioners.vllm_server import VllmCaptioner
-from tasks.config import make_config
+from regioncap.tasks.captioners.base import Setting
+from regioncap.tasks.captioners.vllm_server import VllmCaptioner
+from regioncap.tasks.config import make_config
 from tests.captioners.conftest import Bill, request_of
 
 captioner = VllmCaptioner(Setting(make_config(**json.loads(sys.argv[1])), count=Bill()))
@@ -303,7 +303,15 @@ def test_memory_is_told_from_context() -> None:
 
 def test_a_model_is_served_until_ctrl_c_and_started_again_once(fake_vllm: Path) -> None:
     port, key = free_port(), "key-of-a-test"
-    command = [sys.executable, "-c", "from flows.cli import main; main()", "serve-model", "Qwen/tiny", "--gpus", "none"]
+    command = [
+        sys.executable,
+        "-c",
+        "from regioncap.flows.cli import main; main()",
+        "serve-model",
+        "Qwen/tiny",
+        "--gpus",
+        "none",
+    ]
     command += ["--vllm-python", str(fake_vllm / "python"), "--port", str(port), "--max-boxes", "4"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "REGIONCAP_API_KEY": key}
     with (fake_vllm / "said").open("wb") as said, (fake_vllm / "log").open("wb") as log:

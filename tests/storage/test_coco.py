@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from tasks.config import RegionCapConfig, make_config
-from tasks.context import completed
-from tasks.errors import InputDamaged
-from tasks.storage.coco import REGION_FIELDS, looks_like_coco, read_categories
-from tasks.storage.filesystem import Filesystems, Place
-from tasks.storage.json_object import split_members
-from tasks.storage.readers import read_shards
+from regioncap.tasks.config import RegionCapConfig, make_config
+from regioncap.tasks.context import completed
+from regioncap.tasks.errors import InputDamaged
+from regioncap.tasks.storage.coco import REGION_FIELDS, looks_like_coco, read_categories
+from regioncap.tasks.storage.filesystem import Filesystems, Place
+from regioncap.tasks.storage.json_object import split_members
+from regioncap.tasks.storage.readers import read_shards
 
 IMAGES: list[dict[str, Any]] = [
     {"id": 11, "file_name": "a.jpg", "width": 640, "height": 480, "license": 3},

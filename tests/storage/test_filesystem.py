@@ -10,10 +10,10 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from tasks.errors import RowReject, StorageError
-from tasks.storage.answers import Answers, answer_key
-from tasks.storage.filesystem import Place, public_url
-from tasks.storage.images import ImageFiles
+from regioncap.tasks.errors import RowReject, StorageError
+from regioncap.tasks.storage.answers import Answers, answer_key
+from regioncap.tasks.storage.filesystem import Place, public_url
+from regioncap.tasks.storage.images import ImageFiles
 
 
 @pytest.fixture(params=["disk", "file", "memory", "s3"])

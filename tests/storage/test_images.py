@@ -10,11 +10,11 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from tasks.errors import RowReject
-from tasks.storage.filesystem import PLAIN, Place
-from tasks.storage.images import ImageFiles
-from tasks.storage.listing import Listings, just_before
-from tasks.storage.scratch import Scratch
+from regioncap.tasks.errors import RowReject
+from regioncap.tasks.storage.filesystem import PLAIN, Place
+from regioncap.tasks.storage.images import ImageFiles
+from regioncap.tasks.storage.listing import Listings, just_before
+from regioncap.tasks.storage.scratch import Scratch
 
 
 @pytest.fixture

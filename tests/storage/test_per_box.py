@@ -10,11 +10,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tasks.config import RegionCapConfig, make_config
-from tasks.context import completed
-from tasks.errors import UsageError
-from tasks.storage.filesystem import Filesystems
-from tasks.storage.readers import read_shards
+from regioncap.tasks.config import RegionCapConfig, make_config
+from regioncap.tasks.context import completed
+from regioncap.tasks.errors import UsageError
+from regioncap.tasks.storage.filesystem import Filesystems
+from regioncap.tasks.storage.readers import read_shards
 
 CSV = """filename,xmin,ymin,xmax,ymax,label,split
 b.jpg,1,2,3,4,cat,train

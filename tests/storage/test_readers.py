@@ -20,12 +20,12 @@ from typing import Any
 import fsspec
 import pytest
 
-from tasks.config import make_config
-from tasks.errors import InputDamaged, StorageError, UsageError
-from tasks.records import Shard, loads
-from tasks.storage import formats, readers
-from tasks.storage.filesystem import PLAIN, Place
-from tasks.storage.readers import input_root, read_shards
+from regioncap.tasks.config import make_config
+from regioncap.tasks.errors import InputDamaged, StorageError, UsageError
+from regioncap.tasks.records import Shard, loads
+from regioncap.tasks.storage import formats, readers
+from regioncap.tasks.storage.filesystem import PLAIN, Place
+from regioncap.tasks.storage.readers import input_root, read_shards
 
 ROWS = [{"image": f"img/{i}.jpg", "bbox": [[i, 2, 3, 4]], "id": f"{i:03d}", "note": "ü\u2028"} for i in range(150)]
 BOM = b"\xef\xbb\xbf"

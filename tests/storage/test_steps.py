@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from tasks.records import Row, Step, rejected
-from tasks.storage.filesystem import Place
-from tasks.storage.runs import Registered, entry_of, register, registered
-from tasks.storage.steps import StepDamaged, StepStorage, digest, key_parts
+from regioncap.tasks.records import Row, Step, rejected
+from regioncap.tasks.storage.filesystem import Place
+from regioncap.tasks.storage.runs import Registered, entry_of, register, registered
+from regioncap.tasks.storage.steps import StepDamaged, StepStorage, digest, key_parts
 
 ROWS: list[Row] = [{"image": "a.png"}, rejected("load", "bad_json", "no")]
 

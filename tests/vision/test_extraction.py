@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import skimage
 
-from tasks.registry import EXTRACTORS, load
-from tasks.vision.boxes import box_iou
-from tasks.vision.contours import adaptive
-from tasks.vision.extraction import FINDING_LONG_SIDE, SUPPRESSION_IOU, find_regions
-from tasks.vision.images import decode
+from regioncap.tasks.registry import EXTRACTORS, load
+from regioncap.tasks.vision.boxes import box_iou
+from regioncap.tasks.vision.contours import adaptive
+from regioncap.tasks.vision.extraction import FINDING_LONG_SIDE, SUPPRESSION_IOU, find_regions
+from regioncap.tasks.vision.images import decode
 
 METHODS = list(EXTRACTORS)
 ANY_SCORE = -100.0

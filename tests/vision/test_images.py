@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image, features
 
-from tasks.errors import RowReject
-from tasks.vision.images import Picture, decode, encode_jpeg, fit_size, read_info
+from regioncap.tasks.errors import RowReject
+from regioncap.tasks.vision.images import Picture, decode, encode_jpeg, fit_size, read_info
 
 LIMIT = 10_000_000
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)

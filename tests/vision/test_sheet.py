@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tasks.vision.drawing import PALETTE_RGB
-from tasks.vision.sheet import Cell, draw_sheet
+from regioncap.tasks.vision.drawing import PALETTE_RGB
+from regioncap.tasks.vision.sheet import Cell, draw_sheet
 
 PICTURE = np.full((64, 96, 3), (200, 120, 40), np.uint8)
 

@@ -15,13 +15,13 @@ import pytest
 import webdataset
 from pycocotools.coco import COCO
 
-from tasks.errors import UsageError
-from tasks.exporting import ExportOrder, export
-from tasks.registry import EXPORTS
-from tasks.storage.filesystem import Filesystems
-from tasks.writers.exports import Exported
-from tasks.writers.llava import corners
-from tasks.writers.reading import open_output
+from regioncap.tasks.errors import UsageError
+from regioncap.tasks.exporting import ExportOrder, export
+from regioncap.tasks.registry import EXPORTS
+from regioncap.tasks.storage.filesystem import Filesystems
+from regioncap.tasks.writers.exports import Exported
+from regioncap.tasks.writers.llava import corners
+from regioncap.tasks.writers.reading import open_output
 from tests.conftest import BOX, Run, write_photo
 from tests.writers.conftest import EVIL_CAPTIONS, EVIL_NAMES, LONG, Make, output_row
 
@@ -209,7 +209,7 @@ def test_samples_hold_the_image_as_it_is(tmp_path: Path, output: Path) -> None:
 
 
 def test_tars_are_cut_and_those_of_a_longer_export_go(output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tasks.writers.wds.SAMPLES_A_TAR", 1)
+    monkeypatch.setattr("regioncap.tasks.writers.wds.SAMPLES_A_TAR", 1)
     assert len(exported(output, "wds").files) == 2
     assert len(exported(output, "wds", where=["label=cat"]).files) == 1
     assert [path.name for path in output.with_suffix(".wds").iterdir()] == ["out-000000.tar"]
@@ -309,7 +309,7 @@ def test_memory_does_not_grow_with_the_rows(
     tmp_path: Path, make_output: Make, to: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # benchmarks/exports.py measures whole processes, with 100,000 rows.
-    monkeypatch.setattr("tasks.writers.parquet.ROW_GROUP", 50)
+    monkeypatch.setattr("regioncap.tasks.writers.parquet.ROW_GROUP", 50)
     write_photo(tmp_path / "p.png", 1)
     row = output_row("p.png", [f"Thing {n} beside another thing on a table." for n in range(4)], note="x" * 500)
     peaks = []

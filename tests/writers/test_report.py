@@ -11,16 +11,16 @@ from typing import Any
 
 import pytest
 
-from tasks.storage.filesystem import Filesystems
-from tasks.writers.reading import open_output
-from tasks.writers.report.cards import changed_words, cut
-from tasks.writers.report.selection import even_rest
+from regioncap.tasks.storage.filesystem import Filesystems
+from regioncap.tasks.writers.reading import open_output
+from regioncap.tasks.writers.report.cards import changed_words, cut
+from regioncap.tasks.writers.report.selection import even_rest
 from tests.conftest import BOX, Run, write_photo, write_rows
 from tests.writers.conftest import LONG, Make, output_row
 
 
 def page_of(output: Path | str, **more: Any) -> str:
-    from tasks.reporting import report_of
+    from regioncap.tasks.reporting import report_of
 
     files = Filesystems()
     done = report_of(open_output(str(output), files), files, **more)

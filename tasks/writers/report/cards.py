@@ -7,10 +7,10 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from tasks.records import Row, dumps
-from tasks.vision.drawing import PALETTE_RGB
-from tasks.writers.reading import Captioned
-from tasks.writers.report.thumbs import Thumb, boxes_on
+from regioncap.tasks.records import Row, dumps
+from regioncap.tasks.vision.drawing import PALETTE_RGB
+from regioncap.tasks.writers.reading import Captioned
+from regioncap.tasks.writers.report.thumbs import Thumb, boxes_on
 
 TEXT_BYTES = 8_000_000
 """Of all captions together, as HTML."""

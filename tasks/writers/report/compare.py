@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from tasks.records import Row, dumps, loads
-from tasks.storage.grouping import Lookup
-from tasks.writers.reading import Captioned
-from tasks.writers.report.cards import changed_words, cut
-from tasks.writers.report.source import Source, reject_image
+from regioncap.tasks.records import Row, dumps, loads
+from regioncap.tasks.storage.grouping import Lookup
+from regioncap.tasks.writers.reading import Captioned
+from regioncap.tasks.writers.report.cards import changed_words, cut
+from regioncap.tasks.writers.report.source import Source, reject_image
 
 Change = Literal["same", "changed", "reject_gained", "reject_lost", "only_here"]
 

@@ -16,11 +16,11 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-import tasks
-from tasks.records import Row
-from tasks.writers.report.cards import shown
-from tasks.writers.report.compare import CHANGES, Comparison
-from tasks.writers.report.selection import Overview
+import regioncap
+from regioncap.tasks.records import Row
+from regioncap.tasks.writers.report.cards import shown
+from regioncap.tasks.writers.report.compare import CHANGES, Comparison
+from regioncap.tasks.writers.report.selection import Overview
 
 HERE = Path(__file__).parent
 BARS = 24
@@ -86,7 +86,7 @@ def render(
                 "facts": [{"name": name, "value": shown(value, MOST_FACT)} for name, value in page.facts],
                 "policy": policy,
                 "style": style,
-                "version": tasks.__version__,
+                "version": regioncap.__version__,
                 "groups": groups(overview, page.meanings, versus),
                 "bars": bars(overview),
                 "shown": f"{shown_count:,} picture{'s' if shown_count != 1 else ''}",

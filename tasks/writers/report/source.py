@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from tasks.config import RegionCapConfig
-from tasks.records import Row
-from tasks.summary import Summary
-from tasks.writers.pictures import Pictures
-from tasks.writers.reading import Captioned
+from regioncap.tasks.config import RegionCapConfig
+from regioncap.tasks.records import Row
+from regioncap.tasks.summary import Summary
+from regioncap.tasks.writers.pictures import Pictures
+from regioncap.tasks.writers.reading import Captioned
 
 
 class Source(Protocol):

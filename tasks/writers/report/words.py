@@ -6,13 +6,13 @@ import datetime as dt
 from collections.abc import Sequence
 from typing import Any
 
-from tasks.records import Row
-from tasks.storage.filesystem import public_url
-from tasks.summary import Summary
-from tasks.writers.report.compare import Comparison
-from tasks.writers.report.page import Page, share, tile
-from tasks.writers.report.selection import Overview, Picked
-from tasks.writers.report.source import ReportSetting
+from regioncap.tasks.records import Row
+from regioncap.tasks.storage.filesystem import public_url
+from regioncap.tasks.summary import Summary
+from regioncap.tasks.writers.report.compare import Comparison
+from regioncap.tasks.writers.report.page import Page, share, tile
+from regioncap.tasks.writers.report.selection import Overview, Picked
+from regioncap.tasks.writers.report.source import ReportSetting
 
 
 def page_of(
