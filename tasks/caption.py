@@ -21,10 +21,10 @@ from regioncap.tasks.caching import StepSpec, run_step
 from regioncap.tasks.captioners.base import CaptionResult
 from regioncap.tasks.config import RegionCapConfig
 from regioncap.tasks.context import RunContext, context_of
-from regioncap.tasks.errors import RowReject
+from regioncap.tasks.errors import RowReject, Stopped
 from regioncap.tasks.flags import FLAGS_VERSION, flags_of
 from regioncap.tasks.records import Row, Step, rejected
-from regioncap.tasks.rows import Stopped, map_rows
+from regioncap.tasks.rows import map_rows
 from regioncap.tasks.storage.steps import Manifest
 
 STEP_VERSION = 1

@@ -5,6 +5,7 @@
     │   └── ConfigError          one config value is wrong: field, expected, actual
     ├── RowReject                one row cannot be captioned: it goes to the rejects file, others go on
     └── RunStopped               the run cannot go on: exit code 1, an earlier output stays as it was
+        ├── Stopped              Ctrl-C, a cancelled flow run, or a failure elsewhere
         ├── InputDamaged         the input's container (gzip, Parquet, JSON array) is broken
         ├── StorageError         a place cannot be read from or written to
         ├── CaptionerError       the captioner cannot work at all (no server, a refusal of every request)
@@ -80,6 +81,13 @@ class RowReject(RegionCapError):
 
 class RunStopped(RegionCapError):
     """The run stops here; what was done is kept, and the same command goes on from there."""
+
+
+class Stopped(RunStopped):
+    """The run was asked to stop (Ctrl-C, a cancelled flow run, a failure elsewhere)."""
+
+    def __str__(self) -> str:
+        return "stopped; what was done is kept"
 
 
 class InputDamaged(RunStopped):

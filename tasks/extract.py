@@ -19,9 +19,8 @@ from regioncap.tasks.caching import StepSpec, run_step
 from regioncap.tasks.config import RegionCapConfig
 from regioncap.tasks.context import RunContext, context_of
 from regioncap.tasks.errors import RowReject
-from regioncap.tasks.records import Row, Step
+from regioncap.tasks.records import WITHOUT_BBOX, Row, Step
 from regioncap.tasks.registry import EXTRACTORS, SIZE_FREE, load
-from regioncap.tasks.route import WITHOUT_BBOX
 from regioncap.tasks.rows import map_rows
 from regioncap.tasks.vision.extraction import EXTRACTION_VERSION, FINDING_LEAST_SIDE, FINDING_LONG_SIDE, find_regions
 from regioncap.tasks.vision.images import Picture

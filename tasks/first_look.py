@@ -15,8 +15,7 @@ from regioncap.tasks.config import BoxFormat, BoxUnit
 from regioncap.tasks.context import RunContext
 from regioncap.tasks.errors import InputDamaged, RowReject, UsageError
 from regioncap.tasks.load import load_row
-from regioncap.tasks.records import Row
-from regioncap.tasks.route import check_boxes
+from regioncap.tasks.records import Row, check_boxes
 from regioncap.tasks.storage.runs import entry_of, registered
 from regioncap.tasks.vision.boxes import to_xywh
 from regioncap.tasks.vision.images import read_info

@@ -18,8 +18,8 @@ from regioncap.tasks.context import RunContext
 from regioncap.tasks.errors import RegionCapError, RowReject
 from regioncap.tasks.load import load_row
 from regioncap.tasks.prompt_keys import check_prompt_keys
-from regioncap.tasks.records import Row, Shard
-from regioncap.tasks.route import WITHOUT_BBOX, route_row, score_key_of
+from regioncap.tasks.records import WITHOUT_BBOX, Row, Shard
+from regioncap.tasks.route import route_row, score_key_of
 from regioncap.tasks.shard import STEPS, find_steps
 from regioncap.tasks.vision.images import fit_size, read_info
 

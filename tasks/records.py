@@ -126,3 +126,55 @@ def jsonable(value: Any) -> Any:
         case list() | tuple() | set():
             return [jsonable(item) for item in value]
     return jsonable(value.tolist()) if hasattr(value, "tolist") else str(value)
+
+
+# --- boxes, as rows give them
+
+WITH_BBOX = "with_bbox"
+WITHOUT_BBOX = "without_bbox"
+
+Box = list[float | int | None]
+
+
+def check_boxes(value: Any) -> list[Box] | None:
+    """The boxes of a row as lists of four numbers, or None where it has none to give.
+
+    `value` is what the row holds: null or nothing, a list of boxes, one flat box, or (from CSV) that as JSON text.
+    A coordinate that is NaN, infinite or null stays as None: that box is dropped later, the others are good.
+    Raises RowReject `bad_bbox` for anything else.
+    """
+    if isinstance(value, str):
+        value = _from_text(value)
+    if value is None:
+        return None
+    if not isinstance(value, list):
+        raise RowReject("bad_bbox", f"expected a list of boxes [[x, y, w, h], …], got {shorten(value)}")
+    if value and not any(isinstance(item, list | dict | str) for item in value):
+        value = [value]  # one flat box
+    return [_check_box(box, place) for place, box in enumerate(value)]
+
+
+def _from_text(text: str) -> Any:
+    if not text.strip():
+        return None
+    try:
+        return loads(text.encode())
+    except ValueError:
+        raise RowReject(
+            "bad_bbox", f"expected a list of boxes [[x, y, w, h], …], got the text {shorten(text)}"
+        ) from None
+
+
+def _check_box(box: Any, place: int) -> Box:
+    if not isinstance(box, list) or len(box) != 4:
+        raise RowReject("bad_bbox", f"box {place}: expected four numbers, got {shorten(box)}")
+    for number in box:
+        if isinstance(number, bool) or not isinstance(number, float | int | None):
+            raise RowReject("bad_bbox", f"box {place}: expected four numbers, got {shorten(number)} among them")
+    return [number if number is not None and math.isfinite(number) else None for number in box]
+
+
+def shorten(value: Any) -> str:
+    """What a message quotes of a value: at most 80 characters."""
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "…"

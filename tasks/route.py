@@ -17,57 +17,10 @@ from regioncap.tasks.caching import StepSpec, run_step
 from regioncap.tasks.config import RegionCapConfig
 from regioncap.tasks.context import RunContext, context_of
 from regioncap.tasks.errors import RowReject
-from regioncap.tasks.records import Row, Step, loads
+from regioncap.tasks.records import WITH_BBOX, WITHOUT_BBOX, Row, Step, check_boxes, loads, shorten
 from regioncap.tasks.rows import map_rows
 
 STEP_VERSION = 1
-WITH_BBOX = "with_bbox"
-WITHOUT_BBOX = "without_bbox"
-
-Box = list[float | int | None]
-
-
-def check_boxes(value: Any) -> list[Box] | None:
-    """The boxes of a row as lists of four numbers, or None where it has none to give.
-
-    `value` is what the row holds: null or nothing, a list of boxes, one flat box, or (from CSV) that as JSON text.
-    A coordinate that is NaN, infinite or null stays as None: that box is dropped later, the others are good.
-    Raises RowReject `bad_bbox` for anything else.
-    """
-    if isinstance(value, str):
-        value = _from_text(value)
-    if value is None:
-        return None
-    if not isinstance(value, list):
-        raise RowReject("bad_bbox", f"expected a list of boxes [[x, y, w, h], …], got {_short(value)}")
-    if value and not any(isinstance(item, list | dict | str) for item in value):
-        value = [value]  # one flat box
-    return [_check_box(box, place) for place, box in enumerate(value)]
-
-
-def _from_text(text: str) -> Any:
-    if not text.strip():
-        return None
-    try:
-        return loads(text.encode())
-    except ValueError:
-        raise RowReject(
-            "bad_bbox", f"expected a list of boxes [[x, y, w, h], …], got the text {_short(text)}"
-        ) from None
-
-
-def _check_box(box: Any, place: int) -> Box:
-    if not isinstance(box, list) or len(box) != 4:
-        raise RowReject("bad_bbox", f"box {place}: expected four numbers, got {_short(box)}")
-    for number in box:
-        if isinstance(number, bool) or not isinstance(number, float | int | None):
-            raise RowReject("bad_bbox", f"box {place}: expected four numbers, got {_short(number)} among them")
-    return [number if number is not None and math.isfinite(number) else None for number in box]
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "…"
 
 
 def check_scores(value: Any, boxes: int, key: str) -> list[float | None]:
@@ -80,7 +33,7 @@ def check_scores(value: Any, boxes: int, key: str) -> list[float | None]:
         value = _json_or_none(value)
     scores = value if isinstance(value, list) else [value]
     if value is None or len(scores) != boxes:
-        what = f"{len(scores)} of them" if isinstance(value, list) else _short(value)
+        what = f"{len(scores)} of them" if isinstance(value, list) else shorten(value)
         raise RowReject("bad_row", f"{key!r}: expected a list of {boxes} scores, one a box, got {what}; see box_order")
     return [score if _is_number(score) else None for score in scores]
 

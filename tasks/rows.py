@@ -8,17 +8,10 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future
 
-from regioncap.tasks.errors import RegionCapError, RowReject, RunStopped
+from regioncap.tasks.errors import RegionCapError, RowReject, Stopped
 from regioncap.tasks.records import Row, rejected
 
 logger = logging.getLogger("regioncap")
-
-
-class Stopped(RunStopped):
-    """The run was asked to stop (Ctrl-C, a cancelled flow run, a failure elsewhere)."""
-
-    def __str__(self) -> str:
-        return "stopped; what was done is kept"
 
 
 def map_rows(

@@ -9,9 +9,9 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 
 import pytest
 
-from regioncap.tasks.errors import CaptionerError, RowReject
+from regioncap.tasks.errors import CaptionerError, RowReject, Stopped
 from regioncap.tasks.records import Row
-from regioncap.tasks.rows import Stopped, map_rows
+from regioncap.tasks.rows import map_rows
 
 
 @pytest.fixture(params=["alone", "threads"])

@@ -30,8 +30,7 @@ from regioncap.tasks.captioners.limits import InFlightLimit
 from regioncap.tasks.captioners.prompts import Prompts
 from regioncap.tasks.captioners.tryout import MOST_TRIES, TryOut
 from regioncap.tasks.config import RegionCapConfig
-from regioncap.tasks.errors import BudgetReached, CaptionerError, RowReject, RunStopped
-from regioncap.tasks.rows import Stopped
+from regioncap.tasks.errors import BudgetReached, CaptionerError, RowReject, RunStopped, Stopped
 
 FAILURES_IN_ROW = 20
 GIVE_UP_SECONDS = 30.0

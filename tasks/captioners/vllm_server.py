@@ -31,8 +31,7 @@ from regioncap.tasks.captioners.base import Setting
 from regioncap.tasks.captioners.session import Server
 from regioncap.tasks.captioners.vlm import VlmCaptioner
 from regioncap.tasks.config import RegionCapConfig
-from regioncap.tasks.errors import CaptionerError, UsageError
-from regioncap.tasks.rows import Stopped
+from regioncap.tasks.errors import CaptionerError, Stopped, UsageError
 
 logger = logging.getLogger("regioncap")
 

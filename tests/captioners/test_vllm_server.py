@@ -27,8 +27,7 @@ from regioncap.tasks.captioners.vllm_server import VllmCaptioner, command_of, co
 from regioncap.tasks.captioners.vllm_serving import serve_until
 from regioncap.tasks.captioners.vlm import OpenAICaptioner
 from regioncap.tasks.config import RegionCapConfig, make_config
-from regioncap.tasks.errors import CaptionerError, UsageError
-from regioncap.tasks.rows import Stopped
+from regioncap.tasks.errors import CaptionerError, Stopped, UsageError
 from tests.captioners.conftest import Bill, request_of, told_of
 from tests.deployed import until
 
