@@ -17,7 +17,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from regioncap.tasks.registry import EXPORTS
+from regioncap.registry import EXPORTS
 
 PHOTOS = 50
 

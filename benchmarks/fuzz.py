@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from regioncap.tasks.errors import RowReject
+from regioncap.errors import RowReject
 from regioncap.tasks.vision.extraction import FINDING_LEAST_SIDE, FINDING_LONG_SIDE, edges, find_regions
 from regioncap.tasks.vision.images import Picture
 

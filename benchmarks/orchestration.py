@@ -29,6 +29,7 @@ from prefect_server import prefect_server
 from throughput import Case, fake_server, make_photos
 
 from regioncap.flows.region_caption import region_caption
+from regioncap.records import Row
 from regioncap.tasks.before import begin
 from regioncap.tasks.caching import run_step
 from regioncap.tasks.caption import caption_rows
@@ -38,7 +39,6 @@ from regioncap.tasks.extract import extract_rows
 from regioncap.tasks.joining import ShardSteps
 from regioncap.tasks.load import load_rows, pack
 from regioncap.tasks.normalize import normalize_rows
-from regioncap.tasks.records import Row
 from regioncap.tasks.route import route_rows
 from regioncap.tasks.rows import map_rows
 from regioncap.tasks.shard import STEPS, keep_input, six_steps

@@ -28,11 +28,11 @@ from typing import Any
 import cv2
 import numpy as np
 
+from regioncap.errors import RowReject
+from regioncap.records import WITH_BBOX, WITHOUT_BBOX
 from regioncap.tasks.config import RegionCapConfig, make_config
-from regioncap.tasks.errors import RowReject
 from regioncap.tasks.extract import extract_row
 from regioncap.tasks.normalize import normalize_row
-from regioncap.tasks.records import WITH_BBOX, WITHOUT_BBOX
 from regioncap.tasks.vision.images import Picture
 from regioncap.tasks.visualize import draw_picture, draw_row
 

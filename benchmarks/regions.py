@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from regioncap.tasks.registry import EXTRACTORS, SIZE_FREE, load
+from regioncap.registry import EXTRACTORS, SIZE_FREE, load
 from regioncap.tasks.vision.boxes import box_iou
 from regioncap.tasks.vision.extraction import (
     DEFAULT_MIN_SCORE,

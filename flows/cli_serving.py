@@ -11,9 +11,9 @@ from typing import Any
 
 import click
 
+from regioncap.errors import UsageError
 from regioncap.flows.flags import GroupedCommand, fields_as_flags
 from regioncap.tasks.config import make_config
-from regioncap.tasks.errors import UsageError
 
 
 @click.command("fake-vlm")

@@ -8,8 +8,8 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import click
 
+from regioncap.errors import UsageError
 from regioncap.tasks.config import RegionCapConfig, make_config, read_config_file
-from regioncap.tasks.errors import UsageError
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -11,8 +11,8 @@ from prefect.client.schemas.objects import ConcurrencyLimitConfig
 from prefect.deployments.runner import RunnerDeployment
 from prefect.schedules import Cron, Schedule
 
+from regioncap.errors import UsageError
 from regioncap.flows.region_caption import region_caption
-from regioncap.tasks.errors import UsageError
 
 
 def deployments_of(path: Path) -> tuple[list[RunnerDeployment], list[str]]:

@@ -15,8 +15,8 @@ from typing import Any
 from prefect import State
 from prefect.states import Completed
 
+from regioncap.records import Row, Step
 from regioncap.tasks.context import RunContext
-from regioncap.tasks.records import Row, Step
 from regioncap.tasks.storage.steps import STEP_NAMES, Manifest, digest, key_parts
 
 

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import yaml
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from regioncap.tasks.errors import ConfigError, UsageError
+from regioncap.errors import ConfigError, UsageError
 
 CaptionerName = Literal["auto", "vllm", "openai", "pixels"]
 ExtractorName = Literal["edges", "canny", "adaptive"]

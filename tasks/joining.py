@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from regioncap.errors import AccountingError
+from regioncap.records import WITH_BBOX, Row, Step, check_boxes, dumps
 from regioncap.tasks.config import RegionCapConfig
 from regioncap.tasks.context import RunContext
-from regioncap.tasks.errors import AccountingError
 from regioncap.tasks.flags import FLAGS, FLAGS_VERSION, flags_of
-from regioncap.tasks.records import WITH_BBOX, Row, Step, check_boxes, dumps
 from regioncap.tasks.storage.filesystem import is_url, public_url
 from regioncap.tasks.storage.steps import digest, library_versions
 from regioncap.tasks.summary import Summary

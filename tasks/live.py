@@ -9,13 +9,13 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from regioncap.errors import UsageError
+from regioncap.records import Row, Shard
 from regioncap.tasks.config import RegionCapConfig, make_config
 from regioncap.tasks.context import RunContext
-from regioncap.tasks.errors import UsageError
 from regioncap.tasks.flags import flags_of
 from regioncap.tasks.joining import ShardSteps, form_of, joined
 from regioncap.tasks.looking import made_of
-from regioncap.tasks.records import Row, Shard
 from regioncap.tasks.reporting import Reported, report_place, write_report
 from regioncap.tasks.shard import STEPS, input_step
 from regioncap.tasks.storage.filesystem import Filesystems, Place

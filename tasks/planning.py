@@ -11,14 +11,14 @@ import statistics
 import zlib
 from dataclasses import dataclass, field
 
+from regioncap.errors import RegionCapError, RowReject
+from regioncap.records import WITHOUT_BBOX, Row, Shard
 from regioncap.tasks.answering import Kept, key_of_answer, request_of
 from regioncap.tasks.captioners.prompts import Prompts, form_of_answer
 from regioncap.tasks.config import RegionCapConfig
 from regioncap.tasks.context import RunContext
-from regioncap.tasks.errors import RegionCapError, RowReject
 from regioncap.tasks.load import load_row
 from regioncap.tasks.prompt_keys import check_prompt_keys
-from regioncap.tasks.records import WITHOUT_BBOX, Row, Shard
 from regioncap.tasks.route import route_row, score_key_of
 from regioncap.tasks.shard import STEPS, find_steps
 from regioncap.tasks.vision.images import fit_size, read_info

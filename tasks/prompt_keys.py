@@ -7,9 +7,9 @@ import difflib
 import itertools
 from collections.abc import Generator
 
+from regioncap.errors import UsageError
+from regioncap.records import Shard, loads
 from regioncap.tasks.config import RegionCapConfig
-from regioncap.tasks.errors import UsageError
-from regioncap.tasks.records import Shard, loads
 
 ROWS_TO_LOOK_AT = 100
 

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
-from regioncap.tasks.errors import RowReject
+from regioncap.errors import RowReject
+from regioncap.records import Row
 from regioncap.tasks.flags import MEANINGS
-from regioncap.tasks.records import Row
 from regioncap.tasks.storage.filesystem import Filesystems, Place
 from regioncap.tasks.storage.steps import digest
 from regioncap.tasks.writers.pictures import Pictures

@@ -8,8 +8,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future
 
-from regioncap.tasks.errors import RegionCapError, RowReject, Stopped
-from regioncap.tasks.records import Row, rejected
+from regioncap.errors import RegionCapError, RowReject, Stopped
+from regioncap.records import Row, rejected
 
 logger = logging.getLogger("regioncap")
 

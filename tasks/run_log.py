@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 from prefect.logging import get_run_logger
 
-from regioncap.tasks.errors import RegionCapError
+from regioncap.errors import RegionCapError
 
 OURS = logging.getLogger("regioncap")
 FLOWS = logging.getLogger("prefect.flow_runs")

@@ -11,10 +11,10 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from regioncap.errors import RegionCapError, RunStopped, UsageError
+from regioncap.records import Row
 from regioncap.tasks.context import RunContext
-from regioncap.tasks.errors import RegionCapError, RunStopped, UsageError
 from regioncap.tasks.joining import ShardSteps, joined
-from regioncap.tasks.records import Row
 from regioncap.tasks.summary import Summary
 from regioncap.tasks.vision.images import decode, encode_jpeg
 

@@ -14,6 +14,7 @@ from prefect import State, task
 from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed
 
+from regioncap.records import Shard, Step
 from regioncap.tasks.answering import AskedAhead
 from regioncap.tasks.caching import StepSpec, find_done
 from regioncap.tasks.caption import CAPTION, caption
@@ -23,7 +24,6 @@ from regioncap.tasks.extract import EXTRACT, extract
 from regioncap.tasks.joining import ShardSteps
 from regioncap.tasks.load import LOAD, load, pack
 from regioncap.tasks.normalize import NORMALIZE, normalize
-from regioncap.tasks.records import Shard, Step
 from regioncap.tasks.route import ROUTE, route
 from regioncap.tasks.run_log import heard
 from regioncap.tasks.storage.steps import StepDamaged

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 
-from regioncap.tasks.errors import RowReject, UsageError
+from regioncap.errors import RowReject, UsageError
 from regioncap.tasks.storage.filesystem import Filesystems, Place
 from regioncap.tasks.vision.drawing import draw_marks
 from regioncap.tasks.vision.images import Pixels, decode, encode_image

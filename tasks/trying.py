@@ -12,18 +12,18 @@ from typing import Any
 
 import orjson
 
+from regioncap.errors import RowReject, UsageError
+from regioncap.records import Row
 from regioncap.tasks.answering import ask
 from regioncap.tasks.caption import finish
 from regioncap.tasks.captioners.endpoint import Ask, Endpoint, Reply
 from regioncap.tasks.captioners.vlm import VlmCaptioner
 from regioncap.tasks.config import RegionCapConfig
 from regioncap.tasks.context import RunContext
-from regioncap.tasks.errors import RowReject, UsageError
 from regioncap.tasks.extract import extract_row
 from regioncap.tasks.load import load_row
 from regioncap.tasks.normalize import normalize_row
 from regioncap.tasks.prompt_keys import check_prompt_keys
-from regioncap.tasks.records import Row
 from regioncap.tasks.route import route_row, score_key_of
 from regioncap.tasks.visualize import draw_row
 

@@ -14,12 +14,12 @@ from typing import Any
 from prefect import State, task
 from prefect.cache_policies import NO_CACHE
 
+from regioncap.errors import RowReject
+from regioncap.records import Row, Step
 from regioncap.tasks.caching import StepSpec, run_step
 from regioncap.tasks.config import RegionCapConfig
 from regioncap.tasks.context import RunContext, context_of
-from regioncap.tasks.errors import RowReject
 from regioncap.tasks.normalize import normalize_row
-from regioncap.tasks.records import Row, Step
 from regioncap.tasks.rows import map_rows
 from regioncap.tasks.vision.drawing import DRAW_VERSION, draw_marks, mark_warnings
 from regioncap.tasks.vision.images import Picture, encode_jpeg

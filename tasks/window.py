@@ -14,16 +14,16 @@ from prefect.futures import PrefectFuture, as_completed
 from prefect.runtime import deployment
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from regioncap.errors import RowsFailAlike, UsageError
+from regioncap.records import Shard
 from regioncap.tasks.artifacts import page_of
 from regioncap.tasks.before import begin
 from regioncap.tasks.config import RegionCapConfig
 from regioncap.tasks.context import RunContext, completed, context_of, end_run, in_run
-from regioncap.tasks.errors import RowsFailAlike, UsageError
 from regioncap.tasks.first_look import check_box_form
 from regioncap.tasks.joining import ShardSteps
 from regioncap.tasks.parts import PartWriter, write_early
 from regioncap.tasks.prompt_keys import check_prompt_keys
-from regioncap.tasks.records import Shard
 from regioncap.tasks.run_log import heard
 from regioncap.tasks.workers import Workers, workers_of
 from regioncap.tasks.write import first_reject, note_run, reject_codes

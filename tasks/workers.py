@@ -8,10 +8,10 @@ from typing import Protocol, cast
 
 from prefect.futures import PrefectFuture
 
+from regioncap.errors import UsageError
+from regioncap.records import Step
 from regioncap.tasks.context import RunContext
-from regioncap.tasks.errors import UsageError
 from regioncap.tasks.joining import ShardSteps
-from regioncap.tasks.records import Step
 from regioncap.tasks.shard import caption_shard
 
 MOST_SHARDS_WITH_STEPS = 1000

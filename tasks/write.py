@@ -12,9 +12,10 @@ from collections.abc import Sequence
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from regioncap.errors import RegionCapError
+from regioncap.records import dumps
 from regioncap.tasks.config import RegionCapConfig
 from regioncap.tasks.context import RunContext, context_of
-from regioncap.tasks.errors import RegionCapError
 from regioncap.tasks.joining import (
     ShardSteps,
     form_of,
@@ -26,7 +27,6 @@ from regioncap.tasks.joining import (
     write_rows,
 )
 from regioncap.tasks.parts import PartWriter
-from regioncap.tasks.records import dumps
 from regioncap.tasks.reporting import report_of
 from regioncap.tasks.storage.runs import entry_of, register
 from regioncap.tasks.summary import Summary

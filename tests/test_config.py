@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from regioncap.errors import ConfigError, UsageError
 from regioncap.tasks.config import RegionCapConfig, input_stem, load_config, make_config
-from regioncap.tasks.errors import ConfigError, UsageError
 
 
 def config(**values: Any) -> RegionCapConfig:

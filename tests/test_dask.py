@@ -20,11 +20,11 @@ pytest.importorskip("prefect_dask", reason="needs regioncap[dask]")
 import distributed
 from prefect.settings import get_current_settings
 
+from regioncap.errors import BudgetReached, CaptionerError, UsageError, WorkersLost
 from regioncap.tasks import dask_workers
 from regioncap.tasks.captioners.fake_server import Behaviour, RunningServer
 from regioncap.tasks.config import make_config
 from regioncap.tasks.dask_workers import config_of_one, taken_over
-from regioncap.tasks.errors import BudgetReached, CaptionerError, UsageError, WorkersLost
 from tests.conftest import BOX, Run, write_photo, write_rows
 from tests.deployed import until
 

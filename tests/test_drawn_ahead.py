@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from regioncap.records import Row
 from regioncap.tasks.context import RunContext
 from regioncap.tasks.extract import extract_row
 from regioncap.tasks.normalize import normalize_row
-from regioncap.tasks.records import Row
 from regioncap.tasks.visualize import draw_ahead, draw_row
 from tests.conftest import Run, config_of, draw_photo, read_rows, write_rows
 

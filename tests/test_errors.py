@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from regioncap.tasks import errors
+from regioncap import errors
 
 MADE = [
     errors.UsageError("no input"),

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from regioncap.tasks.errors import UsageError
+from regioncap.errors import UsageError
 from regioncap.tasks.first_look import PLAIN_SIZE, Seen, other_form
 from tests.conftest import BOX, Run, write_photo, write_rows
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from regioncap.tasks.errors import RowsFailAlike, UsageError
+from regioncap.errors import RowsFailAlike, UsageError
 from tests.conftest import BOX, Run, config_of, draw_photo, read_rows, write_photo, write_rows
 
 META_KEYS = [
@@ -255,7 +255,7 @@ def test_an_empty_input_replaces_nothing(project: Path, run: Run) -> None:
 def test_cut_gzip_stops_before_write_and_names_the_place(project: Path, run: Run) -> None:
     import gzip
 
-    from regioncap.tasks.errors import InputDamaged
+    from regioncap.errors import InputDamaged
 
     run(project)
     before = (project / "out.jsonl").read_bytes()

@@ -10,17 +10,17 @@ from typing import Any
 import numpy as np
 import pytest
 
+from regioncap.errors import RowReject
+from regioncap.records import Row, loads
 from regioncap.tasks.answering import key_of_answer, request_of
 from regioncap.tasks.captioners.asking import largest_ask
 from regioncap.tasks.captioners.fake_server import Behaviour, RunningServer, caption_of
 from regioncap.tasks.captioners.prompts import Prompts
 from regioncap.tasks.config import make_config
 from regioncap.tasks.context import RunContext
-from regioncap.tasks.errors import RowReject
 from regioncap.tasks.normalize import normalize_boxes
 from regioncap.tasks.planning import plan
 from regioncap.tasks.pruning import Cache, unneeded_marks
-from regioncap.tasks.records import Row, loads
 from regioncap.tasks.route import check_scores
 from regioncap.tasks.storage.steps import StepStorage
 from regioncap.tasks.vision.images import decode

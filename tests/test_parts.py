@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from regioncap.tasks.errors import AccountingError, InputDamaged
+from regioncap.errors import AccountingError, InputDamaged
 from tests.conftest import BOX, Run, read_rows, write_photo, write_rows
 
 Folder = Path

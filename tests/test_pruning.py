@@ -94,7 +94,7 @@ def test_every_output_of_the_cache_counts(tmp_path: Path, project: Callable[...,
 
 
 def test_a_cache_that_is_not_there_is_named(tmp_path: Path, prune: Prune) -> None:
-    from regioncap.tasks.errors import UsageError
+    from regioncap.errors import UsageError
 
     result = prune()
     assert isinstance(result.exception, UsageError)

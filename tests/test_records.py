@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from regioncap.tasks.records import count_rejects, dumps, jsonable, loads, read_lines, rejected, to_lines
+from regioncap.records import count_rejects, dumps, jsonable, loads, read_lines, rejected, to_lines
 
 UNCHANGED: list[Any] = ["007", 10**30, -(2**63), 0.1, "\u2028", "é", "\ud800", {"b": 1, "a": 2}, None, []]
 

@@ -9,8 +9,8 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 
 import pytest
 
-from regioncap.tasks.errors import CaptionerError, RowReject, Stopped
-from regioncap.tasks.records import Row
+from regioncap.errors import CaptionerError, RowReject, Stopped
+from regioncap.records import Row
 from regioncap.tasks.rows import map_rows
 
 

@@ -14,9 +14,9 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId, FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.sorting import FlowRunSort
 
+from regioncap.errors import CaptionerError, RowsFailAlike, StorageError, UsageError
 from regioncap.flows.region_caption import region_caption
 from regioncap.tasks import run_log, run_page, workers
-from regioncap.tasks.errors import CaptionerError, RowsFailAlike, StorageError, UsageError
 from regioncap.tasks.parameters import checked
 from regioncap.tasks.run_page import TO_DO, _plain, slug_of
 from regioncap.tasks.storage.filesystem import PLAIN

@@ -1,7 +1,7 @@
 """What a captioner is: pictures with numbered regions in, one caption a region out.
 
 The step `caption` looks up which answers are there, asks a captioner for the rest and keeps what comes. A new
-captioner is one class with this contract, one line in `tasks/registry.py` and the contract test.
+captioner is one class with this contract, one line in `regioncap/registry.py` and the contract test.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from regioncap.errors import RejectCode
 from regioncap.tasks.config import RegionCapConfig
-from regioncap.tasks.errors import RejectCode
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from regioncap.tasks.records import loads
+from regioncap.records import loads
 
 _EMPHASIS = r"(?:[*_`#>\s\-•]|\d+[.)]\s)*(?:[Ii]n\s+)?"
 _TAG = r"<\s*(?i:region)[\s_]*(\d+)\s*>"

@@ -17,8 +17,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from regioncap.errors import RowReject
 from regioncap.tasks.captioners.base import CaptionRequest, CaptionResult, Prompt, Setting
-from regioncap.tasks.errors import RowReject
 from regioncap.tasks.vision.images import decode
 
 PIXELS_VERSION = 1

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from regioncap.tasks.records import dumps, loads
+from regioncap.records import dumps, loads
 from regioncap.tasks.storage.filesystem import Place
 from regioncap.tasks.storage.steps import digest
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from regioncap.tasks.errors import InputDamaged
-from regioncap.tasks.records import Row, dumps, loads
+from regioncap.errors import InputDamaged
+from regioncap.records import Row, dumps, loads
 from regioncap.tasks.storage.filesystem import Place
 from regioncap.tasks.storage.grouping import Groups
 from regioncap.tasks.storage.json_object import split_members

@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
-from regioncap.tasks.errors import RegionCapError, StorageError
+from regioncap.errors import RegionCapError, StorageError
 
 ONE_PUT_BYTES = 64_000_000
 """Up to this size an object is sent from memory, in one go."""

@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from pathlib import PurePosixPath
 from typing import Any
 
-from regioncap.tasks.errors import InputDamaged, UsageError
-from regioncap.tasks.records import loads
+from regioncap.errors import InputDamaged, UsageError
+from regioncap.records import loads
 from regioncap.tasks.storage.filesystem import Place
 from regioncap.tasks.storage.json_array import split_array
 from regioncap.tasks.storage.parquet import read_parquet, refuse_doubles

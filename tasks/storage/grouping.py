@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from itertools import groupby
 from operator import itemgetter
 
-from regioncap.tasks.errors import StorageError
+from regioncap.errors import StorageError
 
 BATCH = 2000
 CACHE_KIB = 32_000

@@ -9,7 +9,7 @@ from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from regioncap.tasks.errors import RejectCode, RowReject
+from regioncap.errors import RejectCode, RowReject
 from regioncap.tasks.storage.filesystem import NEAR, PLAIN, Filesystems, is_url, public_url, reason_of
 from regioncap.tasks.storage.listing import Listings
 from regioncap.tasks.storage.scratch import Scratch

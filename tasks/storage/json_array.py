@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from regioncap.tasks.errors import InputDamaged
+from regioncap.errors import InputDamaged
 from regioncap.tasks.storage.filesystem import Place
 from regioncap.tasks.storage.sharding import Lines
 from regioncap.tasks.storage.streams import DAMAGE

@@ -10,7 +10,7 @@ import io
 import re
 from collections.abc import Iterator
 
-from regioncap.tasks.records import loads
+from regioncap.records import loads
 from regioncap.tasks.storage.filesystem import Place
 from regioncap.tasks.storage.json_array import Window
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from regioncap.tasks.errors import InputDamaged, StorageError, UsageError
-from regioncap.tasks.records import jsonable
+from regioncap.errors import InputDamaged, StorageError, UsageError
+from regioncap.records import jsonable
 from regioncap.tasks.storage.filesystem import Place
 from regioncap.tasks.storage.sharding import Lines
 from regioncap.tasks.storage.streams import Gauge, RawFile, row_text
@@ -15,7 +15,7 @@ BUFFER_BYTES = 1_000_000
 
 
 def read_parquet(place: Place, gauge: Gauge) -> Lines:
-    """Parquet: (row's number from 1, its JSON text); dates, decimals and bytes as `regioncap.tasks.records.jsonable` has them.
+    """Parquet: (row's number from 1, its JSON text); dates, decimals and bytes as `regioncap.records.jsonable` has them.
 
     Read by batches of rows, so memory holds pages and not row groups. Raises UsageError when pyarrow is not
     installed or two columns have one name; InputDamaged, with the row, when the file is broken; StorageError.

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from regioncap.tasks.records import Row, loads
+from regioncap.records import Row, loads
 from regioncap.tasks.storage.grouping import Groups
 from regioncap.tasks.storage.sharding import Lines
 from regioncap.tasks.storage.streams import Gauge, row_text

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from regioncap.tasks.records import dumps, loads
+from regioncap.records import dumps, loads
 from regioncap.tasks.storage.filesystem import Place, is_url
 from regioncap.tasks.storage.steps import digest
 

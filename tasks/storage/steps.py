@@ -16,8 +16,8 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from regioncap.tasks.errors import RegionCapError
-from regioncap.tasks.records import Row, Step, count_rejects, dumps, loads, read_lines, to_lines
+from regioncap.errors import RegionCapError
+from regioncap.records import Row, Step, count_rejects, dumps, loads, read_lines, to_lines
 from regioncap.tasks.storage.filesystem import PLAIN, Filesystems, Place
 
 SCHEMA = 1

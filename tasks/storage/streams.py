@@ -16,8 +16,8 @@ from contextlib import contextmanager
 from pathlib import PurePosixPath
 from typing import Any
 
-from regioncap.tasks.errors import RegionCapError, StorageError
-from regioncap.tasks.records import dumps
+from regioncap.errors import RegionCapError, StorageError
+from regioncap.records import dumps
 from regioncap.tasks.storage.filesystem import Place
 
 COMPRESSIONS: dict[str, Callable[[Any], Any]] = {

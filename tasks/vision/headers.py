@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 import cv2
 from PIL import Image, ImageFile, JpegImagePlugin
 
-from regioncap.tasks.errors import RowReject
+from regioncap.errors import RowReject
 
 warnings.filterwarnings("ignore", module=r"PIL\.")
 

@@ -21,7 +21,7 @@ import numpy.typing as npt
 import simplejpeg
 from PIL import ImageFile
 
-from regioncap.tasks.errors import RowReject
+from regioncap.errors import RowReject
 from regioncap.tasks.vision.headers import (
     SEQUENCES,
     frames_in,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import regioncap
-from regioncap.tasks.records import Row, dumps
+from regioncap.records import Row, dumps
 from regioncap.tasks.storage.filesystem import Place
 from regioncap.tasks.storage.grouping import Seen
 from regioncap.tasks.writers.exports import Array, Exported, ExportSetting, Rows

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from regioncap.tasks.records import dumps
+from regioncap.records import dumps
 from regioncap.tasks.writers.reading import Captioned
 
 Kind = Literal["none", "bool", "int", "float", "text"]

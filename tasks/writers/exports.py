@@ -1,4 +1,4 @@
-"""What an export is: rows of an output in, files of another form out. See `tasks/registry.py` for which there are."""
+"""What an export is: rows of an output in, files of another form out. See `regioncap/registry.py` for which there are."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import IO, Literal, Protocol
 
-from regioncap.tasks.records import Row
+from regioncap.records import Row
 from regioncap.tasks.storage.filesystem import Place
 from regioncap.tasks.writers.reading import Captioned
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from regioncap.tasks.records import Row
+from regioncap.records import Row
 
 META_KEY = "meta_info"
 

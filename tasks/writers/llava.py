@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from regioncap.tasks.records import Row, dumps
+from regioncap.records import Row, dumps
 from regioncap.tasks.storage.filesystem import Place
 from regioncap.tasks.vision.boxes import clip_xywh
 from regioncap.tasks.writers.coco import image_id_of

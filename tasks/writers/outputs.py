@@ -17,8 +17,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from regioncap.tasks.errors import UsageError
-from regioncap.tasks.records import dumps, loads
+from regioncap.errors import UsageError
+from regioncap.records import dumps, loads
 from regioncap.tasks.storage.filesystem import Place
 from regioncap.tasks.summary import Summary
 

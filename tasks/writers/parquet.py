@@ -25,8 +25,8 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
-from regioncap.tasks.errors import UsageError
-from regioncap.tasks.records import Row
+from regioncap.errors import UsageError
+from regioncap.records import Row
 from regioncap.tasks.storage.filesystem import Place
 from regioncap.tasks.writers.columns import Columns, Kind, cell
 from regioncap.tasks.writers.exports import Exported, ExportSetting, Rows

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-from regioncap.tasks.errors import RowReject, UsageError
+from regioncap.errors import RowReject, UsageError
 from regioncap.tasks.storage.filesystem import Filesystems, Place, is_url
 from regioncap.tasks.storage.images import ImageFiles
 from regioncap.tasks.storage.readers import input_root

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain
 
-from regioncap.tasks.errors import RowReject
-from regioncap.tasks.records import Row, dumps
+from regioncap.errors import RowReject
+from regioncap.records import Row, dumps
 from regioncap.tasks.storage.filesystem import Place
 from regioncap.tasks.vision.images import read_info
 from regioncap.tasks.writers.exports import Exported, ExportSetting, Rows

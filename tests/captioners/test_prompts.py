@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from regioncap.errors import RowReject, UsageError
 from regioncap.tasks.captioners.prompts import Prompts, form_of_answer, only
 from regioncap.tasks.config import make_config
-from regioncap.tasks.errors import RowReject, UsageError
 
 
 def prompts(**settings: Any) -> Prompts:

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
+from regioncap.errors import InputDamaged
 from regioncap.tasks.config import RegionCapConfig, make_config
 from regioncap.tasks.context import completed
-from regioncap.tasks.errors import InputDamaged
 from regioncap.tasks.storage.coco import REGION_FIELDS, looks_like_coco, read_categories
 from regioncap.tasks.storage.filesystem import Filesystems, Place
 from regioncap.tasks.storage.json_object import split_members

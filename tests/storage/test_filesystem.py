@@ -10,7 +10,7 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from regioncap.tasks.errors import RowReject, StorageError
+from regioncap.errors import RowReject, StorageError
 from regioncap.tasks.storage.answers import Answers, answer_key
 from regioncap.tasks.storage.filesystem import Place, public_url
 from regioncap.tasks.storage.images import ImageFiles

@@ -10,7 +10,7 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from regioncap.tasks.errors import RowReject
+from regioncap.errors import RowReject
 from regioncap.tasks.storage.filesystem import PLAIN, Place
 from regioncap.tasks.storage.images import ImageFiles
 from regioncap.tasks.storage.listing import Listings, just_before

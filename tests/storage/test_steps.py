@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from regioncap.tasks.records import Row, Step, rejected
+from regioncap.records import Row, Step, rejected
 from regioncap.tasks.storage.filesystem import Place
 from regioncap.tasks.storage.runs import Registered, entry_of, register, registered
 from regioncap.tasks.storage.steps import StepDamaged, StepStorage, digest, key_parts

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import skimage
 
-from regioncap.tasks.registry import EXTRACTORS, load
+from regioncap.registry import EXTRACTORS, load
 from regioncap.tasks.vision.boxes import box_iou
 from regioncap.tasks.vision.contours import adaptive
 from regioncap.tasks.vision.extraction import FINDING_LONG_SIDE, SUPPRESSION_IOU, find_regions

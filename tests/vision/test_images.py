@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image, features
 
-from regioncap.tasks.errors import RowReject
+from regioncap.errors import RowReject
 from regioncap.tasks.vision.images import Picture, decode, encode_jpeg, fit_size, read_info
 
 LIMIT = 10_000_000

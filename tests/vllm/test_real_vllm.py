@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from regioncap.tasks.errors import CaptionerError
+from regioncap.errors import CaptionerError
 from tests.conftest import BOX, Run, read_rows, write_photo, write_rows
 
 VENV = os.environ.get("REGIONCAP_VLLM_VENV", "")

@@ -15,9 +15,9 @@ import pytest
 import webdataset
 from pycocotools.coco import COCO
 
-from regioncap.tasks.errors import UsageError
+from regioncap.errors import UsageError
+from regioncap.registry import EXPORTS
 from regioncap.tasks.exporting import ExportOrder, export
-from regioncap.tasks.registry import EXPORTS
 from regioncap.tasks.storage.filesystem import Filesystems
 from regioncap.tasks.writers.exports import Exported
 from regioncap.tasks.writers.llava import corners

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from regioncap.tasks.records import Row, dumps
+from regioncap.records import Row, dumps
 from regioncap.tasks.vision.drawing import PALETTE_RGB
 from regioncap.tasks.writers.reading import Captioned
 from regioncap.tasks.writers.report.thumbs import Thumb, boxes_on

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from regioncap.tasks.records import Row, dumps, loads
+from regioncap.records import Row, dumps, loads
 from regioncap.tasks.storage.grouping import Lookup
 from regioncap.tasks.writers.reading import Captioned
 from regioncap.tasks.writers.report.cards import changed_words, cut

@@ -17,7 +17,7 @@ import jinja2
 from markupsafe import Markup
 
 import regioncap
-from regioncap.tasks.records import Row
+from regioncap.records import Row
 from regioncap.tasks.writers.report.cards import shown
 from regioncap.tasks.writers.report.compare import CHANGES, Comparison
 from regioncap.tasks.writers.report.selection import Overview

@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Sequence
 from typing import Any
 
-from regioncap.tasks.records import Row
+from regioncap.records import Row
 from regioncap.tasks.storage.filesystem import public_url
 from regioncap.tasks.summary import Summary
 from regioncap.tasks.writers.report.compare import Comparison

@@ -18,7 +18,7 @@ from typing import Any
 
 import orjson
 
-from regioncap.tasks.errors import RETRYABLE_CODES, RejectCode
+from regioncap.errors import RETRYABLE_CODES, RejectCode
 
 Row = dict[str, Any]
 
