@@ -28,12 +28,12 @@ from typing import Any
 from prefect_server import prefect_server
 from throughput import Case, fake_server, make_photos
 
+from regioncap.config.model import RegionCapConfig, make_config
 from regioncap.flows.region_caption import region_caption
 from regioncap.records import Row
 from regioncap.tasks.before import begin
 from regioncap.tasks.caching import run_step
 from regioncap.tasks.caption import caption_rows
-from regioncap.tasks.config import RegionCapConfig, make_config
 from regioncap.tasks.context import RunContext, context_of, end_run, in_run
 from regioncap.tasks.extract import extract_rows
 from regioncap.tasks.joining import ShardSteps

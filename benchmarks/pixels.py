@@ -28,9 +28,9 @@ from typing import Any
 import cv2
 import numpy as np
 
+from regioncap.config.model import RegionCapConfig, make_config
 from regioncap.errors import RowReject
 from regioncap.records import WITH_BBOX, WITHOUT_BBOX
-from regioncap.tasks.config import RegionCapConfig, make_config
 from regioncap.tasks.extract import extract_row
 from regioncap.tasks.normalize import normalize_row
 from regioncap.tasks.vision.images import Picture

@@ -92,8 +92,8 @@ def run_once(listing: str, folder: str, url: str, in_flight: int | None) -> None
     prepare_prefect()
     import resource
 
+    from regioncap.config.model import make_config
     from regioncap.flows import region_caption as module
-    from regioncap.tasks.config import make_config
 
     begun = 0.0
     real = module.running

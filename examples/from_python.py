@@ -5,8 +5,8 @@ python examples/make_demo.py demo && python examples/from_python.py
 
 from __future__ import annotations
 
+from regioncap.config.model import RegionCapConfig
 from regioncap.flows.region_caption import region_caption
-from regioncap.tasks.config import RegionCapConfig
 
 if __name__ == "__main__":
     summary = region_caption(

@@ -7,10 +7,10 @@ from typing import Any, get_args
 
 import click
 
+from regioncap.config.model import RegionCapConfig
 from regioncap.errors import UsageError
 from regioncap.flows.flags import storage_flags
 from regioncap.registry import EXPORTS
-from regioncap.tasks.config import RegionCapConfig
 from regioncap.tasks.exporting import ExportOrder, export
 from regioncap.tasks.reporting import Reported, report_of
 from regioncap.tasks.secrets import filesystems

@@ -11,9 +11,9 @@ from typing import Any
 
 import click
 
+from regioncap.config.model import make_config
 from regioncap.errors import UsageError
 from regioncap.flows.flags import GroupedCommand, fields_as_flags
-from regioncap.tasks.config import make_config
 
 
 @click.command("fake-vlm")

@@ -8,8 +8,8 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import click
 
+from regioncap.config.model import RegionCapConfig, make_config, read_config_file
 from regioncap.errors import UsageError
-from regioncap.tasks.config import RegionCapConfig, make_config, read_config_file
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from prefect import flow
 
+from regioncap.config.model import RegionCapConfig
 from regioncap.tasks.artifacts import show
-from regioncap.tasks.config import RegionCapConfig
 from regioncap.tasks.parameters import FLOW_NAME, checked
 from regioncap.tasks.shard import ATTEMPTS, keep_input, looked, reuse
 from regioncap.tasks.storage.steps import StepDamaged

@@ -15,9 +15,9 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any
 
+from regioncap.config.model import RegionCapConfig
 from regioncap.records import Row
 from regioncap.tasks.captioners.base import CaptionRequest, CaptionResult, Part, Prompt
-from regioncap.tasks.config import RegionCapConfig
 from regioncap.tasks.context import RunContext
 from regioncap.tasks.storage.answers import answer_key
 from regioncap.tasks.storage.steps import digest

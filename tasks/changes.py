@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
+from regioncap.config.model import RegionCapConfig, make_config
 from regioncap.errors import UsageError
-from regioncap.tasks.config import RegionCapConfig, make_config
 from regioncap.tasks.storage.filesystem import Filesystems
 from regioncap.tasks.storage.runs import entry_of, registered
 from regioncap.tasks.writers.outputs import config_of_output

@@ -18,11 +18,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import ContextVar
 from functools import cached_property
 
+from regioncap.config.model import RegionCapConfig
 from regioncap.errors import Stopped
 from regioncap.records import Row, Shard, Step
 from regioncap.registry import make_captioner
 from regioncap.tasks.captioners.base import Captioner, CaptionResult, Setting
-from regioncap.tasks.config import RegionCapConfig
 from regioncap.tasks.secrets import api_key, filesystems_of
 from regioncap.tasks.storage.answers import Answers
 from regioncap.tasks.storage.filesystem import Place

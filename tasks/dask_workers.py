@@ -28,9 +28,9 @@ from distributed.comm.core import CommClosedError
 from prefect_dask.task_runners import DaskTaskRunner
 
 import regioncap
+from regioncap.config.model import RegionCapConfig
 from regioncap.errors import BudgetReached, UsageError, WorkersLost
 from regioncap.records import Step
-from regioncap.tasks.config import RegionCapConfig
 from regioncap.tasks.context import RunContext, end_run, in_run, known_context
 from regioncap.tasks.secrets import filesystems_of
 from regioncap.tasks.shard import caption_shard

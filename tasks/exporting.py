@@ -6,10 +6,10 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from regioncap.config.model import is_part_of
 from regioncap.errors import RegionCapError, UsageError
 from regioncap.records import Row
 from regioncap.registry import EXPORTS, load
-from regioncap.tasks.config import is_part_of
 from regioncap.tasks.storage.coco import looks_like_coco, read_categories
 from regioncap.tasks.storage.filesystem import Filesystems, Place
 from regioncap.tasks.storage.formats import file_kind

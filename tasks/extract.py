@@ -15,11 +15,11 @@ from threading import Event
 from prefect import State, task
 from prefect.cache_policies import NO_CACHE
 
+from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RowReject
 from regioncap.records import WITHOUT_BBOX, Row, Step
 from regioncap.registry import EXTRACTORS, SIZE_FREE, load
 from regioncap.tasks.caching import StepSpec, run_step
-from regioncap.tasks.config import RegionCapConfig
 from regioncap.tasks.context import RunContext, context_of
 from regioncap.tasks.rows import map_rows
 from regioncap.tasks.vision.extraction import EXTRACTION_VERSION, FINDING_LEAST_SIDE, FINDING_LONG_SIDE, find_regions

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from typing import get_args
 
+from regioncap.config.model import BoxFormat, BoxUnit
 from regioncap.errors import InputDamaged, RowReject, UsageError
 from regioncap.records import Row, check_boxes
-from regioncap.tasks.config import BoxFormat, BoxUnit
 from regioncap.tasks.context import RunContext
 from regioncap.tasks.load import load_row
 from regioncap.tasks.storage.runs import entry_of, registered

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from regioncap.config.model import RegionCapConfig
 from regioncap.errors import AccountingError
 from regioncap.records import WITH_BBOX, Row, Step, check_boxes, dumps
-from regioncap.tasks.config import RegionCapConfig
 from regioncap.tasks.context import RunContext
 from regioncap.tasks.flags import FLAGS, FLAGS_VERSION, flags_of
 from regioncap.tasks.storage.filesystem import is_url, public_url

@@ -9,9 +9,9 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from regioncap.config.model import RegionCapConfig, make_config
 from regioncap.errors import UsageError
 from regioncap.records import Row, Shard
-from regioncap.tasks.config import RegionCapConfig, make_config
 from regioncap.tasks.context import RunContext
 from regioncap.tasks.flags import flags_of
 from regioncap.tasks.joining import ShardSteps, form_of, joined

@@ -11,9 +11,9 @@ from typing import Any
 from prefect import State, task
 from prefect.cache_policies import NO_CACHE
 
+from regioncap.config.model import RegionCapConfig
 from regioncap.records import Row, Shard, Step, loads, rejected
 from regioncap.tasks.caching import StepSpec, run_step
-from regioncap.tasks.config import RegionCapConfig
 from regioncap.tasks.context import RunContext, context_of
 from regioncap.tasks.storage.images import Stat
 from regioncap.tasks.storage.steps import Manifest

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from regioncap.config.model import RegionCapConfig
 from regioncap.records import Shard, Step
 from regioncap.tasks.caching import StepSpec, find_done
-from regioncap.tasks.config import RegionCapConfig
 from regioncap.tasks.context import RunContext
 from regioncap.tasks.shard import STEPS, input_step
 from regioncap.tasks.storage.runs import entry_of, registered

@@ -14,10 +14,10 @@ from typing import Any
 from prefect import State, task
 from prefect.cache_policies import NO_CACHE
 
+from regioncap.config.model import BoxFormat, BoxOrder, BoxUnit, RegionCapConfig
 from regioncap.errors import RowReject
 from regioncap.records import WITHOUT_BBOX, Row, Step, loads, rejected
 from regioncap.tasks.caching import StepSpec, run_step
-from regioncap.tasks.config import BoxFormat, BoxOrder, BoxUnit, RegionCapConfig
 from regioncap.tasks.context import RunContext, context_of
 from regioncap.tasks.rows import map_rows
 from regioncap.tasks.vision.boxes import clip_xywh, drop_reason, normalize_xywh, to_xywh

@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 
 from prefect.runtime import flow_run
 
+from regioncap.config.model import RegionCapConfig, make_config
 from regioncap.errors import UsageError
-from regioncap.tasks.config import RegionCapConfig, make_config
 from regioncap.tasks.run_log import heard
 
 R = TypeVar("R")

@@ -7,9 +7,9 @@ import difflib
 import itertools
 from collections.abc import Generator
 
+from regioncap.config.model import RegionCapConfig
 from regioncap.errors import UsageError
 from regioncap.records import Shard, loads
-from regioncap.tasks.config import RegionCapConfig
 
 ROWS_TO_LOOK_AT = 100
 

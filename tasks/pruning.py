@@ -12,10 +12,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+from regioncap.config.model import RegionCapConfig, make_config
 from regioncap.errors import UsageError
 from regioncap.records import Row
 from regioncap.tasks.answering import keys_of_answers
-from regioncap.tasks.config import RegionCapConfig, make_config
 from regioncap.tasks.context import RunContext
 from regioncap.tasks.storage.filesystem import Filesystems, Found, Place
 from regioncap.tasks.storage.runs import RUNS, Registered, entries, entry_of, registered

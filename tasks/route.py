@@ -13,10 +13,10 @@ from typing import Any, Literal
 from prefect import State, task
 from prefect.cache_policies import NO_CACHE
 
+from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RowReject
 from regioncap.records import WITH_BBOX, WITHOUT_BBOX, Row, Step, check_boxes, loads, shorten
 from regioncap.tasks.caching import StepSpec, run_step
-from regioncap.tasks.config import RegionCapConfig
 from regioncap.tasks.context import RunContext, context_of
 from regioncap.tasks.rows import map_rows
 

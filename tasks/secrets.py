@@ -9,8 +9,8 @@ import json
 import os
 from typing import Any
 
+from regioncap.config.model import RegionCapConfig
 from regioncap.errors import CaptionerError, UsageError
-from regioncap.tasks.config import RegionCapConfig
 from regioncap.tasks.storage.filesystem import Filesystems
 
 VARIABLES = ("REGIONCAP_API_KEY", "OPENAI_API_KEY")

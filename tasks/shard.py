@@ -14,11 +14,11 @@ from prefect import State, task
 from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed
 
+from regioncap.config.model import RegionCapConfig
 from regioncap.records import Shard, Step
 from regioncap.tasks.answering import AskedAhead
 from regioncap.tasks.caching import StepSpec, find_done
 from regioncap.tasks.caption import CAPTION, caption
-from regioncap.tasks.config import RegionCapConfig
 from regioncap.tasks.context import RunContext, context_of, in_run
 from regioncap.tasks.extract import EXTRACT, extract
 from regioncap.tasks.joining import ShardSteps

@@ -19,7 +19,7 @@ from rich.logging import RichHandler
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from regioncap.tasks.config import RegionCapConfig
+from regioncap.config.model import RegionCapConfig
 from regioncap.tasks.context import Progress as RunProgress
 from regioncap.tasks.context import context_of
 from regioncap.tasks.storage.filesystem import Place, public_url

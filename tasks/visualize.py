@@ -14,10 +14,10 @@ from typing import Any
 from prefect import State, task
 from prefect.cache_policies import NO_CACHE
 
+from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RowReject
 from regioncap.records import Row, Step
 from regioncap.tasks.caching import StepSpec, run_step
-from regioncap.tasks.config import RegionCapConfig
 from regioncap.tasks.context import RunContext, context_of
 from regioncap.tasks.normalize import normalize_row
 from regioncap.tasks.rows import map_rows

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RegionCapError
 from regioncap.records import dumps
-from regioncap.tasks.config import RegionCapConfig
 from regioncap.tasks.context import RunContext, context_of
 from regioncap.tasks.joining import (
     ShardSteps,

@@ -13,8 +13,8 @@ import fsspec
 import numpy as np
 import pytest
 
+from regioncap.config.model import RegionCapConfig, make_config
 from regioncap.tasks import context
-from regioncap.tasks.config import RegionCapConfig, make_config
 from regioncap.tasks.summary import Summary
 from tests.deployed import Site
 

@@ -32,8 +32,8 @@ def kill_at(module: str, name: str, calls: int) -> None:
 
 if __name__ == "__main__":
     config, module, name, calls = sys.argv[1:]
+    from regioncap.config.model import make_config
     from regioncap.flows.region_caption import region_caption
-    from regioncap.tasks.config import make_config
 
     kill_at(module, name, int(calls))
     region_caption(make_config(**json.loads(config)))

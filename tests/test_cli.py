@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from regioncap.config.model import RegionCapConfig
 from regioncap.flows.cli import main
-from regioncap.tasks.config import RegionCapConfig
 from tests.conftest import BOX, read_rows, write_photo, write_rows
 from tests.deployed import until
 

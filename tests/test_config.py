@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from regioncap.config.model import RegionCapConfig, input_stem, load_config, make_config
 from regioncap.errors import ConfigError, UsageError
-from regioncap.tasks.config import RegionCapConfig, input_stem, load_config, make_config
 
 
 def config(**values: Any) -> RegionCapConfig:

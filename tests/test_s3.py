@@ -12,9 +12,9 @@ import cv2
 import fsspec
 import pytest
 
+from regioncap.config.model import make_config
 from regioncap.errors import StorageError, UsageError
 from regioncap.tasks.captioners.fake_server import Behaviour, RunningServer, caption_of
-from regioncap.tasks.config import make_config
 from regioncap.tasks.storage.filesystem import Place
 from regioncap.tasks.storage.images import ImageFiles
 from regioncap.tasks.summary import Summary

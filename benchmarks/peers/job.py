@@ -13,9 +13,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+from regioncap.config.model import RegionCapConfig
 from regioncap.registry import EXTRACTORS, load
 from regioncap.tasks.captioners.prompts import Prompts, form_of_answer
-from regioncap.tasks.config import RegionCapConfig
 from regioncap.tasks.vision.boxes import drop_reason, normalize_xywh
 from regioncap.tasks.vision.drawing import draw_marks
 from regioncap.tasks.vision.extraction import FINDING_LEAST_SIDE, FINDING_LONG_SIDE, find_regions

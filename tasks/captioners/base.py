@@ -11,8 +11,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RejectCode
-from regioncap.tasks.config import RegionCapConfig
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RowReject
 from regioncap.records import dumps
-from regioncap.tasks.config import RegionCapConfig
 
 IN_LINES = "Answer with one line for each region and nothing else, in this form:\n{form}"
 IN_JSON = "Answer with one JSON object that has a text for each region: {form}"

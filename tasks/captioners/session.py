@@ -22,6 +22,7 @@ from typing import Any
 import aiohttp
 import orjson
 
+from regioncap.config.model import RegionCapConfig
 from regioncap.errors import BudgetReached, CaptionerError, RowReject, RunStopped, Stopped
 from regioncap.tasks.captioners.asking import Asking
 from regioncap.tasks.captioners.base import CaptionRequest, CaptionResult
@@ -30,7 +31,6 @@ from regioncap.tasks.captioners.gate import Gate
 from regioncap.tasks.captioners.limits import InFlightLimit
 from regioncap.tasks.captioners.prompts import Prompts
 from regioncap.tasks.captioners.tryout import MOST_TRIES, TryOut
-from regioncap.tasks.config import RegionCapConfig
 
 FAILURES_IN_ROW = 20
 GIVE_UP_SECONDS = 30.0

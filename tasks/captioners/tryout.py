@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
+from regioncap.config.model import RegionCapConfig
 from regioncap.errors import CaptionerError
 from regioncap.tasks.captioners.asking import largest_ask
 from regioncap.tasks.captioners.endpoint import (
@@ -22,7 +23,6 @@ from regioncap.tasks.captioners.endpoint import (
 )
 from regioncap.tasks.captioners.pictures import plain_picture
 from regioncap.tasks.captioners.prompts import Prompts
-from regioncap.tasks.config import RegionCapConfig
 
 MOST_TRIES = 5
 """How often one request is sent when the server fails at it; being told to wait does not count for a row's."""

@@ -8,10 +8,10 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
+from regioncap.config.model import RegionCapConfig
 from regioncap.tasks.captioners.base import CaptionRequest, CaptionResult, Prompt, Setting
 from regioncap.tasks.captioners.prompts import Prompts
 from regioncap.tasks.captioners.session import CaptionSession, Server
-from regioncap.tasks.config import RegionCapConfig
 
 IDENTITY_FIELDS = ("prompt_mode", "temperature", "top_p", "top_k", "repetition_penalty", "seed")
 

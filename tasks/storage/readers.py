@@ -17,9 +17,9 @@ from pathlib import PurePosixPath
 
 from fsspec.core import strip_protocol
 
+from regioncap.config.model import RegionCapConfig
 from regioncap.errors import UsageError
 from regioncap.records import Shard, loads
-from regioncap.tasks.config import RegionCapConfig
 from regioncap.tasks.storage.coco import CocoFile, coco_fields, looks_like_coco
 from regioncap.tasks.storage.filesystem import GLOB_SIGNS, Filesystems, Place, is_url
 from regioncap.tasks.storage.formats import IMAGES, READERS, file_kind

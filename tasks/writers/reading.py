@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from regioncap.config.model import RegionCapConfig
 from regioncap.errors import UsageError
 from regioncap.records import Row, loads
-from regioncap.tasks.config import RegionCapConfig
 from regioncap.tasks.storage.filesystem import Filesystems, Place
 from regioncap.tasks.storage.streams import Gauge, open_stream
 from regioncap.tasks.summary import Summary

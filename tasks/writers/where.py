@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from regioncap.config.model import FlagName
 from regioncap.errors import UsageError
 from regioncap.records import dumps
-from regioncap.tasks.config import FlagName
 from regioncap.tasks.writers.reading import Captioned
 
 FLAG_NAMES: tuple[str, ...] = FlagName.__args__  # type: ignore[attr-defined]

@@ -15,12 +15,12 @@ from typing import Any
 
 import pytest
 
+from regioncap.config.model import make_config
 from regioncap.errors import BudgetReached, CaptionerError, Stopped
 from regioncap.tasks.captioners import session as session_module
 from regioncap.tasks.captioners.base import CaptionResult
 from regioncap.tasks.captioners.fake_server import FAULTS
 from regioncap.tasks.captioners.limits import InFlightLimit
-from regioncap.tasks.config import make_config
 from tests.captioners.conftest import Ask, Bill, Serve, all_of, request_of, told_of, warm_up
 from tests.deployed import until
 

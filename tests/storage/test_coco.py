@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from regioncap.config.model import RegionCapConfig, make_config
 from regioncap.errors import InputDamaged
-from regioncap.tasks.config import RegionCapConfig, make_config
 from regioncap.tasks.context import completed
 from regioncap.tasks.storage.coco import REGION_FIELDS, looks_like_coco, read_categories
 from regioncap.tasks.storage.filesystem import Filesystems, Place

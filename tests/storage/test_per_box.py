@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from regioncap.config.model import RegionCapConfig, make_config
 from regioncap.errors import UsageError
-from regioncap.tasks.config import RegionCapConfig, make_config
 from regioncap.tasks.context import completed
 from regioncap.tasks.storage.filesystem import Filesystems
 from regioncap.tasks.storage.readers import read_shards

@@ -20,9 +20,9 @@ from typing import Any
 import fsspec
 import pytest
 
+from regioncap.config.model import make_config
 from regioncap.errors import InputDamaged, StorageError, UsageError
 from regioncap.records import Shard, loads
-from regioncap.tasks.config import make_config
 from regioncap.tasks.storage import formats, readers
 from regioncap.tasks.storage.filesystem import PLAIN, Place
 from regioncap.tasks.storage.readers import input_root, read_shards

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from regioncap.config.model import RegionCapConfig
 from regioncap.records import Row
-from regioncap.tasks.config import RegionCapConfig
 from regioncap.tasks.summary import Summary
 from regioncap.tasks.writers.pictures import Pictures
 from regioncap.tasks.writers.reading import Captioned
