@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import skimage
 
-from regioncap.tasks.vision.drawing import draw_marks
+from regioncap.vision.drawing import draw_marks
 
 CELL = (480, 360)
 GROUND = 245

@@ -21,8 +21,8 @@ import numpy as np
 from PIL import Image
 
 from regioncap.errors import RowReject
-from regioncap.tasks.vision.extraction import FINDING_LEAST_SIDE, FINDING_LONG_SIDE, edges, find_regions
-from regioncap.tasks.vision.images import Picture
+from regioncap.vision.extraction import FINDING_LEAST_SIDE, FINDING_LONG_SIDE, edges, find_regions
+from regioncap.vision.images import Picture
 
 SLOWEST_SECONDS = 2.0
 MOST_PIXELS = 4_000_000

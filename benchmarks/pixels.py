@@ -33,8 +33,8 @@ from regioncap.errors import RowReject
 from regioncap.records import WITH_BBOX, WITHOUT_BBOX
 from regioncap.tasks.extract import extract_row
 from regioncap.tasks.normalize import normalize_row
-from regioncap.tasks.vision.images import Picture
 from regioncap.tasks.visualize import draw_picture, draw_row
+from regioncap.vision.images import Picture
 
 PHOTOS = ("coffee.png", "astronaut.png", "chelsea.png", "motorcycle_left.png", "rocket.jpg", "hubble_deep_field.jpg")
 SOURCE_QUALITY = 92

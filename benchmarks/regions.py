@@ -18,15 +18,15 @@ from typing import Any
 import numpy as np
 
 from regioncap.registry import EXTRACTORS, SIZE_FREE, load
-from regioncap.tasks.vision.boxes import box_iou
-from regioncap.tasks.vision.extraction import (
+from regioncap.vision.boxes import box_iou
+from regioncap.vision.extraction import (
     DEFAULT_MIN_SCORE,
     FINDING_LEAST_SIDE,
     FINDING_LONG_SIDE,
     Finder,
     find_regions,
 )
-from regioncap.tasks.vision.images import Picture
+from regioncap.vision.images import Picture
 
 MOST_PIXELS = 10**9
 ROUNDS = 3
@@ -40,7 +40,7 @@ FIXED = (
 
 
 def fixed(image: np.ndarray, /, *, max_boxes: int = 10, min_score: float = 0.0) -> Any:
-    """The same boxes for every picture; see `regioncap.tasks.vision.extraction` for what a finder is."""
+    """The same boxes for every picture; see `regioncap.vision.extraction` for what a finder is."""
     height, width = image.shape[:2]
     return np.rint(np.array(FIXED[:max_boxes]) * (width, height, width, height)).astype(np.int64)
 

@@ -8,13 +8,13 @@ from typing import Any
 from regioncap.tasks.captioners.base import Captioner, Setting
 
 EXTRACTORS = {
-    "edges": "regioncap.tasks.vision.extraction:edges",
-    "canny": "regioncap.tasks.vision.contours:canny",
-    "adaptive": "regioncap.tasks.vision.contours:adaptive",
+    "edges": "regioncap.vision.extraction:edges",
+    "canny": "regioncap.vision.contours:canny",
+    "adaptive": "regioncap.vision.contours:adaptive",
 }
 """How regions are found: `(image HxWx3 uint8 BGR) -> boxes (N, 4) int xywh, best first`.
 
-More on them in `tasks/vision/extraction.py`."""
+More on them in `regioncap/vision/extraction.py`."""
 
 SIZE_FREE = ("edges",)
 """Finders that do not mind the size at which they are given a picture, so that a JPEG need not be decoded whole."""

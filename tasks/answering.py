@@ -21,8 +21,8 @@ from regioncap.tasks.captioners.base import CaptionRequest, CaptionResult, Part,
 from regioncap.tasks.context import RunContext
 from regioncap.tasks.storage.answers import answer_key
 from regioncap.tasks.storage.steps import digest
-from regioncap.tasks.vision.drawing import DRAW_VERSION
 from regioncap.tasks.visualize import marked_jpeg, read_unchanged
+from regioncap.vision.drawing import DRAW_VERSION
 
 KEY_VERSION = 1
 

@@ -22,9 +22,9 @@ from regioncap.registry import EXTRACTORS, SIZE_FREE, load
 from regioncap.tasks.caching import StepSpec, run_step
 from regioncap.tasks.context import RunContext, context_of
 from regioncap.tasks.rows import map_rows
-from regioncap.tasks.vision.extraction import EXTRACTION_VERSION, FINDING_LEAST_SIDE, FINDING_LONG_SIDE, find_regions
-from regioncap.tasks.vision.images import Picture
 from regioncap.tasks.visualize import draw_ahead
+from regioncap.vision.extraction import EXTRACTION_VERSION, FINDING_LEAST_SIDE, FINDING_LONG_SIDE, find_regions
+from regioncap.vision.images import Picture
 
 STEP_VERSION = 2
 

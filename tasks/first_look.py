@@ -17,8 +17,8 @@ from regioncap.records import Row, check_boxes
 from regioncap.tasks.context import RunContext
 from regioncap.tasks.load import load_row
 from regioncap.tasks.storage.runs import entry_of, registered
-from regioncap.tasks.vision.boxes import to_xywh
-from regioncap.tasks.vision.images import read_info
+from regioncap.vision.boxes import to_xywh
+from regioncap.vision.images import read_info
 
 ROWS_TO_LOOK_AT = 1000
 IMAGES_TO_LOOK_AT = 64

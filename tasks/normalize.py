@@ -20,7 +20,7 @@ from regioncap.records import WITHOUT_BBOX, Row, Step, loads, rejected
 from regioncap.tasks.caching import StepSpec, run_step
 from regioncap.tasks.context import RunContext, context_of
 from regioncap.tasks.rows import map_rows
-from regioncap.tasks.vision.boxes import clip_xywh, drop_reason, normalize_xywh, to_xywh
+from regioncap.vision.boxes import clip_xywh, drop_reason, normalize_xywh, to_xywh
 
 STEP_VERSION = 1
 REGION_FIELDS_VERSION = 2

@@ -21,7 +21,7 @@ from regioncap.tasks.load import load_row
 from regioncap.tasks.prompt_keys import check_prompt_keys
 from regioncap.tasks.route import route_row, score_key_of
 from regioncap.tasks.shard import STEPS, find_steps
-from regioncap.tasks.vision.images import fit_size, read_info
+from regioncap.vision.images import fit_size, read_info
 
 SAMPLE = 200
 """Images whose header is read for their size."""

@@ -16,7 +16,7 @@ from regioncap.records import Row
 from regioncap.tasks.context import RunContext
 from regioncap.tasks.joining import ShardSteps, joined
 from regioncap.tasks.summary import Summary
-from regioncap.tasks.vision.images import decode, encode_jpeg
+from regioncap.vision.images import decode, encode_jpeg
 
 PICTURE_PIXELS = 160_000
 """Of a picture on the page, at most: some 20 KB in Prefect's database."""

@@ -7,12 +7,12 @@ from pathlib import PurePosixPath
 
 from regioncap.errors import RowReject, UsageError
 from regioncap.tasks.storage.filesystem import Filesystems, Place
-from regioncap.tasks.vision.drawing import draw_marks
-from regioncap.tasks.vision.images import Pixels, decode, encode_image
-from regioncap.tasks.vision.sheet import Cell, draw_sheet
 from regioncap.tasks.writers.pictures import Pictures
 from regioncap.tasks.writers.reading import Captioned, Written
 from regioncap.tasks.writers.where import Condition, chosen
+from regioncap.vision.drawing import draw_marks
+from regioncap.vision.images import Pixels, decode, encode_image
+from regioncap.vision.sheet import Cell, draw_sheet
 
 QUALITY = 88
 PICTURE_PIXELS = 1_003_520

@@ -21,8 +21,8 @@ from regioncap.tasks.caching import StepSpec, run_step
 from regioncap.tasks.context import RunContext, context_of
 from regioncap.tasks.normalize import normalize_row
 from regioncap.tasks.rows import map_rows
-from regioncap.tasks.vision.drawing import DRAW_VERSION, draw_marks, mark_warnings
-from regioncap.tasks.vision.images import Picture, encode_jpeg
+from regioncap.vision.drawing import DRAW_VERSION, draw_marks, mark_warnings
+from regioncap.vision.images import Picture, encode_jpeg
 
 STEP_VERSION = 2
 

@@ -48,7 +48,7 @@ def test_what_is_drawn_ahead_is_what_would_be_drawn(tmp_path: Path, name: str, m
 def test_the_flow_decodes_found_pictures_once(tmp_path: Path, run: Run) -> None:
     write_rows(tmp_path / "photos.jsonl", [{"image": photo(tmp_path, f"{n}.jpg")} for n in range(3)])
     decoded: list[str] = []
-    import regioncap.tasks.vision.images as images
+    import regioncap.vision.images as images
 
     jpeg = images.Picture._from_jpeg
 

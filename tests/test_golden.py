@@ -18,7 +18,7 @@ from regioncap.tasks.caption import caption_rows
 from regioncap.tasks.captioners.pixels import PIXELS_VERSION
 from regioncap.tasks.context import RunContext
 from regioncap.tasks.shard import STEPS, keep_input
-from regioncap.tasks.vision.drawing import DRAW_VERSION, draw_marks
+from regioncap.vision.drawing import DRAW_VERSION, draw_marks
 from tests.conftest import BOX, config_of, write_photo
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -23,7 +23,7 @@ from regioncap.tasks.planning import plan
 from regioncap.tasks.pruning import Cache, unneeded_marks
 from regioncap.tasks.route import check_scores
 from regioncap.tasks.storage.steps import StepStorage
-from regioncap.tasks.vision.images import decode
+from regioncap.vision.images import decode
 from tests.conftest import Run, config_of, read_rows, write_photo, write_rows
 
 Serve = Callable[..., RunningServer]

@@ -16,10 +16,10 @@ from typing import Any
 from regioncap.config.model import RegionCapConfig
 from regioncap.registry import EXTRACTORS, load
 from regioncap.tasks.captioners.prompts import Prompts, form_of_answer
-from regioncap.tasks.vision.boxes import drop_reason, normalize_xywh
-from regioncap.tasks.vision.drawing import draw_marks
-from regioncap.tasks.vision.extraction import FINDING_LEAST_SIDE, FINDING_LONG_SIDE, find_regions
-from regioncap.tasks.vision.images import Picture, encode_jpeg
+from regioncap.vision.boxes import drop_reason, normalize_xywh
+from regioncap.vision.drawing import draw_marks
+from regioncap.vision.extraction import FINDING_LEAST_SIDE, FINDING_LONG_SIDE, find_regions
+from regioncap.vision.images import Picture, encode_jpeg
 
 MODEL = "fake-vlm"
 IN_FLIGHT = 37

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from regioncap.tasks.vision.boxes import clip_xywh
-from regioncap.tasks.vision.images import decode, encode_jpeg, fit_size
+from regioncap.vision.boxes import clip_xywh
+from regioncap.vision.images import decode, encode_jpeg, fit_size
 
 CONTEXT = 0.35
 """A closer view shows so much of the box's longer side around it, on each side."""

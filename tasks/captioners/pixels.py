@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from regioncap.errors import RowReject
 from regioncap.tasks.captioners.base import CaptionRequest, CaptionResult, Prompt, Setting
-from regioncap.tasks.vision.images import decode
+from regioncap.vision.images import decode
 
 PIXELS_VERSION = 1
 LONG_SIDE = 640

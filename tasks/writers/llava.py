@@ -11,10 +11,10 @@ from typing import Any
 
 from regioncap.records import Row, dumps
 from regioncap.tasks.storage.filesystem import Place
-from regioncap.tasks.vision.boxes import clip_xywh
 from regioncap.tasks.writers.coco import image_id_of
 from regioncap.tasks.writers.exports import Array, Coords, Exported, ExportSetting, Rows
 from regioncap.tasks.writers.reading import Captioned
+from regioncap.vision.boxes import clip_xywh
 
 BOX_TO_TEXT = "Please provide a short description for this region: {box}."
 TEXT_TO_BOX = "Please provide the bounding box coordinate of the region this sentence describes: {text}"

@@ -13,9 +13,9 @@ from itertools import chain
 from regioncap.errors import RowReject
 from regioncap.records import Row, dumps
 from regioncap.tasks.storage.filesystem import Place
-from regioncap.tasks.vision.images import read_info
 from regioncap.tasks.writers.exports import Exported, ExportSetting, Rows
 from regioncap.tasks.writers.reading import Captioned
+from regioncap.vision.images import read_info
 
 SAMPLES_A_TAR = 10_000
 BYTES_A_TAR = 1_000_000_000

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regioncap.tasks.vision.boxes import box_iou, clip_xywh, drop_reason, nms_xyxy, normalize_xywh, to_xywh
+from regioncap.vision.boxes import box_iou, clip_xywh, drop_reason, nms_xyxy, normalize_xywh, to_xywh
 
 INF, NAN, HUGE = math.inf, math.nan, 10**400
 

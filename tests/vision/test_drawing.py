@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from regioncap.tasks.vision.drawing import MOST_WARNINGS, PALETTE_RGB, colours_of, draw_marks, mark_warnings
+from regioncap.vision.drawing import MOST_WARNINGS, PALETTE_RGB, colours_of, draw_marks, mark_warnings
 
 GREY = 128
 

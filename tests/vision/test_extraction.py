@@ -10,10 +10,10 @@ import pytest
 import skimage
 
 from regioncap.registry import EXTRACTORS, load
-from regioncap.tasks.vision.boxes import box_iou
-from regioncap.tasks.vision.contours import adaptive
-from regioncap.tasks.vision.extraction import FINDING_LONG_SIDE, SUPPRESSION_IOU, find_regions
-from regioncap.tasks.vision.images import decode
+from regioncap.vision.boxes import box_iou
+from regioncap.vision.contours import adaptive
+from regioncap.vision.extraction import FINDING_LONG_SIDE, SUPPRESSION_IOU, find_regions
+from regioncap.vision.images import decode
 
 METHODS = list(EXTRACTORS)
 ANY_SCORE = -100.0

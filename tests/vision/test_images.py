@@ -15,7 +15,7 @@ import pytest
 from PIL import Image, features
 
 from regioncap.errors import RowReject
-from regioncap.tasks.vision.images import Picture, decode, encode_jpeg, fit_size, read_info
+from regioncap.vision.images import Picture, decode, encode_jpeg, fit_size, read_info
 
 LIMIT = 10_000_000
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)

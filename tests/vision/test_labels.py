@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from regioncap.tasks.vision.labels import place_labels
+from regioncap.vision.labels import place_labels
 
 FRAME = (1000, 800)
 

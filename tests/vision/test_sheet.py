@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from regioncap.tasks.vision.drawing import PALETTE_RGB
-from regioncap.tasks.vision.sheet import Cell, draw_sheet
+from regioncap.vision.drawing import PALETTE_RGB
+from regioncap.vision.sheet import Cell, draw_sheet
 
 PICTURE = np.full((64, 96, 3), (200, 120, 40), np.uint8)
 

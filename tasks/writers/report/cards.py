@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from regioncap.records import Row, dumps
-from regioncap.tasks.vision.drawing import PALETTE_RGB
 from regioncap.tasks.writers.reading import Captioned
 from regioncap.tasks.writers.report.thumbs import Thumb, boxes_on
+from regioncap.vision.drawing import PALETTE_RGB
 
 TEXT_BYTES = 8_000_000
 """Of all captions together, as HTML."""

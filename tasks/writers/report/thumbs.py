@@ -6,8 +6,8 @@ import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from regioncap.tasks.vision.boxes import clip_xywh
-from regioncap.tasks.vision.images import decode, encode_webp
+from regioncap.vision.boxes import clip_xywh
+from regioncap.vision.images import decode, encode_webp
 
 PICTURES_BYTES = 13_500_000
 """Of all pictures together, before base64 makes a third more of them."""

@@ -2,7 +2,7 @@
 
 Each region has an outline in its colour around the box (not over it, so that small things stay visible) and a label
 with its number. Outline and label have a thin contrasting edge, so they show on any background. Labels are put where
-they hide least (`tasks/vision/labels.py`); one that is not beside its region is tied to it by a leader line.
+they hide least (`regioncap/vision/labels.py`); one that is not beside its region is tied to it by a leader line.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from regioncap.tasks.vision.boxes import box_iou, clip_xywh
-from regioncap.tasks.vision.labels import place_labels
+from regioncap.vision.boxes import box_iou, clip_xywh
+from regioncap.vision.labels import place_labels
 
 DRAW_VERSION = 2
 """Part of the key of every answer: raise it when marks look different, and every picture is captioned again."""

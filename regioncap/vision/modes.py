@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFile, TiffImagePlugin
 
-from regioncap.tasks.vision.headers import ORIENTATION_TAG, open_header
+from regioncap.vision.headers import ORIENTATION_TAG, open_header
 
 Pixels = npt.NDArray[np.uint8]
 

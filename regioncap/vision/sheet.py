@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from regioncap.tasks.vision.drawing import PALETTE_RGB
+from regioncap.vision.drawing import PALETTE_RGB
 
 Pixels = npt.NDArray[np.uint8]
 Font = ImageFont.FreeTypeFont
@@ -46,7 +46,7 @@ MOST_SIGNS = 400
 @dataclass(frozen=True)
 class Cell:
     """A picture (HxWx3 uint8, BGR; None: there is none), its name, and (number, text) of what stands under it. Numbers
-    have the colours of `regioncap.tasks.vision.drawing`'s marks."""
+    have the colours of `regioncap.vision.drawing`'s marks."""
 
     picture: Pixels | None
     name: str

@@ -22,7 +22,7 @@ import simplejpeg
 from PIL import ImageFile
 
 from regioncap.errors import RowReject
-from regioncap.tasks.vision.headers import (
+from regioncap.vision.headers import (
     SEQUENCES,
     frames_in,
     is_cut,
@@ -31,7 +31,7 @@ from regioncap.tasks.vision.headers import (
     orientation_of,
     rejecting,
 )
-from regioncap.tasks.vision.modes import LEAST_WHOLE, decode_any
+from regioncap.vision.modes import LEAST_WHOLE, decode_any
 
 # Steps decode in a pool of threads, one image a thread: 1.72 times the speed on two cores. OpenCV's own threads on
 # top of that cost 7-14 % more CPU for nothing, and so does asking for an OpenCL device that nobody uses.

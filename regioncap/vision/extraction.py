@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from regioncap.tasks.vision.boxes import nms_xyxy
+from regioncap.vision.boxes import nms_xyxy
 
 EXTRACTION_VERSION = 3
 """Raised whenever a method finds other regions in the same picture."""
