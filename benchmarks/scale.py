@@ -48,7 +48,7 @@ def run_once(folder: Path, url: str) -> dict[str, float]:
     prepare_prefect()
     from regioncap.config.model import make_config
     from regioncap.flows import region_caption as module
-    from regioncap.tasks.storage.images import ImageFiles
+    from regioncap.storage.images import ImageFiles
 
     reads, begun = 0, 0.0
     real_read, real_running = ImageFiles.read, module.running

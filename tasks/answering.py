@@ -17,10 +17,10 @@ from typing import Any
 
 from regioncap.config.model import RegionCapConfig
 from regioncap.records import Row
+from regioncap.storage.answers import answer_key
+from regioncap.storage.steps import digest
 from regioncap.tasks.captioners.base import CaptionRequest, CaptionResult, Part, Prompt
 from regioncap.tasks.context import RunContext
-from regioncap.tasks.storage.answers import answer_key
-from regioncap.tasks.storage.steps import digest
 from regioncap.tasks.visualize import marked_jpeg, read_unchanged
 from regioncap.vision.drawing import DRAW_VERSION
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from regioncap.config.model import RegionCapConfig, make_config
 from regioncap.errors import UsageError
-from regioncap.tasks.storage.filesystem import Filesystems
-from regioncap.tasks.storage.runs import entry_of, registered
+from regioncap.storage.filesystem import Filesystems
+from regioncap.storage.runs import entry_of, registered
 from regioncap.tasks.writers.outputs import config_of_output
 
 REGION_FIELDS = (

@@ -22,14 +22,14 @@ from regioncap.config.model import RegionCapConfig
 from regioncap.errors import Stopped
 from regioncap.records import Row, Shard, Step
 from regioncap.registry import make_captioner
+from regioncap.storage.answers import Answers
+from regioncap.storage.filesystem import Place
+from regioncap.storage.images import ImageFiles
+from regioncap.storage.steps import STEP_NAMES, StepStorage
 from regioncap.tasks.captioners.base import Captioner, CaptionResult, Setting
 from regioncap.tasks.secrets import api_key, filesystems_of
-from regioncap.tasks.storage.answers import Answers
-from regioncap.tasks.storage.filesystem import Place
-from regioncap.tasks.storage.images import ImageFiles
 from regioncap.tasks.storage.readers import Part as InputPart
 from regioncap.tasks.storage.readers import find_parts, input_root, region_fields_of, shards_of
-from regioncap.tasks.storage.steps import STEP_NAMES, StepStorage
 from regioncap.tasks.summary import Bill
 from regioncap.tasks.writers.outputs import Part
 

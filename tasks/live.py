@@ -12,15 +12,15 @@ from dataclasses import dataclass
 from regioncap.config.model import RegionCapConfig, make_config
 from regioncap.errors import UsageError
 from regioncap.records import Row, Shard
+from regioncap.storage.filesystem import Filesystems, Place
+from regioncap.storage.runs import entry_of, registered
+from regioncap.storage.steps import StepDamaged
 from regioncap.tasks.context import RunContext
 from regioncap.tasks.flags import flags_of
 from regioncap.tasks.joining import ShardSteps, form_of, joined
 from regioncap.tasks.looking import made_of
 from regioncap.tasks.reporting import Reported, report_place, write_report
 from regioncap.tasks.shard import STEPS, input_step
-from regioncap.tasks.storage.filesystem import Filesystems, Place
-from regioncap.tasks.storage.runs import entry_of, registered
-from regioncap.tasks.storage.steps import StepDamaged
 from regioncap.tasks.writers.jsonl import rejected_line
 from regioncap.tasks.writers.pictures import Pictures
 from regioncap.tasks.writers.reading import Captioned, Written, captioned, sound

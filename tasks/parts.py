@@ -6,6 +6,7 @@ import contextlib
 import io
 from collections.abc import Sequence
 
+from regioncap.storage.steps import StepDamaged
 from regioncap.tasks.context import RunContext
 from regioncap.tasks.joining import (
     ShardSteps,
@@ -17,7 +18,6 @@ from regioncap.tasks.joining import (
     with_bill,
     write_rows,
 )
-from regioncap.tasks.storage.steps import StepDamaged
 from regioncap.tasks.summary import Summary
 from regioncap.tasks.writers.outputs import Part, PartOutputs
 

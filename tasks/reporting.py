@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 from regioncap.errors import RowReject
 from regioncap.records import Row
+from regioncap.storage.filesystem import Filesystems, Place
+from regioncap.storage.steps import digest
 from regioncap.tasks.flags import MEANINGS
-from regioncap.tasks.storage.filesystem import Filesystems, Place
-from regioncap.tasks.storage.steps import digest
 from regioncap.tasks.writers.pictures import Pictures
 from regioncap.tasks.writers.reading import Captioned, Written
 from regioncap.tasks.writers.report.cards import card_of, reject_card, room_of

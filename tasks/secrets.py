@@ -11,7 +11,7 @@ from typing import Any
 
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import CaptionerError, UsageError
-from regioncap.tasks.storage.filesystem import Filesystems
+from regioncap.storage.filesystem import Filesystems
 
 VARIABLES = ("REGIONCAP_API_KEY", "OPENAI_API_KEY")
 

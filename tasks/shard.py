@@ -16,6 +16,7 @@ from prefect.states import Completed
 
 from regioncap.config.model import RegionCapConfig
 from regioncap.records import Shard, Step
+from regioncap.storage.steps import StepDamaged
 from regioncap.tasks.answering import AskedAhead
 from regioncap.tasks.caching import StepSpec, find_done
 from regioncap.tasks.caption import CAPTION, caption
@@ -26,7 +27,6 @@ from regioncap.tasks.load import LOAD, load, pack
 from regioncap.tasks.normalize import NORMALIZE, normalize
 from regioncap.tasks.route import ROUTE, route
 from regioncap.tasks.run_log import heard
-from regioncap.tasks.storage.steps import StepDamaged
 from regioncap.tasks.visualize import VISUALIZE, visualize
 
 STEPS: tuple[StepSpec, ...] = (LOAD, ROUTE, EXTRACT, NORMALIZE, VISUALIZE, CAPTION)

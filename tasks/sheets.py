@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 
 from regioncap.errors import RowReject, UsageError
-from regioncap.tasks.storage.filesystem import Filesystems, Place
+from regioncap.storage.filesystem import Filesystems, Place
 from regioncap.tasks.writers.pictures import Pictures
 from regioncap.tasks.writers.reading import Captioned, Written
 from regioncap.tasks.writers.where import Condition, chosen

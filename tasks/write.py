@@ -15,6 +15,7 @@ from prefect.cache_policies import NO_CACHE
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RegionCapError
 from regioncap.records import dumps
+from regioncap.storage.runs import entry_of, register
 from regioncap.tasks.context import RunContext, context_of
 from regioncap.tasks.joining import (
     ShardSteps,
@@ -28,7 +29,6 @@ from regioncap.tasks.joining import (
 )
 from regioncap.tasks.parts import PartWriter
 from regioncap.tasks.reporting import report_of
-from regioncap.tasks.storage.runs import entry_of, register
 from regioncap.tasks.summary import Summary
 from regioncap.tasks.writers.outputs import INCOMPLETE, FileOutputs, Outputs, PartOutputs, in_parts
 from regioncap.tasks.writers.reading import open_output

@@ -13,6 +13,7 @@ import pytest
 from regioncap.config.model import make_config
 from regioncap.errors import RowReject
 from regioncap.records import Row, loads
+from regioncap.storage.steps import StepStorage
 from regioncap.tasks.answering import key_of_answer, request_of
 from regioncap.tasks.captioners.asking import largest_ask
 from regioncap.tasks.captioners.fake_server import Behaviour, RunningServer, caption_of
@@ -22,7 +23,6 @@ from regioncap.tasks.normalize import normalize_boxes
 from regioncap.tasks.planning import plan
 from regioncap.tasks.pruning import Cache, unneeded_marks
 from regioncap.tasks.route import check_scores
-from regioncap.tasks.storage.steps import StepStorage
 from regioncap.vision.images import decode
 from tests.conftest import Run, config_of, read_rows, write_photo, write_rows
 

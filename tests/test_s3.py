@@ -14,9 +14,9 @@ import pytest
 
 from regioncap.config.model import make_config
 from regioncap.errors import StorageError, UsageError
+from regioncap.storage.filesystem import Place
+from regioncap.storage.images import ImageFiles
 from regioncap.tasks.captioners.fake_server import Behaviour, RunningServer, caption_of
-from regioncap.tasks.storage.filesystem import Place
-from regioncap.tasks.storage.images import ImageFiles
 from regioncap.tasks.summary import Summary
 from tests.conftest import BOX, Run, draw_photo
 
@@ -194,7 +194,7 @@ def test_an_endpoint_that_is_not_there_is_named(bucket: str, run_s3: S3Run, rows
 
 
 def test_a_writer_that_breaks_off_publishes_nothing(s3: Any, bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("regioncap.tasks.storage.filesystem.ONE_PUT_BYTES", 1000)
+    monkeypatch.setattr("regioncap.storage.filesystem.ONE_PUT_BYTES", 1000)
     name = bucket.removeprefix("s3://")
     place = Place(f"{bucket}/out.jsonl")
     place.write(b"before")

@@ -15,7 +15,7 @@ from typing import Any
 
 from regioncap.errors import InputDamaged
 from regioncap.records import Row, dumps, loads
-from regioncap.tasks.storage.filesystem import Place
+from regioncap.storage.filesystem import Place
 from regioncap.tasks.storage.grouping import Groups
 from regioncap.tasks.storage.json_object import split_members
 from regioncap.tasks.storage.sharding import MOST_BYTES, Lines

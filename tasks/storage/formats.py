@@ -15,7 +15,7 @@ from typing import Any
 
 from regioncap.errors import InputDamaged, UsageError
 from regioncap.records import loads
-from regioncap.tasks.storage.filesystem import Place
+from regioncap.storage.filesystem import Place
 from regioncap.tasks.storage.json_array import split_array
 from regioncap.tasks.storage.parquet import read_parquet, refuse_doubles
 from regioncap.tasks.storage.sharding import MOST_BYTES, Lines

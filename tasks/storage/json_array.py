@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from regioncap.errors import InputDamaged
-from regioncap.tasks.storage.filesystem import Place
+from regioncap.storage.filesystem import Place
 from regioncap.tasks.storage.sharding import Lines
 from regioncap.tasks.storage.streams import DAMAGE
 

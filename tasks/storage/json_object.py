@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 
 from regioncap.records import loads
-from regioncap.tasks.storage.filesystem import Place
+from regioncap.storage.filesystem import Place
 from regioncap.tasks.storage.json_array import Window
 
 # As in json_array; an array of numbers (a polygon) is passed over as one sign, which takes half of the time.

@@ -6,7 +6,7 @@ from typing import Any
 
 from regioncap.errors import InputDamaged, StorageError, UsageError
 from regioncap.records import jsonable
-from regioncap.tasks.storage.filesystem import Place
+from regioncap.storage.filesystem import Place
 from regioncap.tasks.storage.sharding import Lines
 from regioncap.tasks.storage.streams import Gauge, RawFile, row_text
 

@@ -20,8 +20,8 @@ from fsspec.core import strip_protocol
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import UsageError
 from regioncap.records import Shard, loads
+from regioncap.storage.filesystem import GLOB_SIGNS, Filesystems, Place, is_url
 from regioncap.tasks.storage.coco import CocoFile, coco_fields, looks_like_coco
-from regioncap.tasks.storage.filesystem import GLOB_SIGNS, Filesystems, Place, is_url
 from regioncap.tasks.storage.formats import IMAGES, READERS, file_kind
 from regioncap.tasks.storage.per_box import PerBoxTable
 from regioncap.tasks.storage.sharding import Line, Lines, cut

@@ -18,7 +18,7 @@ from typing import Any
 
 from regioncap.errors import RegionCapError, StorageError
 from regioncap.records import dumps
-from regioncap.tasks.storage.filesystem import Place
+from regioncap.storage.filesystem import Place
 
 COMPRESSIONS: dict[str, Callable[[Any], Any]] = {
     ".gz": lambda raw: gzip.GzipFile(fileobj=raw, mode="rb"),

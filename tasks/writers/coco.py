@@ -10,7 +10,7 @@ from typing import Any
 
 import regioncap
 from regioncap.records import Row, dumps
-from regioncap.tasks.storage.filesystem import Place
+from regioncap.storage.filesystem import Place
 from regioncap.tasks.storage.grouping import Seen
 from regioncap.tasks.writers.exports import Array, Exported, ExportSetting, Rows
 from regioncap.tasks.writers.reading import Captioned

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 
-from regioncap.tasks.storage.filesystem import Place
+from regioncap.storage.filesystem import Place
 from regioncap.tasks.writers.columns import Columns, cell, free_name
 from regioncap.tasks.writers.exports import Exported, ExportSetting, Rows
 from regioncap.tasks.writers.reading import Captioned

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import IO, Literal, Protocol
 
 from regioncap.records import Row
-from regioncap.tasks.storage.filesystem import Place
+from regioncap.storage.filesystem import Place
 from regioncap.tasks.writers.reading import Captioned
 
 Direction = Literal["box2text", "text2box"]

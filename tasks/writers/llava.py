@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from regioncap.records import Row, dumps
-from regioncap.tasks.storage.filesystem import Place
+from regioncap.storage.filesystem import Place
 from regioncap.tasks.writers.coco import image_id_of
 from regioncap.tasks.writers.exports import Array, Coords, Exported, ExportSetting, Rows
 from regioncap.tasks.writers.reading import Captioned

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from regioncap.errors import UsageError
 from regioncap.records import dumps, loads
-from regioncap.tasks.storage.filesystem import Place
+from regioncap.storage.filesystem import Place
 from regioncap.tasks.summary import Summary
 
 INCOMPLETE = "incomplete"

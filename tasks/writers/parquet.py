@@ -27,7 +27,7 @@ from typing import Any
 
 from regioncap.errors import UsageError
 from regioncap.records import Row
-from regioncap.tasks.storage.filesystem import Place
+from regioncap.storage.filesystem import Place
 from regioncap.tasks.writers.columns import Columns, Kind, cell
 from regioncap.tasks.writers.exports import Exported, ExportSetting, Rows
 from regioncap.tasks.writers.reading import Captioned

@@ -10,7 +10,7 @@ from typing import Any
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import UsageError
 from regioncap.records import Row, loads
-from regioncap.tasks.storage.filesystem import Filesystems, Place
+from regioncap.storage.filesystem import Filesystems, Place
 from regioncap.tasks.storage.streams import Gauge, open_stream
 from regioncap.tasks.summary import Summary
 from regioncap.tasks.writers.jsonl import META_KEY

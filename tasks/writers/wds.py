@@ -12,7 +12,7 @@ from itertools import chain
 
 from regioncap.errors import RowReject
 from regioncap.records import Row, dumps
-from regioncap.tasks.storage.filesystem import Place
+from regioncap.storage.filesystem import Place
 from regioncap.tasks.writers.exports import Exported, ExportSetting, Rows
 from regioncap.tasks.writers.reading import Captioned
 from regioncap.vision.images import read_info

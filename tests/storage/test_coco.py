@@ -13,9 +13,9 @@ import pytest
 
 from regioncap.config.model import RegionCapConfig, make_config
 from regioncap.errors import InputDamaged
+from regioncap.storage.filesystem import Filesystems, Place
 from regioncap.tasks.context import completed
 from regioncap.tasks.storage.coco import REGION_FIELDS, looks_like_coco, read_categories
-from regioncap.tasks.storage.filesystem import Filesystems, Place
 from regioncap.tasks.storage.json_object import split_members
 from regioncap.tasks.storage.readers import read_shards
 

@@ -11,9 +11,9 @@ import fsspec
 import pytest
 
 from regioncap.errors import RowReject, StorageError
-from regioncap.tasks.storage.answers import Answers, answer_key
-from regioncap.tasks.storage.filesystem import Place, public_url
-from regioncap.tasks.storage.images import ImageFiles
+from regioncap.storage.answers import Answers, answer_key
+from regioncap.storage.filesystem import Place, public_url
+from regioncap.storage.images import ImageFiles
 
 
 @pytest.fixture(params=["disk", "file", "memory", "s3"])

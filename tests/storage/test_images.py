@@ -11,10 +11,10 @@ import fsspec
 import pytest
 
 from regioncap.errors import RowReject
-from regioncap.tasks.storage.filesystem import PLAIN, Place
-from regioncap.tasks.storage.images import ImageFiles
-from regioncap.tasks.storage.listing import Listings, just_before
-from regioncap.tasks.storage.scratch import Scratch
+from regioncap.storage.filesystem import PLAIN, Place
+from regioncap.storage.images import ImageFiles
+from regioncap.storage.listing import Listings, just_before
+from regioncap.storage.scratch import Scratch
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ import pytest
 
 from regioncap.config.model import RegionCapConfig, make_config
 from regioncap.errors import UsageError
+from regioncap.storage.filesystem import Filesystems
 from regioncap.tasks.context import completed
-from regioncap.tasks.storage.filesystem import Filesystems
 from regioncap.tasks.storage.readers import read_shards
 
 CSV = """filename,xmin,ymin,xmax,ymax,label,split

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from regioncap.records import Row, Step, rejected
-from regioncap.tasks.storage.filesystem import Place
-from regioncap.tasks.storage.runs import Registered, entry_of, register, registered
-from regioncap.tasks.storage.steps import StepDamaged, StepStorage, digest, key_parts
+from regioncap.storage.filesystem import Place
+from regioncap.storage.runs import Registered, entry_of, register, registered
+from regioncap.storage.steps import StepDamaged, StepStorage, digest, key_parts
 
 ROWS: list[Row] = [{"image": "a.png"}, rejected("load", "bad_json", "no")]
 

@@ -17,8 +17,8 @@ from pycocotools.coco import COCO
 
 from regioncap.errors import UsageError
 from regioncap.registry import EXPORTS
+from regioncap.storage.filesystem import Filesystems
 from regioncap.tasks.exporting import ExportOrder, export
-from regioncap.tasks.storage.filesystem import Filesystems
 from regioncap.tasks.writers.exports import Exported
 from regioncap.tasks.writers.llava import corners
 from regioncap.tasks.writers.reading import open_output

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from regioncap.tasks.storage.filesystem import Filesystems
+from regioncap.storage.filesystem import Filesystems
 from regioncap.tasks.writers.reading import open_output
 from regioncap.tasks.writers.report.cards import changed_words, cut
 from regioncap.tasks.writers.report.selection import even_rest

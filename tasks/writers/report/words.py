@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from regioncap.records import Row
-from regioncap.tasks.storage.filesystem import public_url
+from regioncap.storage.filesystem import public_url
 from regioncap.tasks.summary import Summary
 from regioncap.tasks.writers.report.compare import Comparison
 from regioncap.tasks.writers.report.page import Page, share, tile

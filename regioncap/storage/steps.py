@@ -18,7 +18,7 @@ from typing import Any
 
 from regioncap.errors import RegionCapError
 from regioncap.records import Row, Step, count_rejects, dumps, loads, read_lines, to_lines
-from regioncap.tasks.storage.filesystem import PLAIN, Filesystems, Place
+from regioncap.storage.filesystem import PLAIN, Filesystems, Place
 
 SCHEMA = 1
 STEP_NAMES = ("input", "load", "route", "extract", "normalize", "visualize", "caption")

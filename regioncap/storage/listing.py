@@ -13,7 +13,7 @@ import threading
 from dataclasses import dataclass, field
 from typing import Any
 
-from regioncap.tasks.storage.filesystem import Filesystems
+from regioncap.storage.filesystem import Filesystems
 
 MOST_BYTES = 256_000_000
 """Of remembered pages, about: two million objects; beyond that they are forgotten and asked for again."""

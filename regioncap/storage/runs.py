@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from regioncap.records import dumps, loads
-from regioncap.tasks.storage.filesystem import Place, is_url
-from regioncap.tasks.storage.steps import digest
+from regioncap.storage.filesystem import Place, is_url
+from regioncap.storage.steps import digest
 
 RUNS = "_runs"
 

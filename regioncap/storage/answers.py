@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from regioncap.records import dumps, loads
-from regioncap.tasks.storage.filesystem import Place
-from regioncap.tasks.storage.steps import digest
+from regioncap.storage.filesystem import Place
+from regioncap.storage.steps import digest
 
 
 def answer_key(parts: dict[str, Any]) -> str:

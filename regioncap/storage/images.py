@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from regioncap.errors import RejectCode, RowReject
-from regioncap.tasks.storage.filesystem import NEAR, PLAIN, Filesystems, is_url, public_url, reason_of
-from regioncap.tasks.storage.listing import Listings
-from regioncap.tasks.storage.scratch import Scratch
+from regioncap.storage.filesystem import NEAR, PLAIN, Filesystems, is_url, public_url, reason_of
+from regioncap.storage.listing import Listings
+from regioncap.storage.scratch import Scratch
 
 T = TypeVar("T")
 
