@@ -30,6 +30,7 @@ from throughput import Case, fake_server, make_photos
 
 from regioncap.config.model import RegionCapConfig, make_config
 from regioncap.flows.region_caption import region_caption
+from regioncap.inputs.readers import read_shards
 from regioncap.records import Row
 from regioncap.tasks.before import begin
 from regioncap.tasks.caching import run_step
@@ -42,7 +43,6 @@ from regioncap.tasks.normalize import normalize_rows
 from regioncap.tasks.route import route_rows
 from regioncap.tasks.rows import map_rows
 from regioncap.tasks.shard import STEPS, keep_input, six_steps
-from regioncap.tasks.storage.readers import read_shards
 from regioncap.tasks.visualize import draw_row
 from regioncap.tasks.window import FEWEST_SHARDS_IN_FLIGHT, enough_rows
 from regioncap.tasks.write import write_file

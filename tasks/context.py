@@ -20,6 +20,8 @@ from functools import cached_property
 
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import Stopped
+from regioncap.inputs.readers import Part as InputPart
+from regioncap.inputs.readers import find_parts, input_root, region_fields_of, shards_of
 from regioncap.records import Row, Shard, Step
 from regioncap.registry import make_captioner
 from regioncap.storage.answers import Answers
@@ -28,8 +30,6 @@ from regioncap.storage.images import ImageFiles
 from regioncap.storage.steps import STEP_NAMES, StepStorage
 from regioncap.tasks.captioners.base import Captioner, CaptionResult, Setting
 from regioncap.tasks.secrets import api_key, filesystems_of
-from regioncap.tasks.storage.readers import Part as InputPart
-from regioncap.tasks.storage.readers import find_parts, input_root, region_fields_of, shards_of
 from regioncap.tasks.summary import Bill
 from regioncap.tasks.writers.outputs import Part
 

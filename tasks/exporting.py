@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 from regioncap.config.model import is_part_of
 from regioncap.errors import RegionCapError, UsageError
+from regioncap.inputs.coco import looks_like_coco, read_categories
+from regioncap.inputs.formats import file_kind
 from regioncap.records import Row
 from regioncap.registry import EXPORTS, load
 from regioncap.storage.filesystem import Filesystems, Place
-from regioncap.tasks.storage.coco import looks_like_coco, read_categories
-from regioncap.tasks.storage.formats import file_kind
 from regioncap.tasks.writers.exports import Coords, Direction, Export, Exported, ExportSetting
 from regioncap.tasks.writers.pictures import Pictures
 from regioncap.tasks.writers.reading import Captioned, Written

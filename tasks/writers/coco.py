@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import regioncap
+from regioncap.inputs.grouping import Seen
 from regioncap.records import Row, dumps
 from regioncap.storage.filesystem import Place
-from regioncap.tasks.storage.grouping import Seen
 from regioncap.tasks.writers.exports import Array, Exported, ExportSetting, Rows
 from regioncap.tasks.writers.reading import Captioned
 

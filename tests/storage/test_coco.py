@@ -13,11 +13,11 @@ import pytest
 
 from regioncap.config.model import RegionCapConfig, make_config
 from regioncap.errors import InputDamaged
+from regioncap.inputs.coco import REGION_FIELDS, looks_like_coco, read_categories
+from regioncap.inputs.json_object import split_members
+from regioncap.inputs.readers import read_shards
 from regioncap.storage.filesystem import Filesystems, Place
 from regioncap.tasks.context import completed
-from regioncap.tasks.storage.coco import REGION_FIELDS, looks_like_coco, read_categories
-from regioncap.tasks.storage.json_object import split_members
-from regioncap.tasks.storage.readers import read_shards
 
 IMAGES: list[dict[str, Any]] = [
     {"id": 11, "file_name": "a.jpg", "width": 640, "height": 480, "license": 3},

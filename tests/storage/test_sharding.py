@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from regioncap.tasks.storage.sharding import SMALL_SHARDS, Line, cut
+from regioncap.inputs.sharding import SMALL_SHARDS, Line, cut
 
 
 def numbered(texts: list[bytes]) -> list[Line]:

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from regioncap.inputs.grouping import Lookup
 from regioncap.records import Row, dumps, loads
-from regioncap.tasks.storage.grouping import Lookup
 from regioncap.tasks.writers.reading import Captioned
 from regioncap.tasks.writers.report.cards import changed_words, cut
 from regioncap.tasks.writers.report.source import Source, reject_image

@@ -1,7 +1,7 @@
 """Split the arrays of one JSON object into the texts of their elements, without holding the object.
 
 COCO's files are one object of hundreds of megabytes; its arrays are read element by element, as
-`tasks/storage/json_array.py` reads an array of rows.
+`regioncap/inputs/json_array.py` reads an array of rows.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ import io
 import re
 from collections.abc import Iterator
 
+from regioncap.inputs.json_array import Window
 from regioncap.records import loads
 from regioncap.storage.filesystem import Place
-from regioncap.tasks.storage.json_array import Window
 
 # As in json_array; an array of numbers (a polygon) is passed over as one sign, which takes half of the time.
 _TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*("?)|\[[-+0-9.eE,\s]*\]|[][{},:]', re.DOTALL)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from regioncap.errors import InputDamaged, StorageError, UsageError
+from regioncap.inputs.sharding import Lines
+from regioncap.inputs.streams import Gauge, RawFile, row_text
 from regioncap.records import jsonable
 from regioncap.storage.filesystem import Place
-from regioncap.tasks.storage.sharding import Lines
-from regioncap.tasks.storage.streams import Gauge, RawFile, row_text
 
 BATCH_ROWS = 256
 BUFFER_BYTES = 1_000_000

@@ -14,12 +14,12 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from regioncap.errors import InputDamaged, UsageError
+from regioncap.inputs.json_array import split_array
+from regioncap.inputs.parquet import read_parquet, refuse_doubles
+from regioncap.inputs.sharding import MOST_BYTES, Lines
+from regioncap.inputs.streams import DAMAGE, Gauge, compression, open_stream, row_text
 from regioncap.records import loads
 from regioncap.storage.filesystem import Place
-from regioncap.tasks.storage.json_array import split_array
-from regioncap.tasks.storage.parquet import read_parquet, refuse_doubles
-from regioncap.tasks.storage.sharding import MOST_BYTES, Lines
-from regioncap.tasks.storage.streams import DAMAGE, Gauge, compression, open_stream, row_text
 
 BOM = b"\xef\xbb\xbf"
 """What some editors put at the start of a UTF-8 file; not part of the first row."""

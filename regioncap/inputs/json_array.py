@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from regioncap.errors import InputDamaged
+from regioncap.inputs.sharding import Lines
+from regioncap.inputs.streams import DAMAGE
 from regioncap.storage.filesystem import Place
-from regioncap.tasks.storage.sharding import Lines
-from regioncap.tasks.storage.streams import DAMAGE
 
 STEP_BYTES = 16_384
 

@@ -1,7 +1,7 @@
 """The input as shards: which files it is made of, in which order, which of their rows, and where shards begin.
 
 A file of rows, a folder or glob of them, or a folder or glob of images; at a path or any fsspec URL. See
-`tasks/storage/formats.py` for the formats and `tasks/storage/sharding.py` for the borders.
+`regioncap/inputs/formats.py` for the formats and `regioncap/inputs/sharding.py` for the borders.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from fsspec.core import strip_protocol
 
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import UsageError
+from regioncap.inputs.coco import CocoFile, coco_fields, looks_like_coco
+from regioncap.inputs.formats import IMAGES, READERS, file_kind
+from regioncap.inputs.per_box import PerBoxTable
+from regioncap.inputs.sharding import Line, Lines, cut
+from regioncap.inputs.streams import Gauge, row_text
 from regioncap.records import Shard, loads
 from regioncap.storage.filesystem import GLOB_SIGNS, Filesystems, Place, is_url
-from regioncap.tasks.storage.coco import CocoFile, coco_fields, looks_like_coco
-from regioncap.tasks.storage.formats import IMAGES, READERS, file_kind
-from regioncap.tasks.storage.per_box import PerBoxTable
-from regioncap.tasks.storage.sharding import Line, Lines, cut
-from regioncap.tasks.storage.streams import Gauge, row_text
 
 KNOWN = "JSON Lines (.jsonl, .ndjson), JSON (.json), CSV (.csv), each also .gz, .bz2 or .xz; Parquet (.parquet); images"
 
@@ -163,7 +163,7 @@ def find_parts(config: RegionCapConfig, filesystems: Filesystems) -> list[Part]:
 def region_fields_of(config: RegionCapConfig, files: Filesystems) -> tuple[str, ...]:
     """The region fields of a run: those that the config names, and those that the input brings by its form.
 
-    COCO brings `regioncap.tasks.storage.coco.REGION_FIELDS`; a table with a row for each box, where the config names none, all
+    COCO brings `regioncap.inputs.coco.REGION_FIELDS`; a table with a row for each box, where the config names none, all
     its columns but the image and the box. Raises UsageError as `read_shards` does, and for a table without the columns
     that hold its boxes.
     """

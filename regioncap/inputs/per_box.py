@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from regioncap.inputs.grouping import Groups
+from regioncap.inputs.sharding import Lines
+from regioncap.inputs.streams import Gauge, row_text
 from regioncap.records import Row, loads
-from regioncap.tasks.storage.grouping import Groups
-from regioncap.tasks.storage.sharding import Lines
-from regioncap.tasks.storage.streams import Gauge, row_text
 
 Read = Callable[[Gauge], Lines]
 

@@ -14,12 +14,12 @@ from functools import cached_property
 from typing import Any
 
 from regioncap.errors import InputDamaged
+from regioncap.inputs.grouping import Groups
+from regioncap.inputs.json_object import split_members
+from regioncap.inputs.sharding import MOST_BYTES, Lines
+from regioncap.inputs.streams import Gauge, open_stream, row_text
 from regioncap.records import Row, dumps, loads
 from regioncap.storage.filesystem import Place
-from regioncap.tasks.storage.grouping import Groups
-from regioncap.tasks.storage.json_object import split_members
-from regioncap.tasks.storage.sharding import MOST_BYTES, Lines
-from regioncap.tasks.storage.streams import Gauge, open_stream, row_text
 
 REGION_FIELDS = ("annotation_id", "category_id", "category", "score", "iscrowd", "area")
 """What becomes a list parallel to the boxes without being asked for; other keys of annotations when they are."""
