@@ -52,7 +52,7 @@ from typing import Any
 
 from throughput import Case, fake_server, make_photos
 
-from regioncap.tasks.captioners.fake_server import digest_of
+from regioncap.captioners.fake_server import digest_of
 
 sys.path.append(str(Path(__file__).with_suffix("")))
 import job

@@ -68,7 +68,7 @@ def make_photos(folder: Path, rows: int) -> Path:
 def fake_server(case: Case) -> Iterator[tuple[str, int]]:
     """(base URL, process id) of a fake server."""
     code = (
-        "from regioncap.tasks.captioners.fake_server import Behaviour, RunningServer\n"
+        "from regioncap.captioners.fake_server import Behaviour, RunningServer\n"
         f"server = RunningServer(Behaviour(slots={case.slots}, latency={case.latency}))\n"
         "print(server.url, flush=True)\nserver.serve_forever()"
     )

@@ -17,6 +17,7 @@ from typing import Any
 import click
 
 import regioncap
+from regioncap.captioners.base import Setting
 from regioncap.config.model import RegionCapConfig, make_config, read_config_file
 from regioncap.errors import RegionCapError, UsageError
 from regioncap.flows.cli_looking import export_, report, sheet
@@ -25,7 +26,6 @@ from regioncap.flows.flags import GroupedCommand, config_flags, config_from, sto
 from regioncap.registry import make_captioner
 from regioncap.storage.filesystem import Place
 from regioncap.tasks import terminal
-from regioncap.tasks.captioners.base import Setting
 from regioncap.tasks.changes import check_settings
 from regioncap.tasks.context import RunContext, completed, context_of, end_run, in_run
 from regioncap.tasks.prompt_keys import check_prompt_keys

@@ -41,7 +41,7 @@ def fake_vlm(host: str, port: int, faults: tuple[str, ...], structure: str, **be
     Its answers name the picture and the region. Mistakes on demand: 500, 429, 503, hang, cut, truncated, garbage,
     missing, extra, reordered, length, refusal. GET /stats tells what it was asked.
     """
-    from regioncap.tasks.captioners.fake_server import Behaviour, RunningServer
+    from regioncap.captioners.fake_server import Behaviour, RunningServer
 
     shares = dict(_fault(fault) for fault in faults)
     try:
@@ -55,7 +55,7 @@ def fake_vlm(host: str, port: int, faults: tuple[str, ...], structure: str, **be
 
 
 def _fault(text: str) -> tuple[str, float]:
-    from regioncap.tasks.captioners.fake_server import FAULTS
+    from regioncap.captioners.fake_server import FAULTS
 
     name, _, share = text.partition("=")
     try:
@@ -117,7 +117,7 @@ def serve_model(model: str, host: str, port: int, **flags: Any) -> int:
     One server for each group of --tensor-parallel-size GPUs. A server that ends is started again once. Clients need the
     key in REGIONCAP_API_KEY; where that is not set here, one is made and printed.
     """
-    from regioncap.tasks.captioners.vllm_serving import serve_until
+    from regioncap.captioners.vllm_serving import serve_until
 
     given = {key: value for key, value in flags.items() if value not in (None, ())}
     config = make_config(**{**given, "input": "-", "captioner": "vllm", "model": model})

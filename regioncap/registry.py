@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from regioncap.tasks.captioners.base import Captioner, Setting
+from regioncap.captioners.base import Captioner, Setting
 
 EXTRACTORS = {
     "edges": "regioncap.vision.extraction:edges",
@@ -20,11 +20,11 @@ SIZE_FREE = ("edges",)
 """Finders that do not mind the size at which they are given a picture, so that a JPEG need not be decoded whole."""
 
 CAPTIONERS = {
-    "openai": "regioncap.tasks.captioners.vlm:OpenAICaptioner",
-    "vllm": "regioncap.tasks.captioners.vllm_server:VllmCaptioner",
-    "pixels": "regioncap.tasks.captioners.pixels:PixelsCaptioner",
+    "openai": "regioncap.captioners.vlm:OpenAICaptioner",
+    "vllm": "regioncap.captioners.vllm_server:VllmCaptioner",
+    "pixels": "regioncap.captioners.pixels:PixelsCaptioner",
 }
-"""Who describes regions: a class with the contract of `regioncap.tasks.captioners.base.Captioner`, made of a `Setting`."""
+"""Who describes regions: a class with the contract of `regioncap.captioners.base.Captioner`, made of a `Setting`."""
 
 EXPORTS = {
     "coco": ("regioncap.tasks.writers.coco:write_coco", ".coco.json"),

@@ -18,6 +18,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import ContextVar
 from functools import cached_property
 
+from regioncap.captioners.base import Captioner, CaptionResult, Setting
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import Stopped
 from regioncap.inputs.readers import Part as InputPart
@@ -28,7 +29,6 @@ from regioncap.storage.answers import Answers
 from regioncap.storage.filesystem import Place
 from regioncap.storage.images import ImageFiles
 from regioncap.storage.steps import STEP_NAMES, StepStorage
-from regioncap.tasks.captioners.base import Captioner, CaptionResult, Setting
 from regioncap.tasks.secrets import api_key, filesystems_of
 from regioncap.tasks.summary import Bill
 from regioncap.tasks.writers.outputs import Part

@@ -12,8 +12,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import get_args
 
+from regioncap.captioners.parsing import is_refusal
 from regioncap.config.model import FlagName
-from regioncap.tasks.captioners.parsing import is_refusal
 
 FLAGS_VERSION = 1
 """Part of the key of what is written: raise it when a rule gives other flags for the same captions."""

@@ -12,13 +12,13 @@ from typing import Any
 
 import orjson
 
+from regioncap.captioners.endpoint import Ask, Endpoint, Reply
+from regioncap.captioners.vlm import VlmCaptioner
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RowReject, UsageError
 from regioncap.records import Row
 from regioncap.tasks.answering import ask
 from regioncap.tasks.caption import finish
-from regioncap.tasks.captioners.endpoint import Ask, Endpoint, Reply
-from regioncap.tasks.captioners.vlm import VlmCaptioner
 from regioncap.tasks.context import RunContext
 from regioncap.tasks.extract import extract_row
 from regioncap.tasks.load import load_row

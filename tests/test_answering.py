@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from regioncap.captioners.base import CaptionRequest, CaptionResult
+from regioncap.captioners.vlm import OpenAICaptioner
 from regioncap.tasks.answering import Kept, ask
-from regioncap.tasks.captioners.base import CaptionRequest, CaptionResult
-from regioncap.tasks.captioners.vlm import OpenAICaptioner
 from regioncap.tasks.context import RunContext
 from tests.conftest import config_of
 

@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
+from regioncap.captioners.fake_server import Behaviour, RunningServer
 from regioncap.config.model import RegionCapConfig
-from regioncap.tasks.captioners.fake_server import Behaviour, RunningServer
 from tests.conftest import BOX, read_rows, write_photo, write_rows
 from tests.deployed import Site, until
 

@@ -86,7 +86,7 @@ def test_too_many_rejects_exit_1_and_say_where_the_rows_are(project: Path, prefe
 def test_a_row_that_meets_a_bug_makes_exit_1(project: Path, prefect_server: None) -> None:
     # A captioner with a bug: one of two rows becomes an internal_error, the others are written.
     broken = (
-        "import regioncap.tasks.captioners.pixels as p; good = p.describe\n"
+        "import regioncap.captioners.pixels as p; good = p.describe\n"
         "def bad(picture, box, w, h):\n"
         "    if box[0] == 13: raise ZeroDivisionError('a bug')\n"
         "    return good(picture, box, w, h)\n"

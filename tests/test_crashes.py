@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 from prefect.settings import get_current_settings
 
+from regioncap.captioners.fake_server import Behaviour, RunningServer
 from regioncap.errors import StorageError
-from regioncap.tasks.captioners.fake_server import Behaviour, RunningServer
 from tests.conftest import BOX, Run, config_of, read_rows, write_photo, write_rows
 
 ROOT = Path(__file__).parents[1]

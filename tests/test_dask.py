@@ -20,10 +20,10 @@ pytest.importorskip("prefect_dask", reason="needs regioncap[dask]")
 import distributed
 from prefect.settings import get_current_settings
 
+from regioncap.captioners.fake_server import Behaviour, RunningServer
 from regioncap.config.model import make_config
 from regioncap.errors import BudgetReached, CaptionerError, UsageError, WorkersLost
 from regioncap.tasks import dask_workers
-from regioncap.tasks.captioners.fake_server import Behaviour, RunningServer
 from regioncap.tasks.dask_workers import config_of_one, taken_over
 from tests.conftest import BOX, Run, write_photo, write_rows
 from tests.deployed import until

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 import yaml
 
+from regioncap.captioners.fake_server import Behaviour, RunningServer
 from regioncap.errors import UsageError
 from regioncap.flows.serving import deployments_of
-from regioncap.tasks.captioners.fake_server import Behaviour, RunningServer
 from tests.conftest import read_rows
 from tests.deployed import ROOT, Site, until
 from tests.test_cli import COMMAND

@@ -109,9 +109,7 @@ def test_flags_are_written_and_counted_and_rows_without_stay_as_they_were(
 ) -> None:
     said = {0: "A dog.", 1: "I'm sorry, but I can't say."}
     plain = "A plain grey wall behind a table."
-    monkeypatch.setattr(
-        "regioncap.tasks.captioners.pixels.describe", lambda picture, box, *size: said.get(box[0], plain)
-    )
+    monkeypatch.setattr("regioncap.captioners.pixels.describe", lambda picture, box, *size: said.get(box[0], plain))
     write_rows(project / "photos.jsonl", [{"image": f"photo{n}.png", "bbox": [[n, *BOX[1:]]]} for n in range(5)])
     summary = run(project)
     metas = [row["meta_info"] for row in read_rows(project / "out.jsonl")]
@@ -130,7 +128,7 @@ def test_other_rules_write_anew_and_ask_for_nothing(project: Path, run: Run, mon
 
 
 def test_parts_count_flags_too(project: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("regioncap.tasks.captioners.pixels.describe", lambda *args: "A dog.")
+    monkeypatch.setattr("regioncap.captioners.pixels.describe", lambda *args: "A dog.")
     write_photo(project / "photo0.png", 0)
     summary = run(project, output=f"{project}/out/", max_boxes=1)
     assert summary.flags == {"too_short": summary.regions}

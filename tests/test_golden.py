@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from regioncap.captioners.pixels import PIXELS_VERSION
 from regioncap.records import Row, Shard, dumps
 from regioncap.tasks.answering import KEY_VERSION, key_of_answer, request_of
 from regioncap.tasks.caption import caption_rows
-from regioncap.tasks.captioners.pixels import PIXELS_VERSION
 from regioncap.tasks.context import RunContext
 from regioncap.tasks.shard import STEPS, keep_input
 from regioncap.vision.drawing import DRAW_VERSION, draw_marks

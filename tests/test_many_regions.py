@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from regioncap.captioners.asking import largest_ask
+from regioncap.captioners.fake_server import Behaviour, RunningServer, caption_of
+from regioncap.captioners.prompts import Prompts
 from regioncap.config.model import make_config
 from regioncap.errors import RowReject
 from regioncap.records import Row, loads
 from regioncap.storage.steps import StepStorage
 from regioncap.tasks.answering import key_of_answer, request_of
-from regioncap.tasks.captioners.asking import largest_ask
-from regioncap.tasks.captioners.fake_server import Behaviour, RunningServer, caption_of
-from regioncap.tasks.captioners.prompts import Prompts
 from regioncap.tasks.context import RunContext
 from regioncap.tasks.normalize import normalize_boxes
 from regioncap.tasks.planning import plan

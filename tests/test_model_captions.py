@@ -21,10 +21,10 @@ import pytest
 from prefect.blocks.system import Secret
 from prefect.settings import get_current_settings
 
+from regioncap.captioners.fake_server import Behaviour, RunningServer, caption_of
 from regioncap.config.model import make_config
 from regioncap.errors import BudgetReached, CaptionerError, UsageError
 from regioncap.tasks import visualize
-from regioncap.tasks.captioners.fake_server import Behaviour, RunningServer, caption_of
 from tests.conftest import BOX, Run, read_rows, write_photo, write_rows
 
 Serve = Callable[..., RunningServer]

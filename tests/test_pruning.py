@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from regioncap.captioners.fake_server import Behaviour, RunningServer
 from regioncap.flows.cli import app
-from regioncap.tasks.captioners.fake_server import Behaviour, RunningServer
 from tests.conftest import BOX, Run, write_photo, write_rows
 
 Prune = Callable[..., Result]

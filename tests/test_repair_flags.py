@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from regioncap.captioners import fake_server
+from regioncap.captioners.fake_server import Behaviour, RunningServer
 from regioncap.errors import UsageError
 from regioncap.storage.filesystem import Filesystems
-from regioncap.tasks.captioners import fake_server
-from regioncap.tasks.captioners.fake_server import Behaviour, RunningServer
 from regioncap.tasks.pruning import Cache, unneeded_answers
 from tests.conftest import BOX, Run, config_of, read_rows, write_photo, write_rows
 

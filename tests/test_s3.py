@@ -12,11 +12,11 @@ import cv2
 import fsspec
 import pytest
 
+from regioncap.captioners.fake_server import Behaviour, RunningServer, caption_of
 from regioncap.config.model import make_config
 from regioncap.errors import StorageError, UsageError
 from regioncap.storage.filesystem import Place
 from regioncap.storage.images import ImageFiles
-from regioncap.tasks.captioners.fake_server import Behaviour, RunningServer, caption_of
 from regioncap.tasks.summary import Summary
 from tests.conftest import BOX, Run, draw_photo
 

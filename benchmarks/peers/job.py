@@ -13,9 +13,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+from regioncap.captioners.prompts import Prompts, form_of_answer
 from regioncap.config.model import RegionCapConfig
 from regioncap.registry import EXTRACTORS, load
-from regioncap.tasks.captioners.prompts import Prompts, form_of_answer
 from regioncap.vision.boxes import drop_reason, normalize_xywh
 from regioncap.vision.drawing import draw_marks
 from regioncap.vision.extraction import FINDING_LEAST_SIDE, FINDING_LONG_SIDE, find_regions

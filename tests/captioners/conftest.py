@@ -12,10 +12,10 @@ import cv2
 import numpy as np
 import pytest
 
+from regioncap.captioners.base import CaptionRequest, CaptionResult, Setting
+from regioncap.captioners.fake_server import Behaviour, RunningServer, caption_of, digest_of
+from regioncap.captioners.vlm import OpenAICaptioner
 from regioncap.config.model import make_config
-from regioncap.tasks.captioners.base import CaptionRequest, CaptionResult, Setting
-from regioncap.tasks.captioners.fake_server import Behaviour, RunningServer, caption_of, digest_of
-from regioncap.tasks.captioners.vlm import OpenAICaptioner
 
 Serve = Callable[..., RunningServer]
 

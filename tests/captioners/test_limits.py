@@ -6,7 +6,7 @@ import heapq
 
 import pytest
 
-from regioncap.tasks.captioners.limits import AUTO_START, InFlightLimit
+from regioncap.captioners.limits import AUTO_START, InFlightLimit
 
 
 def simulate(limit: InFlightLimit, *, slots: int, latency: float, answers: int, tells: bool) -> float:

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regioncap.tasks.captioners.endpoint import regex_of
-from regioncap.tasks.captioners.parsing import is_refusal, parse
+from regioncap.captioners.endpoint import regex_of
+from regioncap.captioners.parsing import is_refusal, parse
 
 TWO = [1, 2]
 BOTH = {1: "A dog.", 2: "A cat."}

@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 import pytest
 
+from regioncap.captioners.base import CaptionRequest, CaptionResult, Setting
+from regioncap.captioners.pixels import Measured, PixelsCaptioner, describe, place_words, size_words
 from regioncap.config.model import make_config
-from regioncap.tasks.captioners.base import CaptionRequest, CaptionResult, Setting
-from regioncap.tasks.captioners.pixels import Measured, PixelsCaptioner, describe, place_words, size_words
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from regioncap.captioners.prompts import Prompts, form_of_answer, only
 from regioncap.config.model import make_config
 from regioncap.errors import RowReject, UsageError
-from regioncap.tasks.captioners.prompts import Prompts, form_of_answer, only
 
 
 def prompts(**settings: Any) -> Prompts:

@@ -15,12 +15,12 @@ from typing import Any
 
 import pytest
 
+from regioncap.captioners import session as session_module
+from regioncap.captioners.base import CaptionResult
+from regioncap.captioners.fake_server import FAULTS
+from regioncap.captioners.limits import InFlightLimit
 from regioncap.config.model import make_config
 from regioncap.errors import BudgetReached, CaptionerError, Stopped
-from regioncap.tasks.captioners import session as session_module
-from regioncap.tasks.captioners.base import CaptionResult
-from regioncap.tasks.captioners.fake_server import FAULTS
-from regioncap.tasks.captioners.limits import InFlightLimit
 from tests.captioners.conftest import Ask, Bill, Serve, all_of, request_of, told_of, warm_up
 from tests.deployed import until
 
@@ -99,7 +99,7 @@ def test_a_cut_answer_keeps_what_was_whole(serve: Serve, captioner_of: Ask) -> N
 def test_a_failure_of_the_server_is_not_the_rows_fault(
     serve: Serve, captioner_of: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("regioncap.tasks.captioners.session.MOST_TRIES", 2)
+    monkeypatch.setattr("regioncap.captioners.session.MOST_TRIES", 2)
     server = serve(structure=())
     captioner, _ = captioner_of(server)
     warm_up(captioner)
@@ -446,7 +446,7 @@ def test_a_request_without_its_picture_is_impossible(serve: Serve, captioner_of:
 
 def record(server: Any) -> list[dict[str, Any]]:
     """The bodies of the requests that the server understands from now on."""
-    import regioncap.tasks.captioners.fake_server as fake_server
+    import regioncap.captioners.fake_server as fake_server
 
     bodies: list[dict[str, Any]] = []
     serve = server.fake._serve

@@ -21,13 +21,13 @@ from typing import Any
 
 import pytest
 
+from regioncap.captioners.base import Setting
+from regioncap.captioners.vllm_server import VllmCaptioner, command_of, context_length, free_port, gpu_groups, why
+from regioncap.captioners.vllm_serving import serve_until
+from regioncap.captioners.vlm import OpenAICaptioner
 from regioncap.config.model import RegionCapConfig, make_config
 from regioncap.errors import CaptionerError, Stopped, UsageError
 from regioncap.tasks.captioners import session, vllm_server
-from regioncap.tasks.captioners.base import Setting
-from regioncap.tasks.captioners.vllm_server import VllmCaptioner, command_of, context_length, free_port, gpu_groups, why
-from regioncap.tasks.captioners.vllm_serving import serve_until
-from regioncap.tasks.captioners.vlm import OpenAICaptioner
 from tests.captioners.conftest import Bill, request_of, told_of
 from tests.deployed import until
 
@@ -50,7 +50,7 @@ if (here / "fail").exists():
     sys.exit(1)
 while (here / "hold").exists():
     time.sleep(0.02)
-from regioncap.tasks.captioners.fake_server import Behaviour, RunningServer
+from regioncap.captioners.fake_server import Behaviour, RunningServer
 behaviour = Behaviour(model=arguments["--served-model-name"], key=os.environ["VLLM_API_KEY"], latency=0.02)
 RunningServer(behaviour, port=int(arguments["--port"])).serve_forever()
 """
@@ -193,8 +193,8 @@ def test_a_server_that_does_not_start_says_why(fake_vllm: Path, captioner: VllmC
 
 RUN = """
 import json, os, sys, threading
-from regioncap.tasks.captioners.base import Setting
-from regioncap.tasks.captioners.vllm_server import VllmCaptioner
+from regioncap.captioners.base import Setting
+from regioncap.captioners.vllm_server import VllmCaptioner
 from regioncap.config.model import make_config
 from tests.captioners.conftest import Bill, request_of
 

@@ -8,10 +8,8 @@ import re
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
-from regioncap.config.model import RegionCapConfig
-from regioncap.errors import CaptionerError
-from regioncap.tasks.captioners.asking import largest_ask
-from regioncap.tasks.captioners.endpoint import (
+from regioncap.captioners.asking import largest_ask
+from regioncap.captioners.endpoint import (
     PROBE_WORD,
     STRUCTURES,
     Ask,
@@ -21,8 +19,10 @@ from regioncap.tasks.captioners.endpoint import (
     TryAgain,
     regex_of,
 )
-from regioncap.tasks.captioners.pictures import plain_picture
-from regioncap.tasks.captioners.prompts import Prompts
+from regioncap.captioners.pictures import plain_picture
+from regioncap.captioners.prompts import Prompts
+from regioncap.config.model import RegionCapConfig
+from regioncap.errors import CaptionerError
 
 MOST_TRIES = 5
 """How often one request is sent when the server fails at it; being told to wait does not count for a row's."""

@@ -6,9 +6,9 @@ import socket
 from collections.abc import Callable, Sequence
 from urllib.parse import urlsplit
 
+from regioncap.captioners.vllm_server import EVERYWHERE, VllmServers, base_url, check_vllm, groups_of
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import UsageError
-from regioncap.tasks.captioners.vllm_server import EVERYWHERE, VllmServers, base_url, check_vllm, groups_of
 
 
 def serve_until(

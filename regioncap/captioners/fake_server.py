@@ -29,7 +29,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from regioncap.tasks.captioners.endpoint import PROBE_WORD
+from regioncap.captioners.endpoint import PROBE_WORD
 
 FAULTS = {
     "500": "an internal error",

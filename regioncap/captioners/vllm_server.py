@@ -27,11 +27,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from regioncap.captioners.base import Setting
+from regioncap.captioners.session import Server
+from regioncap.captioners.vlm import VlmCaptioner
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import CaptionerError, Stopped, UsageError
-from regioncap.tasks.captioners.base import Setting
-from regioncap.tasks.captioners.session import Server
-from regioncap.tasks.captioners.vlm import VlmCaptioner
 
 logger = logging.getLogger("regioncap")
 

@@ -8,10 +8,10 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
+from regioncap.captioners.base import CaptionRequest, CaptionResult, Prompt, Setting
+from regioncap.captioners.prompts import Prompts
+from regioncap.captioners.session import CaptionSession, Server
 from regioncap.config.model import RegionCapConfig
-from regioncap.tasks.captioners.base import CaptionRequest, CaptionResult, Prompt, Setting
-from regioncap.tasks.captioners.prompts import Prompts
-from regioncap.tasks.captioners.session import CaptionSession, Server
 
 IDENTITY_FIELDS = ("prompt_mode", "temperature", "top_p", "top_k", "repetition_penalty", "seed")
 
@@ -36,7 +36,7 @@ def model_identity(config: RegionCapConfig) -> str:
 
 
 class VlmCaptioner:
-    """See `regioncap.tasks.captioners.base.Captioner`. What runs the model is up to the subclass."""
+    """See `regioncap.captioners.base.Captioner`. What runs the model is up to the subclass."""
 
     name = ""
     paid = True

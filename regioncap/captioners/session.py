@@ -22,15 +22,15 @@ from typing import Any
 import aiohttp
 import orjson
 
+from regioncap.captioners.asking import Asking
+from regioncap.captioners.base import CaptionRequest, CaptionResult
+from regioncap.captioners.endpoint import Ask, Endpoint, Refused, Reply, Sampling, TryAgain
+from regioncap.captioners.gate import Gate
+from regioncap.captioners.limits import InFlightLimit
+from regioncap.captioners.prompts import Prompts
+from regioncap.captioners.tryout import MOST_TRIES, TryOut
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import BudgetReached, CaptionerError, RowReject, RunStopped, Stopped
-from regioncap.tasks.captioners.asking import Asking
-from regioncap.tasks.captioners.base import CaptionRequest, CaptionResult
-from regioncap.tasks.captioners.endpoint import Ask, Endpoint, Refused, Reply, Sampling, TryAgain
-from regioncap.tasks.captioners.gate import Gate
-from regioncap.tasks.captioners.limits import InFlightLimit
-from regioncap.tasks.captioners.prompts import Prompts
-from regioncap.tasks.captioners.tryout import MOST_TRIES, TryOut
 
 FAILURES_IN_ROW = 20
 GIVE_UP_SECONDS = 30.0

@@ -7,12 +7,12 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
+from regioncap.captioners.base import CaptionRequest, CaptionResult
+from regioncap.captioners.endpoint import Ask, Refused, Reply, TryAgain
+from regioncap.captioners.parsing import is_refusal, parse
+from regioncap.captioners.pictures import closer_views, plain_picture
+from regioncap.captioners.prompts import Prompts, label, of_part, only
 from regioncap.config.model import RegionCapConfig
-from regioncap.tasks.captioners.base import CaptionRequest, CaptionResult
-from regioncap.tasks.captioners.endpoint import Ask, Refused, Reply, TryAgain
-from regioncap.tasks.captioners.parsing import is_refusal, parse
-from regioncap.tasks.captioners.pictures import closer_views, plain_picture
-from regioncap.tasks.captioners.prompts import Prompts, label, of_part, only
 
 WARMER = 0.3
 """Added to the temperature with each repair: the same question at 0 would give the same answer."""

@@ -15,10 +15,10 @@ from typing import Any
 import aiohttp
 import orjson
 
+from regioncap.captioners.limits import InFlightLimit
+from regioncap.captioners.prompts import form_of_answer, label
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import CaptionerError
-from regioncap.tasks.captioners.limits import InFlightLimit
-from regioncap.tasks.captioners.prompts import form_of_answer, label
 
 STRUCTURES = ("regex", "guided_regex", "json_schema")
 """Ways to hold a server to a form, best first: vLLM's, vLLM's before 0.11, OpenAI's, which others have too."""

@@ -17,8 +17,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from regioncap.captioners.base import CaptionRequest, CaptionResult, Prompt, Setting
 from regioncap.errors import RowReject
-from regioncap.tasks.captioners.base import CaptionRequest, CaptionResult, Prompt, Setting
 from regioncap.vision.images import decode
 
 PIXELS_VERSION = 1
@@ -171,7 +171,7 @@ def describe(picture: Measured, box: Sequence[float], width: int, height: int) -
 
 
 class PixelsCaptioner:
-    """See `regioncap.tasks.captioners.base.Captioner`. Costs nothing, so its answers are kept in step files only."""
+    """See `regioncap.captioners.base.Captioner`. Costs nothing, so its answers are kept in step files only."""
 
     name = "pixels"
     model = "none"
