@@ -11,10 +11,10 @@ from regioncap.config.model import RegionCapConfig
 from regioncap.errors import UsageError
 from regioncap.flows.flags import storage_flags
 from regioncap.registry import EXPORTS
+from regioncap.run.credentials import filesystems
 from regioncap.storage.filesystem import Filesystems
 from regioncap.tasks.exporting import ExportOrder, export
 from regioncap.tasks.reporting import Reported, report_of
-from regioncap.tasks.secrets import filesystems
 from regioncap.tasks.sheets import sheet_of
 from regioncap.tasks.writers.exports import Coords, Direction
 from regioncap.tasks.writers.reading import Written, open_output

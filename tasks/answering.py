@@ -18,9 +18,9 @@ from typing import Any
 from regioncap.captioners.base import CaptionRequest, CaptionResult, Part, Prompt
 from regioncap.config.model import RegionCapConfig
 from regioncap.records import Row
+from regioncap.run.context import RunContext
 from regioncap.storage.answers import answer_key
 from regioncap.storage.steps import digest
-from regioncap.tasks.context import RunContext
 from regioncap.tasks.visualize import marked_jpeg, read_unchanged
 from regioncap.vision.drawing import DRAW_VERSION
 

@@ -16,8 +16,8 @@ from prefect import State
 from prefect.states import Completed
 
 from regioncap.records import Row, Step
+from regioncap.run.context import RunContext
 from regioncap.storage.steps import STEP_NAMES, Manifest, digest, key_parts
-from regioncap.tasks.context import RunContext
 
 
 @dataclass(frozen=True)

@@ -20,10 +20,10 @@ from regioncap.captioners.base import CaptionResult
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RowReject, Stopped
 from regioncap.records import Row, Step, rejected
+from regioncap.run.context import RunContext, context_of
 from regioncap.storage.steps import Manifest
 from regioncap.tasks.answering import Asked, AskedAhead, ask, effort_of, request_of, send_for
 from regioncap.tasks.caching import StepSpec, run_step
-from regioncap.tasks.context import RunContext, context_of
 from regioncap.tasks.flags import FLAGS_VERSION, flags_of
 from regioncap.tasks.rows import map_rows
 

@@ -31,9 +31,9 @@ import regioncap
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import BudgetReached, UsageError, WorkersLost
 from regioncap.records import Step
+from regioncap.run.context import RunContext, end_run, in_run, known_context
+from regioncap.run.credentials import filesystems_of
 from regioncap.storage.filesystem import is_url
-from regioncap.tasks.context import RunContext, end_run, in_run, known_context
-from regioncap.tasks.secrets import filesystems_of
 from regioncap.tasks.shard import caption_shard
 from regioncap.tasks.workers import ShardFuture, steps_apart
 

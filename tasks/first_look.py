@@ -14,8 +14,8 @@ from typing import get_args
 from regioncap.config.model import BoxFormat, BoxUnit
 from regioncap.errors import InputDamaged, RowReject, UsageError
 from regioncap.records import Row, check_boxes
+from regioncap.run.context import RunContext
 from regioncap.storage.runs import entry_of, registered
-from regioncap.tasks.context import RunContext
 from regioncap.tasks.load import load_row
 from regioncap.vision.boxes import to_xywh
 from regioncap.vision.images import read_info

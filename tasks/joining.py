@@ -15,9 +15,9 @@ from typing import Any, Protocol
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import AccountingError
 from regioncap.records import WITH_BBOX, Row, Step, check_boxes, dumps
+from regioncap.run.context import RunContext
 from regioncap.storage.filesystem import is_url, public_url
 from regioncap.storage.steps import digest, library_versions
-from regioncap.tasks.context import RunContext
 from regioncap.tasks.flags import FLAGS, FLAGS_VERSION, flags_of
 from regioncap.tasks.summary import Summary
 from regioncap.tasks.writers.jsonl import META_KEY, RowFormat, rejected_line

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from regioncap.config.model import RegionCapConfig, make_config
 from regioncap.errors import UsageError
 from regioncap.records import Row, Shard
+from regioncap.run.context import RunContext
 from regioncap.storage.filesystem import Filesystems, Place
 from regioncap.storage.runs import entry_of, registered
 from regioncap.storage.steps import StepDamaged
-from regioncap.tasks.context import RunContext
 from regioncap.tasks.flags import flags_of
 from regioncap.tasks.joining import ShardSteps, form_of, joined
 from regioncap.tasks.looking import made_of

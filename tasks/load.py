@@ -13,10 +13,10 @@ from prefect.cache_policies import NO_CACHE
 
 from regioncap.config.model import RegionCapConfig
 from regioncap.records import Row, Shard, Step, loads, rejected
+from regioncap.run.context import RunContext, context_of
 from regioncap.storage.images import Stat
 from regioncap.storage.steps import Manifest
 from regioncap.tasks.caching import StepSpec, run_step
-from regioncap.tasks.context import RunContext, context_of
 
 STEP_VERSION = 1
 

@@ -10,10 +10,10 @@ from typing import Any
 
 from regioncap.config.model import RegionCapConfig
 from regioncap.records import Shard, Step
+from regioncap.run.context import RunContext
 from regioncap.storage.runs import entry_of, registered
 from regioncap.storage.steps import Manifest, StepDamaged, digest
 from regioncap.tasks.caching import StepSpec, find_done
-from regioncap.tasks.context import RunContext
 from regioncap.tasks.shard import STEPS, input_step
 
 

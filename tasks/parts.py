@@ -6,8 +6,8 @@ import contextlib
 import io
 from collections.abc import Sequence
 
+from regioncap.run.context import RunContext
 from regioncap.storage.steps import StepDamaged
-from regioncap.tasks.context import RunContext
 from regioncap.tasks.joining import (
     ShardSteps,
     Tally,

@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 from regioncap.config.model import RegionCapConfig, make_config
 from regioncap.errors import UsageError
 from regioncap.records import Row
+from regioncap.run.context import RunContext
 from regioncap.storage.filesystem import Filesystems, Found, Place
 from regioncap.storage.runs import RUNS, Registered, entries, entry_of, registered
 from regioncap.storage.steps import STEP_NAMES, StepStorage
 from regioncap.tasks.answering import keys_of_answers
-from regioncap.tasks.context import RunContext
 
 DRAWN = STEP_NAMES.index("visualize")
 

@@ -16,8 +16,8 @@ from prefect.cache_policies import NO_CACHE
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RowReject
 from regioncap.records import WITH_BBOX, WITHOUT_BBOX, Row, Step, check_boxes, loads, shorten
+from regioncap.run.context import RunContext, context_of
 from regioncap.tasks.caching import StepSpec, run_step
-from regioncap.tasks.context import RunContext, context_of
 from regioncap.tasks.rows import map_rows
 
 STEP_VERSION = 1

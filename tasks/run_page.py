@@ -13,7 +13,7 @@ from typing import Any
 
 from regioncap.errors import RegionCapError, RunStopped, UsageError
 from regioncap.records import Row
-from regioncap.tasks.context import RunContext
+from regioncap.run.context import RunContext
 from regioncap.tasks.joining import ShardSteps, joined
 from regioncap.tasks.summary import Summary
 from regioncap.vision.images import decode, encode_jpeg

@@ -16,11 +16,11 @@ from prefect.states import Completed
 
 from regioncap.config.model import RegionCapConfig
 from regioncap.records import Shard, Step
+from regioncap.run.context import RunContext, context_of, in_run
 from regioncap.storage.steps import StepDamaged
 from regioncap.tasks.answering import AskedAhead
 from regioncap.tasks.caching import StepSpec, find_done
 from regioncap.tasks.caption import CAPTION, caption
-from regioncap.tasks.context import RunContext, context_of, in_run
 from regioncap.tasks.extract import EXTRACT, extract
 from regioncap.tasks.joining import ShardSteps
 from regioncap.tasks.load import LOAD, load, pack
@@ -140,7 +140,7 @@ def six_steps(step: Step, config: RegionCapConfig, apart: bool) -> ShardSteps:
 def caption_shard(step: Step, config: RegionCapConfig, apart: bool = True, run: str = "") -> State[ShardSteps]:
     """All six steps of one shard, each a task run of its own if `apart`; finished ones are reused.
 
-    `run`: names the run in a process other than the flow's; see `regioncap.tasks.context.in_run`.
+    `run`: names the run in a process other than the flow's; see `regioncap.run.context.in_run`.
     """
     with in_run(run), heard() if run else contextlib.nullcontext():
         for attempt in range(1, ATTEMPTS + 1):

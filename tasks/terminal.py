@@ -20,9 +20,9 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Table
 
 from regioncap.config.model import RegionCapConfig
+from regioncap.run.context import Progress as RunProgress
+from regioncap.run.context import context_of
 from regioncap.storage.filesystem import Place, public_url
-from regioncap.tasks.context import Progress as RunProgress
-from regioncap.tasks.context import context_of
 from regioncap.tasks.summary import Summary
 from regioncap.tasks.writers.outputs import PartOutputs, in_parts
 

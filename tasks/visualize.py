@@ -17,8 +17,8 @@ from prefect.cache_policies import NO_CACHE
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RowReject
 from regioncap.records import Row, Step
+from regioncap.run.context import RunContext, context_of
 from regioncap.tasks.caching import StepSpec, run_step
-from regioncap.tasks.context import RunContext, context_of
 from regioncap.tasks.normalize import normalize_row
 from regioncap.tasks.rows import map_rows
 from regioncap.vision.drawing import DRAW_VERSION, draw_marks, mark_warnings

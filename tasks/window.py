@@ -17,9 +17,9 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RowsFailAlike, UsageError
 from regioncap.records import Shard
+from regioncap.run.context import RunContext, completed, context_of, end_run, in_run
 from regioncap.tasks.artifacts import page_of
 from regioncap.tasks.before import begin
-from regioncap.tasks.context import RunContext, completed, context_of, end_run, in_run
 from regioncap.tasks.first_look import check_box_form
 from regioncap.tasks.joining import ShardSteps
 from regioncap.tasks.parts import PartWriter, write_early

@@ -10,7 +10,7 @@ from prefect.futures import PrefectFuture
 
 from regioncap.errors import UsageError
 from regioncap.records import Step
-from regioncap.tasks.context import RunContext
+from regioncap.run.context import RunContext
 from regioncap.tasks.joining import ShardSteps
 from regioncap.tasks.shard import caption_shard
 

@@ -15,8 +15,8 @@ from prefect.cache_policies import NO_CACHE
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RegionCapError
 from regioncap.records import dumps
+from regioncap.run.context import RunContext, context_of
 from regioncap.storage.runs import entry_of, register
-from regioncap.tasks.context import RunContext, context_of
 from regioncap.tasks.joining import (
     ShardSteps,
     form_of,

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from regioncap.config.model import RegionCapConfig, make_config
-from regioncap.tasks import context
+from regioncap.run import context
 from regioncap.tasks.summary import Summary
 from tests.deployed import Site
 

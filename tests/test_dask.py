@@ -169,7 +169,7 @@ def test_both_processes_have_a_hand_in_it_and_nothing_of_the_run_is_left(
 
 
 def contexts_left() -> int:
-    from regioncap.tasks import context
+    from regioncap.run import context
 
     return len(context._contexts)
 

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from regioncap.records import Row
-from regioncap.tasks.context import RunContext
+from regioncap.run.context import RunContext
 from regioncap.tasks.extract import extract_row
 from regioncap.tasks.normalize import normalize_row
 from regioncap.tasks.visualize import draw_ahead, draw_row

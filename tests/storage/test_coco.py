@@ -16,8 +16,8 @@ from regioncap.errors import InputDamaged
 from regioncap.inputs.coco import REGION_FIELDS, looks_like_coco, read_categories
 from regioncap.inputs.json_object import split_members
 from regioncap.inputs.readers import read_shards
+from regioncap.run.context import completed
 from regioncap.storage.filesystem import Filesystems, Place
-from regioncap.tasks.context import completed
 
 IMAGES: list[dict[str, Any]] = [
     {"id": 11, "file_name": "a.jpg", "width": 640, "height": 480, "license": 3},

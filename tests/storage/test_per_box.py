@@ -13,8 +13,8 @@ import pytest
 from regioncap.config.model import RegionCapConfig, make_config
 from regioncap.errors import UsageError
 from regioncap.inputs.readers import read_shards
+from regioncap.run.context import completed
 from regioncap.storage.filesystem import Filesystems
-from regioncap.tasks.context import completed
 
 CSV = """filename,xmin,ymin,xmax,ymax,label,split
 b.jpg,1,2,3,4,cat,train

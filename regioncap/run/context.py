@@ -25,11 +25,11 @@ from regioncap.inputs.readers import Part as InputPart
 from regioncap.inputs.readers import find_parts, input_root, region_fields_of, shards_of
 from regioncap.records import Row, Shard, Step
 from regioncap.registry import make_captioner
+from regioncap.run.credentials import api_key, filesystems_of
 from regioncap.storage.answers import Answers
 from regioncap.storage.filesystem import Place
 from regioncap.storage.images import ImageFiles
 from regioncap.storage.steps import STEP_NAMES, StepStorage
-from regioncap.tasks.secrets import api_key, filesystems_of
 from regioncap.tasks.summary import Bill
 from regioncap.tasks.writers.outputs import Part
 
