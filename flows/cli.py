@@ -23,6 +23,7 @@ from regioncap.errors import RegionCapError, UsageError
 from regioncap.flows.cli_looking import export_, report, sheet
 from regioncap.flows.cli_serving import fake_vlm, serve, serve_model
 from regioncap.flows.flags import GroupedCommand, config_flags, config_from, storage_flags
+from regioncap.output.outputs import check_output, config_of_output
 from regioncap.registry import make_captioner
 from regioncap.run.context import RunContext, completed, context_of, end_run, in_run
 from regioncap.run.credentials import filesystems
@@ -30,7 +31,6 @@ from regioncap.storage.filesystem import Place
 from regioncap.tasks import terminal
 from regioncap.tasks.changes import check_settings
 from regioncap.tasks.prompt_keys import check_prompt_keys
-from regioncap.tasks.writers.outputs import check_output, config_of_output
 
 OK, STOPPED, WRONG_USAGE = 0, 1, 2
 

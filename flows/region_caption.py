@@ -9,11 +9,11 @@ from __future__ import annotations
 from prefect import flow
 
 from regioncap.config.model import RegionCapConfig
+from regioncap.output.summary import Summary
 from regioncap.storage.steps import StepDamaged
 from regioncap.tasks.artifacts import show
 from regioncap.tasks.parameters import FLOW_NAME, checked
 from regioncap.tasks.shard import ATTEMPTS, keep_input, looked, reuse
-from regioncap.tasks.summary import Summary
 from regioncap.tasks.window import RUNNER, Window, running
 from regioncap.tasks.write import write
 

@@ -24,10 +24,10 @@ from prefect.runtime import deployment
 from prefect.settings import get_current_settings
 
 from regioncap.errors import UsageError
+from regioncap.output.join import ShardSteps
+from regioncap.output.summary import Summary
 from regioncap.run.context import RunContext
-from regioncap.tasks.joining import ShardSteps
 from regioncap.tasks.run_page import failure_page, first_pictures, progress_text, rejects_table, slug_of, summary_page
-from regioncap.tasks.summary import Summary
 
 SECONDS_BETWEEN_LOOKS = 2.0
 

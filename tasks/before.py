@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 
+from regioncap.output.join import public_config
 from regioncap.run.context import RunContext
 from regioncap.storage.runs import entry_of, register, registered
 from regioncap.tasks.changes import check_settings
-from regioncap.tasks.joining import public_config
 from regioncap.tasks.planning import count
 
 logger = logging.getLogger("regioncap")

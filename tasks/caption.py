@@ -19,12 +19,12 @@ from prefect.cache_policies import NO_CACHE
 from regioncap.captioners.base import CaptionResult
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RowReject, Stopped
+from regioncap.output.caption_flags import FLAGS_VERSION, flags_of
 from regioncap.records import Row, Step, rejected
 from regioncap.run.context import RunContext, context_of
 from regioncap.storage.steps import Manifest
 from regioncap.tasks.answering import Asked, AskedAhead, ask, effort_of, request_of, send_for
 from regioncap.tasks.caching import StepSpec, run_step
-from regioncap.tasks.flags import FLAGS_VERSION, flags_of
 from regioncap.tasks.rows import map_rows
 
 STEP_VERSION = 1

@@ -7,9 +7,9 @@ from typing import Any
 
 from regioncap.config.model import RegionCapConfig, make_config
 from regioncap.errors import UsageError
+from regioncap.output.outputs import config_of_output
 from regioncap.storage.filesystem import Filesystems
 from regioncap.storage.runs import entry_of, registered
-from regioncap.tasks.writers.outputs import config_of_output
 
 REGION_FIELDS = (
     "extractor",

@@ -10,13 +10,13 @@ from regioncap.config.model import is_part_of
 from regioncap.errors import RegionCapError, UsageError
 from regioncap.inputs.coco import looks_like_coco, read_categories
 from regioncap.inputs.formats import file_kind
+from regioncap.output.pictures import Pictures
+from regioncap.output.reading import Captioned, Written
+from regioncap.output.where import Condition, chosen
 from regioncap.records import Row
 from regioncap.registry import EXPORTS, load
 from regioncap.storage.filesystem import Filesystems, Place
 from regioncap.tasks.writers.exports import Coords, Direction, Export, Exported, ExportSetting
-from regioncap.tasks.writers.pictures import Pictures
-from regioncap.tasks.writers.reading import Captioned, Written
-from regioncap.tasks.writers.where import Condition, chosen
 
 
 @dataclass(frozen=True)

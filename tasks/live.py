@@ -11,19 +11,19 @@ from dataclasses import dataclass
 
 from regioncap.config.model import RegionCapConfig, make_config
 from regioncap.errors import UsageError
+from regioncap.output.caption_flags import flags_of
+from regioncap.output.join import ShardSteps, form_of, joined
+from regioncap.output.jsonl import rejected_line
+from regioncap.output.pictures import Pictures
+from regioncap.output.reading import Captioned, Written, captioned, sound
 from regioncap.records import Row, Shard
 from regioncap.run.context import RunContext
 from regioncap.storage.filesystem import Filesystems, Place
 from regioncap.storage.runs import entry_of, registered
 from regioncap.storage.steps import StepDamaged
-from regioncap.tasks.flags import flags_of
-from regioncap.tasks.joining import ShardSteps, form_of, joined
 from regioncap.tasks.looking import made_of
 from regioncap.tasks.reporting import Reported, report_place, write_report
 from regioncap.tasks.shard import STEPS, input_step
-from regioncap.tasks.writers.jsonl import rejected_line
-from regioncap.tasks.writers.pictures import Pictures
-from regioncap.tasks.writers.reading import Captioned, Written, captioned, sound
 from regioncap.tasks.writers.report.source import ReportSetting
 
 

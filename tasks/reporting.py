@@ -12,12 +12,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from regioncap.errors import RowReject
+from regioncap.output.caption_flags import MEANINGS
+from regioncap.output.pictures import Pictures
+from regioncap.output.reading import Captioned, Written
 from regioncap.records import Row
 from regioncap.storage.filesystem import Filesystems, Place
 from regioncap.storage.steps import digest
-from regioncap.tasks.flags import MEANINGS
-from regioncap.tasks.writers.pictures import Pictures
-from regioncap.tasks.writers.reading import Captioned, Written
 from regioncap.tasks.writers.report.cards import card_of, reject_card, room_of
 from regioncap.tasks.writers.report.compare import (
     Against,

@@ -12,10 +12,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from regioncap.errors import RegionCapError, RunStopped, UsageError
+from regioncap.output.join import ShardSteps, joined
+from regioncap.output.summary import Summary
 from regioncap.records import Row
 from regioncap.run.context import RunContext
-from regioncap.tasks.joining import ShardSteps, joined
-from regioncap.tasks.summary import Summary
 from regioncap.vision.images import decode, encode_jpeg
 
 PICTURE_PIXELS = 160_000

@@ -15,6 +15,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed
 
 from regioncap.config.model import RegionCapConfig
+from regioncap.output.join import ShardSteps
 from regioncap.records import Shard, Step
 from regioncap.run.context import RunContext, context_of, in_run
 from regioncap.storage.steps import StepDamaged
@@ -22,7 +23,6 @@ from regioncap.tasks.answering import AskedAhead
 from regioncap.tasks.caching import StepSpec, find_done
 from regioncap.tasks.caption import CAPTION, caption
 from regioncap.tasks.extract import EXTRACT, extract
-from regioncap.tasks.joining import ShardSteps
 from regioncap.tasks.load import LOAD, load, pack
 from regioncap.tasks.normalize import NORMALIZE, normalize
 from regioncap.tasks.route import ROUTE, route

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 
 from regioncap.errors import RowReject, UsageError
+from regioncap.output.pictures import Pictures
+from regioncap.output.reading import Captioned, Written
+from regioncap.output.where import Condition, chosen
 from regioncap.storage.filesystem import Filesystems, Place
-from regioncap.tasks.writers.pictures import Pictures
-from regioncap.tasks.writers.reading import Captioned, Written
-from regioncap.tasks.writers.where import Condition, chosen
 from regioncap.vision.drawing import draw_marks
 from regioncap.vision.images import Pixels, decode, encode_image
 from regioncap.vision.sheet import Cell, draw_sheet

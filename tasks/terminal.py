@@ -20,11 +20,11 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Table
 
 from regioncap.config.model import RegionCapConfig
+from regioncap.output.outputs import PartOutputs, in_parts
+from regioncap.output.summary import Summary
 from regioncap.run.context import Progress as RunProgress
 from regioncap.run.context import context_of
 from regioncap.storage.filesystem import Place, public_url
-from regioncap.tasks.summary import Summary
-from regioncap.tasks.writers.outputs import PartOutputs, in_parts
 
 if TYPE_CHECKING:
     # It imports Prefect, for which no command should wait that does not run it.

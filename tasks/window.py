@@ -16,18 +16,18 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RowsFailAlike, UsageError
+from regioncap.output.join import ShardSteps
+from regioncap.output.output_parts import PartWriter, write_early
+from regioncap.output.outputs import check_output, in_parts
 from regioncap.records import Shard
 from regioncap.run.context import RunContext, completed, context_of, end_run, in_run
 from regioncap.tasks.artifacts import page_of
 from regioncap.tasks.before import begin
 from regioncap.tasks.first_look import check_box_form
-from regioncap.tasks.joining import ShardSteps
-from regioncap.tasks.parts import PartWriter, write_early
 from regioncap.tasks.prompt_keys import check_prompt_keys
 from regioncap.tasks.run_log import heard
 from regioncap.tasks.workers import Workers, workers_of
 from regioncap.tasks.write import first_reject, note_run, reject_codes
-from regioncap.tasks.writers.outputs import check_output, in_parts
 
 FEWEST_SHARDS_IN_FLIGHT = 3
 """One being captioned, one whose pixels are worked on, one ready to follow."""

@@ -9,9 +9,9 @@ from typing import Protocol, cast
 from prefect.futures import PrefectFuture
 
 from regioncap.errors import UsageError
+from regioncap.output.join import ShardSteps
 from regioncap.records import Step
 from regioncap.run.context import RunContext
-from regioncap.tasks.joining import ShardSteps
 from regioncap.tasks.shard import caption_shard
 
 MOST_SHARDS_WITH_STEPS = 1000

@@ -1,7 +1,7 @@
 """The last step, `write`: the rows of all shards become the output, the rejects file and the summary.
 
 The summary is written last and is the commit mark: output and rejects of these sizes are this run's. For an output in
-parts see `tasks/parts.py`; for what is written of a row, `tasks/joining.py`.
+parts see `regioncap/output/output_parts.py`; for what is written of a row, `regioncap/output/join.py`.
 """
 
 from __future__ import annotations
@@ -14,10 +14,7 @@ from prefect.cache_policies import NO_CACHE
 
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RegionCapError
-from regioncap.records import dumps
-from regioncap.run.context import RunContext, context_of
-from regioncap.storage.runs import entry_of, register
-from regioncap.tasks.joining import (
+from regioncap.output.join import (
     ShardSteps,
     form_of,
     key_of,
@@ -27,11 +24,14 @@ from regioncap.tasks.joining import (
     with_bill,
     write_rows,
 )
-from regioncap.tasks.parts import PartWriter
+from regioncap.output.output_parts import PartWriter
+from regioncap.output.outputs import INCOMPLETE, FileOutputs, Outputs, PartOutputs, in_parts
+from regioncap.output.reading import open_output
+from regioncap.output.summary import Summary
+from regioncap.records import dumps
+from regioncap.run.context import RunContext, context_of
+from regioncap.storage.runs import entry_of, register
 from regioncap.tasks.reporting import report_of
-from regioncap.tasks.summary import Summary
-from regioncap.tasks.writers.outputs import INCOMPLETE, FileOutputs, Outputs, PartOutputs, in_parts
-from regioncap.tasks.writers.reading import open_output
 
 logger = logging.getLogger("regioncap")
 

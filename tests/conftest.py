@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from regioncap.config.model import RegionCapConfig, make_config
+from regioncap.output.summary import Summary
 from regioncap.run import context
-from regioncap.tasks.summary import Summary
 from tests.deployed import Site
 
 Run = Callable[..., Summary]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from regioncap.tasks.summary import Summary
+from regioncap.output.summary import Summary
 from tests.conftest import BOX, Run, read_rows, write_photo, write_rows
 
 FROM_EXTRACT = ["extract", "normalize", "visualize", "caption"]

@@ -99,7 +99,7 @@ PLACES = {
     "before an answer is kept": ("regioncap.storage.answers", "Answers.put", 30),
     "caption": ("regioncap.tasks.caption", "finish", 30),
     "between data and manifest": ("regioncap.storage.steps", "StepStorage._manifest_place", 60),
-    "write": ("regioncap.tasks.writers.jsonl", "RowFormat.captioned", 30),
+    "write": ("regioncap.output.jsonl", "RowFormat.captioned", 30),
     "between output and summary": ("regioncap.tasks.write", "summary_of", 1),
     "before the end": ("regioncap.tasks.write", "register", 1),
 }
@@ -133,7 +133,7 @@ def test_parts_of_a_killed_run_are_whole(tmp_path: Path, run: Run, settings: dic
     (whole, _) = undisturbed(tmp_path, run, settings)
     settings["output"] = f"{tmp_path}/parts/"
     child = start(
-        str(ROOT / "tests" / "crash_child.py"), config_text(tmp_path, settings), "regioncap.tasks.writers.jsonl",
+        str(ROOT / "tests" / "crash_child.py"), config_text(tmp_path, settings), "regioncap.output.jsonl",
         "RowFormat.captioned", "30", stderr=subprocess.DEVNULL,
     )  # fmt: skip
     assert child.wait(120) == -signal.SIGKILL

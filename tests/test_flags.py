@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-import regioncap.tasks.flags
-from regioncap.tasks.flags import FLAGS, MEANINGS, flags_of, mentions_mark, refuses, repeats
+import regioncap.output.caption_flags
+from regioncap.output.caption_flags import FLAGS, MEANINGS, flags_of, mentions_mark, refuses, repeats
 from tests.conftest import BOX, Run, read_rows, write_photo, write_rows
 
 MARKS = [
@@ -119,8 +119,8 @@ def test_flags_are_written_and_counted_and_rows_without_stay_as_they_were(
 
 def test_other_rules_write_anew_and_ask_for_nothing(project: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     run(project)
-    monkeypatch.setattr("regioncap.tasks.joining.FLAGS_VERSION", regioncap.tasks.flags.FLAGS_VERSION + 1)
-    monkeypatch.setattr("regioncap.tasks.joining.flags_of", lambda captions: [["repeats"] for _ in captions])
+    monkeypatch.setattr("regioncap.output.join.FLAGS_VERSION", regioncap.output.caption_flags.FLAGS_VERSION + 1)
+    monkeypatch.setattr("regioncap.output.join.flags_of", lambda captions: [["repeats"] for _ in captions])
     summary = run(project)
     assert summary.captions_asked == 0
     assert summary.flags == {"repeats": summary.regions}

@@ -132,10 +132,10 @@ def test_a_run_that_ends_badly_takes_the_mark_away(
 def test_counts_that_do_not_add_up_leave_no_mark(
     tmp_path: Path, run_parts: Callable[..., Any], rows: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import regioncap.tasks.joining
+    import regioncap.output.join
 
-    real = regioncap.tasks.joining.joined
-    monkeypatch.setattr(regioncap.tasks.joining, "joined", lambda context, steps: list(real(context, steps))[1:])
+    real = regioncap.output.join.joined
+    monkeypatch.setattr(regioncap.output.join, "joined", lambda context, steps: list(real(context, steps))[1:])
     with pytest.raises(AccountingError):
         run_parts()
     assert not (tmp_path / "out" / "_SUCCESS").exists()

@@ -15,9 +15,9 @@ import pytest
 from regioncap.captioners.fake_server import Behaviour, RunningServer, caption_of
 from regioncap.config.model import make_config
 from regioncap.errors import StorageError, UsageError
+from regioncap.output.summary import Summary
 from regioncap.storage.filesystem import Place
 from regioncap.storage.images import ImageFiles
-from regioncap.tasks.summary import Summary
 from tests.conftest import BOX, Run, draw_photo
 
 S3Run = Callable[..., Summary]

@@ -23,6 +23,8 @@ from regioncap.config.model import RegionCapConfig
 from regioncap.errors import Stopped
 from regioncap.inputs.readers import Part as InputPart
 from regioncap.inputs.readers import find_parts, input_root, region_fields_of, shards_of
+from regioncap.output.outputs import Part
+from regioncap.output.summary import Bill
 from regioncap.records import Row, Shard, Step
 from regioncap.registry import make_captioner
 from regioncap.run.credentials import api_key, filesystems_of
@@ -30,8 +32,6 @@ from regioncap.storage.answers import Answers
 from regioncap.storage.filesystem import Place
 from regioncap.storage.images import ImageFiles
 from regioncap.storage.steps import STEP_NAMES, StepStorage
-from regioncap.tasks.summary import Bill
-from regioncap.tasks.writers.outputs import Part
 
 IO_THREADS = 32
 """Requests to object stores at once."""

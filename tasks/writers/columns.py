@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from regioncap.output.reading import Captioned
 from regioncap.records import dumps
-from regioncap.tasks.writers.reading import Captioned
 
 Kind = Literal["none", "bool", "int", "float", "text"]
 

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import IO, Literal, Protocol
 
+from regioncap.output.reading import Captioned
 from regioncap.records import Row
 from regioncap.storage.filesystem import Place
-from regioncap.tasks.writers.reading import Captioned
 
 Direction = Literal["box2text", "text2box"]
 Coords = Literal["0-1", "0-1000", "px"]

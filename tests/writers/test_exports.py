@@ -16,12 +16,12 @@ import webdataset
 from pycocotools.coco import COCO
 
 from regioncap.errors import UsageError
+from regioncap.output.reading import open_output
 from regioncap.registry import EXPORTS
 from regioncap.storage.filesystem import Filesystems
 from regioncap.tasks.exporting import ExportOrder, export
 from regioncap.tasks.writers.exports import Exported
 from regioncap.tasks.writers.llava import corners
-from regioncap.tasks.writers.reading import open_output
 from tests.conftest import BOX, Run, write_photo
 from tests.writers.conftest import EVIL_CAPTIONS, EVIL_NAMES, LONG, Make, output_row
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from regioncap.output.reading import open_output
 from regioncap.storage.filesystem import Filesystems
-from regioncap.tasks.writers.reading import open_output
 from regioncap.tasks.writers.report.cards import changed_words, cut
 from regioncap.tasks.writers.report.selection import even_rest
 from tests.conftest import BOX, Run, write_photo, write_rows

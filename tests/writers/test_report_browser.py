@@ -181,8 +181,8 @@ def test_evil_rows_do_nothing(browser: Browser, evil: Path) -> None:
 
 
 def test_changed_only(browser: Browser, tmp_path: Path, make_output: Make) -> None:
+    from regioncap.output.reading import open_output
     from regioncap.storage.filesystem import Filesystems
-    from regioncap.tasks.writers.reading import open_output
 
     old = make_output([output_row("a.png", ["One thing here."]), output_row("b.png", ["Two things."])], name="b.jsonl")
     new = make_output([output_row("a.png", ["One thing here."]), output_row("b.png", ["Two other."])], name="a.jsonl")

@@ -7,8 +7,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from regioncap.output.reading import Captioned
 from regioncap.records import Row, dumps
-from regioncap.tasks.writers.reading import Captioned
 from regioncap.tasks.writers.report.thumbs import Thumb, boxes_on
 from regioncap.vision.drawing import PALETTE_RGB
 

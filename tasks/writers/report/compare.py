@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from regioncap.inputs.grouping import Lookup
+from regioncap.output.reading import Captioned
 from regioncap.records import Row, dumps, loads
-from regioncap.tasks.writers.reading import Captioned
 from regioncap.tasks.writers.report.cards import changed_words, cut
 from regioncap.tasks.writers.report.source import Source, reject_image
 

@@ -12,7 +12,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 
-from regioncap.tasks.writers.reading import Captioned
+from regioncap.output.reading import Captioned
 
 
 @dataclass

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from regioncap.config.model import RegionCapConfig
+from regioncap.output.pictures import Pictures
+from regioncap.output.reading import Captioned
+from regioncap.output.summary import Summary
 from regioncap.records import Row
-from regioncap.tasks.summary import Summary
-from regioncap.tasks.writers.pictures import Pictures
-from regioncap.tasks.writers.reading import Captioned
 
 
 class Source(Protocol):

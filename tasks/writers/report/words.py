@@ -6,9 +6,9 @@ import datetime as dt
 from collections.abc import Sequence
 from typing import Any
 
+from regioncap.output.summary import Summary
 from regioncap.records import Row
 from regioncap.storage.filesystem import public_url
-from regioncap.tasks.summary import Summary
 from regioncap.tasks.writers.report.compare import Comparison
 from regioncap.tasks.writers.report.page import Page, share, tile
 from regioncap.tasks.writers.report.selection import Overview, Picked

@@ -10,11 +10,11 @@ from typing import Any
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import UsageError
 from regioncap.inputs.streams import Gauge, open_stream
+from regioncap.output.jsonl import META_KEY
+from regioncap.output.outputs import INCOMPLETE, FileOutputs, Outputs, PartOutputs, in_parts
+from regioncap.output.summary import Summary
 from regioncap.records import Row, loads
 from regioncap.storage.filesystem import Filesystems, Place
-from regioncap.tasks.summary import Summary
-from regioncap.tasks.writers.jsonl import META_KEY
-from regioncap.tasks.writers.outputs import INCOMPLETE, FileOutputs, Outputs, PartOutputs, in_parts
 
 
 @dataclass(frozen=True)

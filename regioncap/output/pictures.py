@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 from regioncap.errors import RowReject, UsageError
 from regioncap.inputs.readers import input_root
+from regioncap.output.outputs import in_parts
+from regioncap.output.reading import Captioned, Written
 from regioncap.storage.filesystem import Filesystems, Place, is_url
 from regioncap.storage.images import ImageFiles
-from regioncap.tasks.writers.outputs import in_parts
-from regioncap.tasks.writers.reading import Captioned, Written
 
 
 class Pictures:

@@ -13,8 +13,8 @@ from typing import Any
 
 from regioncap.config.model import FlagName
 from regioncap.errors import UsageError
+from regioncap.output.reading import Captioned
 from regioncap.records import dumps
-from regioncap.tasks.writers.reading import Captioned
 
 FLAG_NAMES: tuple[str, ...] = FlagName.__args__  # type: ignore[attr-defined]
 

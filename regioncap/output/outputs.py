@@ -18,9 +18,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from regioncap.errors import UsageError
+from regioncap.output.summary import Summary
 from regioncap.records import dumps, loads
 from regioncap.storage.filesystem import Place
-from regioncap.tasks.summary import Summary
 
 INCOMPLETE = "incomplete"
 INSIDE = "_regioncap"

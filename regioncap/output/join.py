@@ -14,14 +14,14 @@ from typing import Any, Protocol
 
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import AccountingError
+from regioncap.output.caption_flags import FLAGS, FLAGS_VERSION, flags_of
+from regioncap.output.jsonl import META_KEY, RowFormat, rejected_line
+from regioncap.output.outputs import in_parts
+from regioncap.output.summary import Summary
 from regioncap.records import WITH_BBOX, Row, Step, check_boxes, dumps
 from regioncap.run.context import RunContext
 from regioncap.storage.filesystem import is_url, public_url
 from regioncap.storage.steps import digest, library_versions
-from regioncap.tasks.flags import FLAGS, FLAGS_VERSION, flags_of
-from regioncap.tasks.summary import Summary
-from regioncap.tasks.writers.jsonl import META_KEY, RowFormat, rejected_line
-from regioncap.tasks.writers.outputs import in_parts
 
 STEP_VERSION = 2
 URL_FIELDS = ("input", "output", "image_root", "cache_path", "s3_endpoint_url")

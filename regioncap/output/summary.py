@@ -56,7 +56,7 @@ class Summary(Bill):
     """Boxes of the captioned rows: `regions` plus those dropped."""
     boxes_dropped: dict[str, int]
     flags: dict[str, int] = Field(default_factory=dict)
-    """Regions by flag; a region may have several. See `regioncap.tasks.flags`."""
+    """Regions by flag; a region may have several. See `regioncap.output.caption_flags`."""
     captions_reused: int = 0
     """Regions whose caption was there before this run."""
     keys_replaced: dict[str, int]

@@ -6,9 +6,7 @@ import contextlib
 import io
 from collections.abc import Sequence
 
-from regioncap.run.context import RunContext
-from regioncap.storage.steps import StepDamaged
-from regioncap.tasks.joining import (
+from regioncap.output.join import (
     ShardSteps,
     Tally,
     form_of,
@@ -18,8 +16,10 @@ from regioncap.tasks.joining import (
     with_bill,
     write_rows,
 )
-from regioncap.tasks.summary import Summary
-from regioncap.tasks.writers.outputs import Part, PartOutputs
+from regioncap.output.outputs import Part, PartOutputs
+from regioncap.output.summary import Summary
+from regioncap.run.context import RunContext
+from regioncap.storage.steps import StepDamaged
 
 
 class PartWriter:
