@@ -9,16 +9,16 @@ import click
 
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import UsageError
+from regioncap.exports.base import Coords, Direction
+from regioncap.exports.export import ExportOrder, export
 from regioncap.flows.flags import storage_flags
 from regioncap.output.reading import Written, open_output
 from regioncap.output.where import EXPLAINED
 from regioncap.registry import EXPORTS
 from regioncap.run.credentials import filesystems
 from regioncap.storage.filesystem import Filesystems
-from regioncap.tasks.exporting import ExportOrder, export
 from regioncap.tasks.reporting import Reported, report_of
 from regioncap.tasks.sheets import sheet_of
-from regioncap.tasks.writers.exports import Coords, Direction
 
 OK, STOPPED = 0, 1
 

@@ -27,13 +27,13 @@ CAPTIONERS = {
 """Who describes regions: a class with the contract of `regioncap.captioners.base.Captioner`, made of a `Setting`."""
 
 EXPORTS = {
-    "coco": ("regioncap.tasks.writers.coco:write_coco", ".coco.json"),
-    "parquet": ("regioncap.tasks.writers.parquet:write_parquet", ".parquet"),
-    "llava": ("regioncap.tasks.writers.llava:write_llava", ".llava.json"),
-    "csv": ("regioncap.tasks.writers.csv_table:write_csv", ".csv"),
-    "wds": ("regioncap.tasks.writers.wds:write_wds", ".wds"),
+    "coco": ("regioncap.exports.coco:write_coco", ".coco.json"),
+    "parquet": ("regioncap.exports.parquet:write_parquet", ".parquet"),
+    "llava": ("regioncap.exports.llava:write_llava", ".llava.json"),
+    "csv": ("regioncap.exports.csv_table:write_csv", ".csv"),
+    "wds": ("regioncap.exports.wds:write_wds", ".wds"),
 }
-"""What an output can be exported to: a function with the contract of `regioncap.tasks.writers.exports.Export`, and what it puts
+"""What an output can be exported to: a function with the contract of `regioncap.exports.base.Export`, and what it puts
 behind the output's name."""
 
 

@@ -16,12 +16,12 @@ import webdataset
 from pycocotools.coco import COCO
 
 from regioncap.errors import UsageError
+from regioncap.exports.base import Exported
+from regioncap.exports.export import ExportOrder, export
+from regioncap.exports.llava import corners
 from regioncap.output.reading import open_output
 from regioncap.registry import EXPORTS
 from regioncap.storage.filesystem import Filesystems
-from regioncap.tasks.exporting import ExportOrder, export
-from regioncap.tasks.writers.exports import Exported
-from regioncap.tasks.writers.llava import corners
 from tests.conftest import BOX, Run, write_photo
 from tests.writers.conftest import EVIL_CAPTIONS, EVIL_NAMES, LONG, Make, output_row
 
@@ -209,7 +209,7 @@ def test_samples_hold_the_image_as_it_is(tmp_path: Path, output: Path) -> None:
 
 
 def test_tars_are_cut_and_those_of_a_longer_export_go(output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("regioncap.tasks.writers.wds.SAMPLES_A_TAR", 1)
+    monkeypatch.setattr("regioncap.exports.wds.SAMPLES_A_TAR", 1)
     assert len(exported(output, "wds").files) == 2
     assert len(exported(output, "wds", where=["label=cat"]).files) == 1
     assert [path.name for path in output.with_suffix(".wds").iterdir()] == ["out-000000.tar"]
@@ -309,7 +309,7 @@ def test_memory_does_not_grow_with_the_rows(
     tmp_path: Path, make_output: Make, to: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # benchmarks/exports.py measures whole processes, with 100,000 rows.
-    monkeypatch.setattr("regioncap.tasks.writers.parquet.ROW_GROUP", 50)
+    monkeypatch.setattr("regioncap.exports.parquet.ROW_GROUP", 50)
     write_photo(tmp_path / "p.png", 1)
     row = output_row("p.png", [f"Thing {n} beside another thing on a table." for n in range(4)], note="x" * 500)
     peaks = []

@@ -9,11 +9,11 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from regioncap.exports.base import Array, Coords, Exported, ExportSetting, Rows
+from regioncap.exports.coco import image_id_of
 from regioncap.output.reading import Captioned
 from regioncap.records import Row, dumps
 from regioncap.storage.filesystem import Place
-from regioncap.tasks.writers.coco import image_id_of
-from regioncap.tasks.writers.exports import Array, Coords, Exported, ExportSetting, Rows
 from regioncap.vision.boxes import clip_xywh
 
 BOX_TO_TEXT = "Please provide a short description for this region: {box}."

@@ -26,11 +26,11 @@ from itertools import islice
 from typing import Any
 
 from regioncap.errors import UsageError
+from regioncap.exports.base import Exported, ExportSetting, Rows
+from regioncap.exports.columns import Columns, Kind, cell
 from regioncap.output.reading import Captioned
 from regioncap.records import Row
 from regioncap.storage.filesystem import Place
-from regioncap.tasks.writers.columns import Columns, Kind, cell
-from regioncap.tasks.writers.exports import Exported, ExportSetting, Rows
 
 ROW_GROUP = 1000
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import csv
 import io
 
+from regioncap.exports.base import Exported, ExportSetting, Rows
+from regioncap.exports.columns import Columns, cell, free_name
 from regioncap.output.reading import Captioned
 from regioncap.storage.filesystem import Place
-from regioncap.tasks.writers.columns import Columns, cell, free_name
-from regioncap.tasks.writers.exports import Exported, ExportSetting, Rows
 
 COLUMNS = ("image", "width", "height", "type", "region", "x", "y", "w", "h", "caption", "flags")
 """The first columns; then region fields, then the row's own keys, both by name, with `field_` or `row_` before it

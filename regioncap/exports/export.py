@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from regioncap.config.model import is_part_of
 from regioncap.errors import RegionCapError, UsageError
+from regioncap.exports.base import Coords, Direction, Export, Exported, ExportSetting
 from regioncap.inputs.coco import looks_like_coco, read_categories
 from regioncap.inputs.formats import file_kind
 from regioncap.output.pictures import Pictures
@@ -16,7 +17,6 @@ from regioncap.output.where import Condition, chosen
 from regioncap.records import Row
 from regioncap.registry import EXPORTS, load
 from regioncap.storage.filesystem import Filesystems, Place
-from regioncap.tasks.writers.exports import Coords, Direction, Export, Exported, ExportSetting
 
 
 @dataclass(frozen=True)

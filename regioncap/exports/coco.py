@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import regioncap
+from regioncap.exports.base import Array, Exported, ExportSetting, Rows
 from regioncap.inputs.grouping import Seen
 from regioncap.output.reading import Captioned
 from regioncap.records import Row, dumps
 from regioncap.storage.filesystem import Place
-from regioncap.tasks.writers.exports import Array, Exported, ExportSetting, Rows
 
 CATEGORY_FIELDS = ("category", "category_name", "label", "class", "class_name", "name")
 """Region fields that name a region's category; the first that there is."""

@@ -11,10 +11,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain
 
 from regioncap.errors import RowReject
+from regioncap.exports.base import Exported, ExportSetting, Rows
 from regioncap.output.reading import Captioned
 from regioncap.records import Row, dumps
 from regioncap.storage.filesystem import Place
-from regioncap.tasks.writers.exports import Exported, ExportSetting, Rows
 from regioncap.vision.images import read_info
 
 SAMPLES_A_TAR = 10_000
