@@ -15,10 +15,10 @@ from regioncap.flows.flags import storage_flags
 from regioncap.output.reading import Written, open_output
 from regioncap.output.where import EXPLAINED
 from regioncap.registry import EXPORTS
+from regioncap.report.contact_sheet import sheet_of
+from regioncap.report.report import Reported, report_of
 from regioncap.run.credentials import filesystems
 from regioncap.storage.filesystem import Filesystems
-from regioncap.tasks.reporting import Reported, report_of
-from regioncap.tasks.sheets import sheet_of
 
 OK, STOPPED = 0, 1
 

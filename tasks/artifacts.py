@@ -1,6 +1,6 @@
 """The page of a run in Prefect's UI: how far it is, what came of it, why it stopped.
 
-What a page shows is made in `tasks/run_page.py`. A page that cannot be written is logged and stops nothing.
+What a page shows is made in `regioncap/report/run_summary.py`. A page that cannot be written is logged and stops nothing.
 """
 
 from __future__ import annotations
@@ -26,8 +26,15 @@ from prefect.settings import get_current_settings
 from regioncap.errors import UsageError
 from regioncap.output.join import ShardSteps
 from regioncap.output.summary import Summary
+from regioncap.report.run_summary import (
+    failure_page,
+    first_pictures,
+    progress_text,
+    rejects_table,
+    slug_of,
+    summary_page,
+)
 from regioncap.run.context import RunContext
-from regioncap.tasks.run_page import failure_page, first_pictures, progress_text, rejects_table, slug_of, summary_page
 
 SECONDS_BETWEEN_LOOKS = 2.0
 

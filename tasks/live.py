@@ -17,19 +17,19 @@ from regioncap.output.jsonl import rejected_line
 from regioncap.output.pictures import Pictures
 from regioncap.output.reading import Captioned, Written, captioned, sound
 from regioncap.records import Row, Shard
+from regioncap.report.report import Reported, report_place, write_report
+from regioncap.report.source import ReportSetting
 from regioncap.run.context import RunContext
 from regioncap.storage.filesystem import Filesystems, Place
 from regioncap.storage.runs import entry_of, registered
 from regioncap.storage.steps import StepDamaged
 from regioncap.tasks.looking import made_of
-from regioncap.tasks.reporting import Reported, report_place, write_report
 from regioncap.tasks.shard import STEPS, input_step
-from regioncap.tasks.writers.report.source import ReportSetting
 
 
 @dataclass
 class LiveSource:
-    """The rows of all shards that are done; the contract is `regioncap.tasks.writers.report.source.Source`."""
+    """The rows of all shards that are done; the contract is `regioncap.report.source.Source`."""
 
     context: RunContext
     shards: list[ShardSteps]

@@ -29,9 +29,9 @@ from regioncap.output.outputs import INCOMPLETE, FileOutputs, Outputs, PartOutpu
 from regioncap.output.reading import open_output
 from regioncap.output.summary import Summary
 from regioncap.records import dumps
+from regioncap.report.report import report_of
 from regioncap.run.context import RunContext, context_of
 from regioncap.storage.runs import entry_of, register
-from regioncap.tasks.reporting import report_of
 
 logger = logging.getLogger("regioncap")
 

@@ -17,10 +17,10 @@ from prefect.client.schemas.sorting import FlowRunSort
 from regioncap.errors import CaptionerError, RowsFailAlike, StorageError, UsageError
 from regioncap.flows.region_caption import region_caption
 from regioncap.inputs.readers import read_shards
+from regioncap.report.run_summary import TO_DO, _plain, slug_of
 from regioncap.storage.filesystem import PLAIN
 from regioncap.tasks import run_log, run_page, workers
 from regioncap.tasks.parameters import checked
-from regioncap.tasks.run_page import TO_DO, _plain, slug_of
 from tests.conftest import Run, config_of, read_rows, write_rows
 from tests.deployed import until
 

@@ -12,15 +12,15 @@ from typing import Any
 import pytest
 
 from regioncap.output.reading import open_output
+from regioncap.report.cards import changed_words, cut
+from regioncap.report.selection import even_rest
 from regioncap.storage.filesystem import Filesystems
-from regioncap.tasks.writers.report.cards import changed_words, cut
-from regioncap.tasks.writers.report.selection import even_rest
 from tests.conftest import BOX, Run, write_photo, write_rows
 from tests.writers.conftest import LONG, Make, output_row
 
 
 def page_of(output: Path | str, **more: Any) -> str:
-    from regioncap.tasks.reporting import report_of
+    from regioncap.report.report import report_of
 
     files = Filesystems()
     done = report_of(open_output(str(output), files), files, **more)

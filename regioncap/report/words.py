@@ -8,11 +8,11 @@ from typing import Any
 
 from regioncap.output.summary import Summary
 from regioncap.records import Row
+from regioncap.report.compare import Comparison
+from regioncap.report.page import Page, share, tile
+from regioncap.report.selection import Overview, Picked
+from regioncap.report.source import ReportSetting
 from regioncap.storage.filesystem import public_url
-from regioncap.tasks.writers.report.compare import Comparison
-from regioncap.tasks.writers.report.page import Page, share, tile
-from regioncap.tasks.writers.report.selection import Overview, Picked
-from regioncap.tasks.writers.report.source import ReportSetting
 
 
 def page_of(

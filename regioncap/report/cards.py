@@ -9,7 +9,7 @@ from typing import Any
 
 from regioncap.output.reading import Captioned
 from regioncap.records import Row, dumps
-from regioncap.tasks.writers.report.thumbs import Thumb, boxes_on
+from regioncap.report.thumbs import Thumb, boxes_on
 from regioncap.vision.drawing import PALETTE_RGB
 
 TEXT_BYTES = 8_000_000

@@ -18,9 +18,9 @@ from markupsafe import Markup
 
 import regioncap
 from regioncap.records import Row
-from regioncap.tasks.writers.report.cards import shown
-from regioncap.tasks.writers.report.compare import CHANGES, Comparison
-from regioncap.tasks.writers.report.selection import Overview
+from regioncap.report.cards import shown
+from regioncap.report.compare import CHANGES, Comparison
+from regioncap.report.selection import Overview
 
 HERE = Path(__file__).parent
 BARS = 24

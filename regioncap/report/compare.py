@@ -10,8 +10,8 @@ from typing import Any, Literal
 from regioncap.inputs.grouping import Lookup
 from regioncap.output.reading import Captioned
 from regioncap.records import Row, dumps, loads
-from regioncap.tasks.writers.report.cards import changed_words, cut
-from regioncap.tasks.writers.report.source import Source, reject_image
+from regioncap.report.cards import changed_words, cut
+from regioncap.report.source import Source, reject_image
 
 Change = Literal["same", "changed", "reject_gained", "reject_lost", "only_here"]
 

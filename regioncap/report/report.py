@@ -16,10 +16,8 @@ from regioncap.output.caption_flags import MEANINGS
 from regioncap.output.pictures import Pictures
 from regioncap.output.reading import Captioned, Written
 from regioncap.records import Row
-from regioncap.storage.filesystem import Filesystems, Place
-from regioncap.storage.steps import digest
-from regioncap.tasks.writers.report.cards import card_of, reject_card, room_of
-from regioncap.tasks.writers.report.compare import (
+from regioncap.report.cards import card_of, reject_card, room_of
+from regioncap.report.compare import (
     Against,
     Comparison,
     Other,
@@ -28,11 +26,13 @@ from regioncap.tasks.writers.report.compare import (
     change_of_row,
     words_changed,
 )
-from regioncap.tasks.writers.report.page import render
-from regioncap.tasks.writers.report.selection import Overview, Picked, Reservoirs, offer_row, pick
-from regioncap.tasks.writers.report.source import ReportSetting, Source, reject_image
-from regioncap.tasks.writers.report.thumbs import Thumb, thumb_of
-from regioncap.tasks.writers.report.words import page_of
+from regioncap.report.page import render
+from regioncap.report.selection import Overview, Picked, Reservoirs, offer_row, pick
+from regioncap.report.source import ReportSetting, Source, reject_image
+from regioncap.report.thumbs import Thumb, thumb_of
+from regioncap.report.words import page_of
+from regioncap.storage.filesystem import Filesystems, Place
+from regioncap.storage.steps import digest
 
 REPORT_VERSION = 1
 """Part of a page's key: raise it when the page of the same rows looks different."""
