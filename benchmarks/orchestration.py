@@ -35,16 +35,16 @@ from regioncap.output.join import ShardSteps
 from regioncap.records import Row
 from regioncap.run.context import RunContext, context_of, end_run, in_run
 from regioncap.tasks.before import begin
-from regioncap.tasks.caching import run_step
 from regioncap.tasks.caption import caption_rows
 from regioncap.tasks.extract import extract_rows
 from regioncap.tasks.load import load_rows, pack
+from regioncap.tasks.map_rows import map_rows
 from regioncap.tasks.normalize import normalize_rows
 from regioncap.tasks.route import route_rows
-from regioncap.tasks.rows import map_rows
+from regioncap.tasks.scheduling import FEWEST_SHARDS_IN_FLIGHT, enough_rows
 from regioncap.tasks.shard import STEPS, keep_input, six_steps
+from regioncap.tasks.step import run_step
 from regioncap.tasks.visualize import draw_row
-from regioncap.tasks.window import FEWEST_SHARDS_IN_FLIGHT, enough_rows
 from regioncap.tasks.write import write_file
 
 

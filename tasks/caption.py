@@ -1,7 +1,7 @@
 """Step 6, `caption`: every region gets its sentence.
 
 Looks up which answers are there, asks the captioner for the rest and keeps each answer as it comes: see
-`tasks/answering.py`. Adds `captions` (one a region, in order), `prompt` and `usage`.
+`tasks/answers.py`. Adds `captions` (one a region, in order), `prompt` and `usage`.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from regioncap.output.caption_flags import FLAGS_VERSION, flags_of
 from regioncap.records import Row, Step, rejected
 from regioncap.run.context import RunContext, context_of
 from regioncap.storage.steps import Manifest
-from regioncap.tasks.answering import Asked, AskedAhead, ask, effort_of, request_of, send_for
-from regioncap.tasks.caching import StepSpec, run_step
-from regioncap.tasks.rows import map_rows
+from regioncap.tasks.answers import Asked, AskedAhead, ask, effort_of, request_of, send_for
+from regioncap.tasks.map_rows import map_rows
+from regioncap.tasks.step import StepSpec, run_step
 
 STEP_VERSION = 1
 LOOK_FOR_STOP_SECONDS = 0.25

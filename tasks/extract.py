@@ -20,8 +20,8 @@ from regioncap.errors import RowReject
 from regioncap.records import WITHOUT_BBOX, Row, Step
 from regioncap.registry import EXTRACTORS, SIZE_FREE, load
 from regioncap.run.context import RunContext, context_of
-from regioncap.tasks.caching import StepSpec, run_step
-from regioncap.tasks.rows import map_rows
+from regioncap.tasks.map_rows import map_rows
+from regioncap.tasks.step import StepSpec, run_step
 from regioncap.tasks.visualize import draw_ahead
 from regioncap.vision.extraction import EXTRACTION_VERSION, FINDING_LEAST_SIDE, FINDING_LONG_SIDE, find_regions
 from regioncap.vision.images import Picture

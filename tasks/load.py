@@ -16,7 +16,7 @@ from regioncap.records import Row, Shard, Step, loads, rejected
 from regioncap.run.context import RunContext, context_of
 from regioncap.storage.images import Stat
 from regioncap.storage.steps import Manifest
-from regioncap.tasks.caching import StepSpec, run_step
+from regioncap.tasks.step import StepSpec, run_step
 
 STEP_VERSION = 1
 

@@ -13,8 +13,8 @@ from regioncap.records import Shard, Step
 from regioncap.run.context import RunContext
 from regioncap.storage.runs import entry_of, registered
 from regioncap.storage.steps import Manifest, StepDamaged, digest
-from regioncap.tasks.caching import StepSpec, find_done
 from regioncap.tasks.shard import STEPS, input_step
+from regioncap.tasks.step import StepSpec, find_done
 
 
 def rows_of_step(config: RegionCapConfig, number: int) -> Iterator[tuple[int, bytes | None]]:

@@ -18,8 +18,8 @@ from regioncap.config.model import BoxFormat, BoxOrder, BoxUnit, RegionCapConfig
 from regioncap.errors import RowReject
 from regioncap.records import WITHOUT_BBOX, Row, Step, loads, rejected
 from regioncap.run.context import RunContext, context_of
-from regioncap.tasks.caching import StepSpec, run_step
-from regioncap.tasks.rows import map_rows
+from regioncap.tasks.map_rows import map_rows
+from regioncap.tasks.step import StepSpec, run_step
 from regioncap.vision.boxes import clip_xywh, drop_reason, normalize_xywh, to_xywh
 
 STEP_VERSION = 1

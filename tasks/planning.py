@@ -16,7 +16,7 @@ from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RegionCapError, RowReject
 from regioncap.records import WITHOUT_BBOX, Row, Shard
 from regioncap.run.context import RunContext
-from regioncap.tasks.answering import Kept, key_of_answer, request_of
+from regioncap.tasks.answers import Kept, key_of_answer, request_of
 from regioncap.tasks.load import load_row
 from regioncap.tasks.prompt_keys import check_prompt_keys
 from regioncap.tasks.route import route_row, score_key_of

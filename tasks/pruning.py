@@ -19,7 +19,7 @@ from regioncap.run.context import RunContext
 from regioncap.storage.filesystem import Filesystems, Found, Place
 from regioncap.storage.runs import RUNS, Registered, entries, entry_of, registered
 from regioncap.storage.steps import STEP_NAMES, StepStorage
-from regioncap.tasks.answering import keys_of_answers
+from regioncap.tasks.answers import keys_of_answers
 
 DRAWN = STEP_NAMES.index("visualize")
 

@@ -17,8 +17,8 @@ from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RowReject
 from regioncap.records import WITH_BBOX, WITHOUT_BBOX, Row, Step, check_boxes, loads, shorten
 from regioncap.run.context import RunContext, context_of
-from regioncap.tasks.caching import StepSpec, run_step
-from regioncap.tasks.rows import map_rows
+from regioncap.tasks.map_rows import map_rows
+from regioncap.tasks.step import StepSpec, run_step
 
 STEP_VERSION = 1
 

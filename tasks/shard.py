@@ -19,14 +19,14 @@ from regioncap.output.join import ShardSteps
 from regioncap.records import Shard, Step
 from regioncap.run.context import RunContext, context_of, in_run
 from regioncap.storage.steps import StepDamaged
-from regioncap.tasks.answering import AskedAhead
-from regioncap.tasks.caching import StepSpec, find_done
+from regioncap.tasks.answers import AskedAhead
 from regioncap.tasks.caption import CAPTION, caption
 from regioncap.tasks.extract import EXTRACT, extract
 from regioncap.tasks.load import LOAD, load, pack
 from regioncap.tasks.normalize import NORMALIZE, normalize
 from regioncap.tasks.route import ROUTE, route
 from regioncap.tasks.run_log import heard
+from regioncap.tasks.step import StepSpec, find_done
 from regioncap.tasks.visualize import VISUALIZE, visualize
 
 STEPS: tuple[StepSpec, ...] = (LOAD, ROUTE, EXTRACT, NORMALIZE, VISUALIZE, CAPTION)

@@ -18,7 +18,7 @@ from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RowReject, UsageError
 from regioncap.records import Row
 from regioncap.run.context import RunContext
-from regioncap.tasks.answering import ask
+from regioncap.tasks.answers import ask
 from regioncap.tasks.caption import finish
 from regioncap.tasks.extract import extract_row
 from regioncap.tasks.load import load_row

@@ -18,9 +18,9 @@ from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RowReject
 from regioncap.records import Row, Step
 from regioncap.run.context import RunContext, context_of
-from regioncap.tasks.caching import StepSpec, run_step
+from regioncap.tasks.map_rows import map_rows
 from regioncap.tasks.normalize import normalize_row
-from regioncap.tasks.rows import map_rows
+from regioncap.tasks.step import StepSpec, run_step
 from regioncap.vision.drawing import DRAW_VERSION, draw_marks, mark_warnings
 from regioncap.vision.images import Picture, encode_jpeg
 

@@ -13,7 +13,7 @@ import pytest
 from regioncap.captioners.base import CaptionRequest, CaptionResult
 from regioncap.captioners.vlm import OpenAICaptioner
 from regioncap.run.context import RunContext
-from regioncap.tasks.answering import Kept, ask
+from regioncap.tasks.answers import Kept, ask
 from tests.conftest import config_of
 
 ROW: dict[str, Any] = {

@@ -15,7 +15,7 @@ import pytest
 from regioncap.captioners.pixels import PIXELS_VERSION
 from regioncap.records import Row, Shard, dumps
 from regioncap.run.context import RunContext
-from regioncap.tasks.answering import KEY_VERSION, key_of_answer, request_of
+from regioncap.tasks.answers import KEY_VERSION, key_of_answer, request_of
 from regioncap.tasks.caption import caption_rows
 from regioncap.tasks.shard import STEPS, keep_input
 from regioncap.vision.drawing import DRAW_VERSION, draw_marks

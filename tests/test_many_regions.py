@@ -18,7 +18,7 @@ from regioncap.errors import RowReject
 from regioncap.records import Row, loads
 from regioncap.run.context import RunContext
 from regioncap.storage.steps import StepStorage
-from regioncap.tasks.answering import key_of_answer, request_of
+from regioncap.tasks.answers import key_of_answer, request_of
 from regioncap.tasks.normalize import normalize_boxes
 from regioncap.tasks.planning import plan
 from regioncap.tasks.pruning import Cache, unneeded_marks

@@ -11,7 +11,7 @@ import pytest
 
 from regioncap.errors import CaptionerError, RowReject, Stopped
 from regioncap.records import Row
-from regioncap.tasks.rows import map_rows
+from regioncap.tasks.map_rows import map_rows
 
 
 @pytest.fixture(params=["alone", "threads"])
