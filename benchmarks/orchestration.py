@@ -32,9 +32,9 @@ from regioncap.config.model import RegionCapConfig, make_config
 from regioncap.flows.region_caption import region_caption
 from regioncap.inputs.readers import read_shards
 from regioncap.output.join import ShardSteps
+from regioncap.preflight.begin import begin
 from regioncap.records import Row
 from regioncap.run.context import RunContext, context_of, end_run, in_run
-from regioncap.tasks.before import begin
 from regioncap.tasks.caption import caption_rows
 from regioncap.tasks.extract import extract_rows
 from regioncap.tasks.load import load_rows, pack

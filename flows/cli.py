@@ -24,13 +24,13 @@ from regioncap.flows.cli_looking import export_, report, sheet
 from regioncap.flows.cli_serving import fake_vlm, serve, serve_model
 from regioncap.flows.flags import GroupedCommand, config_flags, config_from, storage_flags
 from regioncap.output.outputs import check_output, config_of_output
+from regioncap.preflight.prompt_keys import check_prompt_keys
+from regioncap.preflight.settings_diff import check_settings
 from regioncap.registry import make_captioner
 from regioncap.run.context import RunContext, completed, context_of, end_run, in_run
 from regioncap.run.credentials import filesystems
 from regioncap.storage.filesystem import Place
 from regioncap.tasks import terminal
-from regioncap.tasks.changes import check_settings
-from regioncap.tasks.prompt_keys import check_prompt_keys
 
 OK, STOPPED, WRONG_USAGE = 0, 1, 2
 
@@ -127,7 +127,7 @@ def plan(source: str | None, config_file: str | None, **flags: Any) -> int:
 
     Reads the rows, and the size of a sample of the images; runs nothing, asks nobody.
     """
-    from regioncap.tasks.planning import plan as plan_run
+    from regioncap.preflight.plan import plan as plan_run
 
     config = _config(source, config_file, flags)
     for text in terminal.plan_lines(plan_run(config), config):
@@ -179,7 +179,7 @@ def prune(
 
 def _check(context: RunContext) -> None:
     """What is wrong is said at once, not after Prefect has started. Raises UsageError."""
-    from regioncap.tasks.first_look import check_box_form  # imports Prefect, which no other command should wait for
+    from regioncap.preflight.box_format import check_box_form  # imports Prefect, which no other command should wait for
 
     check_prompt_keys(context.config, context.shards())
     check_output(context.output)

@@ -19,11 +19,11 @@ from regioncap.errors import RowsFailAlike, UsageError
 from regioncap.output.join import ShardSteps
 from regioncap.output.output_parts import PartWriter, write_early
 from regioncap.output.outputs import check_output, in_parts
+from regioncap.preflight.begin import begin
+from regioncap.preflight.box_format import check_box_form
+from regioncap.preflight.prompt_keys import check_prompt_keys
 from regioncap.records import Shard
 from regioncap.run.context import RunContext, completed, context_of, end_run, in_run
-from regioncap.tasks.before import begin
-from regioncap.tasks.first_look import check_box_form
-from regioncap.tasks.prompt_keys import check_prompt_keys
 from regioncap.tasks.run_log import heard
 from regioncap.tasks.run_page import page_of
 from regioncap.tasks.workers import Workers, workers_of

@@ -28,7 +28,7 @@ from regioncap.storage.filesystem import Place, public_url
 
 if TYPE_CHECKING:
     # It imports Prefect, for which no command should wait that does not run it.
-    from regioncap.tasks.planning import Plan
+    from regioncap.preflight.plan import Plan
 
 SECONDS_BETWEEN_LOOKS = 0.2
 

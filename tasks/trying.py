@@ -16,6 +16,7 @@ from regioncap.captioners.endpoint import Ask, Endpoint, Reply
 from regioncap.captioners.vlm import VlmCaptioner
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RowReject, UsageError
+from regioncap.preflight.prompt_keys import check_prompt_keys
 from regioncap.records import Row
 from regioncap.run.context import RunContext
 from regioncap.tasks.answers import ask
@@ -23,7 +24,6 @@ from regioncap.tasks.caption import finish
 from regioncap.tasks.extract import extract_row
 from regioncap.tasks.load import load_row
 from regioncap.tasks.normalize import normalize_row
-from regioncap.tasks.prompt_keys import check_prompt_keys
 from regioncap.tasks.route import route_row, score_key_of
 from regioncap.tasks.visualize import draw_row
 

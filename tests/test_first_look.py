@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from regioncap.errors import UsageError
-from regioncap.tasks.first_look import PLAIN_SIZE, Seen, other_form
+from regioncap.preflight.box_format import PLAIN_SIZE, Seen, other_form
 from tests.conftest import BOX, Run, write_photo, write_rows
 
 FORMS = list(product(("xywh", "xyxy", "cxcywh"), ("px", "0-1", "0-1000")))
@@ -88,7 +88,7 @@ def test_sizes_that_rows_tell_are_taken_from_them(tmp_path: Path, run: Run) -> N
 def test_it_can_be_left_out_and_is_not_repeated(tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     rows(tmp_path, [60, 40, 90, 60])
     assert run(tmp_path, box_check=False).rows_out == 6
-    monkeypatch.setattr("regioncap.tasks.first_look.other_form", lambda *args: pytest.fail("looked again"))
+    monkeypatch.setattr("regioncap.preflight.box_format.other_form", lambda *args: pytest.fail("looked again"))
     run(tmp_path, max_boxes=2)
     rows(tmp_path, [float(number) for number in BOX])
     monkeypatch.undo()

@@ -15,12 +15,12 @@ from regioncap.captioners.fake_server import Behaviour, RunningServer, caption_o
 from regioncap.captioners.prompts import Prompts
 from regioncap.config.model import make_config
 from regioncap.errors import RowReject
+from regioncap.preflight.plan import plan
 from regioncap.records import Row, loads
 from regioncap.run.context import RunContext
 from regioncap.storage.steps import StepStorage
 from regioncap.tasks.answers import key_of_answer, request_of
 from regioncap.tasks.normalize import normalize_boxes
-from regioncap.tasks.planning import plan
 from regioncap.tasks.pruning import Cache, unneeded_marks
 from regioncap.tasks.route import check_scores
 from regioncap.vision.images import decode

@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 from regioncap.captioners.prompts import Prompts, form_of_answer
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RegionCapError, RowReject
+from regioncap.preflight.prompt_keys import check_prompt_keys
 from regioncap.records import WITHOUT_BBOX, Row, Shard
 from regioncap.run.context import RunContext
 from regioncap.tasks.answers import Kept, key_of_answer, request_of
 from regioncap.tasks.load import load_row
-from regioncap.tasks.prompt_keys import check_prompt_keys
 from regioncap.tasks.route import route_row, score_key_of
 from regioncap.tasks.shard import STEPS, find_steps
 from regioncap.vision.images import fit_size, read_info

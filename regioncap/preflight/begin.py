@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 
 from regioncap.output.join import public_config
+from regioncap.preflight.plan import count
+from regioncap.preflight.settings_diff import check_settings
 from regioncap.run.context import RunContext
 from regioncap.storage.runs import entry_of, register, registered
-from regioncap.tasks.changes import check_settings
-from regioncap.tasks.planning import count
 
 logger = logging.getLogger("regioncap")
 
