@@ -9,9 +9,9 @@ from __future__ import annotations
 from prefect import flow
 
 from regioncap.config.model import RegionCapConfig
+from regioncap.flows.parameters import FLOW_NAME, checked
 from regioncap.output.summary import Summary
 from regioncap.storage.steps import StepDamaged
-from regioncap.tasks.parameters import FLOW_NAME, checked
 from regioncap.tasks.run_page import show
 from regioncap.tasks.scheduling import RUNNER, Window, running
 from regioncap.tasks.shard import ATTEMPTS, keep_input, looked, reuse

@@ -15,12 +15,12 @@ from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRun
 from prefect.client.schemas.sorting import FlowRunSort
 
 from regioncap.errors import CaptionerError, RowsFailAlike, StorageError, UsageError
+from regioncap.flows.parameters import checked
 from regioncap.flows.region_caption import region_caption
 from regioncap.inputs.readers import read_shards
 from regioncap.report.run_summary import TO_DO, _plain, slug_of
 from regioncap.storage.filesystem import PLAIN
 from regioncap.tasks import run_log, run_page, workers
-from regioncap.tasks.parameters import checked
 from tests.conftest import Run, config_of, read_rows, write_rows
 from tests.deployed import until
 
