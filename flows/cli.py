@@ -18,6 +18,7 @@ import click
 
 import regioncap
 from regioncap.captioners.base import Setting
+from regioncap.command import terminal
 from regioncap.config.model import RegionCapConfig, make_config, read_config_file
 from regioncap.errors import RegionCapError, UsageError
 from regioncap.flows.cli_looking import export_, report, sheet
@@ -30,7 +31,6 @@ from regioncap.registry import make_captioner
 from regioncap.run.context import RunContext, completed, context_of, end_run, in_run
 from regioncap.run.credentials import filesystems
 from regioncap.storage.filesystem import Place
-from regioncap.tasks import terminal
 
 OK, STOPPED, WRONG_USAGE = 0, 1, 2
 
@@ -77,7 +77,7 @@ def steps(run_name: str, number: int, config_file: str | None, **flags: Any) -> 
     0 input, 1 load, 2 route, 3 extract, 4 normalize, 5 visualize, 6 caption. RUN is the output of a run, or the
     input with the options that the run had.
     """
-    from regioncap.tasks.looking import rows_of_step
+    from regioncap.command.explain import rows_of_step
 
     missing = 0
     for shard, lines in rows_of_step(_run_config(run_name, config_file, flags), number):
@@ -98,7 +98,7 @@ def explain(run_name: str, verify: bool, config_file: str | None, **flags: Any) 
 
     RUN is the output of a run, or its input with options; options given here win over those that the run had.
     """
-    from regioncap.tasks.looking import explain_run
+    from regioncap.command.explain import explain_run
 
     for line in explain_run(_run_config(run_name, config_file, flags), verify=verify):
         click.echo(line)
@@ -114,7 +114,7 @@ def try_(source: str | None, line: int, config_file: str | None, **flags: Any) -
 
     For finding a prompt or a model. The model is asked each time; no output is written.
     """
-    from regioncap.tasks.trying import try_row
+    from regioncap.command.try_row import try_row
 
     return OK if try_row(_config(source, config_file, flags), line, click.echo) else STOPPED
 
@@ -153,7 +153,7 @@ def prune(
     Needed is what the last complete run for each output used. Step files of stopped runs are made again when they are
     run again, without asking the model.
     """
-    from regioncap.tasks.pruning import Cache, older_than, unneeded_answers, unneeded_marks, unneeded_steps
+    from regioncap.command.prune import Cache, older_than, unneeded_answers, unneeded_marks, unneeded_steps
 
     prefix = flags["file_name_prefix"] or RegionCapConfig.model_fields["file_name_prefix"].default
     place = _place(flags["cache_path"] or RegionCapConfig.model_fields["cache_path"].default, flags)

@@ -70,7 +70,7 @@ def report(output_name: str, against: str | None, out: str | None, rows: int | N
     if written is not None:
         done = report_of(written, files, out=place, against=other, most=rows)
     else:
-        from regioncap.tasks.live import config_of_run, report_live  # imports Prefect
+        from regioncap.command.partial_report import config_of_run, report_live  # imports Prefect
 
         cache = flags["cache_path"] or RegionCapConfig.model_fields["cache_path"].default
         prefix = flags["file_name_prefix"] or RegionCapConfig.model_fields["file_name_prefix"].default

@@ -13,6 +13,7 @@ import pytest
 from regioncap.captioners.asking import largest_ask
 from regioncap.captioners.fake_server import Behaviour, RunningServer, caption_of
 from regioncap.captioners.prompts import Prompts
+from regioncap.command.prune import Cache, unneeded_marks
 from regioncap.config.model import make_config
 from regioncap.errors import RowReject
 from regioncap.preflight.plan import plan
@@ -21,7 +22,6 @@ from regioncap.run.context import RunContext
 from regioncap.storage.steps import StepStorage
 from regioncap.tasks.answers import key_of_answer, request_of
 from regioncap.tasks.normalize import normalize_boxes
-from regioncap.tasks.pruning import Cache, unneeded_marks
 from regioncap.tasks.route import check_scores
 from regioncap.vision.images import decode
 from tests.conftest import Run, config_of, read_rows, write_photo, write_rows

@@ -11,9 +11,9 @@ import pytest
 
 from regioncap.captioners import fake_server
 from regioncap.captioners.fake_server import Behaviour, RunningServer
+from regioncap.command.prune import Cache, unneeded_answers
 from regioncap.errors import UsageError
 from regioncap.storage.filesystem import Filesystems
-from regioncap.tasks.pruning import Cache, unneeded_answers
 from tests.conftest import BOX, Run, config_of, read_rows, write_photo, write_rows
 
 BOXES = [BOX, [60, 10, 20, 20]]

@@ -1,6 +1,6 @@
 """A page to look at: pictures, boxes and captions together, beside the output.
 
-From an output that is there, or (`tasks/live.py`) from the step files of a run that goes on.
+From an output that is there, or (`regioncap/command/partial_report.py`) from the step files of a run that goes on.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from regioncap.command.explain import made_of
 from regioncap.config.model import RegionCapConfig, make_config
 from regioncap.errors import UsageError
 from regioncap.output.caption_flags import flags_of
@@ -23,7 +24,6 @@ from regioncap.run.context import RunContext
 from regioncap.storage.filesystem import Filesystems, Place
 from regioncap.storage.runs import entry_of, registered
 from regioncap.storage.steps import StepDamaged
-from regioncap.tasks.looking import made_of
 from regioncap.tasks.shard import STEPS, input_step
 
 
