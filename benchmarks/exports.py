@@ -23,7 +23,7 @@ PHOTOS = 50
 
 MEASURED = """
 import resource, sys, time
-from regioncap.flows.cli import main
+from regioncap.command.app import main
 begun = time.process_time()
 try:
     main(sys.argv[1:])

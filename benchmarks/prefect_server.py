@@ -9,7 +9,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from regioncap.flows.cli import prepare_prefect
+from regioncap.command.app import prepare_prefect
 
 prepare_prefect()
 logging.getLogger("regioncap").setLevel(logging.WARNING)

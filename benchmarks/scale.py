@@ -23,7 +23,7 @@ import cv2
 import numpy as np
 from throughput import Case, fake_server
 
-from regioncap.flows.cli import prepare_prefect
+from regioncap.command.app import prepare_prefect
 
 ROWS = (10_000, 100_000, 1_000_000)
 DIFFERENT = 500

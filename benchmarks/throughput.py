@@ -29,7 +29,7 @@ import cv2
 import numpy as np
 from prefect_server import prefect_server
 
-from regioncap.flows.cli import prepare_prefect
+from regioncap.command.app import prepare_prefect
 
 CASES = ("1600x32x0.8", "8000x256x2", "8000x2048x4")
 COLUMNS = ("wall_s", "floor_s", "wall_floor", "busy", "first_s", "cpu_s", "server_cpu_s", "peak", "peak_mb")

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from regioncap.command.app import main
 from regioncap.config.model import RegionCapConfig
-from regioncap.flows.cli import main
 from tests.conftest import BOX, read_rows, write_photo, write_rows
 from tests.deployed import until
 
-COMMAND = [sys.executable, "-c", "from regioncap.flows.cli import main; main()"]
+COMMAND = [sys.executable, "-c", "from regioncap.command.app import main; main()"]
 ROOT = Path(__file__).parents[1]
 
 
@@ -90,7 +90,7 @@ def test_a_row_that_meets_a_bug_makes_exit_1(project: Path, prefect_server: None
         "def bad(picture, box, w, h):\n"
         "    if box[0] == 13: raise ZeroDivisionError('a bug')\n"
         "    return good(picture, box, w, h)\n"
-        "p.describe = bad\nfrom regioncap.flows.cli import main; main()"
+        "p.describe = bad\nfrom regioncap.command.app import main; main()"
     )
     rows = [{"image": "photo1.png", "bbox": [BOX]}, {"image": "photo1.png", "bbox": [[13, 16, 30, 30]]}]
     write_rows(project / "photos.jsonl", rows)

@@ -154,7 +154,7 @@ def test_a_signal_in_the_middle_ends_the_run_at_once(
     half = _answered(server, server.stats["answered"] + ROWS // 3)
     flags = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
     child = start(
-        "-c", "from regioncap.flows.cli import main; main()", "run", str(tmp_path / "photos.jsonl"), "--max-boxes=3",
+        "-c", "from regioncap.command.app import main; main()", "run", str(tmp_path / "photos.jsonl"), "--max-boxes=3",
         f"--output={tmp_path / 'out.jsonl'}", f"--cache-path={tmp_path / 'cache'}", *flags, stderr=subprocess.PIPE,
     )  # fmt: skip
     assert half.wait(120)
@@ -190,7 +190,7 @@ def _answered(server: RunningServer, count: int) -> threading.Event:
 LIMITED = """
 import json, resource, signal, sys
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-from regioncap.flows.cli import main, prepare_prefect
+from regioncap.command.app import main, prepare_prefect
 prepare_prefect()
 import regioncap.flows.region_caption
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), resource.RLIM_INFINITY))

@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import pytest
 
-from regioncap.flows.cli import main
+from regioncap.command.app import main
 from tests.conftest import Run, config_of, read_rows, write_rows
 from tests.test_cli import COMMAND, environment
 
@@ -111,7 +111,7 @@ def test_sheets_that_cannot_be(project: Path, run: Run, capsys: pytest.CaptureFi
 def test_an_output_that_is_there_needs_no_prefect(project: Path, run: Run) -> None:
     run(project)
     look = (
-        "import sys\nfrom regioncap.flows.cli import main\n"
+        "import sys\nfrom regioncap.command.app import main\n"
         "try: main(['report', 'out.jsonl'])\n"
         "except SystemExit as end: print(end.code, 'prefect' in sys.modules)"
     )

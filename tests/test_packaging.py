@@ -41,7 +41,7 @@ def test_the_wheel_holds_every_module(unpacked: Path) -> None:
 
 def test_the_wheel_has_command_and_licence(unpacked: Path) -> None:
     (info,) = unpacked.glob("*.dist-info")
-    assert "regioncap = regioncap.flows.cli:main" in (info / "entry_points.txt").read_text()
+    assert "regioncap = regioncap.command.app:main" in (info / "entry_points.txt").read_text()
     assert (info / "licenses" / "LICENSE").is_file()
 
 
@@ -56,7 +56,7 @@ def test_both_entrypoint_spellings_load_the_flow(unpacked: Path, entrypoint: str
 
 
 def test_the_command_starts_without_prefect(unpacked: Path, tmp_path: Path) -> None:
-    code = "import sys, regioncap.flows.cli; print('prefect' in sys.modules, regioncap.flows.cli.__file__)"
+    code = "import sys, regioncap.command.app; print('prefect' in sys.modules, regioncap.command.app.__file__)"
     loaded, file = python(code, unpacked, cwd=tmp_path).stdout.split()
     assert (loaded, Path(file).is_relative_to(unpacked)) == ("False", True)
 

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from regioncap.captioners.fake_server import Behaviour, RunningServer
-from regioncap.flows.cli import app
+from regioncap.command.app import app
 from tests.conftest import BOX, Run, write_photo, write_rows
 
 Prune = Callable[..., Result]

@@ -305,7 +305,7 @@ def test_a_model_is_served_until_ctrl_c_and_started_again_once(fake_vllm: Path) 
     command = [
         sys.executable,
         "-c",
-        "from regioncap.flows.cli import main; main()",
+        "from regioncap.command.app import main; main()",
         "serve-model",
         "Qwen/tiny",
         "--gpus",

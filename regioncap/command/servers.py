@@ -11,9 +11,9 @@ from typing import Any
 
 import click
 
+from regioncap.command.options import GroupedCommand, fields_as_flags
 from regioncap.config.model import make_config
 from regioncap.errors import UsageError
-from regioncap.flows.flags import GroupedCommand, fields_as_flags
 
 
 @click.command("fake-vlm")

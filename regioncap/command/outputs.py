@@ -7,11 +7,11 @@ from typing import Any, get_args
 
 import click
 
+from regioncap.command.options import storage_flags
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import UsageError
 from regioncap.exports.base import Coords, Direction
 from regioncap.exports.export import ExportOrder, export
-from regioncap.flows.flags import storage_flags
 from regioncap.output.reading import Written, open_output
 from regioncap.output.where import EXPLAINED
 from regioncap.registry import EXPORTS
@@ -26,7 +26,7 @@ ROOT_HELP = "Where relative image paths start, if not where the run found them."
 
 
 def _files(flags: dict[str, Any]) -> Filesystems:
-    from regioncap.flows.cli import (
+    from regioncap.command.app import (
         prepare_prefect,  # a storage block is Prefect's; the commands of that module hold these
     )
 

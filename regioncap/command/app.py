@@ -1,6 +1,6 @@
 """The `regioncap` command: run the flow, look at its steps, explain what a run would do again.
 
-The config's flags are made in `flows/flags.py`; commands that serve are in `flows/cli_serving.py`.
+The config's flags are made in `regioncap/command/options.py`; commands that serve are in `regioncap/command/servers.py`.
 
 Prefect is imported only by `run`, when it runs: the looking commands need no server and answer at once.
 """
@@ -19,11 +19,11 @@ import click
 import regioncap
 from regioncap.captioners.base import Setting
 from regioncap.command import terminal
+from regioncap.command.options import GroupedCommand, config_flags, config_from, storage_flags
+from regioncap.command.outputs import export_, report, sheet
+from regioncap.command.servers import fake_vlm, serve, serve_model
 from regioncap.config.model import RegionCapConfig, make_config, read_config_file
 from regioncap.errors import RegionCapError, UsageError
-from regioncap.flows.cli_looking import export_, report, sheet
-from regioncap.flows.cli_serving import fake_vlm, serve, serve_model
-from regioncap.flows.flags import GroupedCommand, config_flags, config_from, storage_flags
 from regioncap.output.outputs import check_output, config_of_output
 from regioncap.preflight.prompt_keys import check_prompt_keys
 from regioncap.preflight.settings_diff import check_settings
