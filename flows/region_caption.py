@@ -10,10 +10,11 @@ from prefect import flow
 
 from regioncap.config.model import RegionCapConfig
 from regioncap.flows.parameters import FLOW_NAME, checked
+from regioncap.flows.running import running
 from regioncap.output.summary import Summary
 from regioncap.storage.steps import StepDamaged
 from regioncap.tasks.run_page import show
-from regioncap.tasks.scheduling import RUNNER, Window, running
+from regioncap.tasks.scheduling import RUNNER, Window
 from regioncap.tasks.shard import ATTEMPTS, keep_input, looked, reuse
 from regioncap.tasks.write import write
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import orjson
 
-from regioncap.errors import RETRYABLE_CODES, RejectCode
+from regioncap.errors import RETRYABLE_CODES, RejectCode, RowReject
 
 Row = dict[str, Any]
 

@@ -22,8 +22,8 @@ from rich.table import Table
 from regioncap.config.model import RegionCapConfig
 from regioncap.output.outputs import PartOutputs, in_parts
 from regioncap.output.summary import Summary
-from regioncap.run.context import Progress as RunProgress
 from regioncap.run.context import context_of
+from regioncap.run.progress import Progress as RunProgress
 from regioncap.storage.filesystem import Place, public_url
 
 if TYPE_CHECKING:

@@ -16,9 +16,10 @@ from regioncap.output.join import (
     with_bill,
     write_rows,
 )
-from regioncap.output.outputs import Part, PartOutputs
+from regioncap.output.outputs import PartOutputs
 from regioncap.output.summary import Summary
 from regioncap.run.context import RunContext
+from regioncap.run.progress import OutputPart
 from regioncap.storage.steps import StepDamaged
 
 
@@ -35,7 +36,7 @@ class PartWriter:
         self._known = {**self._files.read_index(), **context.parts}
         self._sizes = self._files.output.sizes()
 
-    def add(self, steps: ShardSteps) -> Part:
+    def add(self, steps: ShardSteps) -> OutputPart:
         """The part of a shard, written if it is not there. Raises what `write_rows` raises, StorageError."""
         name = f"part-{steps[0].shard:05d}-{key_of([steps], self._context, self._form)}.jsonl"
         known = self._known.get(name)
@@ -43,7 +44,7 @@ class PartWriter:
             return known
         out, rejects = io.BytesIO(), io.BytesIO()
         tally = write_rows([steps], self._context, self._form, out, rejects)
-        part = Part(name, tally.rows_out, out.tell(), tally.rejects.total(), rejects.tell(), tally.as_dict())
+        part = OutputPart(name, tally.rows_out, out.tell(), tally.rejects.total(), rejects.tell(), tally.as_dict())
         if self._sizes.get(name) != part.bytes:
             self._files.success.remove()
             if part.rejects:

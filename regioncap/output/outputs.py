@@ -20,6 +20,7 @@ from pydantic import ValidationError
 from regioncap.errors import UsageError
 from regioncap.output.summary import Summary
 from regioncap.records import dumps, loads
+from regioncap.run.progress import OutputPart
 from regioncap.storage.filesystem import Place
 
 INCOMPLETE = "incomplete"
@@ -99,18 +100,6 @@ class FileOutputs(Outputs):
 
 
 @dataclass(frozen=True)
-class Part:
-    """One part: the rows of a shard, and those of them that were rejected. `tally`: its share of the summary."""
-
-    name: str
-    rows: int
-    bytes: int
-    rejects: int
-    rejects_bytes: int
-    tally: dict[str, Any]
-
-
-@dataclass(frozen=True)
 class PartOutputs(Outputs):
     """A folder of parts; see the module's text. A part's name has its shard's number and what it was made of."""
 
@@ -151,15 +140,15 @@ class PartOutputs(Outputs):
         """Names of all parts that are there, of earlier runs too."""
         return {name for name in self.output.names() if name.startswith("part-") and name.endswith(".jsonl")}
 
-    def read_index(self) -> dict[str, Part]:
+    def read_index(self) -> dict[str, OutputPart]:
         """The parts of the last complete run by name; none when that cannot be read."""
         try:
             found = loads(self.index.read())
-            return {part["name"]: Part(**part) for part in found["parts"]}
+            return {part["name"]: OutputPart(**part) for part in found["parts"]}
         except (FileNotFoundError, ValueError, KeyError, TypeError):
             return {}
 
-    def write_index(self, parts: list[Part]) -> None:
+    def write_index(self, parts: list[OutputPart]) -> None:
         """Say which parts there are."""
         self.index.write(dumps({"schema": 1, "parts": [vars(part) for part in parts]}) + b"\n")
 

@@ -4,35 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-
-class Bill(BaseModel):
-    """What one run asked for and spent; added to `out.runs.jsonl` by every run, stopped ones too."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    captions_asked: int = 0
-    """Regions that were sent to the captioner in this run."""
-    captions_new: int = 0
-    """Of those, the ones that came back with a caption."""
-    captions_repaired: int = 0
-    """Of the new ones, those that came only when asked for again."""
-    requests: int = 0
-    """Requests sent to model servers, those that failed and those that tried a server out among them."""
-    requests_retried: int = 0
-    """Requests that had to be sent again, because the server failed or was overloaded."""
-    finish_reasons: dict[str, int] = Field(default_factory=dict)
-    """How answers ended, as the server says: `stop`, `length`, …"""
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    usd: float | None = None
-    """What the tokens cost, where the config has prices."""
-    step_seconds: dict[str, float] = Field(default_factory=dict)
-    """Wall seconds inside each step's body, added over shards; steps that were reused took none."""
-    wall_seconds: float = 0.0
-    started_at: str = ""
-    finished_at: str = ""
+from regioncap.run.progress import Bill
 
 
 class Summary(Bill):

@@ -6,198 +6,31 @@ Tasks get the config, which travels between processes, and find the rest here, w
 from __future__ import annotations
 
 import contextlib
-import datetime as dt
-import hashlib
 import os
 import threading
-import time
 import uuid
-from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from functools import cached_property
 
-from regioncap.captioners.base import Captioner, CaptionResult, Setting
+from regioncap.captioners.base import Captioner, Setting
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import Stopped
 from regioncap.inputs.readers import Part as InputPart
 from regioncap.inputs.readers import find_parts, input_root, region_fields_of, shards_of
-from regioncap.output.outputs import Part
-from regioncap.output.summary import Bill
 from regioncap.records import Row, Shard, Step
 from regioncap.registry import make_captioner
 from regioncap.run.credentials import api_key, filesystems_of
+from regioncap.run.in_flight import InFlight
+from regioncap.run.marks import DrawnAhead, MarkedPictures
+from regioncap.run.progress import OutputPart, Progress
 from regioncap.storage.answers import Answers
-from regioncap.storage.filesystem import Place
 from regioncap.storage.images import ImageFiles
 from regioncap.storage.steps import STEP_NAMES, StepStorage
 
 IO_THREADS = 32
 """Requests to object stores at once."""
-
-FINISH = "finish_"
-"""Counts with this prefix are ends of answers: `finish_stop`, `finish_length`."""
-
-
-class Progress:
-    """Counts of a run, added to from many threads: `rows` and `rejects` that are done, and the fields of `Bill`."""
-
-    def __init__(self, prices: tuple[float, float] | None = None) -> None:
-        self._prices = prices
-        """US dollars for a million tokens of prompts, and of answers."""
-        self._lock = threading.Lock()
-        self._begun = time.perf_counter()
-        self.started_at = _now()
-        self.counts: Counter[str] = Counter()
-        self.seconds: defaultdict[str, float] = defaultdict(float)
-        self.rows_read = 0
-        """Rows of the shards that were taken up."""
-        self.share_read = 0.0
-        """Share of the input, 0..1, that those shards make up."""
-
-    def read(self, rows: int, share: float) -> None:
-        """A shard was taken up."""
-        with self._lock:
-            self.rows_read += rows
-            self.share_read = min(1.0, self.share_read + share)
-
-    def add(self, **numbers: int) -> None:
-        """Add to counts by name: `rows`, `rejects`, `captions_asked`, …"""
-        with self._lock:
-            self.counts.update(numbers)
-
-    def spent(self, step: str, seconds: float) -> None:
-        """Add wall seconds that a step's body took."""
-        with self._lock:
-            self.seconds[step] += seconds
-
-    def spent_on(self) -> tuple[dict[str, int], dict[str, float]]:
-        """(counts by name, wall seconds by step) up to now, for another process to add to its own."""
-        with self._lock:
-            return dict(self.counts), dict(self.seconds)
-
-    def rows_expected(self) -> int:
-        """How many rows the input seems to have, from what was read of it."""
-        return round(self.rows_read / self.share_read) if self.share_read else 0
-
-    def bill(self) -> Bill:
-        """What the run has asked for and spent up to now."""
-        with self._lock:
-            counts = {name: self.counts[name] for name in Bill.model_fields if name in self.counts}
-            ends = {name.removeprefix(FINISH): n for name, n in sorted(self.counts.items()) if name.startswith(FINISH)}
-            seconds = {name: round(spent, 3) for name, spent in self.seconds.items()}
-        wall = round(time.perf_counter() - self._begun, 3)
-        bill = Bill(
-            **counts,
-            finish_reasons=ends,
-            step_seconds=seconds,
-            wall_seconds=wall,
-            started_at=self.started_at,
-            finished_at=_now(),
-        )
-        if self._prices is not None:
-            bill.usd = round((bill.prompt_tokens * self._prices[0] + bill.completion_tokens * self._prices[1]) / 1e6, 6)
-        return bill
-
-
-def _now() -> str:
-    return dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
-
-
-class MarkedPictures:
-    """The marked pictures (JPEG) of a run: kept in the cache, or only held for the model to see.
-
-    At most `most_bytes` are held in memory, where the cache is no disk as well; one that is gone is drawn again by the
-    caller.
-    """
-
-    def __init__(self, folder: Place, keep: bool, most_bytes: int = 128_000_000) -> None:
-        self.folder = folder
-        self._keep = keep
-        self._most_bytes = most_bytes
-        self._held: OrderedDict[str, bytes] = OrderedDict()
-        self._bytes = 0
-        self._lock = threading.Lock()
-
-    def place(self, sha256: str) -> Place:
-        """Where the picture with this sha256 is kept."""
-        return self.folder.child(sha256[:2], f"{sha256}.jpg")
-
-    def put(self, sha256: str, jpeg: bytes) -> None:
-        """Keep, or hold, a picture that has just been drawn."""
-        if self._keep:
-            place = self.place(sha256)
-            if not place.is_local or place.size() != len(jpeg):
-                place.write(jpeg, durable=False)
-            if place.is_local:
-                return
-        with self._lock:
-            self._bytes += len(jpeg) - len(self._held.pop(sha256, b""))
-            self._held[sha256] = jpeg
-            while self._bytes > self._most_bytes:
-                self._bytes -= len(self._held.popitem(last=False)[1])
-
-    def get(self, sha256: str) -> bytes | None:
-        """The picture's bytes, or None when it must be drawn again."""
-        with self._lock:
-            held = self._held.get(sha256)
-        if held is not None:
-            return held
-        try:
-            jpeg = self.place(sha256).read()
-        except FileNotFoundError:
-            return None
-        return jpeg if hashlib.sha256(jpeg).hexdigest() == sha256 else None
-
-
-class DrawnAhead:
-    """What `visualize` will add to rows whose marks were drawn when their regions were found, shard by shard."""
-
-    def __init__(self) -> None:
-        self._drawn: dict[str, Row] = {}
-
-    def put(self, row: Row, added: Row) -> None:
-        """Keep what was added to a normalised row. From any thread."""
-        self._drawn[self._key(row)] = added
-
-    def get(self, row: Row) -> Row | None:
-        """What was added to such a row, if it was drawn."""
-        return self._drawn.get(self._key(row)) if self._drawn else None
-
-    def clear(self) -> None:
-        """The shard is drawn."""
-        self._drawn.clear()
-
-    @staticmethod
-    def _key(row: Row) -> str:
-        return f"{row['image_sha256']} {row['bbox']}"
-
-
-class InFlight:
-    """The answers that are being asked for, by key: rows that want the same share it, so it is asked for once."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._futures: dict[str, Future[CaptionResult]] = {}
-
-    def claim(self, key: str) -> tuple[Future[CaptionResult], bool]:
-        """The future of the answer `key`, and whether the caller is to fulfil it with `settle`."""
-        with self._lock:
-            if key in self._futures:
-                return self._futures[key], False
-            future: Future[CaptionResult] = Future()
-            self._futures[key] = future
-            return future, True
-
-    def settle(self, key: str, result: CaptionResult | BaseException) -> None:
-        """The answer came, and is kept: whoever wants it next finds it there."""
-        with self._lock:
-            future = self._futures.pop(key)
-        if isinstance(result, BaseException):
-            future.set_exception(result)
-        else:
-            future.set_result(result)
 
 
 class RunContext:
@@ -231,7 +64,7 @@ class RunContext:
         self.when_drawn: Callable[[Row], None] = lambda row: None
         """Told of every row whose marks were just drawn, long before its shard's file is whole."""
         self._input: list[InputPart] | None = None
-        self.parts: dict[str, Part] = {}
+        self.parts: dict[str, OutputPart] = {}
         """Parts of the output that this run wrote, by name."""
 
     def shards(self) -> Generator[Shard]:

@@ -1,0 +1,79 @@
+"""Marked pictures of a run, and rows that were drawn before their step came to them."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections import OrderedDict
+
+from regioncap.records import Row
+from regioncap.storage.filesystem import Place
+
+
+class MarkedPictures:
+    """The marked pictures (JPEG) of a run: kept in the cache, or only held for the model to see.
+
+    At most `most_bytes` are held in memory, where the cache is no disk as well; one that is gone is drawn again by the
+    caller.
+    """
+
+    def __init__(self, folder: Place, keep: bool, most_bytes: int = 128_000_000) -> None:
+        self.folder = folder
+        self._keep = keep
+        self._most_bytes = most_bytes
+        self._held: OrderedDict[str, bytes] = OrderedDict()
+        self._bytes = 0
+        self._lock = threading.Lock()
+
+    def place(self, sha256: str) -> Place:
+        """Where the picture with this sha256 is kept."""
+        return self.folder.child(sha256[:2], f"{sha256}.jpg")
+
+    def put(self, sha256: str, jpeg: bytes) -> None:
+        """Keep, or hold, a picture that has just been drawn."""
+        if self._keep:
+            place = self.place(sha256)
+            if not place.is_local or place.size() != len(jpeg):
+                place.write(jpeg, durable=False)
+            if place.is_local:
+                return
+        with self._lock:
+            self._bytes += len(jpeg) - len(self._held.pop(sha256, b""))
+            self._held[sha256] = jpeg
+            while self._bytes > self._most_bytes:
+                self._bytes -= len(self._held.popitem(last=False)[1])
+
+    def get(self, sha256: str) -> bytes | None:
+        """The picture's bytes, or None when it must be drawn again."""
+        with self._lock:
+            held = self._held.get(sha256)
+        if held is not None:
+            return held
+        try:
+            jpeg = self.place(sha256).read()
+        except FileNotFoundError:
+            return None
+        return jpeg if hashlib.sha256(jpeg).hexdigest() == sha256 else None
+
+
+class DrawnAhead:
+    """What `visualize` will add to rows whose marks were drawn when their regions were found, shard by shard."""
+
+    def __init__(self) -> None:
+        self._drawn: dict[str, Row] = {}
+
+    def put(self, row: Row, added: Row) -> None:
+        """Keep what was added to a normalised row. From any thread."""
+        self._drawn[self._key(row)] = added
+
+    def get(self, row: Row) -> Row | None:
+        """What was added to such a row, if it was drawn."""
+        return self._drawn.get(self._key(row)) if self._drawn else None
+
+    def clear(self) -> None:
+        """The shard is drawn."""
+        self._drawn.clear()
+
+    @staticmethod
+    def _key(row: Row) -> str:
+        return f"{row['image_sha256']} {row['bbox']}"
