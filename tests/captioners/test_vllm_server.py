@@ -27,7 +27,7 @@ from regioncap.captioners.vllm_serving import serve_until
 from regioncap.captioners.vlm import OpenAICaptioner
 from regioncap.config.model import RegionCapConfig, make_config
 from regioncap.errors import CaptionerError, Stopped, UsageError
-from regioncap.tasks.captioners import session, vllm_server
+from regioncap.captioners import session, vllm_server
 from tests.captioners.conftest import Bill, request_of, told_of
 from tests.deployed import until
 
