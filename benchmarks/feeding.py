@@ -20,7 +20,7 @@ import numpy as np
 from prefect_server import prefect_server
 from throughput import Case, fake_server
 
-from regioncap.config.model import make_config
+from regioncap.config.files import make_config
 from regioncap.flows.region_caption import region_caption
 
 SIZES = ((640, 480), (2048, 1536), (4000, 3000))

@@ -28,7 +28,8 @@ from typing import Any
 from prefect_server import prefect_server
 from throughput import Case, fake_server, make_photos
 
-from regioncap.config.model import RegionCapConfig, make_config
+from regioncap.config.files import make_config
+from regioncap.config.model import RegionCapConfig
 from regioncap.flows.region_caption import region_caption
 from regioncap.inputs.readers import read_shards
 from regioncap.output.join import ShardSteps

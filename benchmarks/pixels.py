@@ -28,7 +28,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from regioncap.config.model import RegionCapConfig, make_config
+from regioncap.config.files import make_config
+from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RowReject
 from regioncap.records import WITH_BBOX, WITHOUT_BBOX
 from regioncap.tasks.extract import extract_row

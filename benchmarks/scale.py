@@ -46,7 +46,7 @@ def make_input(folder: Path, rows: int) -> None:
 def run_once(folder: Path, url: str) -> dict[str, float]:
     """One call of the flow in this process: its seconds, peak MB and images read."""
     prepare_prefect()
-    from regioncap.config.model import make_config
+    from regioncap.config.files import make_config
     from regioncap.flows import region_caption as module
     from regioncap.storage.images import ImageFiles
 

@@ -92,7 +92,7 @@ def run_once(listing: str, folder: str, url: str, in_flight: int | None) -> None
     prepare_prefect()
     import resource
 
-    from regioncap.config.model import make_config
+    from regioncap.config.files import make_config
     from regioncap.flows import region_caption as module
 
     begun = 0.0

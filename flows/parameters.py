@@ -14,7 +14,8 @@ from typing import Any, TypeVar
 
 from prefect.runtime import flow_run
 
-from regioncap.config.model import RegionCapConfig, make_config
+from regioncap.config.files import make_config
+from regioncap.config.model import RegionCapConfig
 from regioncap.errors import UsageError
 from regioncap.tasks.run_log import heard
 

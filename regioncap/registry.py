@@ -19,6 +19,9 @@ More on them in `regioncap/vision/extraction.py`."""
 SIZE_FREE = ("edges",)
 """Finders that do not mind the size at which they are given a picture, so that a JPEG need not be decoded whole."""
 
+SCORED = ("edges",)
+"""Finders whose regions have a score, so that `min_score` has an effect."""
+
 CAPTIONERS = {
     "openai": "regioncap.captioners.vlm:OpenAICaptioner",
     "vllm": "regioncap.captioners.vllm_server:VllmCaptioner",

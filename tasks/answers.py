@@ -26,11 +26,6 @@ from regioncap.vision.drawing import DRAW_VERSION
 
 KEY_VERSION = 1
 
-DRAWING_FIELDS = ("max_pixels", "dim")
-
-EFFORT_FIELDS = ("max_tokens", "max_repairs", "structure", "max_caption_chars")
-"""Fields that are in no key, but may have a row succeed that failed: with others, a row that rests is asked again."""
-
 STRIKES = 3
 """Runs that a row may fail for its own sake (refused, never complete); then it rests."""
 
@@ -74,7 +69,7 @@ def key_of_answer(row: Row, prompt: Prompt, context: RunContext, request: Captio
 
     `request`: given for one that asks again, whose answer is kept apart from the first.
     """
-    marks = {**context.config.fields(DRAWING_FIELDS), "draw_version": DRAW_VERSION}
+    marks = {**context.config.values_read_by("drawing"), "draw_version": DRAW_VERSION}
     groups = context.config.groups_of(len(row["bbox"]))
     if len(groups) > 1:  # else all are seen together, whatever the setting
         marks["groups"] = [len(group) for group in groups]
@@ -128,8 +123,9 @@ class Kept:
 
 
 def effort_of(context: RunContext) -> str:
-    """Names how hard the model is asked."""
-    return digest(context.config.fields(EFFORT_FIELDS))
+    """Names how hard the model is asked: the settings that are in no other key, but may let a row succeed that failed.
+    When they change, a row that rests is asked again."""
+    return digest(context.config.values_with_role("effort"))
 
 
 def ask(

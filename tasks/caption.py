@@ -150,7 +150,7 @@ def _fresh(context: RunContext, manifest: Manifest, read: Callable[[], list[Row]
     return not any(context.config.retry_rejects or then != effort for then in resting)
 
 
-CAPTION = StepSpec("caption", STEP_VERSION, (), _body, fresh=_fresh, extra=_identity)
+CAPTION = StepSpec("caption", STEP_VERSION, _body, fresh=_fresh, extra=_identity)
 
 
 @task(name="caption", task_run_name="caption {step.shard:05d}", cache_policy=NO_CACHE)

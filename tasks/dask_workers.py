@@ -47,7 +47,6 @@ GONE_SECONDS = 60.0
 FEWEST_THREADS = 3
 """Of a process: for one shard being captioned, one whose pixels are worked on, one ready to follow."""
 
-LOCAL_PATHS = ("input", "output", "image_root", "cache_path")
 
 logger = logging.getLogger("regioncap")
 
@@ -256,21 +255,22 @@ def config_of_one(config: RegionCapConfig, processes: int) -> RegionCapConfig:
 
     Raises UsageError for a limit that cannot be shared out.
     """
-    changes: dict[str, Any] = {}
-    for name in ("max_in_flight", "max_requests"):
-        most = getattr(config, name)
-        if most is None:
-            continue
-        if most < processes:
-            raise UsageError(f"{name}: expected at least 1 for each of the {processes} Dask workers, got {most}")
-        changes[name] = most // processes
-    if config.max_usd is not None:
-        changes["max_usd"] = config.max_usd / processes
-    for name in LOCAL_PATHS:
-        path = getattr(config, name)
-        if path is not None and not is_url(path):
-            changes[name] = str(Path(path).absolute()) + ("/" if path.endswith("/") else "")
-    return config.model_copy(update=changes)
+    limits, paths = config.values_read_by("dask"), config.values_read_by("path")
+    shares = {name: _share(name, limit, processes) for name, limit in limits.items() if limit is not None}
+    absolute = {
+        name: str(Path(path).absolute()) + ("/" if path.endswith("/") else "")
+        for name, path in paths.items()
+        if path is not None and not is_url(path)
+    }
+    return config.model_copy(update={**shares, **absolute})
+
+
+def _share(name: str, limit: float, processes: int) -> float:
+    if isinstance(limit, float):
+        return limit / processes
+    if limit < processes:
+        raise UsageError(f"{name}: expected at least 1 for each of the {processes} Dask workers, got {limit}")
+    return limit // processes
 
 
 @contextlib.contextmanager

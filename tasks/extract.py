@@ -108,8 +108,7 @@ def _body(context: RunContext, step: Step) -> list[Row]:
     return extract_rows(rows, context.images.read, context.config, pool=context.pool, stop=context.stop, see=see)
 
 
-FIELDS = ("extractor", "max_boxes", "min_score", "max_image_pixels")
-EXTRACT = StepSpec("extract", f"{STEP_VERSION}.{EXTRACTION_VERSION}", FIELDS, _body)
+EXTRACT = StepSpec("extract", f"{STEP_VERSION}.{EXTRACTION_VERSION}", _body)
 
 
 @task(name="extract", task_run_name="extract {step.shard:05d}", cache_policy=NO_CACHE)

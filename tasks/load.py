@@ -90,7 +90,7 @@ def _fresh(context: RunContext, manifest: Manifest, read: Callable[[], list[Row]
     return _stats(context)([image for image, _ in seen]) == [stat for _, stat in seen]
 
 
-LOAD = StepSpec("load", STEP_VERSION, ("image_key", "image_check"), _body, fresh=_fresh)
+LOAD = StepSpec("load", STEP_VERSION, _body, fresh=_fresh)
 
 
 @task(name="load", task_run_name="load {step.shard:05d}", cache_policy=NO_CACHE)

@@ -14,7 +14,8 @@ from typing import Any
 from prefect import State, task
 from prefect.cache_policies import NO_CACHE
 
-from regioncap.config.model import BoxFormat, BoxOrder, BoxUnit, RegionCapConfig
+from regioncap.config.fields_input import BoxFormat, BoxOrder, BoxUnit
+from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RowReject
 from regioncap.records import WITHOUT_BBOX, Row, Step, loads, rejected
 from regioncap.run.context import RunContext, context_of
@@ -138,17 +139,13 @@ def _body(context: RunContext, step: Step) -> list[Row]:
 
 
 def _region_fields(context: RunContext) -> dict[str, Any]:
-    """Only where they are not the usual, so that the keys of others stay the same."""
-    config, found = context.config, dict[str, Any]()
-    if config.region_fields:
-        found = {**config.fields(("region_fields",)), "region_fields_version": REGION_FIELDS_VERSION}
-    if config.box_order != "input":
-        found |= config.fields(("box_order",))
-    return found
+    """Only if there are any, so that all other keys stay the same."""
+    if not context.config.region_fields:
+        return {}
+    return {**context.config.fields(("region_fields",)), "region_fields_version": REGION_FIELDS_VERSION}
 
 
-FIELDS = ("max_boxes", "bbox_format", "bbox_unit")
-NORMALIZE = StepSpec("normalize", STEP_VERSION, FIELDS, _body, extra=_region_fields)
+NORMALIZE = StepSpec("normalize", STEP_VERSION, _body, extra=_region_fields)
 
 
 @task(name="normalize", task_run_name="normalize {step.shard:05d}", cache_policy=NO_CACHE)

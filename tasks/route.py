@@ -94,17 +94,16 @@ def _body(context: RunContext, step: Step) -> list[Row]:
 
 def score_key_of(config: RegionCapConfig) -> str | None:
     """The row's key whose scores order its boxes; None when they are not ordered so."""
-    return config.score_key if config.box_order == "score" else None
+    return config.score_key if config.applies("score_key") else None
 
 
 def _prompt_keys(context: RunContext) -> dict[str, Any]:
     """Only where there are any, so that the keys of plain prompts stay the same."""
     keys = (*context.config.prompt_fields(), *context.config.region_fields)
-    scores = score_key_of(context.config)
-    return {**({"prompt_keys": list(keys)} if keys else {}), **({"score_key": scores} if scores else {})}
+    return {"prompt_keys": list(keys)} if keys else {}
 
 
-ROUTE = StepSpec("route", STEP_VERSION, ("bbox_key", "empty_bbox"), _body, extra=_prompt_keys)
+ROUTE = StepSpec("route", STEP_VERSION, _body, extra=_prompt_keys)
 
 
 @task(name="route", task_run_name="route {step.shard:05d}", cache_policy=NO_CACHE)

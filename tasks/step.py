@@ -1,7 +1,7 @@
 """What runs again: the rules of the cache, and the step runner that keeps to them.
 
 A step is done when there is a manifest for its key, nothing in it is to be tried again, and its file is there in
-full. The key is made of the step's name and version, the config fields that it declares, and the sha256 of what it
+full. The key is made of the step's name and version, the config fields that it reads, and the sha256 of what it
 reads, so a change upstream that gives the same bytes stops where the bytes are the same.
 """
 
@@ -15,6 +15,7 @@ from typing import Any
 from prefect import State
 from prefect.states import Completed
 
+from regioncap.config.roles import StepName
 from regioncap.records import Row, Step
 from regioncap.run.context import RunContext
 from regioncap.storage.steps import STEP_NAMES, Manifest, digest, key_parts
@@ -24,15 +25,14 @@ from regioncap.storage.steps import STEP_NAMES, Manifest, digest, key_parts
 class StepSpec:
     """How one step is run and what its key is made of.
 
-    `version`: raised whenever the step's output changes for the same input. `fields`: the config fields that it
-    reads. `body`: the rows that it makes of the file that a `Step` refers to. `fresh`: whether rows made earlier still
-    hold, for what no key can know; it is given their manifest and a function that reads them. `extra`: further parts
-    of the key, known only at run time.
+    `name`: also what the config's fields call the step in `read_by`. `version`: raised whenever the step's output
+    changes for the same input. `body`: the rows that it makes of the file that a `Step` refers to. `fresh`: whether
+    rows made earlier still hold, for what no key can know; it is given their manifest and a function that reads them.
+    `extra`: further parts of the key, known only at run time.
     """
 
-    name: str
+    name: StepName
     version: int | str
-    fields: tuple[str, ...]
     body: Callable[[RunContext, Step], list[Row]]
     fresh: Callable[[RunContext, Manifest, Callable[[], list[Row]]], bool] | None = None
     extra: Callable[[RunContext], dict[str, Any]] | None = None
@@ -44,7 +44,7 @@ class StepSpec:
 
     def parts(self, context: RunContext, step: Step) -> dict[str, Any]:
         """The parts of the key of this step's work on `step`'s file."""
-        fields = context.config.fields(self.fields)
+        fields = context.config.values_read_by(self.name)
         if self.extra is not None:
             fields |= self.extra(context)
         return key_parts(self.name, str(self.version), fields, step.data)

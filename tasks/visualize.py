@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
 
 from prefect import State, task
 from prefect.cache_policies import NO_CACHE
@@ -117,14 +116,7 @@ def _body(context: RunContext, step: Step) -> list[Row]:
     return map_rows("visualize", visualize_row, context.storage.read(step), pool=context.pool, stop=context.stop)
 
 
-def _groups(context: RunContext) -> dict[str, Any]:
-    """Only where there may be several, so that the keys of others stay the same."""
-    config = context.config
-    return config.fields(("marks_per_request",)) if len(config.groups_of(config.max_boxes)) > 1 else {}
-
-
-FIELDS = ("max_pixels", "max_image_pixels", "jpeg_quality", "dim", "draw_visualization")
-VISUALIZE = StepSpec("visualize", f"{STEP_VERSION}.{DRAW_VERSION}", FIELDS, _body, extra=_groups)
+VISUALIZE = StepSpec("visualize", f"{STEP_VERSION}.{DRAW_VERSION}", _body)
 
 
 @task(name="visualize", task_run_name="visualize {step.shard:05d}", cache_policy=NO_CACHE)

@@ -13,7 +13,8 @@ import fsspec
 import numpy as np
 import pytest
 
-from regioncap.config.model import RegionCapConfig, make_config
+from regioncap.config.files import make_config
+from regioncap.config.model import RegionCapConfig
 from regioncap.output.summary import Summary
 from regioncap.run import context
 from tests.deployed import Site

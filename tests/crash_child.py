@@ -32,7 +32,7 @@ def kill_at(module: str, name: str, calls: int) -> None:
 
 if __name__ == "__main__":
     config, module, name, calls = sys.argv[1:]
-    from regioncap.config.model import make_config
+    from regioncap.config.files import make_config
     from regioncap.flows.region_caption import region_caption
 
     kill_at(module, name, int(calls))

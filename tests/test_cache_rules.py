@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 from pathlib import Path
@@ -190,9 +191,7 @@ def test_raised_step_version_runs_that_step_and_what_reads_other_bytes(
     import regioncap.tasks.shard
 
     run(project)
-    raised = regioncap.tasks.normalize.StepSpec(
-        "normalize", 99, regioncap.tasks.normalize.NORMALIZE.fields, regioncap.tasks.normalize._body
-    )
+    raised = dataclasses.replace(regioncap.tasks.normalize.NORMALIZE, version=99)
     monkeypatch.setattr(regioncap.tasks.normalize, "NORMALIZE", raised)
     monkeypatch.setattr(
         regioncap.tasks.shard,

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
-from regioncap.config.model import RegionCapConfig, input_stem, load_config, make_config
+from regioncap.config.checks import input_stem
+from regioncap.config.files import load_config, make_config
+from regioncap.config.model import RegionCapConfig
+from regioncap.config.roles import HEADINGS, Role, Settings, StepName
 from regioncap.errors import ConfigError, UsageError
+
+MODEL: dict[str, Any] = {"captioner": "openai", "model": "m", "endpoint": "http://localhost/v1"}
 
 
 def config(**values: Any) -> RegionCapConfig:
@@ -130,13 +136,104 @@ def test_the_name_that_an_input_goes_by(url: str) -> None:
     assert input_stem(url) == STEMS[url]
 
 
+# --- roles
+
+
 @pytest.mark.parametrize("name", RegionCapConfig.model_fields)
 def test_every_field_explains_itself(name: str) -> None:
     schema = RegionCapConfig.model_json_schema(by_alias=False)["properties"][name]
     assert schema["title"]
     assert len(schema["description"]) > 10
-    assert schema["group"] in {"Input", "Regions", "Marks", "Captions", "Server", "vLLM", "Output", "Run"}
+    assert schema["role"] in get_args(Role)
+    assert schema["group"] in HEADINGS
+    assert set(RegionCapConfig.use_of(name).read_by) <= set(all_readers())
 
 
-def test_fields_are_values_by_name() -> None:
-    assert config(max_boxes=4).fields(("max_boxes", "dim")) == {"max_boxes": 4, "dim": 1.0}
+def test_a_field_without_a_role_is_no_setting() -> None:
+    with pytest.raises(TypeError, match=r"Careless\.speed: expected a field made by setting\(\), with a role"):
+
+        class Careless(Settings):
+            speed: int = 1
+
+
+def all_readers() -> list[str]:
+    return [*get_args(StepName), *(name for name in READ_BY if name not in get_args(StepName))]
+
+
+READ_BY: dict[Any, set[str]] = {
+    "load": {"image_key", "image_check"},
+    "route": {"bbox_key", "empty_bbox", "score_key"},
+    "extract": {"extractor", "max_boxes", "min_score", "max_image_pixels"},
+    "normalize": {"max_boxes", "bbox_format", "bbox_unit", "box_order"},
+    "visualize": {"max_pixels", "max_image_pixels", "jpeg_quality", "dim", "draw_visualization", "marks_per_request"},
+    "caption": set(),
+    "templates": {"system_prompt", "region_prompt", "prompt", "focal_prompt"},
+    "identity": {"prompt_mode", "temperature", "top_p", "top_k", "repetition_penalty", "seed"},
+    "drawing": {"max_pixels", "dim"},
+    "write": {"output_key", "record_style", "bbox_key", "image_key", "draw_visualization"},
+    "box_form": {"input", "image_root", "bbox_key", "rows", "bbox_format", "bbox_unit"},
+    "request": {"top_p", "top_k", "repetition_penalty"},
+    "dask": {"max_in_flight", "max_requests", "max_usd"},
+    "storage": {"cache_path", "file_name_prefix", "s3_endpoint_url", "s3_region", "storage_block"},
+    "path": {"input", "output", "image_root", "cache_path"},
+}
+"""Facts, not derived: what changes here changes keys of caches, unless the field applies only when it is set."""
+
+
+@pytest.mark.parametrize("reader", READ_BY)
+def test_what_each_reader_reads(reader: Any) -> None:
+    assert set(RegionCapConfig.fields_read_by(reader)) == READ_BY[reader]
+
+
+WITH_ROLE: dict[Role, set[str]] = {
+    "effort": {"max_tokens", "max_repairs", "structure", "max_caption_chars"},
+    "marks": {"max_pixels", "dim", "marks_per_request"},
+    "regions": {
+        "bbox_key", "rows", "bbox_format", "bbox_unit", "empty_bbox", "extractor", "min_score", "max_boxes",
+        "box_order", "score_key",
+    },
+    "words": {
+        "captioner", "model", "model_id", "prompt_mode", "prompt", "focal_prompt", "region_prompt", "region_fields",
+        "system_prompt", "temperature", "top_p", "top_k", "repetition_penalty", "seed", "repair_flags",
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("role", WITH_ROLE)
+def test_which_fields_have_a_role(role: Role) -> None:
+    assert set(RegionCapConfig.fields_with_role(role)) == WITH_ROLE[role]
+
+
+APPLIES: dict[str, tuple[dict[str, Any], bool]] = {
+    "score_key": ({"box_order": "area"}, False),
+    "score_key ": ({"box_order": "score"}, True),
+    "box_order": ({}, False),
+    "marks_per_request": ({**MODEL, "max_boxes": 10}, False),
+    "marks_per_request ": ({**MODEL, "max_boxes": 11}, True),
+    "prompt": ({**MODEL, "prompt_mode": "focal"}, False),
+    "prompt ": ({}, False),
+    "focal_prompt": (MODEL, False),
+    "focal_prompt ": ({**MODEL, "repair_flags": "refusal"}, True),
+    "max_boxes": ({}, True),
+}
+
+
+@pytest.mark.parametrize("case", APPLIES)
+def test_when_a_field_applies(case: str) -> None:
+    values, expected = APPLIES[case]
+    assert config(**values).applies(case.strip()) is expected
+
+
+def test_values_are_json_by_name_and_only_those_that_apply() -> None:
+    assert config(max_boxes=4).fields(("max_boxes", "endpoint")) == {"max_boxes": 4, "endpoint": []}
+    assert config().values_read_by("route") == {"bbox_key": "bbox", "empty_bbox": "reject"}
+    assert config(box_order="score").values_read_by("route")["score_key"] == "scores"
+
+
+def test_the_form_has_the_settings_by_heading() -> None:
+    schema = RegionCapConfig.model_json_schema()
+    groups = [field["group"] for field in schema["properties"].values()]
+    assert list(dict.fromkeys(groups)) == [group for group, _ in itertools.groupby(groups)] == list(HEADINGS)
+    assert list(schema["properties"])[:2] == ["input", "output"]
+    assert schema["required"] == ["input"]
+    assert schema["properties"]["max_usd"]["title"] == "Limits: Max dollars"

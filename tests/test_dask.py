@@ -21,7 +21,7 @@ import distributed
 from prefect.settings import get_current_settings
 
 from regioncap.captioners.fake_server import Behaviour, RunningServer
-from regioncap.config.model import make_config
+from regioncap.config.files import make_config
 from regioncap.errors import BudgetReached, CaptionerError, UsageError, WorkersLost
 from regioncap.tasks import dask_workers
 from regioncap.tasks.dask_workers import config_of_one, taken_over

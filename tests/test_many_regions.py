@@ -14,7 +14,7 @@ from regioncap.captioners.asking import largest_ask
 from regioncap.captioners.fake_server import Behaviour, RunningServer, caption_of
 from regioncap.captioners.prompts import Prompts
 from regioncap.command.prune import Cache, unneeded_marks
-from regioncap.config.model import make_config
+from regioncap.config.files import make_config
 from regioncap.errors import RowReject
 from regioncap.preflight.plan import plan
 from regioncap.records import Row, loads

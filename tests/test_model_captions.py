@@ -22,7 +22,7 @@ from prefect.blocks.system import Secret
 from prefect.settings import get_current_settings
 
 from regioncap.captioners.fake_server import Behaviour, RunningServer, caption_of
-from regioncap.config.model import make_config
+from regioncap.config.files import make_config
 from regioncap.errors import BudgetReached, CaptionerError, UsageError
 from regioncap.tasks import visualize
 from tests.conftest import BOX, Run, read_rows, write_photo, write_rows
@@ -471,7 +471,7 @@ def test_killed_in_the_middle_nothing_answered_is_asked_again(tmp_path: Path, ru
     settings = {**model(server, max_in_flight=4), "input": str(tmp_path / "photos.jsonl")}
     settings |= {"output": str(tmp_path / "out.jsonl"), "cache_path": str(tmp_path / "cache"), "max_boxes": 3}
     code = (
-        "import json, sys; from regioncap.config.model import make_config; from regioncap.flows.region_caption import region_caption; "
+        "import json, sys; from regioncap.config.files import make_config; from regioncap.flows.region_caption import region_caption; "
         "region_caption(make_config(**json.loads(sys.argv[1])))"
     )
     # With the tests' Prefect server: one of its own would be left running.

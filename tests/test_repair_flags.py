@@ -83,7 +83,7 @@ def test_a_flag_that_stays_keeps_the_caption(
 
 def test_a_model_is_needed(tmp_path: Path) -> None:
     (tmp_path / "photos.jsonl").touch()
-    with pytest.raises(UsageError, match="repair_flags: captioner 'pixels' says the same again"):
+    with pytest.raises(UsageError, match="repair_flags: captioner 'pixels' always gives the same caption"):
         config_of(tmp_path, repair_flags=["refusal"])
     with pytest.raises(UsageError, match="repair_flags"):
         config_of(tmp_path, repair_flags=["nonsense"], captioner="openai", endpoint=["http://h/v1"], model="m")

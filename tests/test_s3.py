@@ -13,7 +13,7 @@ import fsspec
 import pytest
 
 from regioncap.captioners.fake_server import Behaviour, RunningServer, caption_of
-from regioncap.config.model import make_config
+from regioncap.config.files import make_config
 from regioncap.errors import StorageError, UsageError
 from regioncap.output.summary import Summary
 from regioncap.storage.filesystem import Place

@@ -114,8 +114,7 @@ class Sampling:
     def of(cls, config: RegionCapConfig) -> Sampling:
         """The sampling of `config`."""
         temperature = None if config.temperature is None or config.temperature < 0 else config.temperature
-        others = {name: getattr(config, name) for name in ("top_p", "top_k", "repetition_penalty")}
-        given = {name: value for name, value in others.items() if value is not None}
+        given = {name: value for name, value in config.values_read_by("request").items() if value is not None}
         return cls(config.max_tokens, temperature, config.seed, given)
 
     def body(self, warmer: float) -> dict[str, Any]:

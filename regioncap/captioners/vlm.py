@@ -13,8 +13,6 @@ from regioncap.captioners.prompts import Prompts
 from regioncap.captioners.session import CaptionSession, Server
 from regioncap.config.model import RegionCapConfig
 
-IDENTITY_FIELDS = ("prompt_mode", "temperature", "top_p", "top_k", "repetition_penalty", "seed")
-
 
 def model_identity(config: RegionCapConfig) -> str:
     """What a model's answers are kept under: `model_id`, else the name; for a local folder a digest of its config and
@@ -58,11 +56,11 @@ class VlmCaptioner:
 
     def identity(self) -> dict[str, Any]:
         """What decides an answer's words beside picture and prompt; which server gave it does not."""
-        return {"model": self._model_identity, **self._config.fields(IDENTITY_FIELDS)}
+        return {"model": self._model_identity, **self._config.values_read_by("identity")}
 
     def templates(self) -> dict[str, Any]:
-        """The config's prompts that are used."""
-        return self._config.fields((*self._config.templates(), "region_fields"))
+        """The prompts in use, and the keys of the regions that they may name."""
+        return {**self._config.values_read_by("templates"), **self._config.fields(("region_fields",))}
 
     def prompt(self, request: CaptionRequest) -> Prompt:
         """The texts for all of the picture's regions. Raises RowReject `bad_row` when the row lacks a field."""

@@ -22,7 +22,8 @@ from regioncap.command import terminal
 from regioncap.command.options import GroupedCommand, config_flags, config_from, storage_flags
 from regioncap.command.outputs import export_, report, sheet
 from regioncap.command.servers import fake_vlm, serve, serve_model
-from regioncap.config.model import RegionCapConfig, make_config, read_config_file
+from regioncap.config.files import make_config, read_config_file
+from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RegionCapError, UsageError
 from regioncap.output.outputs import check_output, config_of_output
 from regioncap.preflight.prompt_keys import check_prompt_keys

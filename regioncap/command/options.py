@@ -8,7 +8,8 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import click
 
-from regioncap.config.model import RegionCapConfig, make_config, read_config_file
+from regioncap.config.files import make_config, read_config_file
+from regioncap.config.model import RegionCapConfig
 from regioncap.errors import UsageError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -20,9 +21,7 @@ def flag_of(name: str) -> str:
 
 
 def _option(name: str) -> Callable[[F], F]:
-    field = RegionCapConfig.model_fields[name]
-    extra = field.json_schema_extra
-    group = extra["group"] if isinstance(extra, dict) else "Run"
+    field, group = RegionCapConfig.model_fields[name], RegionCapConfig.use_of(name).heading
     kind = _inner(field.annotation)
     shown = "" if field.default in (None, "", ()) else f" Default: {_shown(field.default)}."
     text = f"{field.description}{shown}"
@@ -65,7 +64,7 @@ class GroupedCommand(click.Command):
     """A command whose help has its options under headings."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the options, group by group, in the order of the config's fields."""
+        """Write the options, group by group, in the order of their headings."""
         groups: dict[str, list[tuple[str, str]]] = {}
         options = [param for param in self.get_params(ctx) if isinstance(param, click.Option)]
         for option in sorted(options, key=lambda option: not isinstance(option, _Grouped)):
@@ -81,14 +80,14 @@ def config_flags(command: F) -> F:
     """Give a click function a flag for every config field but `input`, and `--config`."""
     config = click.option("--config", "config_file", cls=_Grouped, group="Run", metavar="FILE", help=CONFIG_HELP)
     command = config(command)
-    for name in reversed([name for name in RegionCapConfig.model_fields if name != "input"]):
+    for name in reversed([name for name in RegionCapConfig.fields_by_heading() if name != "input"]):
         command = _option(name)(command)
     return command
 
 
 def storage_flags(command: F) -> F:
     """Give a click function the flags that say where a cache is."""
-    return fields_as_flags(("cache_path", "file_name_prefix", "s3_endpoint_url", "s3_region", "storage_block"))(command)
+    return fields_as_flags(RegionCapConfig.fields_read_by("storage"))(command)
 
 
 def fields_as_flags(names: Sequence[str]) -> Callable[[F], F]:

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from regioncap.command.explain import made_of
-from regioncap.config.model import RegionCapConfig, make_config
+from regioncap.config.files import make_config
+from regioncap.config.model import RegionCapConfig
 from regioncap.errors import UsageError
 from regioncap.output.caption_flags import flags_of
 from regioncap.output.join import ShardSteps, form_of, joined

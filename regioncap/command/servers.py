@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from regioncap.command.options import GroupedCommand, fields_as_flags
-from regioncap.config.model import make_config
+from regioncap.config.files import make_config
 from regioncap.errors import UsageError
 
 

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from regioncap.config.model import is_part_of
+from regioncap.config.checks import is_part_of
 from regioncap.errors import RegionCapError, UsageError
 from regioncap.exports.base import Coords, Direction, Export, Exported, ExportSetting
 from regioncap.inputs.coco import looks_like_coco, read_categories

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import get_args
 
 from regioncap.captioners.parsing import is_refusal
-from regioncap.config.model import FlagName
+from regioncap.config.fields_captions import FlagName
 
 FLAGS_VERSION = 1
 """Part of the key of what is written: raise it when a rule gives other flags for the same captions."""

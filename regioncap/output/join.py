@@ -24,8 +24,6 @@ from regioncap.storage.filesystem import is_url, public_url
 from regioncap.storage.steps import digest, library_versions
 
 STEP_VERSION = 2
-URL_FIELDS = ("input", "output", "image_root", "cache_path", "s3_endpoint_url")
-FIELDS = ("output_key", "record_style", "bbox_key", "image_key", "draw_visualization")
 
 JOINED = (1, 5, 6)
 """Numbers of the steps whose rows make the output; step 5 has all that step 4 made."""
@@ -158,7 +156,7 @@ def key_of(shards: Sequence[ShardSteps], context: RunContext, form: RowFormat) -
         {
             "step_version": STEP_VERSION,
             "flags_version": FLAGS_VERSION,
-            "fields": context.config.fields(FIELDS),
+            "fields": context.config.values_read_by("write"),
             "form": [form.marks or "", form.captioner, form.model],
             "shards": [[steps[index].data for index in JOINED] for steps in shards],
         }
@@ -197,5 +195,5 @@ def with_bill(summary: Summary, context: RunContext) -> Summary:
 
 def public_config(config: RegionCapConfig) -> dict[str, Any]:
     """The config as summaries and manifests of runs show it: URLs without user info and query strings."""
-    values = config.model_dump(mode="json")
-    return values | {name: public_url(values[name]) for name in URL_FIELDS if values[name] is not None}
+    paths = config.values_read_by("path")
+    return config.model_dump(mode="json") | {name: path and public_url(path) for name, path in paths.items()}

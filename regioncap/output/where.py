@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from regioncap.config.model import FlagName
+from regioncap.config.fields_captions import FlagName
 from regioncap.errors import UsageError
 from regioncap.output.reading import Captioned
 from regioncap.records import dumps

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from typing import get_args
 
-from regioncap.config.model import BoxFormat, BoxUnit
+from regioncap.config.fields_input import BoxFormat, BoxUnit
 from regioncap.errors import InputDamaged, RowReject, UsageError
 from regioncap.records import Row, check_boxes
 from regioncap.run.context import RunContext
@@ -23,9 +23,6 @@ from regioncap.vision.images import read_info
 ROWS_TO_LOOK_AT = 1000
 IMAGES_TO_LOOK_AT = 64
 """Pictures whose size is read, where rows do not tell it."""
-
-BOX_FIELDS = ("input", "image_root", "bbox_key", "rows", "bbox_format", "bbox_unit")
-"""A run that has none of these changed is not looked at again."""
 
 FEWEST_BOXES = 3
 MANY_MISFITS = 0.3
@@ -54,7 +51,7 @@ def check_box_form(context: RunContext) -> None:
     """
     config = context.config
     entry = entry_of(context.cache, config.file_name_prefix, config.output)
-    now = {name: value for name, value in config.model_dump(mode="json").items() if name in BOX_FIELDS}
+    now = config.values_read_by("box_form")
     before = registered(entry).config
     if not config.box_check or all(before.get(name) == value for name, value in now.items()):
         return

@@ -1,70 +1,85 @@
-"""Other settings than last time: a changed prompt or a mistyped model has every caption asked for again."""
+"""Settings that changed since the output's last run, if other answers are asked for because of them."""
 
 from __future__ import annotations
 
 import contextlib
 from typing import Any
 
-from regioncap.config.model import RegionCapConfig, make_config
+from regioncap.config.files import make_config
+from regioncap.config.model import RegionCapConfig
+from regioncap.config.templates import template_names
 from regioncap.errors import UsageError
 from regioncap.output.outputs import config_of_output
+from regioncap.registry import SCORED
 from regioncap.storage.filesystem import Filesystems
 from regioncap.storage.runs import entry_of, registered
 
-REGION_FIELDS = (
-    "extractor",
-    "min_score",
-    "max_boxes",
-    "bbox_key",
-    "rows",
-    "bbox_format",
-    "bbox_unit",
-    "empty_bbox",
-    "box_order",
-)
-MARK_FIELDS = ("dim", "max_pixels", "marks_per_request")
-SAMPLING_FIELDS = ("temperature", "top_p", "top_k", "repetition_penalty", "seed", "region_fields", *MARK_FIELDS)
-
-MOST_SHOWN = 60
+MAX_SHOWN = 60
 """Characters of a setting in a message."""
 
 
 def differences(config: RegionCapConfig, files: Filesystems) -> list[str]:
-    """In words, how the settings of captions differ from those that the output's last run began with."""
+    """Each setting that has other answers asked for than the output's last run began with: "name old -> new"."""
     entry = entry_of(files.place(config.cache_path), config.file_name_prefix, config.output)
     earlier = registered(entry).config or config_of_output(files.place(config.output)) or {}
     known = {name: value for name, value in earlier.items() if name in RegionCapConfig.model_fields}
-    with contextlib.suppress(UsageError):  # by a version with other settings: nothing can be said
-        then, now = _settings(make_config(**known)), _settings(config)
-        names = [name for name in {**then, **now} if then.get(name) != now.get(name)]
-        if "captioner" in names:  # then it matters no more how the other was asked
-            names = ["captioner"]
-        return [f"{name} {_shown(then.get(name))} -> {_shown(now.get(name))}" for name in names]
+    with contextlib.suppress(UsageError):  # written by a version with other settings: nothing can be said
+        then = make_config(**known)
+        return [f"{name} {_shown(then, name)} -> {_shown(config, name)}" for name in changed_settings(then, config)]
     return []
 
 
 def check_settings(config: RegionCapConfig, files: Filesystems, *, deployed: bool = False) -> list[str]:
-    """`differences`, unless they are to be refused. `deployed`: nobody looks on. Raises UsageError."""
+    """`differences`, unless they are to be refused. `deployed`: nobody is watching. Raises UsageError."""
     found = differences(config, files)
     choice = ("refuse" if deployed else "recaption") if config.on_config_change == "auto" else config.on_config_change
     if found and choice == "refuse":
         raise UsageError(
-            f"on_config_change: the last run for this output had other settings: {'; '.join(found)}. Go back to those, "
-            "choose another output, or let on_config_change=recaption ask for all captions anew."
+            f"on_config_change: the last run for this output had other settings: {'; '.join(found)}. Restore them, "
+            "choose another output, or set on_config_change=recaption to request all captions again."
         )
     return found
 
 
-def _settings(config: RegionCapConfig) -> dict[str, Any]:
-    """What decides which regions are captioned, and with which words."""
-    found: dict[str, Any] = {"captioner": config.captioner_name, **config.fields(REGION_FIELDS)}
-    if config.captioner_name in ("vllm", "openai"):
-        # Answers are the same whoever runs the model, and whatever it is called.
-        found = {**found, "captioner": "model", "model": config.model_id or config.model}
-        found |= config.fields((*SAMPLING_FIELDS, "prompt_mode", *config.templates()))
-    return found
+def changed_settings(then: RegionCapConfig, now: RegionCapConfig) -> list[str]:
+    """The settings because of which `now` asks for other answers than `then`: each would, put back on its own."""
+    asked = asked_for(now)
+    if asked_for(then) == asked:
+        return []
+    names = RegionCapConfig.fields_with_role("regions", "marks", "words")
+    if then.uses_model != now.uses_model:  # how the other one was asked does not matter then
+        names = ("captioner", *RegionCapConfig.fields_with_role("regions"))
+    changed = [name for name in names if getattr(then, name) != getattr(now, name)]
+    alone = [name for name in changed if asked_for(now.model_copy(update={name: getattr(then, name)})) != asked]
+    return alone or changed
 
 
-def _shown(value: Any) -> str:
+def asked_for(config: RegionCapConfig) -> dict[str, Any]:
+    """What decides which answers are asked for: the regions, how they are shown, and the words."""
+    names = config.fields_with_role("regions", *(("marks", "words") if config.uses_model else ()))
+    values = config.fields(tuple(name for name in names if config.applies(name))) | {"captioner": config.uses_model}
+    if config.extractor not in SCORED:
+        values["min_score"] = None
+    return {**values, **_words(config)} if config.uses_model else values
+
+
+def _words(config: RegionCapConfig) -> dict[str, Any]:
+    """Those settings of `asked_for` whose value is not itself what the answers depend on."""
+    prompts = config.values_read_by("templates")
+    region_prompt = prompts.pop("region_prompt")
+    named = {name for field, text in prompts.items() for name in template_names(text, field)}
+    if "regions" in named:
+        named |= set(template_names(region_prompt, "region_prompt"))
+    return {
+        "model": config.model_id or config.model,
+        "model_id": None,
+        "region_prompt": region_prompt if "regions" in named else None,
+        "region_fields": sorted(named & set(config.region_fields)),
+        "repair_flags": sorted(config.repair_flags),
+    }
+
+
+def _shown(config: RegionCapConfig, name: str) -> str:
+    value = config.captioner_name if name == "captioner" else config.fields((name,))[name]
     text = repr(value)
-    return text if len(text) <= MOST_SHOWN else f"{text[: MOST_SHOWN - 1]}…"
+    return text if len(text) <= MAX_SHOWN else f"{text[: MAX_SHOWN - 1]}…"

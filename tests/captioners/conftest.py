@@ -15,7 +15,7 @@ import pytest
 from regioncap.captioners.base import CaptionRequest, CaptionResult, Setting
 from regioncap.captioners.fake_server import Behaviour, RunningServer, caption_of, digest_of
 from regioncap.captioners.vlm import OpenAICaptioner
-from regioncap.config.model import make_config
+from regioncap.config.files import make_config
 
 Serve = Callable[..., RunningServer]
 

@@ -10,7 +10,7 @@ import pytest
 
 from regioncap.captioners.base import CaptionRequest, CaptionResult, Setting
 from regioncap.captioners.pixels import Measured, PixelsCaptioner, describe, place_words, size_words
-from regioncap.config.model import make_config
+from regioncap.config.files import make_config
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from regioncap.captioners.prompts import Prompts, form_of_answer, only
-from regioncap.config.model import make_config
+from regioncap.config.files import make_config
 from regioncap.errors import RowReject, UsageError
 
 

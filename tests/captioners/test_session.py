@@ -19,7 +19,7 @@ from regioncap.captioners import session as session_module
 from regioncap.captioners.base import CaptionResult
 from regioncap.captioners.fake_server import FAULTS
 from regioncap.captioners.limits import InFlightLimit
-from regioncap.config.model import make_config
+from regioncap.config.files import make_config
 from regioncap.errors import BudgetReached, CaptionerError, Stopped
 from tests.captioners.conftest import Ask, Bill, Serve, all_of, request_of, told_of, warm_up
 from tests.deployed import until

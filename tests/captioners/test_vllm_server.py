@@ -21,13 +21,14 @@ from typing import Any
 
 import pytest
 
+from regioncap.captioners import session, vllm_server
 from regioncap.captioners.base import Setting
 from regioncap.captioners.vllm_server import VllmCaptioner, command_of, context_length, free_port, gpu_groups, why
 from regioncap.captioners.vllm_serving import serve_until
 from regioncap.captioners.vlm import OpenAICaptioner
-from regioncap.config.model import RegionCapConfig, make_config
+from regioncap.config.files import make_config
+from regioncap.config.model import RegionCapConfig
 from regioncap.errors import CaptionerError, Stopped, UsageError
-from regioncap.captioners import session, vllm_server
 from tests.captioners.conftest import Bill, request_of, told_of
 from tests.deployed import until
 
@@ -195,7 +196,7 @@ RUN = """
 import json, os, sys, threading
 from regioncap.captioners.base import Setting
 from regioncap.captioners.vllm_server import VllmCaptioner
-from regioncap.config.model import make_config
+from regioncap.config.files import make_config
 from tests.captioners.conftest import Bill, request_of
 
 captioner = VllmCaptioner(Setting(make_config(**json.loads(sys.argv[1])), count=Bill()))

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from regioncap.config.model import RegionCapConfig, make_config
+from regioncap.config.files import make_config
+from regioncap.config.model import RegionCapConfig
 from regioncap.errors import InputDamaged
 from regioncap.inputs.coco import REGION_FIELDS, looks_like_coco, read_categories
 from regioncap.inputs.json_object import split_members

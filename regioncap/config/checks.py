@@ -1,0 +1,129 @@
+"""What a valid config must satisfy beyond the range of each field. Every check raises ValueError naming the setting."""
+
+from __future__ import annotations
+
+import fnmatch
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from regioncap.config.templates import template_names
+
+if TYPE_CHECKING:
+    from regioncap.config.model import RegionCapConfig
+
+NO_CAPTIONER = (
+    "captioner: expected a way to caption, got none; choose one: "
+    "--model Qwen/Qwen2.5-VL-7B-Instruct (starts vLLM on this machine's GPUs), "
+    "--endpoint http://host:8000/v1 --model NAME (a running server), "
+    "--captioner pixels (no model: states only what can be measured)"
+)
+
+
+def check_addresses(config: RegionCapConfig) -> None:
+    """The output must lie outside of the input; the S3 endpoint must be a URL without credentials."""
+    if is_part_of(config.output, config.input):
+        raise ValueError(
+            f"output: expected a place outside of the input, got {config.output!r}, which is or lies in "
+            f"{config.input!r}; choose another with --output"
+        )
+    if config.output.endswith((".gz", ".csv", ".parquet")):
+        raise ValueError(f"output: expected a JSON Lines file (….jsonl), got {config.output!r}")
+    if config.s3_endpoint_url is not None:
+        _check_url(config.s3_endpoint_url, "s3_endpoint_url", "http://host:9000", "keys come from the environment")
+
+
+def check_box_key(config: RegionCapConfig) -> None:
+    """Four columns hold one box, so each row of the table must be a box."""
+    columns = config.box_columns
+    if columns and (len(columns) != 4 or not all(columns)):
+        raise ValueError(f"bbox_key: expected one key, or four columns a,b,c,d, got {config.bbox_key!r}")
+    if columns and config.rows != "per_box":
+        raise ValueError(
+            f"bbox_key: four columns ({config.bbox_key}) hold one box per row; expected rows='per_box' with them"
+        )
+
+
+def check_captioner(config: RegionCapConfig) -> None:
+    """The captioner must have what it requires, and nothing that it would ignore."""
+    name = config.captioner_name
+    if name == "auto":
+        raise ValueError(NO_CAPTIONER)
+    if name == "openai" and not config.endpoint:
+        raise ValueError("endpoint: expected the server's base URL, such as http://host:8000/v1, got none")
+    if name != "pixels" and not config.model:
+        raise ValueError("model: expected the name of a vision-language model, got none; set it with --model")
+    if name != "openai" and config.endpoint:
+        raise ValueError(f"endpoint: captioner {config.captioner!r} uses none; remove one of the two")
+    if name == "pixels" and config.repair_flags:
+        raise ValueError(
+            "repair_flags: captioner 'pixels' always gives the same caption; expected a model, or no repair_flags"
+        )
+    for url in config.endpoint:
+        _check_url(url, "endpoint", "http://host:8000/v1", "keys come from REGIONCAP_API_KEY or api_key_block")
+
+
+def check_prices(config: RegionCapConfig) -> None:
+    """A limit in dollars requires prices."""
+    if config.max_usd is not None and config.prices is None:
+        raise ValueError("max_usd: expected the prices usd_per_m_in and usd_per_m_out with it, got none")
+
+
+def check_templates(config: RegionCapConfig) -> None:
+    """Every prompt must be a template, whether it is in use or not."""
+    for name in config.fields_read_by("templates"):
+        template_names(getattr(config, name), name)
+
+
+def check_runner(config: RegionCapConfig) -> None:
+    """A Dask cluster needs its address, and model servers of its own."""
+    if config.runner == "threads":
+        if config.dask_address is not None:
+            raise ValueError("dask_address: runner 'threads' uses none; set runner=dask, or remove dask_address")
+        return
+    if not config.dask_address:
+        raise ValueError(
+            "dask_address: expected the address of a Dask scheduler, such as tcp://host:8786, got none; "
+            "`dask scheduler` and `dask worker tcp://host:8786` start a cluster"
+        )
+    if config.captioner_name == "vllm":
+        raise ValueError(
+            "runner: 'dask' cannot start vLLM, since every process would start its own. Start the servers with "
+            "`regioncap serve-model MODEL --gpus all --host ADDRESS` on the machines with the GPUs, and pass the "
+            "URLs that it prints with --endpoint"
+        )
+
+
+def _check_url(url: str, field: str, example: str, secrets: str) -> None:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"{field}: expected a URL such as {example}, got {url!r}")
+    if parts.username or parts.password or parts.query:
+        raise ValueError(
+            f"{field}: expected a URL without user, password or query, got one for {parts.hostname}; {secrets}"
+        )
+
+
+def input_stem(url: str) -> str:
+    """The name of an input, for its output: `s3://b/photos.jsonl.gz` is `photos`, `shots/*.csv` is `shots`.
+
+    >>> input_stem("data/photos.jsonl.gz")
+    'photos'
+    """
+    path = PurePosixPath(url.split("://", 1)[-1].split("?", 1)[0] if "://" in url else url)
+    parts = [part for part in path.parts if part not in ("/", ".", "..")]
+    fixed = [part for i, part in enumerate(parts) if not any(set(p) & set("*?[") for p in parts[: i + 1])]
+    name = fixed[-1] if fixed else "input"
+    return name.split(".")[0] or name.strip(".") or "input"
+
+
+def is_part_of(address: str, source: str) -> bool:
+    """Whether a file at `address` is the input `source`, or would be read as part of it by the next run."""
+    file, whole = _absolute(address), _absolute(source)
+    return file == whole or fnmatch.fnmatchcase(file, whole) or file.startswith(whole.rstrip("/") + "/")
+
+
+def _absolute(url: str) -> str:
+    """`url` in a comparable form: absolute and normalised if it is a path on disk."""
+    path = url.removeprefix("file://")
+    return path if "://" in path else str(Path(path).resolve())

@@ -1,0 +1,183 @@
+"""The settings of captions: who is asked, with which words, and how hard."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, field_validator
+
+from regioncap.config.fields_input import InputSettings
+from regioncap.config.roles import setting
+from regioncap.config.templates import FOCAL_PROMPT, PROMPT, SYSTEM_PROMPT
+
+CaptionerName = Literal["auto", "vllm", "openai", "pixels"]
+PromptMode = Literal["marks", "focal", "auto"]
+StructureName = Literal["auto", "regex", "guided_regex", "json_schema", "none"]
+FlagName = Literal["mentions_mark", "refusal", "duplicate_in_row", "too_short", "repeats"]
+
+
+def _split_commas(value: Any) -> Any:
+    """A list may be given as text, as environment variables and single flags do: "a,b"."""
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_split_commas)]
+FlagNames = Annotated[tuple[FlagName, ...], BeforeValidator(_split_commas)]
+
+
+class CaptionSettings(InputSettings):
+    """Those of the input, and what decides the captions."""
+
+    # --- captions
+    captioner: CaptionerName = setting(
+        "auto",
+        "Captioner",
+        "Where captions come from. auto: openai if an endpoint is given, vllm (started on this machine) if only "
+        "a model is given; pixels needs no model and states only what can be measured.",
+        "words",
+    )
+    model: str | None = setting(
+        None, "Model", "Name of the vision-language model; for vllm also a local folder.", "words"
+    )
+    endpoint: Names = setting(
+        (),
+        "Endpoints",
+        "Base URL of an OpenAI-compatible server (http://host:8000/v1), or of several with the same model.",
+        "place",
+        heading="Captions",
+    )
+    api_key_block: str | None = setting(
+        None,
+        "API key block",
+        "Name of a Prefect Secret block with the endpoint's key. Default: REGIONCAP_API_KEY or OPENAI_API_KEY from the "
+        "environment.",
+        "place",
+        heading="Captions",
+    )
+    model_id: str | None = setting(
+        None,
+        "Model identity",
+        "Name that answers are cached under instead of the model's: for a model with several names.",
+        "words",
+    )
+    prompt_mode: PromptMode = setting(
+        "marks",
+        "Prompt mode",
+        "marks: one request per picture, for all regions; focal: one per region, with a crop of it; auto: marks, then "
+        "focal for regions that are still missing.",
+        "words",
+        read_by=("identity",),
+    )
+    prompt: str = setting(
+        PROMPT,
+        "Prompt",
+        "Prompt for a picture. {num_regions}, {regions} and the row's keys are filled in; write braces as {{ and }}.",
+        "words",
+        read_by=("templates",),
+        when=lambda config: config.uses_model and config.prompt_mode != "focal",
+        min_length=1,
+    )
+    focal_prompt: str = setting(
+        FOCAL_PROMPT,
+        "Focal prompt",
+        "Prompt for a single region, {n}; otherwise as Prompt.",
+        "words",
+        read_by=("templates",),
+        when=lambda config: config.uses_model and config.asks_closer,
+        min_length=1,
+    )
+    region_prompt: str = setting(
+        "<region{n}>",
+        "Region in prompt",
+        "How {regions} names each region: {n}, and the keys listed in Region fields.",
+        "words",
+        read_by=("templates",),
+        when=lambda config: config.uses_model,
+        min_length=1,
+    )
+    region_fields: Names = setting(
+        (),
+        "Region fields",
+        "Keys of the row that hold a list with one value per box (labels, scores), for prompts, output and exports; "
+        "dropped boxes drop their values. COCO input adds its own; tables with one row per box default to all their "
+        "columns.",
+        "words",
+    )
+    system_prompt: str = setting(
+        SYSTEM_PROMPT,
+        "System prompt",
+        "Same rules as Prompt; empty sends none.",
+        "words",
+        read_by=("templates",),
+        when=lambda config: config.uses_model,
+    )
+    temperature: float | None = setting(
+        0.0,
+        "Temperature",
+        "Sampling temperature. 0 gives the same answer each time; -1 uses the server's default.",
+        "words",
+        read_by=("identity",),
+        ge=-1,
+        le=2,
+    )
+    top_p: float | None = setting(
+        None,
+        "Top p",
+        "Sample from the most likely tokens whose probabilities add up to this, 0 to 1. Default: the server's.",
+        "words",
+        read_by=("identity", "request"),
+        gt=0,
+        le=1,
+    )
+    top_k: int | None = setting(
+        None,
+        "Top k",
+        "Sample from this many of the most likely tokens. Default: the server's (vLLM and compatible servers only).",
+        "words",
+        read_by=("identity", "request"),
+        ge=-1,
+    )
+    repetition_penalty: float | None = setting(
+        None,
+        "Repetition penalty",
+        "Penalty factor for tokens that occurred before; 1 is none. Default: the server's (vLLM and compatible servers "
+        "only).",
+        "words",
+        read_by=("identity", "request"),
+        gt=0,
+    )
+    seed: int | None = setting(None, "Seed", "Random seed for sampling. Default: none.", "words", read_by=("identity",))
+    max_tokens: int = setting(2048, "Max tokens", "Maximum number of tokens per answer.", "effort", ge=16)
+    max_caption_chars: int | None = setting(
+        None,
+        "Max caption length",
+        "Maximum number of characters per caption, on servers that enforce a regex. Default: no limit.",
+        "effort",
+        ge=8,
+    )
+    structure: StructureName = setting(
+        "auto",
+        "Structure",
+        "Structured output that makes the server give one caption per region. auto: detected with the first request.",
+        "effort",
+    )
+    max_repairs: int = setting(
+        2,
+        "Repairs",
+        "Maximum number of times that missing regions of a picture are requested again.",
+        "effort",
+        ge=0,
+        le=10,
+    )
+    repair_flags: FlagNames = setting(
+        (),
+        "Repair flags",
+        "Captions with one of these flags are requested once more, each with a closer view of its region: "
+        "mentions_mark, refusal, duplicate_in_row, too_short, repeats.",
+        "words",
+    )
+
+    @field_validator("endpoint")
+    @classmethod
+    def _strip_slashes(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(url.strip().rstrip("/") for url in value))

@@ -1,0 +1,206 @@
+"""The settings of the run: its limits, its places, what does the work, and the form of the results."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from regioncap.config.fields_captions import CaptionSettings
+from regioncap.config.roles import setting
+
+
+class RunSettings(CaptionSettings):
+    """Those of the captions, and what changes none of them."""
+
+    # --- limits
+    max_in_flight: int | None = setting(
+        None,
+        "Max in flight",
+        "Maximum number of concurrent requests, over all endpoints. Default: grows until the server queues requests.",
+        "limits",
+        read_by=("dask",),
+        ge=1,
+        le=16_384,
+    )
+    request_timeout: float = setting(120.0, "Request timeout", "Timeout of a request, in seconds.", "limits", gt=0)
+    max_requests: int | None = setting(
+        None,
+        "Max requests",
+        "Stop the run after this many requests; the same command resumes it.",
+        "limits",
+        read_by=("dask",),
+        ge=1,
+    )
+    max_usd: float | None = setting(
+        None,
+        "Max dollars",
+        "Stop the run at this cost, in US dollars; requires both prices below.",
+        "limits",
+        read_by=("dask",),
+        gt=0,
+    )
+    usd_per_m_in: float | None = setting(
+        None, "Price of input", "US dollars per million prompt tokens.", "limits", ge=0
+    )
+    usd_per_m_out: float | None = setting(
+        None, "Price of output", "US dollars per million completion tokens.", "limits", ge=0
+    )
+    max_image_pixels: int = setting(
+        100_000_000,
+        "Max image pixels",
+        "Images with more pixels are rejected without being decoded.",
+        "limits",
+        read_by=("extract", "visualize"),
+        ge=1,
+    )
+    max_reject_share: float = setting(
+        0.5,
+        "Max reject share",
+        "With a larger share of rejects the run fails, and its output is written beside the real one as incomplete.",
+        "limits",
+        ge=0,
+        le=1,
+    )
+    retry_rejects: bool = setting(
+        False,
+        "Retry rejects",
+        "Also retry rows that are on hold because the model failed them in three runs (refused, or never complete).",
+        "limits",
+    )
+    on_config_change: Literal["auto", "recaption", "refuse"] = setting(
+        "auto",
+        "On changed settings",
+        "What to do if the output's last run had other settings for its captions: recaption everything, or refuse to "
+        "run. auto: refuse in a deployment, else recaption.",
+        "limits",
+    )
+
+    # --- vLLM, started by the run
+    gpus: str = setting(
+        "all", "GPUs", "all, how many (2), which (0,1,3), or none for a CPU build of vLLM.", "place", heading="vLLM"
+    )
+    tensor_parallel_size: int = setting(
+        1, "Tensor parallel size", "Number of GPUs that share one copy of the model.", "place", heading="vLLM", ge=1
+    )
+    max_model_len: int | None = setting(
+        None,
+        "Context length",
+        "Context length in tokens. Default: what the largest picture and answer need.",
+        "place",
+        heading="vLLM",
+        ge=256,
+    )
+    gpu_memory_utilization: float = setting(
+        0.9, "GPU memory", "Fraction of each GPU's memory that vLLM may use.", "place", heading="vLLM", gt=0, le=1
+    )
+    vllm_args: str = setting(
+        "",
+        "Extra arguments",
+        "Further arguments for vLLM, as on its command line: --dtype half.",
+        "place",
+        heading="vLLM",
+    )
+    vllm_python: str | None = setting(
+        None,
+        "vLLM's Python",
+        "Python interpreter of the environment with vLLM. Default: this one.",
+        "place",
+        heading="vLLM",
+    )
+
+    # --- output
+    output_key: str = setting(
+        "mdvp_record", "Output key", "The row's key for its captions.", "look", read_by=("write",)
+    )
+    record_style: Literal["list", "joined"] = setting(
+        "list",
+        "Record style",
+        "list: one string per region; joined: a list with one string of all regions, as DataFlow's operator writes it.",
+        "look",
+        read_by=("write",),
+    )
+    draw_visualization: bool = setting(
+        True,
+        "Keep marked pictures",
+        "Keep the pictures with numbered boxes that the model saw.",
+        "look",
+        read_by=("visualize", "write"),
+    )
+    jpeg_quality: int = setting(
+        85,
+        "JPEG quality",
+        "JPEG quality of the marked pictures, 1 to 100.",
+        "look",
+        read_by=("visualize",),
+        ge=1,
+        le=100,
+    )
+    report: bool = setting(
+        False, "Report", "When the run is complete, write an HTML page (….report.html) beside the output.", "look"
+    )
+    report_rows: int = setting(
+        2000, "Rows in the report", "Maximum number of pictures in the report.", "look", ge=1, le=20_000
+    )
+    page_pictures: int = setting(
+        3,
+        "Pictures on the run's page",
+        "Number of marked pictures on the run's page in Prefect, as thumbnails with captions; 0 sends none.",
+        "look",
+        ge=0,
+        le=20,
+    )
+
+    # --- run
+    cache_path: str = setting(
+        "./.regioncap",
+        "Cache",
+        "Folder or URL for step files, marked pictures and answers; may be shared.",
+        "place",
+        read_by=("path", "storage"),
+    )
+    file_name_prefix: str = setting(
+        "regioncap",
+        "Prefix",
+        "Prefix of the step folders' names.",
+        "place",
+        read_by=("storage",),
+        pattern=r"^[A-Za-z0-9._-]+$",
+    )
+    s3_endpoint_url: str | None = setting(
+        None,
+        "S3 endpoint",
+        "URL of an S3-compatible store. Default: from the environment, else AWS.",
+        "place",
+        read_by=("storage",),
+    )
+    s3_region: str | None = setting(
+        None,
+        "S3 region",
+        "Region of the S3 store, such as eu-central-1. Default: from the environment.",
+        "place",
+        read_by=("storage",),
+    )
+    storage_block: str | None = setting(
+        None,
+        "Storage block",
+        "Prefect block with the storage's credentials, TYPE/NAME: remote-file-system/… or secret/… (JSON of fsspec "
+        "options for s3). Default: credentials from the environment.",
+        "place",
+        read_by=("storage",),
+    )
+    shard_size: int = setting(1000, "Shard size", "Approximate number of rows per shard.", "place", ge=1, le=20_000)
+    threads: int | None = setting(
+        None, "Threads", "Number of threads for decoding and drawing. Default: one per CPU.", "place", ge=1, le=256
+    )
+    runner: Literal["threads", "dask"] = setting(
+        "threads",
+        "Runner",
+        "What processes the shards: threads of this process, or the workers of a Dask cluster (regioncap[dask]).",
+        "place",
+    )
+    dask_address: str | None = setting(
+        None,
+        "Dask address",
+        "Address of the cluster's scheduler, such as tcp://host:8786. Every worker must be able to reach the input, "
+        "the images and the cache.",
+        "place",
+    )

@@ -1,0 +1,64 @@
+"""How a config is made: of keyword arguments and of TOML or YAML files, with errors that name the setting."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from regioncap.config.model import RegionCapConfig
+from regioncap.errors import ConfigError, UsageError
+
+
+def make_config(**values: Any) -> RegionCapConfig:
+    """A config of `values`.
+
+    Raises ConfigError with the field, what was expected and what was given; UsageError for values that contradict each
+    other, and for names that are no settings.
+    """
+    try:
+        return RegionCapConfig(**values)
+    except ValidationError as error:
+        raise _config_error(error) from None
+
+
+def load_config(path: str, **values: Any) -> RegionCapConfig:
+    """A config of a TOML or YAML file; `values` override the file's. Raises as `read_config_file` and `make_config`."""
+    return make_config(**{**read_config_file(path), **values})
+
+
+def read_config_file(path: str) -> dict[str, Any]:
+    """The keys and values of a TOML or YAML file. Raises UsageError naming the file and what is wrong with it."""
+    file = Path(path)
+    if file.suffix not in {".toml", ".yaml", ".yml"}:
+        raise UsageError(f"--config {path}: expected a .toml, .yaml or .yml file")
+    try:
+        text = file.read_text(encoding="utf-8")
+        found = tomllib.loads(text) if file.suffix == ".toml" else yaml.safe_load(text)
+    except OSError as error:
+        raise UsageError(f"--config {path}: {error.strerror or error}") from None
+    except (ValueError, yaml.YAMLError) as error:
+        raise UsageError(f"--config {path}: cannot be read: {error}") from None
+    if not isinstance(found, dict):
+        raise UsageError(f"--config {path}: expected keys and values, such as max_boxes: 10")
+    return found
+
+
+def _config_error(error: ValidationError) -> ConfigError | UsageError:
+    """The first of pydantic's errors, in the terms of the settings."""
+    first = error.errors(include_url=False)[0]
+    name = str(first["loc"][0]) if first["loc"] else ""
+    if first["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(name, RegionCapConfig.model_fields, 1)
+        hint = f"; did you mean {near[0]}?" if near else "; see `regioncap run --help`"
+        return UsageError(f"{name}: there is no such setting{hint}")
+    if first["type"] == "missing":
+        return UsageError(f"{name}: is required")
+    if not name:  # from one of our own checks: its text names the field already
+        return UsageError(first["msg"].removeprefix("Value error, "))
+    expected = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    return ConfigError(name, expected, first["input"])

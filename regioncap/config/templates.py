@@ -1,0 +1,43 @@
+"""Prompt templates: the default texts, and what a template may hold."""
+
+from __future__ import annotations
+
+import string
+
+SYSTEM_PROMPT = (
+    "A chat between a curious human and an artificial intelligence assistant. "
+    "The assistant gives helpful, detailed, and polite answers to the human's questions."
+)
+PROMPT = (
+    "Describe the content of each marked region in the image. "
+    "There are {num_regions} regions: <region1> to <region{num_regions}>."
+)
+"""Both as in DataFlow's operator `ImageRegionCaptionGenerate`."""
+
+FOCAL_PROMPT = (
+    "The first picture has numbered regions; the second shows <region{n}> of it closer. "
+    "Describe the content of <region{n}>."
+)
+
+BUILT_IN_NAMES = frozenset({"num_regions", "regions", "n"})
+"""Names in a template that are filled in for every row; all others are keys of the row or of the region."""
+
+
+def template_names(template: str, field: str) -> tuple[str, ...]:
+    """The names that a prompt template requires, in order of appearance, each once.
+
+    Raises ValueError naming `field` unless the template consists of text and plain `{name}`s.
+
+    >>> template_names("{num_regions} things: {label}", "prompt")
+    ('num_regions', 'label')
+    """
+    try:
+        names = [name for _, name, _, _ in string.Formatter().parse(template) if name is not None]
+    except ValueError as error:
+        raise ValueError(f"{field}: {error} in {template!r}; write literal braces as {{{{ and }}}}") from None
+    for name in names:
+        if not name or name.isdigit():
+            raise ValueError(f"{field}: expected a name in every pair of braces, got {{{name}}} in {template!r}")
+        if "[" in name or "." in name:
+            raise ValueError(f"{field}: expected plain names such as {{label}}, got {{{name}}}")
+    return tuple(dict.fromkeys(names))
