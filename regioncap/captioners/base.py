@@ -126,11 +126,11 @@ class Captioner(Protocol):
         The future raises `CaptionerError` when no row can be captioned any more (the run stops then).
         """
 
-    def stop_asking(self) -> None:
-        """Ask for nothing more; does not wait for what is under way, which is kept as it comes."""
+    def stop_sending(self) -> None:
+        """Send nothing more; does not wait for what is in flight, which is kept as it comes."""
 
     def drain(self) -> None:
-        """Ask for nothing more; returns when what is under way has come back, and is kept."""
+        """Send nothing more; returns when what is in flight has come back, and is kept."""
 
     def close(self) -> None:
         """End what was started; requests in flight are cancelled. May be called twice."""

@@ -204,11 +204,11 @@ class PixelsCaptioner:
         """Measure the regions in a thread."""
         return self._pool.submit(self._measure, request)
 
-    def stop_asking(self) -> None:
-        """Nobody is asked."""
+    def stop_sending(self) -> None:
+        """Nothing is ever sent."""
 
     def drain(self) -> None:
-        """Nothing is ever under way."""
+        """Nothing is ever in flight."""
 
     def close(self) -> None:
         """End the threads."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from regioncap.captioners.base import CaptionRequest, CaptionResult, Prompt, Setting
+from regioncap.captioners.health import RetryPolicy
 from regioncap.captioners.prompts import Prompts
 from regioncap.captioners.session import CaptionSession, Server
 from regioncap.config.model import RegionCapConfig
@@ -36,18 +37,21 @@ def model_identity(config: RegionCapConfig) -> str:
 
 
 class VlmCaptioner:
-    """See `regioncap.captioners.base.Captioner`. What runs the model is up to the subclass."""
+    """See `regioncap.captioners.base.Captioner`. What runs the model is up to the subclass.
+
+    `policy`: how failures of the servers are met.
+    """
 
     name = ""
     paid = True
 
-    def __init__(self, setting: Setting) -> None:
+    def __init__(self, setting: Setting, policy: RetryPolicy | None = None) -> None:
         self._config = setting.config
         self._setting = setting
         self.model = setting.config.model or ""
         self._prompts = Prompts.of(setting.config)
         self._model_identity = model_identity(setting.config)
-        self.session = CaptionSession(setting.config, self.connect, setting.count)
+        self.session = CaptionSession(setting.config, self.connect, setting.count, policy)
 
     def connect(self) -> Sequence[Server]:
         """The servers that have the model. Called once, for the first row; may start them."""
@@ -80,16 +84,16 @@ class VlmCaptioner:
         """Ask for `request.wanted`; see `CaptionSession`."""
         return self.session.submit(request)
 
-    def stop_asking(self) -> None:
+    def stop_sending(self) -> None:
         """Send no more requests; see `CaptionSession`."""
-        self.session.stop_asking()
+        self.session.stop_sending()
 
     def drain(self) -> None:
-        """Let what is under way come back; see `CaptionSession`."""
+        """Let what is in flight come back; see `CaptionSession`."""
         self.session.drain()
 
     def close(self) -> None:
-        """Give up what is under way."""
+        """Give up what is in flight."""
         self.session.close()
 
 

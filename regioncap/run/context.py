@@ -97,7 +97,7 @@ class RunContext:
         with self._captioner_lock:
             captioner = self._captioner
         if captioner is not None:
-            captioner.stop_asking()
+            captioner.stop_sending()
 
     def drain_captioner(self) -> None:
         """Have nothing more asked for; returns when what was is there. Then all rows that wait are told to stop."""
