@@ -22,12 +22,13 @@ from typing import Any
 import pytest
 
 from regioncap.captioners.base import Setting
-from regioncap.captioners.vllm_server import VllmCaptioner, command_of, context_length, free_port, gpu_groups, why
+from regioncap.captioners.health import RetryPolicy
+from regioncap.captioners.vllm_process import Child, command_of, context_length, free_port, gpu_groups, why
+from regioncap.captioners.vllm_server import VllmCaptioner, VllmServers
 from regioncap.captioners.vllm_serving import serve_until
 from regioncap.captioners.vlm import OpenAICaptioner
 from regioncap.config.model import RegionCapConfig, make_config
-from regioncap.errors import CaptionerError, Stopped, UsageError
-from regioncap.captioners import session, vllm_server
+from regioncap.errors import CaptionerError, UsageError
 from tests.captioners.conftest import Bill, request_of, told_of
 from tests.deployed import until
 
@@ -96,8 +97,10 @@ def config_of(folder: Path, **settings: Any) -> RegionCapConfig:
 
 @pytest.fixture
 def captioner(fake_vllm: Path, request: pytest.FixtureRequest) -> Iterator[VllmCaptioner]:
-    """A captioner with a vLLM of its own; its parameter is further settings."""
-    made = VllmCaptioner(Setting(config_of(fake_vllm, **getattr(request, "param", {})), count=Bill()))
+    """A captioner with a vLLM of its own; its parameter is further settings, and `policy`."""
+    settings = dict(getattr(request, "param", {}))
+    policy = settings.pop("policy", None)
+    made = VllmCaptioner(Setting(config_of(fake_vllm, **settings), count=Bill()), policy)
     yield made
     made.close()
 
@@ -129,11 +132,8 @@ def test_it_is_started_again_once(fake_vllm: Path, captioner: VllmCaptioner) -> 
     assert not any(map(alive, started(fake_vllm)))
 
 
-@pytest.mark.parametrize("captioner", [{"max_in_flight": 2}], indirect=True)
-def test_requests_wait_for_a_slow_start_as_long_as_it_takes(
-    fake_vllm: Path, captioner: VllmCaptioner, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(session, "GIVE_UP_SECONDS", 0.2)
+@pytest.mark.parametrize("captioner", [{"max_in_flight": 2, "policy": RetryPolicy(give_up_after=0.2)}], indirect=True)
+def test_requests_wait_for_a_slow_start_as_long_as_it_takes(fake_vllm: Path, captioner: VllmCaptioner) -> None:
     assert captioner.submit(request_of(1)).result(timeout=60).code is None
     (fake_vllm / "hold").touch()
     os.kill(started(fake_vllm)[0], signal.SIGKILL)
@@ -143,30 +143,40 @@ def test_requests_wait_for_a_slow_start_as_long_as_it_takes(
     assert [future.result(timeout=60).captions for future in futures] == [told_of(n, 1, 2, 3) for n in range(2, 14)]
 
 
-def test_closing_while_a_dead_server_is_seen_to_starts_no_other(
-    fake_vllm: Path, captioner: VllmCaptioner, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert captioner.submit(request_of(1)).result(timeout=60).code is None
-    ending, closed, end = threading.Event(), threading.Event(), vllm_server.Child.end
+class SlowToEnd(Child):
+    """A process that ends only when it was asked to twice: by who restarts it, and by who closes."""
 
-    def slowly(child: vllm_server.Child) -> None:
-        ending.set()
-        closed.wait(60)
-        end(child)
+    def __init__(self, port: int, key: str, log: Path) -> None:
+        process = subprocess.Popen(["true"])
+        process.wait()
+        super().__init__(process, port, key, log)
+        self.ending, self.asked_again = threading.Event(), threading.Event()
 
-    monkeypatch.setattr(vllm_server.Child, "end", slowly)
-    os.kill(started(fake_vllm)[0], signal.SIGKILL)
-    future = captioner.submit(request_of(2))
-    assert ending.wait(60)
-    closing = threading.Thread(target=captioner.close)
-    closing.start()
-    until(captioner._servers._over.is_set)
-    closed.set()
-    closing.join(60)
-    assert not closing.is_alive()
-    assert isinstance(future.exception(timeout=60), Stopped)
-    assert len(started(fake_vllm)) == 2  # the first, with its worker
-    assert not any(map(alive, started(fake_vllm)))
+    def ask_to_end(self) -> None:
+        (self.asked_again if self.ending.is_set() else self.ending).set()
+
+    def end(self) -> None:
+        self.ask_to_end()
+        assert self.asked_again.wait(60)
+
+
+def test_closing_while_a_dead_server_is_seen_to_starts_no_other(tmp_path: Path) -> None:
+    children: list[SlowToEnd] = []
+
+    def launch(config: RegionCapConfig, gpus: Sequence[str], log: Path, port: int, key: str, host: str) -> Child:
+        children.append(SlowToEnd(port, key, log))
+        return children[-1]
+
+    servers = VllmServers(config_of(tmp_path), launch=launch)
+    with pytest.raises(CaptionerError, match="vLLM did not start"):
+        servers.start()
+    restarting = threading.Thread(target=servers.watch)
+    restarting.start()
+    assert children[0].ending.wait(60)
+    servers.close()
+    restarting.join(60)
+    assert not restarting.is_alive()
+    assert len(children) == 1
 
 
 LOGS = {
