@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from regioncap.captioners.row_requests import largest_request
 from regioncap.captioners.fake_server import Behaviour, RunningServer, caption_of
 from regioncap.captioners.prompts import Prompts
+from regioncap.captioners.row_requests import largest_request
 from regioncap.command.prune import Cache, unneeded_marks
 from regioncap.config.model import make_config
 from regioncap.errors import RowReject

@@ -84,7 +84,7 @@ class RowConversation:
             if result.code is not None:
                 break
         self._conclude(problem)
-        if result.own_fault:
+        if result.model_failure:
             await self._keep(failed=True)
         return result
 
@@ -123,7 +123,7 @@ class RowConversation:
             result.code, result.message = "caption_failed", f"sent several times, without an answer: {error.reason}"
         elif isinstance(error, Refused):
             result.code, result.message = "caption_failed", f"the server refused it: {error.reason}"
-            result.own_fault = True
+            result.model_failure = True
         else:
             raise error
 
@@ -131,10 +131,10 @@ class RowConversation:
         """Say why regions are missing, if any are. `problem`: with the last answer that lacked some."""
         result, missing = self._result, self._missing()
         if not missing:
-            result.code, result.message, result.own_fault = None, "", False
+            result.code, result.message, result.model_failure = None, "", False
         elif result.code is None:
             names = ", ".join(map(label, missing))
-            result.code, result.own_fault = "captions_incomplete", True
+            result.code, result.model_failure = "captions_incomplete", True
             result.message = f"no caption for {names} after {self._usage['requests']} requests; {problem}"
         result.usage = dict(self._usage)
 

@@ -16,7 +16,7 @@ from regioncap.errors import RejectCode
 
 
 @dataclass(frozen=True)
-class Part:
+class MarkGroup:
     """Some of a picture's regions in a picture of their own: `regions`, numbers from 1; `marked`: gives the JPEG."""
 
     regions: tuple[int, ...]
@@ -46,13 +46,13 @@ class CaptionRequest:
     wanted: tuple[int, ...]
     fields: Mapping[str, Any] = field(default_factory=dict)
     region_fields: Sequence[Mapping[str, Any]] = ()
-    parts: Sequence[Part] = ()
+    parts: Sequence[MarkGroup] = ()
     keep: Callable[[CaptionResult], object] | None = None
     again: bool = False
 
-    def shown(self) -> Sequence[Part]:
+    def shown(self) -> Sequence[MarkGroup]:
         """The pictures that the model sees: one with all regions, or the parts."""
-        return self.parts or [Part(tuple(range(1, len(self.bbox) + 1)), self.marked)]
+        return self.parts or [MarkGroup(tuple(range(1, len(self.bbox) + 1)), self.marked)]
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class CaptionResult:
     `captions`: accepted text by region number, without the `<regionN>` label; regions that are missing are not in
     it. `usage`: what these captions cost: `prompt_tokens`, `completion_tokens`, `requests`, `repaired` (regions that
     came only when asked again). `warnings`: sentences for the output row.
-    `code`, `message`: why regions are missing; None when none is. `own_fault`: they are missing though the server did
+    `code`, `message`: why regions are missing; None when none is. `model_failure`: they are missing though the server did
     its part: it refused this request, or its answers would not do. `rests`: so it was too often, and nobody was asked.
     """
 
@@ -79,12 +79,12 @@ class CaptionResult:
     warnings: list[str] = field(default_factory=list)
     code: RejectCode | None = None
     message: str = ""
-    own_fault: bool = False
-    rests: bool = False
+    model_failure: bool = False
+    on_hold: bool = False
 
 
 @dataclass(frozen=True)
-class Setting:
+class CaptionerOptions:
     """What a captioner is made of: the config; `secret`: reads the endpoint's key when it is needed; `count`: adds
     to the run's bill, by name, from any thread."""
 

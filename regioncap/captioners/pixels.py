@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from regioncap.captioners.base import CaptionRequest, CaptionResult, Prompt, Setting
+from regioncap.captioners.base import CaptionerOptions, CaptionRequest, CaptionResult, Prompt
 from regioncap.errors import RowReject
 from regioncap.vision.images import decode
 
@@ -177,8 +177,8 @@ class PixelsCaptioner:
     model = "none"
     paid = False
 
-    def __init__(self, setting: Setting) -> None:
-        config = setting.config
+    def __init__(self, options: CaptionerOptions) -> None:
+        config = options.config
         self._max_image_pixels = config.max_image_pixels
         self._pool = ThreadPoolExecutor(config.threads or os.cpu_count() or 1, thread_name_prefix="describe")
 

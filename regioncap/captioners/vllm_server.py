@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from regioncap.captioners.base import Setting
+from regioncap.captioners.base import CaptionerOptions
 from regioncap.captioners.health import RetryPolicy
 from regioncap.captioners.session import Server
 from regioncap.captioners.vllm_process import LOOPBACK, Child, free_port, groups_of, start
@@ -173,9 +173,9 @@ class VllmCaptioner(VlmCaptioner):
 
     name = "vllm"
 
-    def __init__(self, setting: Setting, policy: RetryPolicy | None = None) -> None:
-        self._servers = VllmServers(setting.config)
-        super().__init__(setting, policy)
+    def __init__(self, options: CaptionerOptions, policy: RetryPolicy | None = None) -> None:
+        self._servers = VllmServers(options.config)
+        super().__init__(options, policy)
 
     def check(self) -> None:
         """Raises UsageError when vLLM or the GPUs are not here."""

@@ -8,7 +8,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
-from regioncap.captioners.base import CaptionRequest, CaptionResult, Prompt, Setting
+from regioncap.captioners.base import CaptionerOptions, CaptionRequest, CaptionResult, Prompt
 from regioncap.captioners.health import RetryPolicy
 from regioncap.captioners.prompts import Prompts
 from regioncap.captioners.session import CaptionSession, Server
@@ -45,13 +45,13 @@ class VlmCaptioner:
     name = ""
     paid = True
 
-    def __init__(self, setting: Setting, policy: RetryPolicy | None = None) -> None:
-        self._config = setting.config
-        self._setting = setting
-        self.model = setting.config.model or ""
-        self._prompts = Prompts.of(setting.config)
-        self._model_identity = model_identity(setting.config)
-        self.session = CaptionSession(setting.config, self.connect, setting.count, policy)
+    def __init__(self, options: CaptionerOptions, policy: RetryPolicy | None = None) -> None:
+        self._config = options.config
+        self._options = options
+        self.model = options.config.model or ""
+        self._prompts = Prompts.of(options.config)
+        self._model_identity = model_identity(options.config)
+        self.session = CaptionSession(options.config, self.connect, options.count, policy)
 
     def connect(self) -> Sequence[Server]:
         """The servers that have the model. Called once, for the first row; may start them."""
@@ -108,5 +108,5 @@ class OpenAICaptioner(VlmCaptioner):
 
     def connect(self) -> Sequence[Server]:
         """The config's endpoints, with the key that the environment or a Prefect block holds."""
-        key = self._setting.secret()
+        key = self._options.secret()
         return [Server(url, key) for url in self._config.endpoint]

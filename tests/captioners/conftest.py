@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from regioncap.captioners.base import CaptionRequest, CaptionResult, Setting
+from regioncap.captioners.base import CaptionerOptions, CaptionRequest, CaptionResult
 from regioncap.captioners.fake_server import Behaviour, RunningServer, caption_of, digest_of
 from regioncap.captioners.health import RetryPolicy
 from regioncap.captioners.vlm import OpenAICaptioner
@@ -62,7 +62,7 @@ def captioner_of() -> Iterator[Ask]:
         urls = [server if isinstance(server, str) else server.url for server in servers]
         values = {"input": "a.jsonl", "model": "fake-vlm", "max_pixels": 40_000, "max_boxes": 4, "endpoint": urls}
         bill = Bill()
-        made.append(OpenAICaptioner(Setting(make_config(**{**values, **settings}), lambda: key, bill), policy))
+        made.append(OpenAICaptioner(CaptionerOptions(make_config(**{**values, **settings}), lambda: key, bill), policy))
         return made[-1], bill
 
     yield make

@@ -67,7 +67,7 @@ def test_each_region_is_missing_for_its_reason() -> None:
 
     result = converse(send, request_of(0, 3), prompt_mode="focal", max_repairs=0)
     assert sorted(result.captions) == [1, 3]
-    assert (result.code, result.own_fault) == ("caption_failed", True)
+    assert (result.code, result.model_failure) == ("caption_failed", True)
     assert result.message == "the server refused it: 400: it is too dark"
 
 
@@ -76,7 +76,7 @@ def test_a_server_that_fails_is_not_the_rows_fault() -> None:
         raise TryAgain("500: oops")
 
     result = converse(send, request_of(0, 1))
-    assert (result.code, result.own_fault, result.usage) == ("caption_failed", False, {})
+    assert (result.code, result.model_failure, result.usage) == ("caption_failed", False, {})
     assert result.message == "sent several times, without an answer: 500: oops"
 
 

@@ -94,7 +94,7 @@ def test_a_failure_of_the_server_is_not_the_rows_fault(serve: Serve, captioner_o
     for faults, own in (({"500": 1.0}, False), ({"refusal": 1.0}, True)):
         server.change(faults=faults)
         result = captioner.submit(request_of(3)).result(timeout=60)
-        assert (bool(result.code), result.own_fault) == (True, own)
+        assert (bool(result.code), result.model_failure) == (True, own)
 
 
 def test_captions_are_kept_before_the_row_is_done(serve: Serve, captioner_of: Ask) -> None:
@@ -105,7 +105,7 @@ def test_captions_are_kept_before_the_row_is_done(serve: Serve, captioner_of: As
     kept: list[CaptionResult] = []
     captioner.submit(request_of(5, keep=kept.append)).result(timeout=60)
     # Once when something came, once at the end, when it is the row's own fault that something is missing.
-    assert [(so_far.captions, so_far.own_fault) for so_far in kept] == [
+    assert [(so_far.captions, so_far.model_failure) for so_far in kept] == [
         (told_of(5, 1, 3), False),
         (told_of(5, 1, 3), True),
     ]

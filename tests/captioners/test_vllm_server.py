@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 
-from regioncap.captioners.base import Setting
+from regioncap.captioners.base import CaptionerOptions
 from regioncap.captioners.health import RetryPolicy
 from regioncap.captioners.vllm_process import Child, command_of, context_length, free_port, gpu_groups, why
 from regioncap.captioners.vllm_server import VllmCaptioner, VllmServers
@@ -100,7 +100,7 @@ def captioner(fake_vllm: Path, request: pytest.FixtureRequest) -> Iterator[VllmC
     """A captioner with a vLLM of its own; its parameter is further settings, and `policy`."""
     settings = dict(getattr(request, "param", {}))
     policy = settings.pop("policy", None)
-    made = VllmCaptioner(Setting(config_of(fake_vllm, **settings), count=Bill()), policy)
+    made = VllmCaptioner(CaptionerOptions(config_of(fake_vllm, **settings), count=Bill()), policy)
     yield made
     made.close()
 
@@ -203,12 +203,12 @@ def test_a_server_that_does_not_start_says_why(fake_vllm: Path, captioner: VllmC
 
 RUN = """
 import json, os, sys, threading
-from regioncap.captioners.base import Setting
+from regioncap.captioners.base import CaptionerOptions
 from regioncap.captioners.vllm_server import VllmCaptioner
 from regioncap.config.model import make_config
 from tests.captioners.conftest import Bill, request_of
 
-captioner = VllmCaptioner(Setting(make_config(**json.loads(sys.argv[1])), count=Bill()))
+captioner = VllmCaptioner(CaptionerOptions(make_config(**json.loads(sys.argv[1])), count=Bill()))
 try:
     captioner.submit(request_of(1)).result()
     print("captioned", flush=True)
@@ -300,7 +300,7 @@ def test_groups_of_gpus(case: str) -> None:
 def test_a_missing_vllm_is_said_before_anything_runs(tmp_path: Path) -> None:
     config = make_config(input="a.jsonl", model="m", vllm_python=str(tmp_path / "nowhere"))
     with pytest.raises(UsageError, match="vllm_python"):
-        VllmCaptioner(Setting(config)).check()
+        VllmCaptioner(CaptionerOptions(config)).check()
 
 
 def test_memory_is_told_from_context() -> None:
@@ -330,7 +330,7 @@ def test_a_model_is_served_until_ctrl_c_and_started_again_once(fake_vllm: Path) 
         assert url == f"http://127.0.0.1:{port}/v1"
         assert key not in (fake_vllm / "log").read_text()
         assert f"--model Qwen/tiny --endpoint {url}" in (fake_vllm / "log").read_text()
-        captioner = OpenAICaptioner(Setting(served(url), lambda: key, Bill()))
+        captioner = OpenAICaptioner(CaptionerOptions(served(url), lambda: key, Bill()))
         assert captioner.submit(request_of(1)).result(timeout=60).captions == told_of(1, 1, 2, 3)
         os.kill(started(fake_vllm)[0], signal.SIGKILL)
         until(lambda: len(started(fake_vllm)) == 4)
