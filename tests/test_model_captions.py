@@ -406,7 +406,7 @@ def test_prompts_name_what_rows_and_regions_hold(tmp_path: Path, run: Run, serve
     messages = [reject["message"] for reject in read_rows(tmp_path / "out.rejects.jsonl")]
     assert messages == [
         "line 2: 'label': expected a list of 2, one a box, got 1 values",
-        "line 3: the prompt wants 'place', which the row has not; expected a value for it",
+        "line 3: the prompt uses {place}, but this row has no key 'place'",
     ]
 
 

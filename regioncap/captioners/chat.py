@@ -29,7 +29,7 @@ class ChatRequest:
 
     def __post_init__(self) -> None:
         if not self.images or not all(self.images):
-            raise ValueError("a request without its picture")
+            raise ValueError("a request without its picture: expected at least one JPEG, none of them empty")
 
 
 class Ending(Enum):
@@ -73,7 +73,7 @@ class ChatResponse:
 
 @dataclass(frozen=True)
 class Sampling:
-    """How answers are drawn, as the config says; None leaves it to the server."""
+    """How answers are sampled; None leaves it to the server."""
 
     max_tokens: int
     temperature: float | None
@@ -94,7 +94,7 @@ class Sampling:
         if self.temperature is not None:
             body["temperature"] = min(2.0, round(self.temperature + temperature_offset, 2))
         if self.seed is not None:
-            # Another draw when asked again, even at the same temperature.
+            # Another sample when asked again, even at the same temperature.
             body["seed"] = self.seed + round(10 * temperature_offset)
         return body
 

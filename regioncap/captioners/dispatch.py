@@ -38,7 +38,7 @@ class Dispatcher:
 
     @property
     def in_flight(self) -> int:
-        """Requests under way, at all endpoints."""
+        """Requests in flight, over all endpoints."""
         return sum(endpoint.limit.in_flight for endpoint in self.endpoints)
 
     async def admit(self, order: int) -> None:

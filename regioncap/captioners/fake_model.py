@@ -1,4 +1,4 @@
-"""What the fake server's model says: it names picture and region, so that a caption at the wrong place can be told."""
+"""What the fake server's model answers: picture and region by name, so that a misplaced caption is detected."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import orjson
 
 LABEL = re.compile(r"<region(\d+)>: …")
 PATCH = 28
-"""Pixels a side of what becomes one visual token, in Qwen2.5-VL and others."""
+"""Side of a visual token in pixels, in Qwen2.5-VL and others."""
 
 DEFAULT_MAX_TOKENS = 16
 

@@ -1,6 +1,6 @@
-"""The captioner without a model: says what can be measured of a region, and no more.
+"""The captioner without a model: states what can be measured of a region, and no more.
 
-For trying a pipeline out, for tests, and for data sets that want plain facts. Deterministic: the same pixels give
+For trying a pipeline out, for tests, and for data sets that need plain facts. Deterministic: the same pixels give
 the same words.
 """
 
@@ -183,10 +183,10 @@ class PixelsCaptioner:
         self._pool = ThreadPoolExecutor(config.threads or os.cpu_count() or 1, thread_name_prefix="describe")
 
     def check(self) -> None:
-        """It can be had everywhere."""
+        """It works everywhere."""
 
     def identity(self) -> dict[str, Any]:
-        """The captioner and its version: nothing else decides its words."""
+        """The captioner and its version: nothing else decides its text."""
         return {"captioner": self.name, "pixels_version": PIXELS_VERSION}
 
     def templates(self) -> dict[str, Any]:
@@ -194,7 +194,7 @@ class PixelsCaptioner:
         return {}
 
     def prompt(self, request: CaptionRequest) -> Prompt:
-        """Empty: nobody is asked."""
+        """Empty: no model is asked."""
         return Prompt()
 
     def get_ready(self) -> None:

@@ -106,7 +106,7 @@ class CaptionSession:
         return future
 
     def get_ready(self) -> None:
-        """Have the servers tried out now: a request will come. What fails is told when it does."""
+        """Try the servers out now: a request will come. Errors are raised to the rows that come."""
         self._loop.submit(self._ready)
 
     def stop_sending(self) -> None:
@@ -188,10 +188,10 @@ class CaptionSession:
 
 
 def _client() -> aiohttp.ClientSession:
-    # aiohttp, not httpx: that one looks at every open connection for every request, which at some hundred in flight
-    # takes all of a core.
+    # aiohttp, not httpx: its pool scans every open connection for every request, which takes a whole core at a few
+    # hundred in flight.
     connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE_SECONDS)
-    # Without a proxy in the environment aiohttp would look for one, and for a .netrc, with every request.
+    # Only with a proxy in the environment: else aiohttp would look for one, and for a .netrc, with every request.
     proxied = bool(urllib.request.getproxies())
     no_limit = aiohttp.ClientTimeout(total=None)  # ours are for the whole request
     return aiohttp.ClientSession(connector=connector, timeout=no_limit, trust_env=proxied)

@@ -162,7 +162,7 @@ class Child:
         return self.supervisor.poll() is None
 
     def healthy(self) -> bool:
-        """Whether it serves."""
+        """Whether it reports itself healthy."""
         try:
             with urllib.request.urlopen(self.url.removesuffix("/v1") + "/health", timeout=HEALTH_SECONDS) as response:
                 return bool(response.status == 200)

@@ -40,7 +40,7 @@ logger = logging.getLogger("regioncap")
 
 
 class VllmServers:
-    """The servers of one run. Thread-safe; `close` also ends a start that is under way.
+    """The servers of one run. Thread-safe; `close` also ends a start in progress.
 
     `first_port`: the next servers follow; None takes free ones. `key`: None makes one. `launch`: starts one process.
     """

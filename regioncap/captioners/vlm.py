@@ -18,8 +18,8 @@ IDENTITY_FIELDS = ("prompt_mode", "temperature", "top_p", "top_k", "repetition_p
 
 
 def model_identity(config: RegionCapConfig) -> str:
-    """What a model's answers are kept under: `model_id`, else the name; for a local folder a digest of its config and
-    weight index, so that a moved folder is the same model and retrained weights are another."""
+    """The model's name in the keys of its answers: `model_id`, else the name; for a local folder a digest of its config
+    and weights, so that a moved folder is the same model and retrained weights are another."""
     if config.model_id:
         return config.model_id
     folder = Path(config.model or "")
@@ -30,7 +30,7 @@ def model_identity(config: RegionCapConfig) -> str:
         if file.name == "config.json" or file.name.endswith(".index.json"):
             seen.update(file.read_bytes())
         elif file.suffix in (".safetensors", ".bin", ".gguf"):
-            # Weights are told apart by size and their head, which in safetensors lists every tensor.
+            # Weights are identified by size and their head, which in safetensors lists every tensor.
             with file.open("rb") as weights:
                 seen.update(f"{file.name} {file.stat().st_size}".encode() + weights.read(1 << 16))
     return f"folder:{seen.hexdigest()[:32]}"
@@ -58,10 +58,10 @@ class VlmCaptioner:
         raise NotImplementedError
 
     def check(self) -> None:
-        """Nothing can be said of servers elsewhere before they are asked."""
+        """Nothing is known about servers elsewhere before they are asked."""
 
     def identity(self) -> dict[str, Any]:
-        """What decides an answer's words beside picture and prompt; which server gave it does not."""
+        """What decides an answer's text besides picture and prompt; the server is not part of it."""
         return {"model": self._model_identity, **self._config.fields(IDENTITY_FIELDS)}
 
     def templates(self) -> dict[str, Any]:

@@ -22,10 +22,10 @@ import pytest
 
 from regioncap.config.model import make_config
 from regioncap.errors import InputDamaged, StorageError, UsageError
-from regioncap.inputs import formats, readers
 from regioncap.inputs.readers import input_root, read_shards
 from regioncap.records import Shard, loads
 from regioncap.storage.filesystem import PLAIN, Place
+from regioncap.inputs import formats, readers
 
 ROWS = [{"image": f"img/{i}.jpg", "bbox": [[i, 2, 3, 4]], "id": f"{i:03d}", "note": "ü\u2028"} for i in range(150)]
 BOM = b"\xef\xbb\xbf"
