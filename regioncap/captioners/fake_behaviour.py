@@ -103,7 +103,8 @@ class Behaviour:
     `latency`: seconds a request takes in a slot. `faults`: share of the requests by name, see `FAULTS`. `structure`:
     which of `regex` and `json_schema` it enforces; `none` for none. `max_model_len`: tokens of picture, prompt and
     answer, more are refused. `max_waiting`: answer 429 when this many requests are queued. `retry_after`: what a 429
-    asks for, seconds. `key`: required of clients. `caption`: what the model says. `script`: see `Script`.
+    asks for, seconds. `key`: required of clients. `metrics`: whether it reports its queue. `caption`: what the model
+    says. `script`: see `Script`; its responses are not counted as answers.
     """
 
     model: str = "fake-vlm"
