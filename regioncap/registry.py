@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from regioncap.captioners.base import Captioner, Setting
+from regioncap.captioners.base import Captioner, CaptionerOptions
 
 EXTRACTORS = {
     "edges": "regioncap.vision.extraction:edges",
@@ -27,7 +27,7 @@ CAPTIONERS = {
     "vllm": "regioncap.captioners.vllm_server:VllmCaptioner",
     "pixels": "regioncap.captioners.pixels:PixelsCaptioner",
 }
-"""Who describes regions: a class with the contract of `regioncap.captioners.base.Captioner`, made of a `Setting`."""
+"""Who describes regions: a class with the contract of `regioncap.captioners.base.Captioner`, made of a `CaptionerOptions`."""
 
 EXPORTS = {
     "coco": ("regioncap.exports.coco:write_coco", ".coco.json"),
@@ -46,7 +46,7 @@ def load(entry: str) -> Any:
     return getattr(import_module(module), name)
 
 
-def make_captioner(setting: Setting) -> Captioner:
+def make_captioner(options: CaptionerOptions) -> Captioner:
     """The captioner that the config asks for. Raises UsageError when this machine cannot have it."""
-    captioner: Captioner = load(CAPTIONERS[setting.config.captioner_name])(setting)
+    captioner: Captioner = load(CAPTIONERS[options.config.captioner_name])(options)
     return captioner

@@ -15,7 +15,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any
 
-from regioncap.captioners.base import CaptionRequest, CaptionResult, Part, Prompt
+from regioncap.captioners.base import CaptionRequest, CaptionResult, MarkGroup, Prompt
 from regioncap.config.model import RegionCapConfig
 from regioncap.records import Row
 from regioncap.run.context import RunContext
@@ -58,7 +58,7 @@ def request_of(row: Row, context: RunContext) -> CaptionRequest:
         fields=row.get("fields", {}),
         region_fields=row.get("region_fields", ()),
         parts=[
-            Part(tuple(part["regions"]), partial(marked_jpeg, row, context, number))
+            MarkGroup(tuple(part["regions"]), partial(marked_jpeg, row, context, number))
             for number, part in enumerate(row.get("parts", []))
         ],
     )
@@ -172,7 +172,7 @@ def _send(key: str, request: CaptionRequest, kept: Kept, context: RunContext) ->
         return
     if kept.rests(context.config):
         message = f"asked in vain in {kept.strikes} runs ({kept.failure}); rests until other settings, or retry_rejects"
-        rests = CaptionResult(kept.captions, kept.usage, kept.warnings, "captions_incomplete", message, rests=True)
+        rests = CaptionResult(kept.captions, kept.usage, kept.warnings, "captions_incomplete", message, on_hold=True)
         context.in_flight.settle(key, rests)
         return
 
@@ -187,12 +187,12 @@ def _send(key: str, request: CaptionRequest, kept: Kept, context: RunContext) ->
         if any(number not in whole.captions for number in request.wanted):
             # Another run on this cache may have got further meanwhile: what it paid for is not given up for less.
             whole.captions = {**Kept.find(key, context).captions, **whole.captions}
-            whole.own_fault = any(number not in whole.captions for number in request.wanted) and whole.own_fault
+            whole.model_failure = any(number not in whole.captions for number in request.wanted) and whole.model_failure
         captions = {str(number): whole.captions[number] for number in sorted(whole.captions)}
         answer: dict[str, Any] = {"captions": captions, "usage": whole.usage, "model": context.captioner.model}
         if whole.warnings:
             answer["warnings"] = whole.warnings
-        if whole.own_fault:
+        if whole.model_failure:
             answer["failed"] = {"strikes": kept.strikes + 1, "effort": effort_of(context), "message": result.message}
         context.answers.put(key, answer)
 
@@ -202,7 +202,7 @@ def _send(key: str, request: CaptionRequest, kept: Kept, context: RunContext) ->
             context.in_flight.settle(key, error)
             return
         result = future.result()
-        result.rests = result.own_fault and kept.strikes + 1 >= STRIKES
+        result.on_hold = result.model_failure and kept.strikes + 1 >= STRIKES
         context.progress.add(captions_new=len(result.captions))
         context.in_flight.settle(key, with_kept(result))
 

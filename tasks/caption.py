@@ -46,7 +46,7 @@ def finish(asked: Asked, context: RunContext) -> Row:
         reject = rejected(
             "caption", result.code or "captions_incomplete", message, **captions if result.captions else {}
         )
-        if result.rests:
+        if result.on_hold:
             reject["reject"]["rests"] = effort_of(context)
         return reject
     texts = [result.captions[number] for number in sorted(result.captions)]

@@ -64,7 +64,7 @@ def test_a_part_does_not_replace_what_another_run_has(runs: tuple[Sent, Sent]) -
 def test_a_failure_does_not_replace_a_whole_answer(runs: tuple[Sent, Sent]) -> None:
     first, second = runs
     first.comes(captions={1: "a", 2: "b", 3: "c"})
-    second.comes(captions={}, code="captions_incomplete", own_fault=True, message="refused")
+    second.comes(captions={}, code="captions_incomplete", model_failure=True, message="refused")
     assert (second.kept().captions, second.kept().strikes) == ({1: "a", 2: "b", 3: "c"}, 0)
 
 

@@ -10,7 +10,6 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -156,12 +155,12 @@ def test_progress_moves_and_a_failed_run_says_what_to_do(site: Site, page: Any, 
         until(moves)
         found = site.post("artifacts/filter", artifacts={"flow_run_id": {"any_": [number]}}).json()
         bar = next(one for one in found if one["type"] == "progress")
-        server.fake.behaviour = replace(server.fake.behaviour, latency=5.0)  # time to look at it
+        server.change(latency=5.0)  # time to look at it
         page.goto(f"{site.ui}/artifacts/artifact/{bar['id']}")
         page.get_by_text(re.compile(r"of about 24 rows")).first.wait_for()
         if folder := os.environ.get("REGIONCAP_SCREENSHOTS"):
             page.screenshot(path=Path(folder) / "progress.png")
-        server.fake.behaviour = replace(server.fake.behaviour, key="another")
+        server.change(key="another")
         run = site.ended(number)
     assert run["state"]["type"] == "FAILED"
     page.goto(f"{site.ui}/runs/flow-run/{number}")

@@ -11,7 +11,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -150,8 +149,8 @@ def test_a_signal_in_the_middle_ends_the_run_at_once(
 ) -> None:
     expected = undisturbed(tmp_path, run, settings)
     (tmp_path / "out.jsonl").write_bytes(b"of an earlier run")
-    server.fake.behaviour = replace(server.fake.behaviour, latency=0.3)
-    half = _answered(server, server.stats["answered"] + ROWS // 3)
+    server.change(latency=0.3)
+    half = server.when_answered(server.stats["answered"] + ROWS // 3)
     flags = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
     child = start(
         "-c", "from regioncap.command.app import main; main()", "run", str(tmp_path / "photos.jsonl"), "--max-boxes=3",
@@ -167,24 +166,10 @@ def test_a_signal_in_the_middle_ends_the_run_at_once(
     assert "Traceback" not in told.decode()
     answered = len(list((tmp_path / "cache").glob("captions/*/*.json")))
     assert answered >= ROWS // 3 - IN_FLIGHT
-    server.fake.behaviour = replace(server.fake.behaviour, latency=0.0)
+    server.change(latency=0.0)
     summary = run(tmp_path, **settings)
     assert outputs(tmp_path) == expected
     assert summary.requests <= ROWS - answered + TRIED_OUT
-
-
-def _answered(server: RunningServer, count: int) -> threading.Event:
-    """Set when the server has given so many answers."""
-    enough = threading.Event()
-    work = server.fake._respond
-
-    def noting(*args: Any) -> Any:
-        if server.fake.stats.answered >= count:
-            enough.set()
-        return work(*args)
-
-    server.fake._respond = noting  # type: ignore[method-assign]
-    return enough
 
 
 LIMITED = """
@@ -233,7 +218,7 @@ def test_a_read_only_folder_is_named(tmp_path: Path, run: Run, settings: dict[st
 
 def test_a_server_that_dies_and_comes_back(tmp_path: Path, run: Run, settings: dict[str, Any]) -> None:
     with RunningServer(Behaviour(latency=0.05, slots=IN_FLIGHT)) as first:
-        port, third = first.port, _answered(first, ROWS // 3)
+        port, third = first.port, first.when_answered(ROWS // 3)
         settings["endpoint"] = first.url
         ended: list[Any] = []
         running = threading.Thread(target=lambda: ended.append(run(tmp_path, **settings)))

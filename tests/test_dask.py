@@ -9,7 +9,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -191,7 +190,7 @@ def test_the_budget_is_shared_and_more_goes_on(folder: Path, run: Run, cluster: 
 def test_an_error_in_one_process_stops_the_others(
     folder: Path, run: Run, cluster: Cluster, server: RunningServer
 ) -> None:
-    server.fake.behaviour = replace(server.fake.behaviour, key="another")
+    server.change(key="another")
     with pytest.raises(CaptionerError, match="key"):
         run(folder, **settings(server), **on(cluster))
     with cluster.client() as client:

@@ -142,7 +142,7 @@ def test_a_deployments_run_and_a_local_one_share_the_cache(site: Site, project: 
 
 def test_scheduled_runs_never_overlap(site: Site, project: Path, server: RunningServer) -> None:
     # A run takes some seconds, and is due every three.
-    server.fake.behaviour = Behaviour(latency=0.8, slots=1)
+    server.change(latency=0.8, slots=1)
     number = site.deployment("nightly")["id"]
     schedule = {
         "schedule": {"interval": 3.0, "anchor_date": dt.datetime.now(dt.UTC).isoformat()},

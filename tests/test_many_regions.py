@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from regioncap.captioners.asking import largest_ask
 from regioncap.captioners.fake_server import Behaviour, RunningServer, caption_of
 from regioncap.captioners.prompts import Prompts
+from regioncap.captioners.row_requests import largest_request
 from regioncap.command.prune import Cache, unneeded_marks
 from regioncap.config.files import make_config
 from regioncap.errors import RowReject
@@ -160,7 +160,7 @@ def test_the_key_of_a_crowded_row_names_its_groups(crowded: Path, server: Runnin
 
 def test_the_largest_request_has_no_more_regions_than_are_asked_at_once(server: RunningServer) -> None:
     config = make_config(input="a.jsonl", **settings(server, max_boxes=25))
-    ask = largest_ask(config, Prompts.of(config))
+    ask = largest_request(config, Prompts.of(config))
     assert ask.wanted == tuple(range(17, 26))
     assert "25 regions" in ask.text
     assert "<region17> to <region25> only" in ask.text

@@ -11,7 +11,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +79,7 @@ def test_rows_boxes_and_captions_fit_each_other_whatever_the_server_does(
     photos(tmp_path, 60)
     server = serve(seed=5)
     faults = {"500": 0.05, "429": 0.02, "hang": 0.01, "garbage": 0.02, "cut": 0.02, "missing": 0.05, "reordered": 0.1}
-    server.fake.behaviour = replace(server.fake.behaviour, faults=faults, structure=(), retry_after=0.05)
+    server.change(faults=faults, structure=(), retry_after=0.05)
     settings = model(server, request_timeout=3.0, max_repairs=5, max_in_flight=8)
     summary = run(tmp_path, **settings)
     assert (summary.rows_in, summary.rows_out, summary.rejects) == (60, 60, 0)
@@ -165,7 +164,7 @@ def test_a_row_that_fails_is_asked_for_once_a_run(tmp_path: Path, run: Run, serv
     photos(tmp_path, 4)
     server = serve()
     run(tmp_path, **model(server), limit=1)
-    server.fake.behaviour = replace(server.fake.behaviour, faults={"refusal": 1.0})
+    server.change(faults={"refusal": 1.0})
     before = server.stats["requests"]
     with_rejects = run(tmp_path, **model(server), max_repairs=1, max_reject_share=1.0, structure="none")
     assert (with_rejects.rows_out, with_rejects.rejects_by_code) == (1, {"captions_incomplete": 3})
@@ -279,7 +278,7 @@ def test_an_incomplete_row_is_a_reject_that_keeps_what_came(tmp_path: Path, run:
     rejects = read_rows(tmp_path / "out.incomplete.rejects.jsonl")
     assert [len(reject.get("captions", {})) for reject in rejects] == [0, 1, 2, 0, 1, 2]
     assert all(reject["step"] == "caption" for reject in rejects)
-    server.fake.behaviour = replace(server.fake.behaviour, faults={})
+    server.change(faults={})
     second = run(tmp_path, **settings)
     assert (second.rows_out, second.captions_asked, second.captions_reused) == (6, 6, 6)
     assert check_output(tmp_path / "out.jsonl") == 6
@@ -293,7 +292,7 @@ def test_failed_rows_are_rejects_and_asked_again(tmp_path: Path, run: Run, serve
     assert summary.rejects_by_code == {"captions_incomplete": 6}
     assert "the model refused" in read_rows(tmp_path / "out.incomplete.rejects.jsonl")[0]["message"]
     assert all(answer["captions"] == {} for answer in answers(tmp_path).values())
-    server.fake.behaviour = replace(server.fake.behaviour, faults={})
+    server.change(faults={})
     assert run(tmp_path, **settings).rows_out == 6
 
 
@@ -315,7 +314,7 @@ def test_a_row_that_fails_three_times_for_its_own_sake_rests(tmp_path: Path, run
     assert reject["captions"].keys() == {"1", "3"}
     # The flag wakes it for one run; other settings that may help do so, too.
     assert run(tmp_path, **settings, retry_rejects=True).captions_asked == 3
-    server.fake.behaviour = replace(server.fake.behaviour, faults={})
+    server.change(faults={})
     assert run(tmp_path, **settings).captions_asked == 0
     assert run(tmp_path, **settings | {"max_repairs": 1}).rows_out == 3
     assert check_output(tmp_path / "out.jsonl") == 3
@@ -407,7 +406,7 @@ def test_prompts_name_what_rows_and_regions_hold(tmp_path: Path, run: Run, serve
     messages = [reject["message"] for reject in read_rows(tmp_path / "out.rejects.jsonl")]
     assert messages == [
         "line 2: 'label': expected a list of 2, one a box, got 1 values",
-        "line 3: the prompt wants 'place', which the row has not; expected a value for it",
+        "line 3: the prompt uses {place}, but this row has no key 'place'",
     ]
 
 
@@ -459,15 +458,7 @@ def test_an_endpoint_with_a_password_is_refused_without_telling_it() -> None:
 def test_killed_in_the_middle_nothing_answered_is_asked_again(tmp_path: Path, run: Run, serve: Serve) -> None:
     photos(tmp_path, 60)
     server = serve(latency=0.1, slots=4)
-    half = threading.Event()
-    work = server.fake._respond
-
-    def noting(*args: Any) -> Any:
-        if server.fake.stats.answered >= 32:
-            half.set()
-        return work(*args)
-
-    server.fake._respond = noting  # type: ignore[method-assign]
+    half = server.when_answered(32)
     settings = {**model(server, max_in_flight=4), "input": str(tmp_path / "photos.jsonl")}
     settings |= {"output": str(tmp_path / "out.jsonl"), "cache_path": str(tmp_path / "cache"), "max_boxes": 3}
     code = (

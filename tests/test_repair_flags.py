@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from regioncap.captioners import fake_server
 from regioncap.captioners.fake_server import Behaviour, RunningServer
 from regioncap.command.prune import Cache, unneeded_answers
 from regioncap.errors import UsageError
@@ -20,15 +19,14 @@ BOXES = [BOX, [60, 10, 20, 20]]
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[RunningServer]:
+def server() -> Iterator[RunningServer]:
     """A server that tells of the marks when it sees the whole picture, and of the region when it sees that closer."""
 
     def caption(pictures: tuple[str, ...], number: int) -> str:
         closer = len(pictures) > 1
         return f"A wooden thing of kind {number}." if closer or number == 1 else "A red rectangle with the number 2."
 
-    monkeypatch.setattr(fake_server, "caption_of", caption)
-    with RunningServer(Behaviour(latency=0.0, slots=8)) as running:
+    with RunningServer(Behaviour(latency=0.0, slots=8, caption=caption)) as running:
         yield running
 
 
@@ -71,10 +69,8 @@ def test_prune_keeps_what_was_paid_for(tmp_path: Path, run: Run, server: Running
     assert (found.seen, found.places) == (8, [])
 
 
-def test_a_flag_that_stays_keeps_the_caption(
-    tmp_path: Path, run: Run, server: RunningServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(fake_server, "caption_of", lambda pictures, number: "A cat." if len(pictures) > 1 else "A dog.")
+def test_a_flag_that_stays_keeps_the_caption(tmp_path: Path, run: Run, server: RunningServer) -> None:
+    server.change(caption=lambda pictures, number: "A cat." if len(pictures) > 1 else "A dog.")
     photos(tmp_path)
     summary = run(tmp_path, **settings(server, repair_flags="too_short"))
     assert summary.rows_out == 4

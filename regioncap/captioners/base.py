@@ -16,8 +16,8 @@ from regioncap.errors import RejectCode
 
 
 @dataclass(frozen=True)
-class Part:
-    """Some of a picture's regions in a picture of their own: `regions`, numbers from 1; `marked`: gives the JPEG."""
+class MarkGroup:
+    """Some of a picture's regions in a picture of their own: `regions`, numbers from 1; `marked`: returns the JPEG."""
 
     regions: tuple[int, ...]
     marked: Callable[[], bytes]
@@ -25,16 +25,16 @@ class Part:
 
 @dataclass(frozen=True)
 class CaptionRequest:
-    """One picture whose regions want captions.
+    """One picture whose regions need captions.
 
-    `name`: says which row this is in messages ("line 17"). `image`, `marked`: give the bytes of the picture as it
-    came (any format) and of the marked JPEG that the model sees; called late, off the caller's thread. `width`,
-    `height`: of the picture as displayed, pixels. `bbox`: (N, 4) xywh in those pixels, region i+1 at place i.
-    `wanted`: the region numbers (from 1) to caption, the others are there already. `fields`: the row, for prompt
+    `name`: identifies the row in messages ("line 17"). `image`, `marked`: return the bytes of the picture as it was
+    given (any format) and of the marked JPEG that the model sees; called late, off the caller's thread. `width`,
+    `height`: of the picture as displayed, pixels. `bbox`: (N, 4) xywh in those pixels, region i+1 at index i.
+    `wanted`: the region numbers (from 1) to caption; the others have captions already. `fields`: the row, for prompt
     templates. `region_fields`: per region, for prompt templates. `parts`: what the model sees instead of `marked` when
-    there are more regions than one picture can show; together they have all of them. `keep`: takes what came so far
-    whenever something did, and at the end when it is the row's own fault that something is missing. `again`: there is
-    a caption for `wanted` already that did not satisfy: they are asked for one by one, with a closer view.
+    there are more regions than one picture can show; together they have all of them. `keep`: takes the result so far
+    whenever captions came, and at the end when regions are missing by the model's failure. `again`: `wanted` have
+    captions already that did not satisfy: they are asked for one by one, with a closer view.
     """
 
     name: str
@@ -46,13 +46,13 @@ class CaptionRequest:
     wanted: tuple[int, ...]
     fields: Mapping[str, Any] = field(default_factory=dict)
     region_fields: Sequence[Mapping[str, Any]] = ()
-    parts: Sequence[Part] = ()
+    parts: Sequence[MarkGroup] = ()
     keep: Callable[[CaptionResult], object] | None = None
     again: bool = False
 
-    def shown(self) -> Sequence[Part]:
+    def shown(self) -> Sequence[MarkGroup]:
         """The pictures that the model sees: one with all regions, or the parts."""
-        return self.parts or [Part(tuple(range(1, len(self.bbox) + 1)), self.marked)]
+        return self.parts or [MarkGroup(tuple(range(1, len(self.bbox) + 1)), self.marked)]
 
 
 @dataclass(frozen=True)
@@ -67,11 +67,11 @@ class Prompt:
 class CaptionResult:
     """What came back for one request.
 
-    `captions`: accepted text by region number, without the `<regionN>` label; regions that are missing are not in
-    it. `usage`: what these captions cost: `prompt_tokens`, `completion_tokens`, `requests`, `repaired` (regions that
-    came only when asked again). `warnings`: sentences for the output row.
-    `code`, `message`: why regions are missing; None when none is. `own_fault`: they are missing though the server did
-    its part: it refused this request, or its answers would not do. `rests`: so it was too often, and nobody was asked.
+    `captions`: accepted text by region number, without the `<regionN>` label; missing regions are not in it.
+    `usage`: what these captions cost: `prompt_tokens`, `completion_tokens`, `requests`, `repaired` (regions that came
+    only when asked again). `warnings`: sentences for the output row. `code`, `message`: why regions are missing; None
+    when none is. `model_failure`: they are missing though the server answered: it refused this request, or its answers
+    were unusable. `on_hold`: that happened in too many runs, so nothing was sent.
     """
 
     captions: dict[int, str]
@@ -79,14 +79,14 @@ class CaptionResult:
     warnings: list[str] = field(default_factory=list)
     code: RejectCode | None = None
     message: str = ""
-    own_fault: bool = False
-    rests: bool = False
+    model_failure: bool = False
+    on_hold: bool = False
 
 
 @dataclass(frozen=True)
-class Setting:
-    """What a captioner is made of: the config; `secret`: reads the endpoint's key when it is needed; `count`: adds
-    to the run's bill, by name, from any thread."""
+class CaptionerOptions:
+    """What a captioner is made from: the config; `secret`: reads the endpoint's key when it is needed; `count`: adds
+    to the run's counts, by name, from any thread."""
 
     config: RegionCapConfig
     secret: Callable[[], str | None] = lambda: None
@@ -103,22 +103,22 @@ class Captioner(Protocol):
     """The model's name as output rows and the summary give it."""
 
     paid: bool
-    """Whether answers cost something, so that each is kept at once and looked up before it is asked for."""
+    """Whether answers cost something: each is then kept at once, and looked up before it is asked for."""
 
     def check(self) -> None:
-        """Called before a run. Raises UsageError when this machine cannot have the captioner."""
+        """Called before a run. Raises UsageError when the captioner cannot work on this machine."""
 
     def identity(self) -> dict[str, Any]:
-        """What decides the words of an answer besides the picture and the prompt: part of the answer's key."""
+        """What decides the text of an answer besides the picture and the prompt: part of the answer's key."""
 
     def templates(self) -> dict[str, Any]:
-        """What the prompts of all rows are made of: part of the step's key, not of an answer's."""
+        """The templates of all rows' prompts: part of the step's key, not of an answer's."""
 
     def prompt(self, request: CaptionRequest) -> Prompt:
-        """What is asked with the picture. Part of the answer's key. Raises RowReject when the row lacks a field."""
+        """The texts that go with the picture: part of the answer's key. Raises RowReject when the row lacks a field."""
 
     def get_ready(self) -> None:
-        """Called when it is known that captions will be asked for: what takes time may begin."""
+        """Called when captions are certain to be needed: what takes time may begin."""
 
     def submit(self, request: CaptionRequest) -> Future[CaptionResult]:
         """Ask for the captions of `request.wanted`. Never raises for one row: the result's `code` says what failed.
@@ -126,11 +126,11 @@ class Captioner(Protocol):
         The future raises `CaptionerError` when no row can be captioned any more (the run stops then).
         """
 
-    def stop_asking(self) -> None:
-        """Ask for nothing more; does not wait for what is under way, which is kept as it comes."""
+    def stop_sending(self) -> None:
+        """Send nothing more; does not wait for what is in flight, which is kept as it comes."""
 
     def drain(self) -> None:
-        """Ask for nothing more; returns when what is under way has come back, and is kept."""
+        """Send nothing more; returns when what is in flight has come back, and is kept."""
 
     def close(self) -> None:
         """End what was started; requests in flight are cancelled. May be called twice."""

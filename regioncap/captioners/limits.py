@@ -1,7 +1,7 @@
-"""How many requests one server is given at once: halved when it says it is too much, grown back as it answers.
+"""How many requests one server is given at once: halved when it is overloaded, grown back as it answers.
 
 The rules of TCP's congestion control (additive increase, multiplicative decrease; slow start), for requests. No
-clock, no network in here: times are handed in.
+clock, no network in here: times are passed in.
 """
 
 from __future__ import annotations
@@ -9,53 +9,57 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 AUTO_START = 32
-AUTO_MOST = 4096
+AUTO_MAX = 4096
 QUEUED_SHARE = 0.15
-"""So much of what runs may wait at the server: enough that it never lacks work, little enough to stop fairly."""
+"""Requests that may wait at the server, as a share of those that run: enough that it never lacks work, few enough to
+stop fairly."""
 
 GROWTH = 1.5
-"""So many times the limit from one measure of speed to the next."""
+"""Factor on the limit from one measurement of throughput to the next."""
 
 DOUBLING = 2.0
-"""So many times the limit from one look at the queue to the next, while the server runs all that it is given."""
+"""Factor on the limit from one check of the queue to the next, while the server runs all that it is given."""
 
 ARRIVED = 0.9
-"""So much of the limit must be in flight, and so much of that have reached the server, for its queue to say something
-about the limit."""
+"""Share of the limit that must be in flight, and of that have reached the server, for its queue to say something about
+the limit."""
 
 KNOWN_GOOD = 0.9
-"""Of the limit at which a server said that it was too much: for a chance error that is soon reached again, a server
+"""Share of the limit at which a server was overloaded: after a chance error that is soon reached again, and a server
 that means it brings it down step by step. The idea of CUBIC (RFC 9438)."""
 
-WINDOW_FEWEST = 24
-"""Answers that a measure of speed needs at least."""
+MIN_SAMPLES = 24
+"""Answers that a measurement of throughput needs at least."""
 
-FASTER = 1.1
-"""A higher limit must bring this much more speed to be kept, where the server does not tell its queue."""
+WORTHWHILE = 1.1
+"""Factor on the throughput that a higher limit must bring to be kept, where the server reports no queue."""
 
-WINDOWS_TO_REST = 20
+MEASUREMENTS_TO_REST = 20
 
 
 @dataclass
 class InFlightLimit:
-    """The limit of one server. `most`: never more than this; None finds out how many are worth it."""
+    """The limit of one server. `maximum`: never more than this; None finds out how many are worth it.
 
-    most: int | None
+    `limit`: requests in flight that are allowed now. `reports_queue`: whether the server says how many requests wait,
+    so that throughput need not be measured.
+    """
+
+    maximum: int | None
     limit: float = 0.0
     in_flight: int = 0
     peak: int = 0
+    reports_queue: bool = False
     _halved_at: float = float("-inf")
     _known_good: float = 0.0
     """Up to here the limit grows back quickly after it was halved."""
     _careful: bool = False
-    """Whether the server has said that it is too much: from then on the limit grows by small steps."""
-    _window: Window | None = None
-    told: bool = False
-    """Whether the server tells how many requests wait, so that speed need not be measured."""
+    """Whether the server was overloaded before: from then on the limit grows by small steps."""
+    _throughput: ThroughputProbe | None = None
 
     def __post_init__(self) -> None:
-        self.limit = float(self.most if self.most is not None else AUTO_START)
-        self._window = Window(self.limit) if self.most is None else None
+        self.limit = float(self.maximum if self.maximum is not None else AUTO_START)
+        self._throughput = ThroughputProbe(self.limit) if self.maximum is None else None
 
     @property
     def free(self) -> bool:
@@ -64,7 +68,7 @@ class InFlightLimit:
 
     @property
     def load(self) -> float:
-        """In-flight requests for each that is allowed."""
+        """Requests in flight over those allowed."""
         return self.in_flight / max(1.0, self.limit)
 
     def begin(self) -> None:
@@ -76,19 +80,19 @@ class InFlightLimit:
         """One request came back, in whatever way."""
         self.in_flight -= 1
 
-    def answered(self, now: float) -> None:
-        """A request that just ended was answered: room for a little more."""
+    def record_success(self, now: float) -> None:
+        """A request was answered: room for a little more."""
         was_full = self.in_flight + 1 >= int(self.limit)
-        if self.most is not None or self._careful:
-            most = float(self.most if self.most is not None else AUTO_MOST)
+        if self.maximum is not None or self._careful:
+            highest = float(self.maximum if self.maximum is not None else AUTO_MAX)
             step = 1.0 if self.limit < self._known_good else 1 / max(1.0, self.limit)
-            self.limit = min(most, self.limit + (step if was_full or self.most is not None else 0))
-        elif not self.told and self._window is not None:
-            self.limit = min(float(AUTO_MOST), self._window.answered(now, self.limit, was_full))
+            self.limit = min(highest, self.limit + (step if was_full or self.maximum is not None else 0))
+        elif not self.reports_queue and self._throughput is not None:
+            self.limit = min(float(AUTO_MAX), self._throughput.record_success(now, self.limit, was_full))
 
-    def overloaded(self, sent_at: float, now: float) -> bool:
-        """The server said 429 or 503 to a request sent at `sent_at`. Whether the limit was halved: once for all
-        that were under way together."""
+    def record_overload(self, sent_at: float, now: float) -> bool:
+        """The server answered 429 or 503 to a request sent at `sent_at`. Whether the limit was halved: once for all
+        that were in flight together."""
         if sent_at < self._halved_at:
             return False
         self._halved_at = now
@@ -97,14 +101,14 @@ class InFlightLimit:
         self._careful = True
         return True
 
-    def queue_told(self, running: int, waiting: int) -> bool:
-        """The server says how many requests run and wait there. Only for a limit that is to be found out.
+    def record_queue(self, running: int, waiting: int) -> bool:
+        """The server reports how many requests run and wait there. Matters only for a limit that is to be found out.
 
-        Whether the server took all that it was given and is given much more now: worth another look soon.
+        Whether the server took all that it was given and is given much more now: worth checking again soon.
         """
-        if self.most is not None:
+        if self.maximum is not None:
             return False
-        self.told = True
+        self.reports_queue = True
         enough = float(running + max(2, round(running * QUEUED_SHARE)))
         if running + waiting > enough:
             self.limit = max(1.0, min(self.limit, enough))
@@ -112,42 +116,53 @@ class InFlightLimit:
             return False
         elif waiting:
             self.limit = max(self.limit, enough)
-        elif running >= ARRIVED * self.in_flight and self.limit < AUTO_MOST:
-            self.limit = min(float(AUTO_MOST), DOUBLING * self.limit)
+        elif running >= ARRIVED * self.in_flight and self.limit < AUTO_MAX:
+            self.limit = min(float(AUTO_MAX), DOUBLING * self.limit)
             return True
         return False
 
 
 @dataclass
-class Window:
+class ThroughputProbe:
     """Measures answers a second at one limit, and says whether a higher one was worth it.
 
-    For servers that do not tell their queue. `best`: the limit to go back to.
+    For servers that report no queue. `best`: the limit to go back to.
     """
 
     best: float
-    _best_speed: float = 0.0
+    _best_throughput: float = 0.0
     _count: int = 0
     _begun: float | None = None
     _rest: int = 0
 
-    def answered(self, now: float, limit: float, was_full: bool) -> float:
+    def record_success(self, now: float, limit: float, was_full: bool) -> float:
         """The limit to go on with, after an answer at time `now` (seconds)."""
         if self._begun is None or not was_full:
-            # An idle server's speed says nothing of the limit.
+            # An idle server's throughput says nothing about the limit.
             self._begun, self._count = now, 0
             return limit
         self._count += 1
-        if self._count < max(WINDOW_FEWEST, 2 * int(limit)) or now <= self._begun:
+        if self._count < max(MIN_SAMPLES, 2 * int(limit)) or now <= self._begun:
             return limit
-        speed = self._count / (now - self._begun)
+        throughput = self._count / (now - self._begun)
         self._begun, self._count = now, 0
         if self._rest:
             self._rest -= 1
-            self._best_speed = max(0.5 * (self._best_speed + speed), 1e-9)
+            self._best_throughput = max(0.5 * (self._best_throughput + throughput), 1e-9)
             return limit
-        if speed > self._best_speed * FASTER:
-            self._best_speed, self.best = speed, limit
+        if throughput > self._best_throughput * WORTHWHILE:
+            self._best_throughput, self.best = throughput, limit
             return limit * GROWTH
-        self._rest = WINDOWS_TO_REST
+        self._rest = MEASUREMENTS_TO_REST
         return self.best
+
+
+def split_limit(total: int | None, endpoints: int) -> list[int | None]:
+    """`total` requests in flight split over a number of endpoints; the first get what is left over.
+
+    >>> split_limit(8, 3), split_limit(None, 2)
+    ([3, 3, 2], [None, None])
+    """
+    if total is None:
+        return [None] * endpoints
+    return [max(1, total // endpoints + (place < total % endpoints)) for place in range(endpoints)]

@@ -1,4 +1,4 @@
-"""Pictures beside the marked one: a closer view of a region, and a plain picture to try a server out."""
+"""Pictures besides the marked one: a closer view of a region, and a plain picture to try a server out with."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from regioncap.vision.boxes import clip_xywh
 from regioncap.vision.images import decode, encode_jpeg, fit_size
 
 CONTEXT = 0.35
-"""A closer view shows so much of the box's longer side around it, on each side."""
+"""Margin of a closer view on each side, as a share of the box's longer side."""
 
 SMALLEST_SIDE = 112
 """A closer view is enlarged to at least this (px): four patches of a usual vision encoder."""

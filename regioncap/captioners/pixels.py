@@ -1,6 +1,6 @@
-"""The captioner without a model: says what can be measured of a region, and no more.
+"""The captioner without a model: states what can be measured of a region, and no more.
 
-For trying a pipeline out, for tests, and for data sets that want plain facts. Deterministic: the same pixels give
+For trying a pipeline out, for tests, and for data sets that need plain facts. Deterministic: the same pixels give
 the same words.
 """
 
@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from regioncap.captioners.base import CaptionRequest, CaptionResult, Prompt, Setting
+from regioncap.captioners.base import CaptionerOptions, CaptionRequest, CaptionResult, Prompt
 from regioncap.errors import RowReject
 from regioncap.vision.images import decode
 
@@ -177,16 +177,16 @@ class PixelsCaptioner:
     model = "none"
     paid = False
 
-    def __init__(self, setting: Setting) -> None:
-        config = setting.config
+    def __init__(self, options: CaptionerOptions) -> None:
+        config = options.config
         self._max_image_pixels = config.max_image_pixels
         self._pool = ThreadPoolExecutor(config.threads or os.cpu_count() or 1, thread_name_prefix="describe")
 
     def check(self) -> None:
-        """It can be had everywhere."""
+        """It works everywhere."""
 
     def identity(self) -> dict[str, Any]:
-        """The captioner and its version: nothing else decides its words."""
+        """The captioner and its version: nothing else decides its text."""
         return {"captioner": self.name, "pixels_version": PIXELS_VERSION}
 
     def templates(self) -> dict[str, Any]:
@@ -194,7 +194,7 @@ class PixelsCaptioner:
         return {}
 
     def prompt(self, request: CaptionRequest) -> Prompt:
-        """Empty: nobody is asked."""
+        """Empty: no model is asked."""
         return Prompt()
 
     def get_ready(self) -> None:
@@ -204,11 +204,11 @@ class PixelsCaptioner:
         """Measure the regions in a thread."""
         return self._pool.submit(self._measure, request)
 
-    def stop_asking(self) -> None:
-        """Nobody is asked."""
+    def stop_sending(self) -> None:
+        """Nothing is ever sent."""
 
     def drain(self) -> None:
-        """Nothing is ever under way."""
+        """Nothing is ever in flight."""
 
     def close(self) -> None:
         """End the threads."""

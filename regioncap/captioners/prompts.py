@@ -1,4 +1,4 @@
-"""What a model is asked: templates become the text of one request.
+"""Prompts: templates become the text of one request.
 
 `{num_regions}`, `{regions}` and `{n}` are ours, every other name is a key of the row, or, in `region_prompt`, of the
 region.
@@ -19,7 +19,7 @@ IN_JSON = "Answer with one JSON object that has a text for each region: {form}"
 
 
 def label(number: int) -> str:
-    """How region `number` (from 1) is called: `<region1>`."""
+    """The label of region `number` (from 1): `<region1>`."""
     return f"<region{number}>"
 
 
@@ -29,7 +29,7 @@ def fill(template: str, values: Mapping[str, Any]) -> str:
         return template.format_map({name: _text(value) for name, value in values.items()})
     except KeyError as error:
         raise RowReject(
-            "bad_row", f"the prompt wants {error.args[0]!r}, which the row has not; expected a value for it"
+            "bad_row", f"the prompt uses {{{error.args[0]}}}, but this row has no key {error.args[0]!r}"
         ) from None
     except ValueError as error:
         raise RowReject("bad_row", f"the prompt {template!r} cannot be filled in: {error}") from None
@@ -63,20 +63,20 @@ class Prompts:
         return fill(self.system, fields)
 
     def marks_text(self, count: int, fields: Mapping[str, Any], region_fields: Sequence[Mapping[str, Any]]) -> str:
-        """What is asked of a picture with `count` regions."""
+        """The prompt for a picture with `count` regions."""
         names = [self._region(number, fields, region_fields) for number in range(1, count + 1)]
         return fill(self.marks, {**fields, "num_regions": count, "regions": ", ".join(names)})
 
     def focal_text(
         self, number: int, count: int, fields: Mapping[str, Any], region_fields: Sequence[Mapping[str, Any]]
     ) -> str:
-        """What is asked of region `number` alone, of a picture with `count` regions."""
+        """The prompt for region `number` alone, of a picture with `count` regions."""
         name = self._region(number, fields, region_fields)
         return fill(self.focal, {**fields, "n": number, "num_regions": count, "regions": name})
 
     def whole_text(self, count: int, fields: Mapping[str, Any], region_fields: Sequence[Mapping[str, Any]]) -> str:
-        """All that a picture may be asked, as one text: what its output row names as prompt and its answer's key
-        holds."""
+        """All prompts that a picture may be sent with, as one text: the `prompt` of its output row, and part of its
+        answer's key."""
         numbers = range(1, count + 1)
         focal = [self.focal_text(number, count, fields, region_fields) for number in numbers]
         if self.mode == "focal":
@@ -90,20 +90,20 @@ class Prompts:
 
 
 def only(wanted: Sequence[int]) -> str:
-    """What is added when not all regions are asked for."""
+    """Added to the prompt when not all regions are asked for."""
     names = [label(number) for number in wanted]
     listed = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
     return f"Describe only {listed}."
 
 
 def of_part(shown: Sequence[int]) -> str:
-    """What is added when a picture shows only some of the regions, which are consecutive."""
+    """Added to the prompt when a picture shows only some of the regions, which are consecutive."""
     names = f"{label(shown[0])} to {label(shown[-1])}" if len(shown) > 1 else label(shown[0])
     return f"This image has the marks of {names} only; describe only these."
 
 
 def form_of_answer(wanted: Sequence[int], *, json: bool) -> str:
-    """What is added so that the answer can be told apart by region, whatever the prompt says."""
+    """Added to every prompt so that the answer can be split by region."""
     if json:
         pairs = ", ".join(f'"region{number}": "…"' for number in wanted)
         return IN_JSON.format(form="{" + pairs + "}")

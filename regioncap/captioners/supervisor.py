@@ -1,10 +1,10 @@
-"""Keeps a server alive exactly as long as the process that wants it. Run as a script; the standard library only.
+"""Keeps a server alive exactly as long as the process that needs it. Run as a script; the standard library only.
 
     python supervisor.py LOG COMMAND…
 
 Starts COMMAND with its output in LOG, prints its process id, and waits. When standard input closes (the process at
-its other end ended, in whatever way, kill -9 too) or a signal to end comes, COMMAND and everything that it started
-is ended: asked first, then killed. Exits with the code of COMMAND when that ends by itself.
+its other end exited, in whatever way, kill -9 too) or a termination signal comes, COMMAND and everything that it
+started is ended: by SIGTERM first, then SIGKILL. Exits with the code of COMMAND when that exits by itself.
 
 A parent-death signal alone would not do: it fires when the starting thread ends, and does not reach grandchildren.
 """
@@ -23,7 +23,7 @@ from pathlib import Path
 
 GRACE_SECONDS = 10.0
 ORPHANS_GRACE_SECONDS = 1.0
-"""For what the server started and left behind: it was told by the server, or not at all."""
+"""For processes that outlive the server: it has signalled them, or never will."""
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
@@ -40,7 +40,7 @@ def descendants(pid: int) -> set[int]:
     children: dict[int, list[int]] = {}
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            # The name in brackets may hold blanks and brackets itself: what counts comes behind the last of them.
+            # The process name, in brackets, may contain spaces and brackets: the fields follow the last bracket.
             state, parent = (folder / "stat").read_text().rpartition(")")[2].split()[:2]
             if state != "Z":
                 children.setdefault(int(parent), []).append(int(folder.name))
@@ -64,7 +64,7 @@ def signal_all(server: subprocess.Popen[bytes], number: signal.Signals) -> None:
 
 
 def alive(server: subprocess.Popen[bytes]) -> bool:
-    """Whether anything of the server is left. Children that ended are taken leave of."""
+    """Whether anything of the server is left. Reaps children that exited."""
     server.poll()
     with contextlib.suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG)[0]:

@@ -6,7 +6,8 @@ import socket
 from collections.abc import Callable, Sequence
 from urllib.parse import urlsplit
 
-from regioncap.captioners.vllm_server import EVERYWHERE, VllmServers, base_url, check_vllm, groups_of
+from regioncap.captioners.vllm_process import WILDCARDS, base_url, groups_of
+from regioncap.captioners.vllm_server import VllmServers, check_vllm
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import UsageError
 
@@ -26,8 +27,8 @@ def serve_until(
     servers = VllmServers(config, host, port, key)
     try:
         started = servers.start()
-        seen = socket.getfqdn() if host in EVERYWHERE else host
-        ready([base_url(seen, urlsplit(server.url).port or port) for server in started], started[0].key or "")
+        reachable = socket.getfqdn() if host in WILDCARDS else host
+        ready([base_url(reachable, urlsplit(server.url).port or port) for server in started], started[0].key or "")
         servers.watch()
     finally:
         servers.close()

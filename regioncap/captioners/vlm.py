@@ -8,15 +8,16 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
-from regioncap.captioners.base import CaptionRequest, CaptionResult, Prompt, Setting
+from regioncap.captioners.base import CaptionerOptions, CaptionRequest, CaptionResult, Prompt
+from regioncap.captioners.health import RetryPolicy
 from regioncap.captioners.prompts import Prompts
 from regioncap.captioners.session import CaptionSession, Server
 from regioncap.config.model import RegionCapConfig
 
 
 def model_identity(config: RegionCapConfig) -> str:
-    """What a model's answers are kept under: `model_id`, else the name; for a local folder a digest of its config and
-    weight index, so that a moved folder is the same model and retrained weights are another."""
+    """The model's name in the keys of its answers: `model_id`, else the name; for a local folder a digest of its config
+    and weights, so that a moved folder is the same model and retrained weights are another."""
     if config.model_id:
         return config.model_id
     folder = Path(config.model or "")
@@ -27,35 +28,38 @@ def model_identity(config: RegionCapConfig) -> str:
         if file.name == "config.json" or file.name.endswith(".index.json"):
             seen.update(file.read_bytes())
         elif file.suffix in (".safetensors", ".bin", ".gguf"):
-            # Weights are told apart by size and their head, which in safetensors lists every tensor.
+            # Weights are identified by size and their head, which in safetensors lists every tensor.
             with file.open("rb") as weights:
                 seen.update(f"{file.name} {file.stat().st_size}".encode() + weights.read(1 << 16))
     return f"folder:{seen.hexdigest()[:32]}"
 
 
 class VlmCaptioner:
-    """See `regioncap.captioners.base.Captioner`. What runs the model is up to the subclass."""
+    """See `regioncap.captioners.base.Captioner`. What runs the model is up to the subclass.
+
+    `policy`: how failures of the servers are met.
+    """
 
     name = ""
     paid = True
 
-    def __init__(self, setting: Setting) -> None:
-        self._config = setting.config
-        self._setting = setting
-        self.model = setting.config.model or ""
-        self._prompts = Prompts.of(setting.config)
-        self._model_identity = model_identity(setting.config)
-        self.session = CaptionSession(setting.config, self.connect, setting.count)
+    def __init__(self, options: CaptionerOptions, policy: RetryPolicy | None = None) -> None:
+        self._config = options.config
+        self._options = options
+        self.model = options.config.model or ""
+        self._prompts = Prompts.of(options.config)
+        self._model_identity = model_identity(options.config)
+        self.session = CaptionSession(options.config, self.connect, options.count, policy)
 
     def connect(self) -> Sequence[Server]:
         """The servers that have the model. Called once, for the first row; may start them."""
         raise NotImplementedError
 
     def check(self) -> None:
-        """Nothing can be said of servers elsewhere before they are asked."""
+        """Nothing is known about servers elsewhere before they are asked."""
 
     def identity(self) -> dict[str, Any]:
-        """What decides an answer's words beside picture and prompt; which server gave it does not."""
+        """What decides an answer's text besides picture and prompt; the server is not part of it."""
         return {"model": self._model_identity, **self._config.values_read_by("identity")}
 
     def templates(self) -> dict[str, Any]:
@@ -78,16 +82,16 @@ class VlmCaptioner:
         """Ask for `request.wanted`; see `CaptionSession`."""
         return self.session.submit(request)
 
-    def stop_asking(self) -> None:
+    def stop_sending(self) -> None:
         """Send no more requests; see `CaptionSession`."""
-        self.session.stop_asking()
+        self.session.stop_sending()
 
     def drain(self) -> None:
-        """Let what is under way come back; see `CaptionSession`."""
+        """Let what is in flight come back; see `CaptionSession`."""
         self.session.drain()
 
     def close(self) -> None:
-        """Give up what is under way."""
+        """Give up what is in flight."""
         self.session.close()
 
 
@@ -102,5 +106,5 @@ class OpenAICaptioner(VlmCaptioner):
 
     def connect(self) -> Sequence[Server]:
         """The config's endpoints, with the key that the environment or a Prefect block holds."""
-        key = self._setting.secret()
+        key = self._options.secret()
         return [Server(url, key) for url in self._config.endpoint]

@@ -17,7 +17,7 @@ from typing import Any
 import click
 
 import regioncap
-from regioncap.captioners.base import Setting
+from regioncap.captioners.base import CaptionerOptions
 from regioncap.command import terminal
 from regioncap.command.options import GroupedCommand, config_flags, config_from, storage_flags
 from regioncap.command.outputs import export_, report, sheet
@@ -186,7 +186,7 @@ def _check(context: RunContext) -> None:
     check_output(context.output)
     check_settings(context.config, context.files)
     check_box_form(context)
-    make_captioner(Setting(context.config)).check()
+    make_captioner(CaptionerOptions(context.config)).check()
 
 
 def _config(source: str | None, config_file: str | None, flags: dict[str, Any]) -> RegionCapConfig:

@@ -22,7 +22,7 @@ from regioncap.errors import UsageError
 @click.option("--model", default="fake-vlm", show_default=True, help="The model's name.")
 @click.option("--slots", default=32, show_default=True, help="Requests that are served at once.")
 @click.option("--latency", default=0.8, show_default=True, help="Seconds that a request is served.")
-@click.option("--max-waiting", type=int, help="With so many waiting, a further one is told 429.")
+@click.option("--max-waiting", type=int, help="Answer 429 when this many requests are queued.")
 @click.option(
     "--structure",
     type=click.Choice(["regex", "json_schema", "none"]),

@@ -12,7 +12,8 @@ from typing import Any
 
 import orjson
 
-from regioncap.captioners.endpoint import Ask, Endpoint, Reply
+from regioncap.captioners.chat import ChatRequest, ChatResponse
+from regioncap.captioners.endpoint import Endpoint
 from regioncap.captioners.vlm import VlmCaptioner
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RowReject, UsageError
@@ -89,7 +90,7 @@ def _or_raise(row: Row) -> Row:
 
 def _captioned(row: Row, context: RunContext, say: Say) -> bool:
     if isinstance(context.captioner, VlmCaptioner):
-        context.captioner.session.trace = _tracer(say)
+        context.captioner.session.on_response(_tracer(say))
     told = finish(ask(row, context, anew=True), context)
     captions = told["captions"] if "reject" in told else dict(enumerate(told["captions"], start=1))
     say("")
@@ -103,11 +104,11 @@ def _captioned(row: Row, context: RunContext, say: Say) -> bool:
     return True
 
 
-def _tracer(say: Say) -> Callable[[Endpoint, Ask, Reply], None]:
+def _tracer(say: Say) -> Callable[[Endpoint, ChatRequest, ChatResponse], None]:
     """Says a request without its pictures' bytes, and the answer as it came."""
 
-    def trace(endpoint: Endpoint, ask: Ask, reply: Reply) -> None:
-        body: dict[str, Any] = endpoint.body(ask)
+    def trace(endpoint: Endpoint, request: ChatRequest, response: ChatResponse) -> None:
+        body: dict[str, Any] = endpoint.body(request)
         for message in body["messages"]:
             parts = message["content"] if isinstance(message["content"], list) else []
             for part in parts:
@@ -119,8 +120,10 @@ def _tracer(say: Say) -> Callable[[Endpoint, Ask, Reply], None]:
         say(f"\nrequest      {endpoint.url}/chat/completions")
         for line in lines:
             say(f"  {line}")
-        say(f"answer       {reply.finish_reason}, {reply.prompt_tokens:,} + {reply.completion_tokens:,} tokens")
-        for line in reply.text.splitlines() or [""]:
+        say(
+            f"answer       {response.finish_reason}, {response.prompt_tokens:,} + {response.completion_tokens:,} tokens"
+        )
+        for line in response.text.splitlines() or [""]:
             say(f"  {line}")
 
     return trace

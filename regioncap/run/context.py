@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from functools import cached_property
 
-from regioncap.captioners.base import Captioner, Setting
+from regioncap.captioners.base import Captioner, CaptionerOptions
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import Stopped
 from regioncap.inputs.readers import Part as InputPart
@@ -84,7 +84,7 @@ class RunContext:
             return self._captioner
 
     def _make_captioner(self) -> Captioner:
-        return make_captioner(Setting(self.config, lambda: api_key(self.config), self.progress.add))
+        return make_captioner(CaptionerOptions(self.config, lambda: api_key(self.config), self.progress.add))
 
     @cached_property
     def captioned_before(self) -> bool:
@@ -97,7 +97,7 @@ class RunContext:
         with self._captioner_lock:
             captioner = self._captioner
         if captioner is not None:
-            captioner.stop_asking()
+            captioner.stop_sending()
 
     def drain_captioner(self) -> None:
         """Have nothing more asked for; returns when what was is there. Then all rows that wait are told to stop."""

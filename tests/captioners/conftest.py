@@ -12,8 +12,9 @@ import cv2
 import numpy as np
 import pytest
 
-from regioncap.captioners.base import CaptionRequest, CaptionResult, Setting
+from regioncap.captioners.base import CaptionerOptions, CaptionRequest, CaptionResult
 from regioncap.captioners.fake_server import Behaviour, RunningServer, caption_of, digest_of
+from regioncap.captioners.health import RetryPolicy
 from regioncap.captioners.vlm import OpenAICaptioner
 from regioncap.config.files import make_config
 
@@ -52,14 +53,16 @@ Ask = Callable[..., tuple[OpenAICaptioner, Bill]]
 
 @pytest.fixture
 def captioner_of() -> Iterator[Ask]:
-    """`captioner_of(*servers, **settings)`: a captioner for these servers, and its bill."""
+    """`captioner_of(*servers, policy=None, **settings)`: a captioner for these servers, and its bill."""
     made: list[OpenAICaptioner] = []
 
-    def make(*servers: RunningServer | str, key: str | None = None, **settings: Any) -> tuple[OpenAICaptioner, Bill]:
+    def make(
+        *servers: RunningServer | str, key: str | None = None, policy: RetryPolicy | None = None, **settings: Any
+    ) -> tuple[OpenAICaptioner, Bill]:
         urls = [server if isinstance(server, str) else server.url for server in servers]
         values = {"input": "a.jsonl", "model": "fake-vlm", "max_pixels": 40_000, "max_boxes": 4, "endpoint": urls}
         bill = Bill()
-        made.append(OpenAICaptioner(Setting(make_config(**{**values, **settings}), lambda: key, bill)))
+        made.append(OpenAICaptioner(CaptionerOptions(make_config(**{**values, **settings}), lambda: key, bill), policy))
         return made[-1], bill
 
     yield make

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regioncap.captioners.endpoint import regex_of
 from regioncap.captioners.parsing import is_refusal, parse
+from regioncap.captioners.structure import regex_of
 
 TWO = [1, 2]
 BOTH = {1: "A dog.", 2: "A cat."}

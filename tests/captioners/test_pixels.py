@@ -8,14 +8,14 @@ import cv2
 import numpy as np
 import pytest
 
-from regioncap.captioners.base import CaptionRequest, CaptionResult, Setting
+from regioncap.captioners.base import CaptionerOptions, CaptionRequest, CaptionResult
 from regioncap.captioners.pixels import Measured, PixelsCaptioner, describe, place_words, size_words
 from regioncap.config.files import make_config
 
 
 @pytest.fixture
 def captioner() -> Iterator[PixelsCaptioner]:
-    made = PixelsCaptioner(Setting(make_config(input="a.jsonl", captioner="pixels", threads=2)))
+    made = PixelsCaptioner(CaptionerOptions(make_config(input="a.jsonl", captioner="pixels", threads=2)))
     yield made
     made.close()
     made.close()  # twice is allowed

@@ -49,7 +49,7 @@ def test_what_a_picture_may_be_asked_depends_on_the_mode() -> None:
 
 
 def test_a_row_without_the_key_is_a_reject_that_names_it() -> None:
-    with pytest.raises(RowReject, match="the prompt wants 'place'") as reject:
+    with pytest.raises(RowReject, match=r"the prompt uses \{place\}, but this row has no key 'place'") as reject:
         prompts(prompt="{place}").marks_text(1, {}, ())
     assert reject.value.code == "bad_row"
     with pytest.raises(RowReject, match="cannot be filled in"):

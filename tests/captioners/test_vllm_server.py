@@ -21,14 +21,15 @@ from typing import Any
 
 import pytest
 
-from regioncap.captioners import session, vllm_server
-from regioncap.captioners.base import Setting
-from regioncap.captioners.vllm_server import VllmCaptioner, command_of, context_length, free_port, gpu_groups, why
+from regioncap.captioners.base import CaptionerOptions
+from regioncap.captioners.health import RetryPolicy
+from regioncap.captioners.vllm_process import Child, command_of, context_length, free_port, gpu_groups, why
+from regioncap.captioners.vllm_server import VllmCaptioner, VllmServers
 from regioncap.captioners.vllm_serving import serve_until
 from regioncap.captioners.vlm import OpenAICaptioner
 from regioncap.config.files import make_config
 from regioncap.config.model import RegionCapConfig
-from regioncap.errors import CaptionerError, Stopped, UsageError
+from regioncap.errors import CaptionerError, UsageError
 from tests.captioners.conftest import Bill, request_of, told_of
 from tests.deployed import until
 
@@ -97,8 +98,10 @@ def config_of(folder: Path, **settings: Any) -> RegionCapConfig:
 
 @pytest.fixture
 def captioner(fake_vllm: Path, request: pytest.FixtureRequest) -> Iterator[VllmCaptioner]:
-    """A captioner with a vLLM of its own; its parameter is further settings."""
-    made = VllmCaptioner(Setting(config_of(fake_vllm, **getattr(request, "param", {})), count=Bill()))
+    """A captioner with a vLLM of its own; its parameter is further settings, and `policy`."""
+    settings = dict(getattr(request, "param", {}))
+    policy = settings.pop("policy", None)
+    made = VllmCaptioner(CaptionerOptions(config_of(fake_vllm, **settings), count=Bill()), policy)
     yield made
     made.close()
 
@@ -130,11 +133,8 @@ def test_it_is_started_again_once(fake_vllm: Path, captioner: VllmCaptioner) -> 
     assert not any(map(alive, started(fake_vllm)))
 
 
-@pytest.mark.parametrize("captioner", [{"max_in_flight": 2}], indirect=True)
-def test_requests_wait_for_a_slow_start_as_long_as_it_takes(
-    fake_vllm: Path, captioner: VllmCaptioner, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(session, "GIVE_UP_SECONDS", 0.2)
+@pytest.mark.parametrize("captioner", [{"max_in_flight": 2, "policy": RetryPolicy(give_up_after=0.2)}], indirect=True)
+def test_requests_wait_for_a_slow_start_as_long_as_it_takes(fake_vllm: Path, captioner: VllmCaptioner) -> None:
     assert captioner.submit(request_of(1)).result(timeout=60).code is None
     (fake_vllm / "hold").touch()
     os.kill(started(fake_vllm)[0], signal.SIGKILL)
@@ -144,30 +144,40 @@ def test_requests_wait_for_a_slow_start_as_long_as_it_takes(
     assert [future.result(timeout=60).captions for future in futures] == [told_of(n, 1, 2, 3) for n in range(2, 14)]
 
 
-def test_closing_while_a_dead_server_is_seen_to_starts_no_other(
-    fake_vllm: Path, captioner: VllmCaptioner, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert captioner.submit(request_of(1)).result(timeout=60).code is None
-    ending, closed, end = threading.Event(), threading.Event(), vllm_server.Child.end
+class SlowToEnd(Child):
+    """A process that ends only when it was asked to twice: by who restarts it, and by who closes."""
 
-    def slowly(child: vllm_server.Child) -> None:
-        ending.set()
-        closed.wait(60)
-        end(child)
+    def __init__(self, port: int, key: str, log: Path) -> None:
+        process = subprocess.Popen(["true"])
+        process.wait()
+        super().__init__(process, port, key, log)
+        self.ending, self.asked_again = threading.Event(), threading.Event()
 
-    monkeypatch.setattr(vllm_server.Child, "end", slowly)
-    os.kill(started(fake_vllm)[0], signal.SIGKILL)
-    future = captioner.submit(request_of(2))
-    assert ending.wait(60)
-    closing = threading.Thread(target=captioner.close)
-    closing.start()
-    until(captioner._servers._over.is_set)
-    closed.set()
-    closing.join(60)
-    assert not closing.is_alive()
-    assert isinstance(future.exception(timeout=60), Stopped)
-    assert len(started(fake_vllm)) == 2  # the first, with its worker
-    assert not any(map(alive, started(fake_vllm)))
+    def ask_to_end(self) -> None:
+        (self.asked_again if self.ending.is_set() else self.ending).set()
+
+    def end(self) -> None:
+        self.ask_to_end()
+        assert self.asked_again.wait(60)
+
+
+def test_closing_while_a_dead_server_is_seen_to_starts_no_other(tmp_path: Path) -> None:
+    children: list[SlowToEnd] = []
+
+    def launch(config: RegionCapConfig, gpus: Sequence[str], log: Path, port: int, key: str, host: str) -> Child:
+        children.append(SlowToEnd(port, key, log))
+        return children[-1]
+
+    servers = VllmServers(config_of(tmp_path), launch=launch)
+    with pytest.raises(CaptionerError, match="vLLM did not start"):
+        servers.start()
+    restarting = threading.Thread(target=servers.watch)
+    restarting.start()
+    assert children[0].ending.wait(60)
+    servers.close()
+    restarting.join(60)
+    assert not restarting.is_alive()
+    assert len(children) == 1
 
 
 LOGS = {
@@ -194,12 +204,12 @@ def test_a_server_that_does_not_start_says_why(fake_vllm: Path, captioner: VllmC
 
 RUN = """
 import json, os, sys, threading
-from regioncap.captioners.base import Setting
+from regioncap.captioners.base import CaptionerOptions
 from regioncap.captioners.vllm_server import VllmCaptioner
 from regioncap.config.files import make_config
 from tests.captioners.conftest import Bill, request_of
 
-captioner = VllmCaptioner(Setting(make_config(**json.loads(sys.argv[1])), count=Bill()))
+captioner = VllmCaptioner(CaptionerOptions(make_config(**json.loads(sys.argv[1])), count=Bill()))
 try:
     captioner.submit(request_of(1)).result()
     print("captioned", flush=True)
@@ -291,7 +301,7 @@ def test_groups_of_gpus(case: str) -> None:
 def test_a_missing_vllm_is_said_before_anything_runs(tmp_path: Path) -> None:
     config = make_config(input="a.jsonl", model="m", vllm_python=str(tmp_path / "nowhere"))
     with pytest.raises(UsageError, match="vllm_python"):
-        VllmCaptioner(Setting(config)).check()
+        VllmCaptioner(CaptionerOptions(config)).check()
 
 
 def test_memory_is_told_from_context() -> None:
@@ -321,7 +331,7 @@ def test_a_model_is_served_until_ctrl_c_and_started_again_once(fake_vllm: Path) 
         assert url == f"http://127.0.0.1:{port}/v1"
         assert key not in (fake_vllm / "log").read_text()
         assert f"--model Qwen/tiny --endpoint {url}" in (fake_vllm / "log").read_text()
-        captioner = OpenAICaptioner(Setting(served(url), lambda: key, Bill()))
+        captioner = OpenAICaptioner(CaptionerOptions(served(url), lambda: key, Bill()))
         assert captioner.submit(request_of(1)).result(timeout=60).captions == told_of(1, 1, 2, 3)
         os.kill(started(fake_vllm)[0], signal.SIGKILL)
         until(lambda: len(started(fake_vllm)) == 4)

@@ -1,0 +1,109 @@
+"""Who is asked next: waiting requests get free slots, in the order of their rows, at the least loaded endpoint."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TypeVar
+
+from regioncap.captioners.budget import Budget
+from regioncap.captioners.endpoint import Endpoint
+from regioncap.captioners.gate import Gate
+from regioncap.errors import BudgetReached, RunStopped, Stopped
+
+READY_ROWS = 32
+"""Rows beyond the limit that have their pictures read, so that a free slot never waits for one."""
+
+TIMER_SLACK = 0.001
+"""Seconds: a timer may fire a little before its time by another clock, and the pause would seem not to be over."""
+
+T = TypeVar("T")
+
+
+class Dispatcher:
+    """Gives out slots at `endpoints`, within the budget. Used on one event loop only.
+
+    A row is admitted first (`admit`, `leave`), which has its pictures read; each of its requests then acquires a slot
+    (`acquire`, `release`).
+    """
+
+    def __init__(self, budget: Budget) -> None:
+        self.endpoints: list[Endpoint] = []
+        self.error: RunStopped | None = None
+        """Why nothing more is sent; None while something is."""
+        self._budget = budget
+        self._slots: Gate[Endpoint] = Gate()
+        self._admission: Gate[None] = Gate()
+        self._admitted = 0
+
+    @property
+    def in_flight(self) -> int:
+        """Requests in flight, over all endpoints."""
+        return sum(endpoint.limit.in_flight for endpoint in self.endpoints)
+
+    async def admit(self, order: int) -> None:
+        """Wait until row `order` may have its pictures read. Raises RunStopped when nothing more is sent."""
+        await self._enter(self._admission, order)
+
+    def leave(self) -> None:
+        """A row that was admitted is done."""
+        self._admitted -= 1
+        self.dispatch()
+
+    async def acquire(self, order: int) -> Endpoint:
+        """Wait for a slot for a request of row `order`; gives where it is. Raises RunStopped as `admit` does."""
+        return await self._enter(self._slots, order)
+
+    def release(self, endpoint: Endpoint) -> None:
+        """A request came back, in whatever way."""
+        endpoint.limit.end()
+        if self.error is not None:
+            self.stop(self.error)
+        self.dispatch()
+
+    async def _enter(self, gate: Gate[T], order: int) -> T:
+        if self.error is not None and not self.in_flight:
+            raise self.error
+        waiting = gate.enter(order)
+        self.dispatch()
+        return await waiting
+
+    def dispatch(self) -> None:
+        """Give free slots to requests that wait, and admit further rows."""
+        while self._slots and self.error is None:
+            exceeded = self._budget.exceeded_by(self.in_flight)
+            if exceeded is not None:
+                self.stop(BudgetReached(f"{exceeded}. What was answered is kept; raise it to go on from there."))
+                return
+            endpoint = self._least_loaded()
+            if endpoint is None:
+                break
+            endpoint.limit.begin()
+            self._budget.reserve()
+            self._slots.open(endpoint)
+        room = sum(int(endpoint.limit.limit) for endpoint in self.endpoints) * 5 // 4 + READY_ROWS
+        while self._admission and self._admitted < room and self.error is None:
+            self._admitted += 1
+            self._admission.open(None)
+
+    def dispatch_after(self, seconds: float) -> None:
+        """Dispatch again in a while: when an endpoint's pause is over."""
+        asyncio.get_running_loop().call_later(seconds + TIMER_SLACK, self.dispatch)
+
+    def _least_loaded(self) -> Endpoint | None:
+        now = time.monotonic()
+        free = [
+            endpoint
+            for endpoint in self.endpoints
+            if endpoint.limit.free and endpoint.health.available(now, endpoint.limit.in_flight)
+        ]
+        return min(free, key=lambda endpoint: (not endpoint.health.alive, endpoint.limit.load), default=None)
+
+    def stop(self, error: RunStopped) -> None:
+        """Send nothing more; the first error counts. All that wait get it: at once when no request can succeed any
+        more, else when the requests in flight have come back."""
+        self.error = self.error or error
+        if self.in_flight and isinstance(self.error, BudgetReached | Stopped):
+            return
+        self._slots.fail(self.error)
+        self._admission.fail(self.error)

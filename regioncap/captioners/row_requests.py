@@ -1,0 +1,84 @@
+"""Which requests fill what is missing of a row: one for each picture that shows some of it, or one a region."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from regioncap.captioners.base import CaptionRequest
+from regioncap.captioners.chat import ChatRequest
+from regioncap.captioners.pictures import closer_views, plain_picture
+from regioncap.captioners.prompts import Prompts, of_part, only
+from regioncap.config.model import RegionCapConfig
+
+TEMPERATURE_STEP = 0.3
+"""Added to the temperature with each repair: the same question at 0 would give the same answer."""
+
+FOCAL_SHARE = 4
+"""A closer view has this part of `max_pixels`."""
+
+
+class RowRequests:
+    """Composes the requests of rows, by the config's prompts."""
+
+    def __init__(self, config: RegionCapConfig, prompts: Prompts) -> None:
+        self._config = config
+        self._prompts = prompts
+
+    def compose(self, request: CaptionRequest, missing: Sequence[int], repair: int) -> list[ChatRequest]:
+        """The requests that ask for the regions `missing` of a row. `repair`: how often it was asked before.
+
+        Reads and encodes pictures: not for the event loop. Raises RowReject when a picture cannot be read.
+        """
+        mode = self._prompts.mode
+        focal = mode == "focal" or (mode == "auto" and repair > 0) or request.again
+        # In focal mode the same was asked before.
+        steps = repair + 1 if request.again and mode == "focal" else repair
+        system, offset = self._prompts.system_text(request.fields), TEMPERATURE_STEP * steps
+        requests = []
+        for part in request.shown():
+            wanted = tuple(number for number in part.regions if number in missing)
+            if not wanted:
+                continue
+            marked = part.marked()
+            if focal:
+                views = zip(wanted, self._views(request, wanted), strict=True)
+                requests += [
+                    ChatRequest(system, self._focal(request, n), (marked, view), (n,), offset) for n, view in views
+                ]
+            else:
+                text = marks_question(self._prompts, request, part.regions, wanted)
+                requests.append(ChatRequest(system, text, (marked,), wanted, offset))
+        return requests
+
+    def _focal(self, request: CaptionRequest, number: int) -> str:
+        return self._prompts.focal_text(number, len(request.bbox), request.fields, request.region_fields)
+
+    def _views(self, request: CaptionRequest, wanted: tuple[int, ...]) -> list[bytes]:
+        return closer_views(
+            request.image(), [request.bbox[number - 1] for number in wanted], (request.width, request.height),
+            max_pixels=self._config.max_pixels // FOCAL_SHARE, max_image_pixels=self._config.max_image_pixels,
+        )  # fmt: skip
+
+
+def marks_question(prompts: Prompts, request: CaptionRequest, shown: Sequence[int], wanted: Sequence[int]) -> str:
+    """What is asked about `wanted` of the regions that a picture shows, both numbers from 1."""
+    count = len(request.bbox)
+    text = prompts.marks_text(count, request.fields, request.region_fields)
+    if len(shown) < count:
+        text = f"{text}\n{of_part(shown)}"
+    return text if len(wanted) == len(shown) else f"{text}\n{only(wanted)}"
+
+
+def largest_request(config: RegionCapConfig, prompts: Prompts) -> ChatRequest:
+    """The largest request that rows of this config can lead to, with a plain picture."""
+    fields = dict.fromkeys(config.prompt_fields(), "…")
+    of_regions = [dict.fromkeys(config.region_fields, "…")] * config.max_boxes
+    system, picture = prompts.system_text(fields), plain_picture(config.max_pixels)
+    if not config.asks_closer:
+        shown = config.groups_of(config.max_boxes)[-1]  # the last has the longest numbers, and none has more
+        request = CaptionRequest(
+            "", bytes, bytes, 0, 0, [[0.0] * 4] * config.max_boxes, shown, fields=fields, region_fields=of_regions
+        )
+        return ChatRequest(system, marks_question(prompts, request, shown, shown), (picture,), shown)
+    text = prompts.focal_text(1, config.max_boxes, fields, of_regions)
+    return ChatRequest(system, text, (picture, plain_picture(config.max_pixels // FOCAL_SHARE)), (1,))

@@ -1,0 +1,92 @@
+"""The conversation about one row, without servers."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import Any
+
+from regioncap.captioners.asking import Keeping, RowConversation
+from regioncap.captioners.base import CaptionResult
+from regioncap.captioners.chat import ChatRequest, ChatResponse
+from regioncap.captioners.prompts import Prompts
+from regioncap.captioners.row_requests import RowRequests
+from regioncap.captioners.server_errors import Refused, TryAgain
+from regioncap.config.files import make_config
+from tests.captioners.conftest import Bill, request_of
+
+
+async def answered(asked: ChatRequest) -> ChatResponse:
+    """What a server that does its part answers."""
+    text = "\n".join(f"<region{number}>: Thing {number}." for number in asked.wanted)
+    return ChatResponse(text, "stop", 100, 10)
+
+
+def converse(send: Any, request: Any, **settings: Any) -> CaptionResult:
+    """What comes of asking about a row."""
+    config = make_config(input="a.jsonl", endpoint="http://h/v1", model="m", **settings)
+
+    async def run() -> CaptionResult:
+        keeping = Keeping()
+        conversation = RowConversation(
+            request, send, config=config, requests=RowRequests(config, Prompts.of(config)), keeping=keeping,
+            count=Bill(),
+        )  # fmt: skip
+        result = await conversation.captions()
+        await keeping.finished()
+        return result
+
+    return asyncio.run(run())
+
+
+def test_what_is_kept_first_does_not_replace_what_came_later() -> None:
+    """A row's answers are kept one after the other, however slow the keeping of one is: the last has them all."""
+    kept: list[int] = []
+    all_came, answers = threading.Event(), iter(range(1, 5))
+
+    async def send(asked: ChatRequest) -> ChatResponse:
+        if next(answers) == 4:
+            asyncio.get_running_loop().call_later(0.05, all_came.set)  # time for the others to overtake
+        return await answered(asked)
+
+    def keep(result: CaptionResult) -> None:
+        assert all_came.wait(60)
+        kept.append(len(result.captions))
+
+    result = converse(send, request_of(0, 4, keep=keep), prompt_mode="focal")
+    assert sorted(result.captions) == [1, 2, 3, 4]
+    assert kept == sorted(kept)
+    assert kept[-1] == 4
+
+
+def test_each_region_is_missing_for_its_reason() -> None:
+    async def send(asked: ChatRequest) -> ChatResponse:
+        if asked.wanted == (2,):
+            raise Refused(400, "400: it is too dark")
+        return await answered(asked)
+
+    result = converse(send, request_of(0, 3), prompt_mode="focal", max_repairs=0)
+    assert sorted(result.captions) == [1, 3]
+    assert (result.code, result.model_failure) == ("caption_failed", True)
+    assert result.message == "the server refused it: 400: it is too dark"
+
+
+def test_a_server_that_fails_is_not_the_rows_fault() -> None:
+    async def send(asked: ChatRequest) -> ChatResponse:
+        raise TryAgain("500: oops")
+
+    result = converse(send, request_of(0, 1))
+    assert (result.code, result.model_failure, result.usage) == ("caption_failed", False, {})
+    assert result.message == "sent several times, without an answer: 500: oops"
+
+
+def test_a_refusal_and_a_cut_are_named() -> None:
+    async def refuse(asked: ChatRequest) -> ChatResponse:
+        return ChatResponse("I'm sorry, but no.", "stop")
+
+    async def cut(asked: ChatRequest) -> ChatResponse:
+        return ChatResponse("<region1>: A dog that", "length")
+
+    settings = {"max_repairs": 1, "max_tokens": 99}
+    assert "after 2 requests; the model refused: \"I'm sorry" in converse(refuse, request_of(0), **settings).message
+    assert "the answer was cut at max_tokens=99; it began" in converse(cut, request_of(0), **settings).message

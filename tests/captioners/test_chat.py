@@ -1,0 +1,85 @@
+"""Chat completions as servers send them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+
+from regioncap.captioners.chat import ChatRequest, ChatResponse, Ending, Sampling, judge_finish, read_response
+from regioncap.captioners.masking import outside_text
+from regioncap.config.files import make_config
+
+
+def test_a_request_has_its_picture() -> None:
+    for images in ((), (b"",), (b"jpeg", b"")):
+        with pytest.raises(ValueError, match="without its picture"):
+            ChatRequest("", "What?", images, (1,))
+
+
+FINISHES = {"stop": Ending.COMPLETE, "length": Ending.CUT, "content_filter": Ending.REFUSED, "": Ending.COMPLETE}
+
+
+@pytest.mark.parametrize("word", FINISHES)
+def test_how_an_answer_ended(word: str) -> None:
+    assert judge_finish(word) is FINISHES[word]
+
+
+ANSWERS: dict[str, tuple[dict[str, Any], ChatResponse]] = {
+    "text": (
+        {"message": {"content": "A dog."}, "finish_reason": "stop"},
+        ChatResponse("A dog.", "stop", 7, 3),
+    ),
+    "parts": (
+        {"message": {"content": [{"text": "A "}, {"type": "x"}, {"text": "dog."}]}, "finish_reason": "length"},
+        ChatResponse("A dog.", "length", 7, 3),
+    ),
+    "refusal": (
+        {"message": {"content": None, "refusal": "No."}, "finish_reason": "stop"},
+        ChatResponse("No.", "stop", 7, 3, declined=True),
+    ),
+    "filter": (
+        {"message": {"content": ""}, "finish_reason": "content_filter"},
+        ChatResponse("", "content_filter", 7, 3),
+    ),
+    "no reason": ({"message": {"content": "A dog."}}, ChatResponse("A dog.", "", 7, 3)),
+}
+
+
+@pytest.mark.parametrize("case", ANSWERS)
+def test_answers_are_read(case: str) -> None:
+    choice, expected = ANSWERS[case]
+    body = orjson.dumps({"choices": [choice], "usage": {"prompt_tokens": 7, "completion_tokens": 3}})
+    assert read_response(body) == expected
+    assert read_response(body).refused == (case in ("refusal", "filter"))
+
+
+def test_usage_may_be_missing() -> None:
+    response = read_response(b'{"choices": [{"message": {"content": "A dog."}}], "usage": null}')
+    assert (response.prompt_tokens, response.completion_tokens) == (0, 0)
+
+
+@pytest.mark.parametrize("content", [b"", b"<html>", b"[]", b'{"choices": [{}]}', b'{"choices": {"0": 1}}'])
+def test_what_is_no_completion_is_said(content: bytes) -> None:
+    with pytest.raises(ValueError, match="not a chat completion"):
+        read_response(content)
+
+
+def sampling(**settings: Any) -> dict[str, Any]:
+    config = make_config(input="a.jsonl", endpoint="http://h/v1", model="m", **settings)
+    return Sampling.of(config).body(0.3)
+
+
+def test_a_repair_is_drawn_differently() -> None:
+    assert sampling(temperature=0.5, seed=7) == {"temperature": 0.8, "seed": 10}
+    assert sampling(temperature=1.9) == {"temperature": 2.0}
+    assert sampling(temperature=-1) == {}  # the server's own
+    assert sampling(top_p=0.9, top_k=5) == {"temperature": 0.3, "top_p": 0.9, "top_k": 5}
+
+
+def test_text_from_outside_is_short_and_without_secrets() -> None:
+    assert outside_text("the key\n  hush-hush  is wrong", "hush-hush") == "the key *** is wrong"
+    assert outside_text("sk-0123456789 and key-ab***yz") == "*** and ***"
+    assert outside_text("risk-averse turkey-basting") == "risk-averse turkey-basting"
+    assert outside_text("x" * 400) == "x" * 297 + "…"

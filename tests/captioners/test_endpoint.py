@@ -1,0 +1,160 @@
+"""One server, over HTTP: what is sent to it, and what its answers and errors mean."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeVar
+
+import aiohttp
+import pytest
+
+from regioncap.captioners.chat import ChatRequest, ChatResponse, Sampling
+from regioncap.captioners.endpoint import Endpoint
+from regioncap.captioners.fake_app import completion
+from regioncap.captioners.fake_server import RunningServer, ScriptedResponse
+from regioncap.captioners.limits import InFlightLimit
+from regioncap.captioners.server_errors import Refused, TryAgain
+from regioncap.captioners.structure import STRUCTURES
+from regioncap.errors import CaptionerError
+from tests.captioners.conftest import Serve, jpeg_of
+
+T = TypeVar("T")
+
+SAMPLING = Sampling(100, 0.5, 7, {"top_p": 0.9})
+REQUEST = ChatRequest("You see.", "What is there?", (jpeg_of(1),), (1, 2), 0.3)
+
+
+def ask(server: RunningServer, call: Callable[[Endpoint], Awaitable[T]], **fields: Any) -> T:
+    """The result of `call` with an endpoint for this server."""
+
+    async def run() -> T:
+        async with aiohttp.ClientSession() as client:
+            return await call(Endpoint(server.url, "fake-vlm", SAMPLING, 30.0, InFlightLimit(1), client, **fields))
+
+    return asyncio.run(run())
+
+
+def send(server: RunningServer, **fields: Any) -> ChatResponse:
+    return ask(server, lambda endpoint: endpoint.send(REQUEST), **fields)
+
+
+def scripted(status: int, body: Any, **headers: str) -> Callable[[Mapping[str, Any]], ScriptedResponse]:
+    return lambda request: ScriptedResponse(body, status, headers)
+
+
+def test_what_is_sent(serve: Serve) -> None:
+    server = serve()
+    bodies = server.record()
+    send(server, structure="regex", max_caption_chars=50)
+    (body,) = bodies
+    assert list(body) == ["model", "messages", "max_tokens", "top_p", "temperature", "seed", "structured_outputs"]
+    assert (body["max_tokens"], body["top_p"], body["temperature"], body["seed"]) == (100, 0.9, 0.8, 10)
+    assert [message["role"] for message in body["messages"]] == ["system", "user"]
+    assert [part["type"] for part in body["messages"][1]["content"]] == ["image_url", "text"]
+    assert body["structured_outputs"]["regex"].startswith(r"<region1>: [^<\s][^<\n]{0,49}\n<region2>: ")
+
+
+ERRORS: dict[str, tuple[int, Any, type[Exception], str]] = {
+    "key": (401, {"error": {"message": "Incorrect"}}, CaptionerError, "refused the key .401: Incorrect"),
+    "no access": (403, {"detail": "Forbidden"}, CaptionerError, "refused the key .403: Forbidden"),
+    "model": (404, {"error": {"message": "no such"}}, CaptionerError, "knows no model 'fake-vlm'"),
+    "quota": (429, {"error": {"code": "insufficient_quota"}}, CaptionerError, "quota exhausted"),
+    "rate": (429, {"error": {"message": "slow down"}}, TryAgain, "429: slow down"),
+    "server": (500, "oops", TryAgain, "500: oops"),
+    "other server": (599, {}, TryAgain, "599: {}"),
+    "request": (400, {"error": {"message": "too long"}}, Refused, "400: too long"),
+    "too large": (413, {"message": "too large"}, Refused, "413: too large"),
+}
+
+
+@pytest.mark.parametrize("case", ERRORS)
+def test_whose_fault_an_error_is(serve: Serve, case: str) -> None:
+    status, body, expected, words = ERRORS[case]
+    with pytest.raises(expected, match=words):
+        send(serve(script=scripted(status, body)))
+
+
+WAITS = {"": None, "3": 3.0, "0.5": 0.5, "-1": 0.0, "Thu, 01 Jan 1970 00:00:00 GMT": 0.0, "soon": None}
+
+
+@pytest.mark.parametrize("header", WAITS)
+def test_how_long_it_asks_to_wait(serve: Serve, header: str) -> None:
+    headers = {"Retry-After": header} if header else {}
+    with pytest.raises(TryAgain) as error:
+        send(serve(script=lambda request: ScriptedResponse({}, 503, headers)))
+    assert (error.value.overloaded, error.value.unreachable, error.value.after) == (True, False, WAITS[header])
+
+
+@pytest.mark.parametrize("body", [{}, [], {"choices": []}, {"choices": [{"message": None}]}, "text", None], ids=repr)
+def test_an_answer_that_is_none_is_asked_for_again(serve: Serve, body: Any) -> None:
+    with pytest.raises(TryAgain, match="the answer is no chat completion"):
+        send(serve(script=scripted(200, body)))
+
+
+def test_the_newer_name_of_max_tokens_is_found_out(serve: Serve) -> None:
+    def script(body: Mapping[str, Any]) -> ScriptedResponse | None:
+        if "max_tokens" in body:
+            return ScriptedResponse({"error": {"message": "Use 'max_completion_tokens' instead."}}, 400)
+        return None
+
+    server = serve(script=script)
+    bodies = server.record()
+
+    async def twice(endpoint: Endpoint) -> list[ChatResponse]:
+        return [await endpoint.send(REQUEST), await endpoint.send(REQUEST)]
+
+    assert [response.finish_reason for response in ask(server, twice)] == ["stop", "stop"]
+    assert ["max_tokens" in body for body in bodies] == [True, False, False]
+    assert bodies[1]["max_completion_tokens"] == 100
+
+
+def test_what_the_server_says_of_a_key_is_masked(serve: Serve) -> None:
+    def script(body: Mapping[str, Any]) -> ScriptedResponse:
+        return ScriptedResponse({"error": {"message": "wrong: quiet-river, sk-abc***xyz"}}, 401)
+
+    with pytest.raises(CaptionerError, match=r"wrong: \*\*\*, \*\*\*\)"):
+        send(serve(script=script), key="quiet-river")
+
+
+@pytest.mark.parametrize("suffix", ["", "/v1"])
+def test_the_base_url_is_found(serve: Serve, suffix: str) -> None:
+    server = serve()
+
+    async def resolve(endpoint: Endpoint) -> tuple[list[str], str]:
+        endpoint.url = endpoint.url.removesuffix("/v1") + suffix
+        return await endpoint.resolve_base_url(), endpoint.url
+
+    assert ask(server, resolve) == (["fake-vlm"], server.url)
+
+
+def test_nothing_answers(serve: Serve) -> None:
+    server = serve()
+    server.stop()
+    for call in (lambda endpoint: endpoint.send(REQUEST), lambda endpoint: endpoint.resolve_base_url()):
+        with pytest.raises(TryAgain, match="cannot connect: Connection refused") as error:
+            ask(server, call)
+        assert error.value.unreachable
+
+
+@pytest.mark.parametrize("structure", [("regex",), ("json_schema",), ()], ids=str)
+def test_which_form_it_enforces(serve: Serve, structure: tuple[str, ...]) -> None:
+    async def enforced(endpoint: Endpoint) -> list[str]:
+        return [way for way in STRUCTURES if await endpoint.enforces(way, jpeg_of(1))]
+
+    assert ask(serve(structure=structure), enforced) == list(structure)
+
+
+def test_a_form_that_is_refused_is_not_enforced(serve: Serve) -> None:
+    server = serve(script=scripted(400, {"error": "unknown field"}))
+    assert not ask(server, lambda endpoint: endpoint.enforces("regex", jpeg_of(1)))
+
+
+def test_the_queue_is_read_where_there_is_one(serve: Serve) -> None:
+    assert ask(serve(), lambda endpoint: endpoint.queue()) == (0, 0)
+    assert ask(serve(metrics=False), lambda endpoint: endpoint.queue()) is None
+
+
+def test_usage_is_what_the_server_counts(serve: Serve) -> None:
+    response = send(serve(script=scripted(200, completion("x" * 40, "length", 123))))
+    assert (response.prompt_tokens, response.completion_tokens, response.cut) == (123, 10, True)
