@@ -36,15 +36,15 @@ from regioncap.preflight.begin import begin
 from regioncap.records import Row
 from regioncap.run.context import RunContext, context_of, end_run, in_run
 from regioncap.tasks.caption import caption_rows
+from regioncap.tasks.draw_row import draw_row
 from regioncap.tasks.extract import extract_rows
 from regioncap.tasks.load import load_rows, pack
 from regioncap.tasks.map_rows import map_rows
 from regioncap.tasks.normalize import normalize_rows
 from regioncap.tasks.route import route_rows
 from regioncap.tasks.scheduling import FEWEST_SHARDS_IN_FLIGHT, enough_rows
-from regioncap.tasks.shard import STEPS, keep_input, six_steps
+from regioncap.tasks.shard import STEPS, keep_input, run_steps
 from regioncap.tasks.step import run_step
-from regioncap.tasks.visualize import draw_row
 from regioncap.tasks.write import write_file
 
 
@@ -98,7 +98,7 @@ def overlapped(config: RegionCapConfig) -> None:
                     while len(in_flight) >= FEWEST_SHARDS_IN_FLIGHT and sum(in_flight.values()) >= enough:
                         take(wait(in_flight, return_when=FIRST_COMPLETED).done)
                     step = keep_input(shard, context)
-                    six = partial(copy_context().run, six_steps, step, config, False)  # a thread's run is ours
+                    six = partial(copy_context().run, run_steps, step, config, False)  # a thread's run is ours
                     in_flight[threads.submit(six)] = step.rows
                 take(wait(in_flight).done)
             assert write_file(sorted(done, key=lambda steps: steps[0].shard), context).complete

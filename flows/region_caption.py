@@ -42,7 +42,7 @@ def region_caption(config: RegionCapConfig) -> Summary:
                 reuse(window.reused_shards, window.reused_rows)
             workers.finish()
             try:
-                return show(write(done, config), done, context)
+                return show(write(done, config, window.parts), done, context)
             except StepDamaged:
                 # The step is forgotten now, so the next look finds its shard not done.
                 damages += 1

@@ -5,11 +5,9 @@ An answer is named by everything that decides its words; rows that want the same
 
 from __future__ import annotations
 
-import contextlib
-import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from concurrent.futures import Future, wait
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from functools import partial
 from types import MappingProxyType
@@ -19,9 +17,10 @@ from regioncap.captioners.base import CaptionRequest, CaptionResult, Part, Promp
 from regioncap.config.model import RegionCapConfig
 from regioncap.records import Row
 from regioncap.run.context import RunContext
+from regioncap.run.in_flight import PendingAnswer
 from regioncap.storage.answers import answer_key
 from regioncap.storage.steps import digest
-from regioncap.tasks.visualize import marked_jpeg, read_unchanged
+from regioncap.tasks.draw_row import marked_jpeg, read_unchanged
 from regioncap.vision.drawing import DRAW_VERSION
 
 KEY_VERSION = 1
@@ -33,21 +32,6 @@ EFFORT_FIELDS = ("max_tokens", "max_repairs", "structure", "max_caption_chars")
 
 STRIKES = 3
 """Runs that a row may fail for its own sake (refused, never complete); then it rests."""
-
-
-@dataclass
-class Asked:
-    """One row on its way through the captioner. `future`: gives the captions of all of its regions.
-
-    `owner`: whether this row asks, and not another with the same picture and prompt. `key`: the answer's name; "" where
-    answers cost nothing and are not kept.
-    """
-
-    row: Row
-    prompt: str
-    future: Future[CaptionResult]
-    owner: bool = True
-    key: str = ""
 
 
 def request_of(row: Row, context: RunContext) -> CaptionRequest:
@@ -102,7 +86,7 @@ def keys_of_answers(row: Row, context: RunContext) -> Iterator[str]:
 
 
 @dataclass(frozen=True)
-class Kept:
+class CachedAnswer:
     """An answer that is there: `captions` by region number, and what they cost."""
 
     captions: dict[int, str] = field(default_factory=dict)
@@ -118,7 +102,7 @@ class Kept:
         return self.strikes >= STRIKES and not config.retry_rejects
 
     @classmethod
-    def find(cls, key: str, context: RunContext) -> Kept:
+    def find(cls, key: str, context: RunContext) -> CachedAnswer:
         """The answer `key`, or an empty one."""
         found = context.answers.get(key) or {}
         captions = {int(number): str(text) for number, text in found.get("captions", {}).items()}
@@ -133,14 +117,14 @@ def effort_of(context: RunContext) -> str:
 
 
 def ask(
-    row: Row, context: RunContext, *, anew: bool = False, ahead: Mapping[str, Asked] = MappingProxyType({})
-) -> Asked:
+    row: Row, context: RunContext, *, anew: bool = False, early: Mapping[str, PendingAnswer] = MappingProxyType({})
+) -> PendingAnswer:
     """See which captions are there, and send for those that are missing; `anew`: for all of them.
 
-    `ahead`: what was asked for already, by the answer's name. Raises RowReject for a row that lacks a field of the
+    `early`: what was requested before, by the answer's name. Raises RowReject for a row that lacks a field of the
     prompt.
     """
-    return send_for(row, request_of(row, context), context, anew, ahead)
+    return send_for(row, request_of(row, context), context, anew, early)
 
 
 def send_for(
@@ -148,27 +132,27 @@ def send_for(
     request: CaptionRequest,
     context: RunContext,
     anew: bool = False,
-    ahead: Mapping[str, Asked] = MappingProxyType({}),
-) -> Asked:
+    early: Mapping[str, PendingAnswer] = MappingProxyType({}),
+) -> PendingAnswer:
     """As `ask`, for a request of one's own making."""
     prompt = context.captioner.prompt(request)
     if not context.captioner.paid:
         context.progress.add(captions_asked=len(request.wanted))
-        return Asked(row, prompt.text, context.captioner.submit(request))
+        return PendingAnswer(row, prompt.text, context.captioner.submit(request))
     key = key_of_answer(row, prompt, context, request)
-    if key in ahead:
-        return replace(ahead[key], row=row, prompt=prompt.text)
+    if key in early:
+        return replace(early[key], row=row, prompt=prompt.text)
     future, owner = context.in_flight.claim(key)
     if owner:
         try:
-            _send(key, request, Kept() if anew else Kept.find(key, context), context)
+            _send(key, request, CachedAnswer() if anew else CachedAnswer.find(key, context), context)
         except BaseException as error:
             context.in_flight.settle(key, error)
             raise
-    return Asked(row, prompt.text, future, owner, key)
+    return PendingAnswer(row, prompt.text, future, owner, key)
 
 
-def _send(key: str, request: CaptionRequest, kept: Kept, context: RunContext) -> None:
+def _send(key: str, request: CaptionRequest, kept: CachedAnswer, context: RunContext) -> None:
     """Have the answer `key` completed and settled; what comes is kept at once, whatever becomes of the rest."""
     missing = tuple(number for number in request.wanted if number not in kept.captions)
     if not missing:
@@ -190,7 +174,7 @@ def _send(key: str, request: CaptionRequest, kept: Kept, context: RunContext) ->
         whole = with_kept(result)
         if any(number not in whole.captions for number in request.wanted):
             # Another run on this cache may have got further meanwhile: what it paid for is not given up for less.
-            whole.captions = {**Kept.find(key, context).captions, **whole.captions}
+            whole.captions = {**CachedAnswer.find(key, context).captions, **whole.captions}
             whole.own_fault = any(number not in whole.captions for number in request.wanted) and whole.own_fault
         captions = {str(number): whole.captions[number] for number in sorted(whole.captions)}
         answer: dict[str, Any] = {"captions": captions, "usage": whole.usage, "model": context.captioner.model}
@@ -213,61 +197,3 @@ def _send(key: str, request: CaptionRequest, kept: Kept, context: RunContext) ->
     context.progress.add(captions_asked=len(missing))
     future = context.captioner.submit(replace(request, wanted=missing, keep=keep))
     future.add_done_callback(settle)
-
-
-class AskedAhead:
-    """Rows that are asked for as soon as they are drawn, so that the model need not wait for the rest of their shard.
-
-    One shard is drawn at a time. What was asked for meanwhile is kept under its file's key when it is drawn, until the
-    step `caption` comes to that file: else a row that failed would be asked for once more.
-    """
-
-    def __init__(self, context: RunContext) -> None:
-        self._context = context
-        self._lock = threading.Lock()
-        self._now: dict[str, Asked] = {}
-        self._of_files: dict[str, dict[str, Asked]] = {}
-        self._looking: list[Future[None]] = []
-
-    @classmethod
-    def of(cls, context: RunContext) -> AskedAhead:
-        """The context's one; it listens to what is drawn from now on."""
-        with _ahead_lock:
-            listening = context.when_drawn
-            if not isinstance(listening, cls):
-                context.when_drawn = listening = cls(context)
-        return listening
-
-    def __call__(self, row: Row) -> None:
-        """Ask for a row that was just drawn."""
-        context = self._context
-        if not context.captioner.paid:
-            return
-        if context.cache.is_local:
-            self._ask(row)
-        else:  # a look-up in an object store is not for the threads that draw
-            self._looking.append(context.io_pool.submit(self._ask, row))
-
-    def _ask(self, row: Row) -> None:
-        # What fails here fails again, and is told, when the step comes to the row.
-        with contextlib.suppress(Exception):
-            asked = ask(row, self._context, ahead=self._now)
-            with self._lock:
-                self._now[asked.key] = asked
-
-    def keep(self, key: str) -> None:
-        """A shard is drawn: what was asked for belongs to the step file `key`."""
-        looking, self._looking = self._looking, []
-        wait(looking)
-        with self._lock:
-            asked, self._now = self._now, {}
-            if asked:
-                self._of_files[key] = asked
-
-    def take(self, key: str) -> dict[str, Asked]:
-        """What was asked for the rows of the step file `key`, by the answer's name."""
-        with self._lock:
-            return self._of_files.pop(key, {})
-
-
-_ahead_lock = threading.Lock()

@@ -22,8 +22,9 @@ from regioncap.errors import RowReject, Stopped
 from regioncap.output.caption_flags import FLAGS_VERSION, flags_of
 from regioncap.records import Row, Step, rejected
 from regioncap.run.context import RunContext, context_of
+from regioncap.run.in_flight import PendingAnswer
 from regioncap.storage.steps import Manifest
-from regioncap.tasks.answers import Asked, AskedAhead, ask, effort_of, request_of, send_for
+from regioncap.tasks.answers import ask, effort_of, request_of, send_for
 from regioncap.tasks.map_rows import map_rows
 from regioncap.tasks.step import StepSpec, run_step
 
@@ -31,7 +32,7 @@ STEP_VERSION = 1
 LOOK_FOR_STOP_SECONDS = 0.25
 
 
-def finish(asked: Asked, context: RunContext) -> Row:
+def finish(asked: PendingAnswer, context: RunContext) -> Row:
     """The row with all its captions, or as a reject that keeps those that came.
 
     Raises CaptionerError when no row can be captioned any more, Stopped.
@@ -54,7 +55,7 @@ def finish(asked: Asked, context: RunContext) -> Row:
     return {"captions": texts, "prompt": asked.prompt, "usage": result.usage, **warnings}
 
 
-def ask_again(row: Row, told: Row, context: RunContext) -> dict[int, Asked]:
+def ask_again(row: Row, told: Row, context: RunContext) -> dict[int, PendingAnswer]:
     """Send for the captions of a captioned row that have one of the flags to repair; by region number."""
     request = request_of(row, context)
     sent = {}
@@ -64,7 +65,7 @@ def ask_again(row: Row, told: Row, context: RunContext) -> dict[int, Asked]:
     return sent
 
 
-def repaired(told: Row, sent: dict[int, Asked], context: RunContext) -> Row:
+def repaired(told: Row, sent: dict[int, PendingAnswer], context: RunContext) -> Row:
     """A captioned row with the new captions that have fewer of the flags to repair than the old ones."""
     captions, warnings = list(told["captions"]), list(told.get("warnings", []))
     usage: Counter[str] = Counter(told["usage"])
@@ -106,14 +107,16 @@ def _result(future: Future[CaptionResult], context: RunContext) -> CaptionResult
     return future.result()
 
 
-def caption_rows(rows: list[Row], context: RunContext, ahead: Mapping[str, Asked] = MappingProxyType({})) -> list[Row]:
+def caption_rows(
+    rows: list[Row], context: RunContext, early: Mapping[str, PendingAnswer] = MappingProxyType({})
+) -> list[Row]:
     """Every row with its captions. All are sent before the first is waited for, so that none waits for another.
 
-    `ahead`: what was sent for already, by the answer's name.
+    `early`: what was sent for already, by the answer's name.
     """
 
     def send(row: Row) -> Row:
-        return {"image": row["image"], "asked": ask(row, context, ahead=ahead)}
+        return {"image": row["image"], "asked": ask(row, context, early=early)}
 
     def receive(row: Row) -> Row:
         told = finish(row["asked"], context)
@@ -129,7 +132,7 @@ def caption_rows(rows: list[Row], context: RunContext, ahead: Mapping[str, Asked
 
 
 def _body(context: RunContext, step: Step) -> list[Row]:
-    return caption_rows(context.storage.read(step), context, AskedAhead.of(context).take(step.key))
+    return caption_rows(context.storage.read(step), context, context.shard_runs.of(step).pending())
 
 
 def _identity(context: RunContext) -> dict[str, Any]:

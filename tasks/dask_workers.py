@@ -158,7 +158,7 @@ class DaskWorkers:
     def submit(self, step: Step) -> ShardFuture:
         """See `Workers`."""
         parameters = {
-            "step": step, "config": self._config, "apart": steps_apart(step, self._context), "run": self._run,
+            "step": step, "config": self._config, "as_task_runs": steps_apart(step, self._context), "run": self._run,
         }  # fmt: skip
         # Only to those that the limits were shared among; a process that comes later takes the place of a lost one.
         members = self._members

@@ -22,7 +22,6 @@ from regioncap.registry import EXTRACTORS, SIZE_FREE, load
 from regioncap.run.context import RunContext, context_of
 from regioncap.tasks.map_rows import map_rows
 from regioncap.tasks.step import StepSpec, run_step
-from regioncap.tasks.visualize import draw_ahead
 from regioncap.vision.extraction import EXTRACTION_VERSION, FINDING_LEAST_SIDE, FINDING_LONG_SIDE, find_regions
 from regioncap.vision.images import Picture
 
@@ -33,11 +32,11 @@ WHOLE_PIXELS = 4_000_000
 at a part of its size, once for finding and once for drawing."""
 
 ReadImage = Callable[[str], bytes]
-See = Callable[[Row, Picture], None]
-"""Told of a row whose regions were found, while its picture's pixels are at hand."""
+OnFound = Callable[[Row, Picture], None]
+"""Called with a row whose regions were found, while its picture is decoded."""
 
 
-def extract_row(row: Row, read: ReadImage, config: RegionCapConfig, see: See | None = None) -> Row:
+def extract_row(row: Row, read: ReadImage, config: RegionCapConfig, on_found: OnFound | None = None) -> Row:
     """One row with its image's digest and size, and regions if it brought none.
 
     Raises RowReject `image_missing`, `image_unavailable`, `image_unreadable`, `image_too_large` or `no_regions`.
@@ -62,8 +61,8 @@ def extract_row(row: Row, read: ReadImage, config: RegionCapConfig, see: See | N
     if not boxes:
         raise RowReject("no_regions", f"no region was found by {config.extractor!r}: the picture is plain")
     found["boxes"] = boxes
-    if see is not None:
-        see(found, picture)
+    if on_found is not None:
+        on_found(found, picture)
     return found
 
 
@@ -94,18 +93,17 @@ def extract_rows(
     *,
     pool: Executor | None = None,
     stop: Event | None = None,
-    see: See | None = None,
+    on_found: OnFound | None = None,
 ) -> list[Row]:
     """Every row with its image's digest and size, and with boxes; in the threads of `pool`."""
-    return map_rows("extract", lambda row: extract_row(row, read, config, see), rows, pool=pool, stop=stop)
+    return map_rows("extract", lambda row: extract_row(row, read, config, on_found), rows, pool=pool, stop=stop)
 
 
 def _body(context: RunContext, step: Step) -> list[Row]:
-    def see(found: Row, picture: Picture) -> None:
-        draw_ahead(found, picture, context)
-
-    rows = context.storage.read(step)
-    return extract_rows(rows, context.images.read, context.config, pool=context.pool, stop=context.stop, see=see)
+    return extract_rows(
+        context.storage.read(step), context.images.read, context.config,
+        pool=context.pool, stop=context.stop, on_found=context.shard_runs.of(step).on_regions_found,
+    )  # fmt: skip
 
 
 FIELDS = ("extractor", "max_boxes", "min_score", "max_image_pixels")

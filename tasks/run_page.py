@@ -1,6 +1,7 @@
 """The page of a run in Prefect's UI: how far it is, what came of it, why it stopped.
 
-What a page shows is made in `regioncap/report/run_summary.py`. A page that cannot be written is logged and stops nothing.
+What a page shows is made in `regioncap/report/run_summary.py`. A page that cannot be written is logged and stops
+nothing.
 """
 
 from __future__ import annotations

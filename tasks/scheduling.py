@@ -15,7 +15,7 @@ from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RowsFailAlike
 from regioncap.output.join import ShardSteps
 from regioncap.output.output_parts import PartWriter, write_early
-from regioncap.output.outputs import in_parts
+from regioncap.output.outputs import OutputPart, in_parts
 from regioncap.records import Shard
 from regioncap.run.context import RunContext
 from regioncap.tasks.write import first_reject, reject_codes
@@ -52,6 +52,11 @@ class Window:
         self._parts = PartWriter(context) if in_parts(context.config.output) else None
         self.reused_shards = 0
         self.reused_rows = 0
+
+    @property
+    def parts(self) -> list[OutputPart]:
+        """The parts of the output that are written, where it is in parts."""
+        return self._parts.parts if self._parts is not None else []
 
     def reuse(self, steps: ShardSteps) -> None:
         """Take a shard that was done before."""

@@ -6,28 +6,34 @@ import contextlib
 import hashlib
 import logging
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
+from functools import partial
 
 from prefect import State, task
 from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed
 
 from regioncap.config.model import RegionCapConfig
+from regioncap.errors import RowReject
 from regioncap.output.join import ShardSteps
-from regioncap.records import Shard, Step
+from regioncap.records import Row, Shard, Step
 from regioncap.run.context import RunContext, context_of, in_run
+from regioncap.run.in_flight import PendingAnswer
+from regioncap.run.shard_run import EarlyRequests, ShardRun
 from regioncap.storage.steps import StepDamaged
-from regioncap.tasks.answers import AskedAhead
+from regioncap.tasks.answers import ask
 from regioncap.tasks.caption import CAPTION, caption
+from regioncap.tasks.draw_row import draw_picture
 from regioncap.tasks.extract import EXTRACT, extract
 from regioncap.tasks.load import LOAD, load, pack
-from regioncap.tasks.normalize import NORMALIZE, normalize
+from regioncap.tasks.normalize import NORMALIZE, normalize, normalize_row
 from regioncap.tasks.route import ROUTE, route
 from regioncap.tasks.run_log import heard
 from regioncap.tasks.step import StepSpec, find_done
 from regioncap.tasks.visualize import VISUALIZE, visualize
+from regioncap.vision.images import Picture
 
 STEPS: tuple[StepSpec, ...] = (LOAD, ROUTE, EXTRACT, NORMALIZE, VISUALIZE, CAPTION)
 STEP_TASKS = (load, route, extract, normalize, visualize, caption)
@@ -103,56 +109,86 @@ def _images_to_read(step: Step, context: RunContext) -> list[str]:
     return []
 
 
+def prerender(found: Row, picture: Picture, context: RunContext) -> tuple[Row, Row] | None:
+    """A row from `extract` as `normalize` and as `visualize` make it; None when it must wait for these steps.
+
+    Used only if `extract` has decoded what the marks are drawn on: so the picture is read and decoded once.
+    """
+    if not picture.has_whole(max_pixels=context.config.max_pixels):
+        return None
+    with contextlib.suppress(RowReject, ValueError):  # its own step meets it again, and rejects the row
+        normalized = normalize_row(found, context.config)
+        if "reject" not in normalized:
+            drawn, jpegs = draw_picture(normalized, picture, context.config)
+            context.marks.put_all(drawn, jpegs)
+            return normalized, drawn
+    return None
+
+
+def shard_run_of(context: RunContext) -> ShardRun:
+    """What is done ahead for one shard of this run."""
+
+    def ask_early(drawn: Row, pending: Mapping[str, PendingAnswer]) -> PendingAnswer:
+        return ask(drawn, context, early=pending)
+
+    # A look-up in an object store is not for the threads that draw.
+    lookups = None if context.cache.is_local else context.io_pool
+    requests = EarlyRequests(ask_early, lookups) if context.captioner.paid else None
+    return ShardRun(partial(prerender, context=context), requests, surely_new=not context.captioned_before)
+
+
 StepTask = Callable[[Step, RegionCapConfig], State[Step]]
 
 
-def six_steps(step: Step, config: RegionCapConfig, apart: bool) -> ShardSteps:
-    context = context_of(config)
-    ahead = AskedAhead.of(context)
-    begun: list[Step] = [step]
+def run_steps(step: Step, config: RegionCapConfig, as_task_runs: bool) -> ShardSteps:
+    """The input of a shard and what the six steps make of it. Starts again where a step's file is damaged.
 
-    def then(do: StepTask) -> State[Step]:
-        state = do(begun[-1], config)
-        begun.append(state.result())
+    Raises StepDamaged when that does not help.
+    """
+    context = context_of(config)
+    with context.shard_runs.open(step.shard, shard_run_of(context)):
+        for _ in range(ATTEMPTS - 1):
+            try:
+                return _run_once(step, context, as_task_runs)
+            except StepDamaged as damaged:
+                logger.warning("%s", damaged)
+        return _run_once(step, context, as_task_runs)
+
+
+def _run_once(step: Step, context: RunContext, as_task_runs: bool) -> ShardSteps:
+    done = [step]
+
+    def run_next(step_task: StepTask) -> State[Step]:
+        state = step_task(done[-1], context.config)
+        done.append(state.result())
         return state
 
-    load, route, extract, normalize, visualize, caption = [do if apart else do.fn for do in STEP_TASKS]
-    then(load)
-    then(route)
-    # Remote images are brought near while the shard before has the processors. One shard's pixels at a time, on all
-    # threads: the shards before it are captioned meanwhile.
-    with context.images.fetched(_images_to_read(begun[-1], context), context.io_pool), context.pixels:
-        then(extract)
-        then(normalize)
-        then(visualize)
-        context.ahead.clear()
-        drawn = begun[-1]
-        ahead.keep(drawn.key)
-    captioned = then(caption)
-    ahead.take(drawn.key)
+    load, route, extract, normalize, visualize, caption = [do if as_task_runs else do.fn for do in STEP_TASKS]
+    run_next(load)
+    run_next(route)
+    # Remote images are fetched while the shard before has the processors. One shard's pixels at a time, on all threads:
+    # the shards before it are captioned meanwhile.
+    with context.images.fetched(_images_to_read(done[-1], context), context.io_pool), context.pixels:
+        run_next(extract)
+        run_next(normalize)
+        run_next(visualize)
+    captioned = run_next(caption)
     if captioned.name == "Cached":
         context.progress.add(rows=step.rows)
-    context.progress.add(rejects=begun[-1].rejects)
-    return tuple(begun)
+    context.progress.add(rejects=done[-1].rejects)
+    return tuple(done)
 
 
 @task(name="shard", task_run_name="shard {step.shard:05d}", cache_policy=NO_CACHE)
-def caption_shard(step: Step, config: RegionCapConfig, apart: bool = True, run: str = "") -> State[ShardSteps]:
-    """All six steps of one shard, each a task run of its own if `apart`; finished ones are reused.
+def caption_shard(step: Step, config: RegionCapConfig, as_task_runs: bool = True, run: str = "") -> State[ShardSteps]:
+    """All six steps of one shard, each a task run of its own if `as_task_runs`; finished ones are reused.
 
     `run`: names the run in a process other than the flow's; see `regioncap.run.context.in_run`.
     """
     with in_run(run), heard() if run else contextlib.nullcontext():
-        for attempt in range(1, ATTEMPTS + 1):
-            try:
-                steps = six_steps(step, config, apart)
-                message = f"shard {step.shard:05d}: {steps[-1].rows} rows, {steps[-1].rejects} rejects"
-                return Completed(message=message, data=steps)
-            except StepDamaged as damaged:
-                if attempt == ATTEMPTS:
-                    raise
-                logger.warning("%s", damaged)
-    raise AssertionError("unreachable")
+        steps = run_steps(step, config, as_task_runs)
+    message = f"shard {step.shard:05d}: {steps[-1].rows} rows, {steps[-1].rejects} rejects"
+    return Completed(message=message, data=steps)
 
 
 @task(name="reuse", task_run_name="reuse {shards} shards", cache_policy=NO_CACHE)

@@ -25,7 +25,7 @@ from regioncap.output.join import (
     write_rows,
 )
 from regioncap.output.output_parts import PartWriter
-from regioncap.output.outputs import INCOMPLETE, FileOutputs, Outputs, PartOutputs, in_parts
+from regioncap.output.outputs import INCOMPLETE, FileOutputs, OutputPart, Outputs, PartOutputs, in_parts
 from regioncap.output.reading import open_output
 from regioncap.output.summary import Summary
 from regioncap.records import dumps
@@ -85,10 +85,13 @@ def note_run(context: RunContext, outcome: str, problem: str, **counts: int) -> 
 
 
 @task(name="write", task_run_name="write", cache_policy=NO_CACHE)
-def write(shards: list[ShardSteps], config: RegionCapConfig) -> Summary:
-    """The last step: joins the shards to the output, the rejects file and the summary."""
+def write(shards: list[ShardSteps], config: RegionCapConfig, parts: Sequence[OutputPart] = ()) -> Summary:
+    """The last step: joins the shards to the output, the rejects file and the summary.
+
+    `parts`: of an output in parts those that were written as their shards were done.
+    """
     context = context_of(config)
-    written = PartWriter(context).finish(shards) if in_parts(config.output) else write_file(shards, context)
+    written = PartWriter(context, parts).finish(shards) if in_parts(config.output) else write_file(shards, context)
     summary = with_bill(written, context)
     entry = entry_of(context.cache, config.file_name_prefix, config.output)
     register(entry, summary.output, public_config(config), [[step.key for step in steps] for steps in shards])

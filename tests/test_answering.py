@@ -13,7 +13,7 @@ import pytest
 from regioncap.captioners.base import CaptionRequest, CaptionResult
 from regioncap.captioners.vlm import OpenAICaptioner
 from regioncap.run.context import RunContext
-from regioncap.tasks.answers import Kept, ask
+from regioncap.tasks.answers import CachedAnswer, ask
 from tests.conftest import config_of
 
 ROW: dict[str, Any] = {
@@ -41,8 +41,8 @@ class Sent:
         assert keep is not None
         keep(CaptionResult(**result))
 
-    def kept(self) -> Kept:
-        return Kept.find(self.key, self.context)
+    def kept(self) -> CachedAnswer:
+        return CachedAnswer.find(self.key, self.context)
 
 
 @pytest.fixture

@@ -21,11 +21,11 @@ from regioncap.records import Row
 from regioncap.run.context import RunContext
 from regioncap.tasks.answers import ask
 from regioncap.tasks.caption import finish
+from regioncap.tasks.draw_row import draw_row
 from regioncap.tasks.extract import extract_row
 from regioncap.tasks.load import load_row
 from regioncap.tasks.normalize import normalize_row
 from regioncap.tasks.route import route_row, score_key_of
-from regioncap.tasks.visualize import draw_row
 
 Say = Callable[[str], None]
 

@@ -17,7 +17,7 @@ from regioncap.errors import RegionCapError, RowReject
 from regioncap.preflight.prompt_keys import check_prompt_keys
 from regioncap.records import WITHOUT_BBOX, Row, Shard
 from regioncap.run.context import RunContext
-from regioncap.tasks.answers import Kept, key_of_answer, request_of
+from regioncap.tasks.answers import CachedAnswer, key_of_answer, request_of
 from regioncap.tasks.load import load_row
 from regioncap.tasks.route import route_row, score_key_of
 from regioncap.tasks.shard import STEPS, find_steps
@@ -175,7 +175,7 @@ def _missing_of(row: Row, context: RunContext, planned: Plan) -> int:
     if "reject" in row or not context.captioner.paid:
         return 0 if "reject" in row else row["valid_bboxes_num"]
     request = request_of(row, context)
-    kept = Kept.find(key_of_answer(row, context.captioner.prompt(request), context), context)
+    kept = CachedAnswer.find(key_of_answer(row, context.captioner.prompt(request), context), context)
     if kept.captions and kept.usage.get("completion_tokens"):
         planned.usage.append(kept.usage["completion_tokens"] / len(kept.captions))
     return 0 if kept.rests(context.config) else len(request.wanted) - len(kept.captions)

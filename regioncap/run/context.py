@@ -9,7 +9,7 @@ import contextlib
 import os
 import threading
 import uuid
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from functools import cached_property
@@ -19,12 +19,13 @@ from regioncap.config.model import RegionCapConfig
 from regioncap.errors import Stopped
 from regioncap.inputs.readers import Part as InputPart
 from regioncap.inputs.readers import find_parts, input_root, region_fields_of, shards_of
-from regioncap.records import Row, Shard, Step
+from regioncap.records import Shard, Step
 from regioncap.registry import make_captioner
 from regioncap.run.credentials import api_key, filesystems_of
 from regioncap.run.in_flight import InFlight
-from regioncap.run.marks import DrawnAhead, MarkedPictures
-from regioncap.run.progress import OutputPart, Progress
+from regioncap.run.marks import MarkedPictures
+from regioncap.run.progress import Progress
+from regioncap.run.shard_run import ShardRuns
 from regioncap.storage.answers import Answers
 from regioncap.storage.images import ImageFiles
 from regioncap.storage.steps import STEP_NAMES, StepStorage
@@ -44,7 +45,6 @@ class RunContext:
         self.output = self.files.place(config.output)
         self.images = ImageFiles(config.image_root or input_root(config, self.files), self.files)
         self.marks = MarkedPictures(self.cache.child("marks"), keep=config.draw_visualization)
-        self.ahead = DrawnAhead()
         self.answers = Answers(self.cache.child("captions"))
         self.progress = Progress(config.prices)
         self.stop = threading.Event()
@@ -59,13 +59,10 @@ class RunContext:
         self._captioner: Captioner | None = None
         self._closed = False
         self.in_flight = InFlight()
+        self.shard_runs = ShardRuns()
         self.found_done: dict[str, tuple[Step, ...]] = {}
         """The steps of shards that were looked at and found done, by the key of their input."""
-        self.when_drawn: Callable[[Row], None] = lambda row: None
-        """Told of every row whose marks were just drawn, long before its shard's file is whole."""
         self._input: list[InputPart] | None = None
-        self.parts: dict[str, OutputPart] = {}
-        """Parts of the output that this run wrote, by name."""
 
     def shards(self) -> Generator[Shard]:
         """The input's shards, from the first on; its files are looked for once. Raises what `read_shards` raises."""

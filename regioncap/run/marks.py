@@ -1,4 +1,4 @@
-"""Marked pictures of a run, and rows that were drawn before their step came to them."""
+"""Where a run has its marked pictures."""
 
 from __future__ import annotations
 
@@ -55,25 +55,7 @@ class MarkedPictures:
             return None
         return jpeg if hashlib.sha256(jpeg).hexdigest() == sha256 else None
 
-
-class DrawnAhead:
-    """What `visualize` will add to rows whose marks were drawn when their regions were found, shard by shard."""
-
-    def __init__(self) -> None:
-        self._drawn: dict[str, Row] = {}
-
-    def put(self, row: Row, added: Row) -> None:
-        """Keep what was added to a normalised row. From any thread."""
-        self._drawn[self._key(row)] = added
-
-    def get(self, row: Row) -> Row | None:
-        """What was added to such a row, if it was drawn."""
-        return self._drawn.get(self._key(row)) if self._drawn else None
-
-    def clear(self) -> None:
-        """The shard is drawn."""
-        self._drawn.clear()
-
-    @staticmethod
-    def _key(row: Row) -> str:
-        return f"{row['image_sha256']} {row['bbox']}"
+    def put_all(self, drawn: Row, jpegs: list[bytes]) -> None:
+        """Keep, or hold, what `tasks/draw_row.py` made for a row."""
+        for picture, jpeg in zip([drawn["marked"], *drawn.get("parts", [])], jpegs, strict=True):
+            self.put(picture["sha256"], jpeg)

@@ -6,8 +6,6 @@ import datetime as dt
 import threading
 import time
 from collections import Counter, defaultdict
-from dataclasses import dataclass
-from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -106,15 +104,3 @@ class Progress:
 
 def _now() -> str:
     return dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
-
-
-@dataclass(frozen=True)
-class OutputPart:
-    """One part: the rows of a shard, and those of them that were rejected. `tally`: its share of the summary."""
-
-    name: str
-    rows: int
-    bytes: int
-    rejects: int
-    rejects_bytes: int
-    tally: dict[str, Any]
