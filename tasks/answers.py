@@ -15,7 +15,7 @@ from typing import Any
 
 from regioncap.captioners.base import CaptionRequest, CaptionResult, Part, Prompt
 from regioncap.config.model import RegionCapConfig
-from regioncap.records import Row
+from regioncap.records import Counts, Row
 from regioncap.run.context import RunContext
 from regioncap.run.in_flight import PendingAnswer
 from regioncap.storage.answers import answer_key
@@ -137,7 +137,7 @@ def send_for(
     """As `ask`, for a request of one's own making."""
     prompt = context.captioner.prompt(request)
     if not context.captioner.paid:
-        context.progress.add(captions_asked=len(request.wanted))
+        context.progress.add(Counts(captions_asked=len(request.wanted)))
         return PendingAnswer(row, prompt.text, context.captioner.submit(request))
     key = key_of_answer(row, prompt, context, request)
     if key in early:
@@ -191,9 +191,9 @@ def _send(key: str, request: CaptionRequest, kept: CachedAnswer, context: RunCon
             return
         result = future.result()
         result.rests = result.own_fault and kept.strikes + 1 >= STRIKES
-        context.progress.add(captions_new=len(result.captions))
+        context.progress.add(Counts(captions_new=len(result.captions)))
         context.in_flight.settle(key, with_kept(result))
 
-    context.progress.add(captions_asked=len(missing))
+    context.progress.add(Counts(captions_asked=len(missing)))
     future = context.captioner.submit(replace(request, wanted=missing, keep=keep))
     future.add_done_callback(settle)

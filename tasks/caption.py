@@ -20,7 +20,7 @@ from regioncap.captioners.base import CaptionResult
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RowReject, Stopped
 from regioncap.output.caption_flags import FLAGS_VERSION, flags_of
-from regioncap.records import Row, Step, rejected
+from regioncap.records import Counts, Row, Step, rejected
 from regioncap.run.context import RunContext, context_of
 from regioncap.run.in_flight import PendingAnswer
 from regioncap.storage.steps import Manifest
@@ -39,7 +39,7 @@ def finish(asked: PendingAnswer, context: RunContext) -> Row:
     """
     result = _result(asked.future, context)
     if not context.captioner.paid:
-        context.progress.add(captions_new=len(result.captions))
+        context.progress.add(Counts(captions_new=len(result.captions)))
     missing = [number for number in range(1, asked.row["valid_bboxes_num"] + 1) if number not in result.captions]
     if missing:
         captions = {"captions": {str(number): text for number, text in sorted(result.captions.items())}}
@@ -120,13 +120,13 @@ def caption_rows(
 
     def receive(row: Row) -> Row:
         told = finish(row["asked"], context)
-        context.progress.add(rows=1)
+        context.progress.add(Counts(rows=1))
         return told
 
     # Answers are looked up here: in an object store all at once, on disk that is not worth the handing over.
     pool = None if context.cache.is_local else context.io_pool
     sent = map_rows("caption", send, rows, pool=pool, stop=context.stop)
-    context.progress.add(rows=sum("reject" in row for row in sent))
+    context.progress.add(Counts(rows=sum("reject" in row for row in sent)))
     told = map_rows("caption", receive, sent, stop=context.stop)
     return _repaired_rows(rows, told, context) if context.config.repair_flags else told
 

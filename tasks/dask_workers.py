@@ -14,7 +14,6 @@ import logging
 import threading
 import time
 import uuid
-from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from dataclasses import dataclass
@@ -30,7 +29,7 @@ from prefect_dask.task_runners import DaskTaskRunner
 import regioncap
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import BudgetReached, UsageError, WorkersLost
-from regioncap.records import Step
+from regioncap.records import Counts, Step
 from regioncap.run.context import RunContext, end_run, in_run, known_context
 from regioncap.run.credentials import filesystems_of
 from regioncap.storage.filesystem import is_url
@@ -67,12 +66,12 @@ def _arrive(config: RegionCapConfig, probe: str) -> Arrival:
     return Arrival(regioncap.__version__, filesystems_of(config).place(probe).size() is not None)
 
 
-def _counts(config: RegionCapConfig) -> tuple[dict[str, int], dict[str, float]]:
+def _counts(config: RegionCapConfig) -> Counts:
     context = known_context(config)
-    return context.progress.spent_on() if context is not None else ({}, {})
+    return context.progress.snapshot() if context is not None else Counts()
 
 
-def _end_captioner(config: RegionCapConfig) -> tuple[dict[str, int], dict[str, float]]:
+def _end_captioner(config: RegionCapConfig) -> Counts:
     context = known_context(config)
     if context is not None:
         context.end_captioner()
@@ -108,7 +107,7 @@ class DaskWorkers:
         self.processes = len(self._members)
         self._config = config_of_one(context.config, self.processes)
         self._lock = threading.Lock()
-        self._known: dict[str, tuple[Counter[str], Counter[str]]] = {}
+        self._known: dict[str, Counts] = {}
         """By process what it said last; kept when it is lost."""
         self._futures: list[tuple[Any, set[str]]] = []
         """Shards under way, each with the processes that it may go to."""
@@ -229,18 +228,13 @@ class DaskWorkers:
                 self._client.cancel([future for future, _ in futures], force=True)
                 return
 
-    def _take(self, said: dict[str, Any]) -> None:
-        """Add what is new of what the processes counted to the run's own counts."""
+    def _take(self, replies: dict[str, Counts]) -> None:
+        """Add to the run's counts what the processes have counted since they were last asked."""
         with self._lock:
-            for worker, told in said.items():
-                if isinstance(told, BaseException):
-                    continue
-                counts, seconds = Counter(told[0]), Counter(told[1])
-                counts_before, seconds_before = self._known.get(worker, (Counter(), Counter()))
-                self._known[worker] = (counts, seconds)
-                self._context.progress.add(**{name: n - counts_before[name] for name, n in counts.items()})
-                for step, spent in seconds.items():
-                    self._context.progress.spent(step, spent - seconds_before[step])
+            for worker, counts in replies.items():
+                if isinstance(counts, Counts):  # else the process could not answer
+                    self._context.progress.add(counts.since(self._known.get(worker, Counts())))
+                    self._known[worker] = counts
 
 
 def taken_over(members: set[str], there: set[str], most: int) -> set[str]:

@@ -101,7 +101,7 @@ class _Bar:
         self._over.set()
         self._thread.join()
         percent, text = progress_text(self._context, time.monotonic() - self._begun)
-        rows = self._context.progress.counts["rows"]
+        rows = self._context.progress.counts.rows
         reached = ", ".join(text.split(", ")[:2])
         self._show(100.0 if done else percent, f"all of {rows:,} rows" if done else f"stopped: {reached}")
 

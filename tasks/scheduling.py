@@ -16,7 +16,7 @@ from regioncap.errors import RowsFailAlike
 from regioncap.output.join import ShardSteps
 from regioncap.output.output_parts import PartWriter, write_early
 from regioncap.output.outputs import OutputPart, in_parts
-from regioncap.records import Shard
+from regioncap.records import Counts, Shard
 from regioncap.run.context import RunContext
 from regioncap.tasks.write import first_reject, reject_codes
 
@@ -63,7 +63,7 @@ class Window:
         rows = steps[0].rows
         self.reused_shards += 1
         self.reused_rows += rows
-        self._context.progress.add(rows=rows, rejects=steps[-1].rejects)
+        self._context.progress.add(Counts(rows=rows, rejects=steps[-1].rejects))
         self._finish(steps)
 
     def add(self, shard: Shard, future: PrefectFuture[ShardSteps]) -> None:

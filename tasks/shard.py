@@ -18,7 +18,7 @@ from prefect.states import Completed
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RowReject
 from regioncap.output.join import ShardSteps
-from regioncap.records import Row, Shard, Step
+from regioncap.records import Counts, Row, Shard, Step
 from regioncap.run.context import RunContext, context_of, in_run
 from regioncap.run.in_flight import PendingAnswer
 from regioncap.run.shard_run import EarlyRequests, ShardRun
@@ -174,8 +174,8 @@ def _run_once(step: Step, context: RunContext, as_task_runs: bool) -> ShardSteps
         run_next(visualize)
     captioned = run_next(caption)
     if captioned.name == "Cached":
-        context.progress.add(rows=step.rows)
-    context.progress.add(rejects=done[-1].rejects)
+        context.progress.add(Counts(rows=step.rows))
+    context.progress.add(Counts(rejects=done[-1].rejects))
     return tuple(done)
 
 

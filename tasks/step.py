@@ -15,7 +15,7 @@ from typing import Any
 from prefect import State
 from prefect.states import Completed
 
-from regioncap.records import Row, Step
+from regioncap.records import Counts, Row, Step
 from regioncap.run.context import RunContext
 from regioncap.storage.steps import STEP_NAMES, Manifest, digest, key_parts
 
@@ -70,7 +70,7 @@ def run_step(spec: StepSpec, context: RunContext, step: Step) -> State[Step]:
     begun = time.perf_counter()
     rows = spec.body(context, step)
     seconds = time.perf_counter() - begun
-    context.progress.spent(spec.name, seconds)
+    context.progress.add(Counts(step_seconds={spec.name: seconds}))
     manifest = context.storage.at(spec.index).write(spec.parts(context, step), rows, seconds)
     message = f"{spec.name} {step.shard:05d}: {manifest.rows} rows, {manifest.rejects} rejects"
     return Completed(message=message, data=manifest.reference(step.shard))

@@ -13,6 +13,7 @@ from regioncap.captioners.parsing import is_refusal, parse
 from regioncap.captioners.pictures import closer_views, plain_picture
 from regioncap.captioners.prompts import Prompts, label, of_part, only
 from regioncap.config.model import RegionCapConfig
+from regioncap.records import Counts
 
 WARMER = 0.3
 """Added to the temperature with each repair: the same question at 0 would give the same answer."""
@@ -59,10 +60,10 @@ class _Told:
 class Asking:
     """Composes the requests of a row, reads the answers and asks again for what is missing.
 
-    `count`: adds to the run's bill by name.
+    `count`: adds to the run's counts.
     """
 
-    def __init__(self, config: RegionCapConfig, prompts: Prompts, count: Callable[..., None]) -> None:
+    def __init__(self, config: RegionCapConfig, prompts: Prompts, count: Callable[[Counts], None]) -> None:
         self._config = config
         self._prompts = prompts
         self._count = count
@@ -150,7 +151,7 @@ class Asking:
         if found:
             if repair or request.again:
                 usage["repaired"] += len(found)
-                self._count(captions_repaired=len(found))
+                self._count(Counts(captions_repaired=len(found)))
             result.captions.update(found)
             most = self._config.max_caption_chars
             ended = [number for number, text in found.items() if most is not None and len(text) >= most]

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RejectCode
+from regioncap.records import Counts
 
 
 @dataclass(frozen=True)
@@ -86,11 +87,11 @@ class CaptionResult:
 @dataclass(frozen=True)
 class Setting:
     """What a captioner is made of: the config; `secret`: reads the endpoint's key when it is needed; `count`: adds
-    to the run's bill, by name, from any thread."""
+    to the run's counts, from any thread."""
 
     config: RegionCapConfig
     secret: Callable[[], str | None] = lambda: None
-    count: Callable[..., None] = lambda **numbers: None
+    count: Callable[[Counts], None] = lambda counts: None
 
 
 class Captioner(Protocol):

@@ -31,6 +31,7 @@ from regioncap.captioners.prompts import Prompts
 from regioncap.captioners.tryout import MOST_TRIES, TryOut
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import BudgetReached, CaptionerError, RowReject, RunStopped, Stopped
+from regioncap.records import Counts
 
 FAILURES_IN_ROW = 20
 GIVE_UP_SECONDS = 30.0
@@ -75,11 +76,11 @@ class CaptionSession:
     """See the module's text. Made once a process; `submit` may be called from any thread.
 
     `connect`: gives the servers, may take its time (starts them) and is called once, for the first row.
-    `count`: adds to the run's bill by name.
+    `count`: adds to the run's counts.
     """
 
     def __init__(
-        self, config: RegionCapConfig, connect: Callable[[], Sequence[Server]], count: Callable[..., None]
+        self, config: RegionCapConfig, connect: Callable[[], Sequence[Server]], count: Callable[[Counts], None]
     ) -> None:
         self._config = config
         self._connect = connect
@@ -359,7 +360,7 @@ class CaptionSession:
 
     def charge(self) -> None:
         """Count a request that tries a server out."""
-        self._count(requests=1)
+        self._count(Counts(requests=1))
         self.sent += 1
 
     async def send_trial(self, endpoint: Endpoint, ask: Ask, longest: int, word: str = "") -> Reply:
@@ -371,7 +372,13 @@ class CaptionSession:
         tokens = {"prompt_tokens": reply.prompt_tokens, "completion_tokens": reply.completion_tokens}
         self._cost.update(tokens)
         self._answered += 1
-        self._count(**tokens, **{f"finish_{reply.finish_reason or 'unknown'}": 1})
+        self._count(
+            Counts(
+                prompt_tokens=reply.prompt_tokens,
+                completion_tokens=reply.completion_tokens,
+                finish_reasons={reply.finish_reason or "unknown": 1},
+            )
+        )
         return reply
 
     async def _ask(self, ask: Ask, order: int) -> Reply:
@@ -384,7 +391,7 @@ class CaptionSession:
                 if endpoint.structure is None:  # it was not there when the others were tried out
                     await endpoint.find_base()
                     await self._try_out.find_structure(endpoint)
-                self._count(requests=1)
+                self._count(Counts(requests=1))
                 reply = self._counted(await endpoint.ask(ask))
             except TryAgain as error:
                 self._failed(endpoint, error, sent_at)
@@ -409,7 +416,7 @@ class CaptionSession:
                 if self._error is not None:
                     self._stop(self._error, drain=isinstance(self._error, BudgetReached | Stopped))
                 self._hand_out()
-            self._count(requests_retried=1)
+            self._count(Counts(requests_retried=1))
             if failure.unreachable:
                 await self._revive(endpoint)
             else:

@@ -48,7 +48,7 @@ def watching(config: RegionCapConfig) -> Iterator[None]:
         with _bar(console, progress) if console.is_terminal else contextlib.nullcontext():
             yield
     except BaseException:
-        done, expected = progress.counts["rows"], progress.rows_expected()
+        done, expected = progress.counts.rows, progress.rows_expected()
         if done or expected:
             console.print(f"stopped after {done:,} of about {expected:,} rows; what was done is kept.", soft_wrap=True)
             console.print(f"The same command goes on from there:\n  {resume_command()}", soft_wrap=True)
@@ -134,10 +134,10 @@ def _keep_up(bar: Progress, task: TaskID, progress: RunProgress, over: threading
         speed = bar.tasks[0].speed
         bar.update(
             task,
-            description="captioning" if progress.counts["rows"] < expected else "writing",
-            completed=progress.counts["rows"],
-            total=max(expected, progress.counts["rows"]),
-            rejects=progress.counts["rejects"],
+            description="captioning" if progress.counts.rows < expected else "writing",
+            completed=progress.counts.rows,
+            total=max(expected, progress.counts.rows),
+            rejects=progress.counts.rejects,
             expected=f"{expected:,}",
             speed=f"{speed:,.0f} rows/s" if speed else "",
         )
