@@ -34,7 +34,8 @@ from regioncap.inputs.readers import read_shards
 from regioncap.output.join import ShardSteps
 from regioncap.preflight.begin import begin
 from regioncap.records import Row
-from regioncap.run.context import RunContext, context_of, end_run, in_run
+from regioncap.run.context import RunContext
+from regioncap.run.runs import RUNS
 from regioncap.tasks.caption import caption_rows
 from regioncap.tasks.draw_row import draw_row
 from regioncap.tasks.extract import extract_rows
@@ -51,7 +52,7 @@ from regioncap.tasks.write import write_file
 def plain(config: RegionCapConfig) -> None:
     """The steps' functions on rows in memory: no file but a model's answers and the pictures it sees, no Prefect."""
     with closing(RunContext(config)) as context:
-        read, pool = context.images.read, context.pool
+        read, pool = context.images.read, context.threads.pixels
 
         def draw(row: Row) -> Row:
             drawn, jpegs = draw_row(row, read, config)
@@ -89,8 +90,8 @@ def overlapped(config: RegionCapConfig) -> None:
             del in_flight[future]
             done.append(future.result())
 
-    with in_run():
-        context, enough = context_of(config), enough_rows(config)
+    with RUNS.enter():
+        context, enough = RUNS.context(config), enough_rows(config)
         begin(context)
         try:
             with ThreadPoolExecutor() as threads:
@@ -103,7 +104,7 @@ def overlapped(config: RegionCapConfig) -> None:
                 take(wait(in_flight).done)
             assert write_file(sorted(done, key=lambda steps: steps[0].shard), context).complete
         finally:
-            end_run(config)
+            RUNS.close(config)
 
 
 def flow(config: RegionCapConfig) -> None:

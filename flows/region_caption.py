@@ -14,7 +14,7 @@ from regioncap.flows.running import running
 from regioncap.output.summary import Summary
 from regioncap.storage.steps import StepDamaged
 from regioncap.tasks.run_page import show
-from regioncap.tasks.scheduling import RUNNER, Window
+from regioncap.tasks.scheduling import RUNNER, ShardWindow
 from regioncap.tasks.shard import ATTEMPTS, keep_input, looked, reuse
 from regioncap.tasks.write import write
 
@@ -30,7 +30,7 @@ def region_caption(config: RegionCapConfig) -> Summary:
     with running(config) as (context, workers):
         config, damages = context.config, 0
         while True:
-            window = Window(context, workers.processes)
+            window = ShardWindow(context, workers.processes)
             for shard, steps in looked(context):
                 if steps is not None:
                     window.reuse(steps)
@@ -40,7 +40,7 @@ def region_caption(config: RegionCapConfig) -> Summary:
             done = window.wait_for_all()
             if window.reused_shards:
                 reuse(window.reused_shards, window.reused_rows)
-            workers.finish()
+            workers.close_captioners()
             try:
                 return show(write(done, config, window.parts), done, context)
             except StepDamaged:

@@ -21,8 +21,9 @@ from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RowReject, Stopped
 from regioncap.output.caption_flags import FLAGS_VERSION, flags_of
 from regioncap.records import Counts, Row, Step, rejected
-from regioncap.run.context import RunContext, context_of
+from regioncap.run.context import RunContext
 from regioncap.run.in_flight import PendingAnswer
+from regioncap.run.runs import RUNS
 from regioncap.storage.steps import Manifest
 from regioncap.tasks.answers import ask, effort_of, request_of, send_for
 from regioncap.tasks.map_rows import map_rows
@@ -124,7 +125,7 @@ def caption_rows(
         return told
 
     # Answers are looked up here: in an object store all at once, on disk that is not worth the handing over.
-    pool = None if context.cache.is_local else context.io_pool
+    pool = None if context.cache.is_local else context.threads.io
     sent = map_rows("caption", send, rows, pool=pool, stop=context.stop)
     context.progress.add(Counts(rows=sum("reject" in row for row in sent)))
     told = map_rows("caption", receive, sent, stop=context.stop)
@@ -159,4 +160,4 @@ CAPTION = StepSpec("caption", STEP_VERSION, (), _body, fresh=_fresh, extra=_iden
 @task(name="caption", task_run_name="caption {step.shard:05d}", cache_policy=NO_CACHE)
 def caption(step: Step, config: RegionCapConfig) -> State[Step]:
     """Step 6: every region gets its sentence; what was answered before is not asked again."""
-    return run_step(CAPTION, context_of(config), step)
+    return run_step(CAPTION, RUNS.context(config), step)

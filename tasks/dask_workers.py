@@ -7,7 +7,6 @@ right even if a process is lost; and the end, so that nothing goes on after a ru
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import contextvars
 import logging
@@ -16,7 +15,6 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -30,11 +28,11 @@ import regioncap
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import BudgetReached, UsageError, WorkersLost
 from regioncap.records import Counts, Step
-from regioncap.run.context import RunContext, end_run, in_run, known_context
-from regioncap.run.credentials import filesystems_of
+from regioncap.run.context import RunContext
 from regioncap.storage.filesystem import is_url
+from regioncap.tasks import dask_remote
 from regioncap.tasks.shard import caption_shard
-from regioncap.tasks.workers import ShardFuture, steps_apart
+from regioncap.tasks.workers import ShardFuture, steps_as_task_runs
 
 T = TypeVar("T")
 
@@ -49,50 +47,6 @@ FEWEST_THREADS = 3
 LOCAL_PATHS = ("input", "output", "image_root", "cache_path")
 
 logger = logging.getLogger("regioncap")
-
-
-# --- in the processes of the cluster; each is called beside the work there, so it must not hold up the event loop
-
-
-@dataclass(frozen=True)
-class Arrival:
-    """What a process says of itself. `sees`: whether it finds what this run put into the cache."""
-
-    version: str
-    sees: bool
-
-
-def _arrive(config: RegionCapConfig, probe: str) -> Arrival:
-    return Arrival(regioncap.__version__, filesystems_of(config).place(probe).size() is not None)
-
-
-def _counts(config: RegionCapConfig) -> Counts:
-    context = known_context(config)
-    return context.progress.snapshot() if context is not None else Counts()
-
-
-def _end_captioner(config: RegionCapConfig) -> Counts:
-    context = known_context(config)
-    if context is not None:
-        context.end_captioner()
-    return _counts(config)
-
-
-def _drain(config: RegionCapConfig) -> None:
-    context = known_context(config)
-    if context is not None:
-        context.drain_captioner()
-
-
-async def _beside(do: Callable[..., T], run: str, *args: Any) -> T:
-    def call() -> T:
-        with in_run(run):
-            return do(*args)
-
-    return await asyncio.to_thread(call)
-
-
-# --- in the process of the flow
 
 
 class DaskWorkers:
@@ -134,7 +88,7 @@ class DaskWorkers:
         probe.write(b"seen", durable=False)
         try:
             address = str(Path(probe.address).resolve()) if probe.is_local else probe.address
-            said = self._ask(_arrive, self._config, address)
+            said = self._ask(dask_remote.arrive, self._config, address)
         finally:
             probe.remove()
         for worker, arrival in said.items():
@@ -148,7 +102,7 @@ class DaskWorkers:
                     f"dask_address: the worker {worker} has regioncap {arrival.version}; expected "
                     f"{regioncap.__version__}, as here"
                 )
-            if not arrival.sees:
+            if not arrival.sees_cache:
                 raise UsageError(
                     f"cache_path: the Dask worker {worker} does not see {self._context.cache.url}; give a bucket, or a "
                     "folder that all machines share, for cache, input and images"
@@ -156,9 +110,8 @@ class DaskWorkers:
 
     def submit(self, step: Step) -> ShardFuture:
         """See `Workers`."""
-        parameters = {
-            "step": step, "config": self._config, "as_task_runs": steps_apart(step, self._context), "run": self._run,
-        }  # fmt: skip
+        as_task_runs = steps_as_task_runs(step, self._context)
+        parameters = {"step": step, "config": self._config, "as_task_runs": as_task_runs, "run": self._run}
         # Only to those that the limits were shared among; a process that comes later takes the place of a lost one.
         members = self._members
         with annotate(workers=sorted(members)):
@@ -167,24 +120,24 @@ class DaskWorkers:
         self._futures = [*under_way, (future.wrapped_future, members)]
         return cast(ShardFuture, future)
 
-    def finish(self) -> None:
+    def close_captioners(self) -> None:
         """See `Workers`."""
-        self._take(self._ask(_end_captioner, self._config))
-        self._context.end_captioner()
+        self._take(self._ask(dask_remote.close_captioner, self._config))
+        self._context.lazy_captioner.close()
 
     def drain(self) -> None:
         """No process asks for more; returns when what is under way has come back: it was paid for."""
         with contextlib.suppress(Exception):  # a cluster that is gone has nothing under way
-            self._ask(_drain, self._config)
+            self._ask(dask_remote.drain, self._config)
 
-    def end(self) -> None:
+    def close(self) -> None:
         """What is under way anywhere is told to stop; its counts are taken first."""
         self._over.set()
         if self._thread.is_alive():
             self._thread.join()
         with contextlib.suppress(Exception):  # a cluster that is gone has stopped
-            self._take(self._ask(_counts, self._config))
-            self._ask(end_run, self._config)
+            self._take(self._ask(dask_remote.counts, self._config))
+            self._ask(dask_remote.close_run, self._config)
 
     def why(self, error: BaseException) -> BaseException:
         """What to tell of an error of one of the processes."""
@@ -208,14 +161,14 @@ class DaskWorkers:
         return set(self._client.ncores())
 
     def _ask(self, do: Callable[..., T], *args: Any) -> dict[str, T]:
-        said: dict[str, T] = self._client.run(partial(_beside, do, self._run, *args), on_error="return")
+        said: dict[str, T] = self._client.run(partial(dask_remote.call_in_run, do, self._run, *args), on_error="return")
         return said
 
     def _keep_up(self) -> None:
         seen = time.monotonic()
         while not self._over.wait(LOOK_SECONDS):
             try:
-                self._take(self._ask(_counts, self._config))
+                self._take(self._ask(dask_remote.counts, self._config))
                 there = self._there()
             except Exception as error:  # the scheduler may be on its way back; the futures tell when it is not
                 logger.debug("no counts: %s", error)
@@ -288,4 +241,4 @@ def dask_workers(context: RunContext) -> Iterator[DaskWorkers]:
                 workers.drain()
             raise workers.why(error) from None
         finally:
-            workers.end()
+            workers.close()

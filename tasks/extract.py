@@ -19,7 +19,8 @@ from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RowReject
 from regioncap.records import WITHOUT_BBOX, Row, Step
 from regioncap.registry import EXTRACTORS, SIZE_FREE, load
-from regioncap.run.context import RunContext, context_of
+from regioncap.run.context import RunContext
+from regioncap.run.runs import RUNS
 from regioncap.tasks.map_rows import map_rows
 from regioncap.tasks.step import StepSpec, run_step
 from regioncap.vision.extraction import EXTRACTION_VERSION, FINDING_LEAST_SIDE, FINDING_LONG_SIDE, find_regions
@@ -102,7 +103,7 @@ def extract_rows(
 def _body(context: RunContext, step: Step) -> list[Row]:
     return extract_rows(
         context.storage.read(step), context.images.read, context.config,
-        pool=context.pool, stop=context.stop, on_found=context.shard_runs.of(step).on_regions_found,
+        pool=context.threads.pixels, stop=context.stop, on_found=context.shard_runs.of(step).on_regions_found,
     )  # fmt: skip
 
 
@@ -113,4 +114,4 @@ EXTRACT = StepSpec("extract", f"{STEP_VERSION}.{EXTRACTION_VERSION}", FIELDS, _b
 @task(name="extract", task_run_name="extract {step.shard:05d}", cache_policy=NO_CACHE)
 def extract(step: Step, config: RegionCapConfig) -> State[Step]:
     """Step 3: reads every image; finds regions in those that came without boxes."""
-    return run_step(EXTRACT, context_of(config), step)
+    return run_step(EXTRACT, RUNS.context(config), step)

@@ -13,7 +13,8 @@ from prefect.cache_policies import NO_CACHE
 
 from regioncap.config.model import RegionCapConfig
 from regioncap.records import Row, Shard, Step, loads, rejected
-from regioncap.run.context import RunContext, context_of
+from regioncap.run.context import RunContext
+from regioncap.run.runs import RUNS
 from regioncap.storage.images import Stat
 from regioncap.storage.steps import Manifest
 from regioncap.tasks.step import StepSpec, run_step
@@ -75,7 +76,7 @@ def load_rows(text: bytes, image_key: str, stats: Stats) -> list[Row]:
 
 
 def _stats(context: RunContext) -> Stats:
-    return lambda images: context.images.stats(images, context.config.image_check, context.io_pool)
+    return lambda images: context.images.stats(images, context.config.image_check, context.threads.io)
 
 
 def _body(context: RunContext, step: Step) -> list[Row]:
@@ -96,4 +97,4 @@ LOAD = StepSpec("load", STEP_VERSION, ("image_key", "image_check"), _body, fresh
 @task(name="load", task_run_name="load {step.shard:05d}", cache_policy=NO_CACHE)
 def load(step: Step, config: RegionCapConfig) -> State[Step]:
     """Step 1: the input's lines of a shard become rows; looks at every image's size and time each run."""
-    return run_step(LOAD, context_of(config), step)
+    return run_step(LOAD, RUNS.context(config), step)

@@ -17,7 +17,8 @@ from prefect.cache_policies import NO_CACHE
 from regioncap.config.model import BoxFormat, BoxOrder, BoxUnit, RegionCapConfig
 from regioncap.errors import RowReject
 from regioncap.records import WITHOUT_BBOX, Row, Step, loads, rejected
-from regioncap.run.context import RunContext, context_of
+from regioncap.run.context import RunContext
+from regioncap.run.runs import RUNS
 from regioncap.tasks.map_rows import map_rows
 from regioncap.tasks.step import StepSpec, run_step
 from regioncap.vision.boxes import clip_xywh, drop_reason, normalize_xywh, to_xywh
@@ -154,4 +155,4 @@ NORMALIZE = StepSpec("normalize", STEP_VERSION, FIELDS, _body, extra=_region_fie
 @task(name="normalize", task_run_name="normalize {step.shard:05d}", cache_policy=NO_CACHE)
 def normalize(step: Step, config: RegionCapConfig) -> State[Step]:
     """Step 4: boxes become pixels and parts of the picture; bad ones are dropped with a reason."""
-    return run_step(NORMALIZE, context_of(config), step)
+    return run_step(NORMALIZE, RUNS.context(config), step)

@@ -16,7 +16,8 @@ from prefect.cache_policies import NO_CACHE
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RowReject
 from regioncap.records import WITH_BBOX, WITHOUT_BBOX, Row, Step, check_boxes, loads, shorten
-from regioncap.run.context import RunContext, context_of
+from regioncap.run.context import RunContext
+from regioncap.run.runs import RUNS
 from regioncap.tasks.map_rows import map_rows
 from regioncap.tasks.step import StepSpec, run_step
 
@@ -110,4 +111,4 @@ ROUTE = StepSpec("route", STEP_VERSION, ("bbox_key", "empty_bbox"), _body, extra
 @task(name="route", task_run_name="route {step.shard:05d}", cache_policy=NO_CACHE)
 def route(step: Step, config: RegionCapConfig) -> State[Step]:
     """Step 2: rows with boxes go one way, rows whose regions must be found the other."""
-    return run_step(ROUTE, context_of(config), step)
+    return run_step(ROUTE, RUNS.context(config), step)

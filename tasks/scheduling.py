@@ -6,18 +6,21 @@ and the Prefect server are spared.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 from prefect.futures import PrefectFuture, as_completed
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from regioncap.config.model import RegionCapConfig
-from regioncap.errors import RowsFailAlike
+from regioncap.errors import RowsFailAlike, UsageError
 from regioncap.output.join import ShardSteps
 from regioncap.output.output_parts import PartWriter, write_early
 from regioncap.output.outputs import OutputPart, in_parts
 from regioncap.records import Counts, Shard
 from regioncap.run.context import RunContext
+from regioncap.tasks.workers import Threads, Workers
 from regioncap.tasks.write import first_reject, reject_codes
 
 FEWEST_SHARDS_IN_FLIGHT = 3
@@ -39,7 +42,7 @@ RUNNER: Any = ThreadPoolTaskRunner(max_workers=MOST_SHARDS_IN_FLIGHT)
 """Prefect's threads for shard tasks; the window keeps most of them idle."""
 
 
-class Window:
+class ShardWindow:
     """The shards of one pass over the input: those in flight, and those that are done."""
 
     def __init__(self, context: RunContext, processes: int = 1) -> None:
@@ -134,3 +137,19 @@ class FailsAlike:
                     f"{first_reject(self._context, done[0])}. Mend that and run the same command again; "
                     "with max_reject_share=1 a run goes on all the same."
                 )
+
+
+@contextlib.contextmanager
+def workers_of(context: RunContext) -> Iterator[Workers]:
+    """The workers that the config asks for, until the block ends; they are told to stop when it fails."""
+    if context.config.runner == "threads":
+        yield Threads(context)
+        return
+    try:
+        from regioncap.tasks.dask_workers import dask_workers
+    except ImportError as error:
+        raise UsageError(
+            f"runner: 'dask' needs packages that are not installed here ({error}): pip install 'regioncap[dask]'"
+        ) from None
+    with dask_workers(context) as workers:
+        yield workers

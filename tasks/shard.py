@@ -19,8 +19,9 @@ from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RowReject
 from regioncap.output.join import ShardSteps
 from regioncap.records import Counts, Row, Shard, Step
-from regioncap.run.context import RunContext, context_of, in_run
+from regioncap.run.context import RunContext
 from regioncap.run.in_flight import PendingAnswer
+from regioncap.run.runs import RUNS
 from regioncap.run.shard_run import EarlyRequests, ShardRun
 from regioncap.storage.steps import StepDamaged
 from regioncap.tasks.answers import ask
@@ -60,7 +61,7 @@ def keep_input(shard: Shard, context: RunContext) -> Step:
 def look(shard: Shard, context: RunContext) -> ShardSteps | None:
     """The steps of a shard that is wholly done; None when any of them must run. Runs nothing."""
     context.progress.read(len(shard.lines), shard.share)
-    found = context.found_done.pop(input_step(shard).key, None)
+    found = context.cached_shards.pop(input_step(shard).key, None)
     if found is not None and found[0].shard == shard.index:
         return found
     return find_steps(shard, context, STEPS)
@@ -132,7 +133,7 @@ def shard_run_of(context: RunContext) -> ShardRun:
         return ask(drawn, context, early=pending)
 
     # A look-up in an object store is not for the threads that draw.
-    lookups = None if context.cache.is_local else context.io_pool
+    lookups = None if context.cache.is_local else context.threads.io
     requests = EarlyRequests(ask_early, lookups) if context.captioner.paid else None
     return ShardRun(partial(prerender, context=context), requests, surely_new=not context.captioned_before)
 
@@ -145,7 +146,7 @@ def run_steps(step: Step, config: RegionCapConfig, as_task_runs: bool) -> ShardS
 
     Raises StepDamaged when that does not help.
     """
-    context = context_of(config)
+    context = RUNS.context(config)
     with context.shard_runs.open(step.shard, shard_run_of(context)):
         for _ in range(ATTEMPTS - 1):
             try:
@@ -168,7 +169,7 @@ def _run_once(step: Step, context: RunContext, as_task_runs: bool) -> ShardSteps
     run_next(route)
     # Remote images are fetched while the shard before has the processors. One shard's pixels at a time, on all threads:
     # the shards before it are captioned meanwhile.
-    with context.images.fetched(_images_to_read(done[-1], context), context.io_pool), context.pixels:
+    with context.images.fetched(_images_to_read(done[-1], context), context.threads.io), context.threads.pixel_turn:
         run_next(extract)
         run_next(normalize)
         run_next(visualize)
@@ -183,9 +184,9 @@ def _run_once(step: Step, context: RunContext, as_task_runs: bool) -> ShardSteps
 def caption_shard(step: Step, config: RegionCapConfig, as_task_runs: bool = True, run: str = "") -> State[ShardSteps]:
     """All six steps of one shard, each a task run of its own if `as_task_runs`; finished ones are reused.
 
-    `run`: names the run in a process other than the flow's; see `regioncap.run.context.in_run`.
+    `run`: names the run in a process other than the flow's; see `regioncap.run.runs.Runs.enter`.
     """
-    with in_run(run), heard() if run else contextlib.nullcontext():
+    with RUNS.enter(run), heard() if run else contextlib.nullcontext():
         steps = run_steps(step, config, as_task_runs)
     message = f"shard {step.shard:05d}: {steps[-1].rows} rows, {steps[-1].rejects} rejects"
     return Completed(message=message, data=steps)

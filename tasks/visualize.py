@@ -13,7 +13,8 @@ from prefect.cache_policies import NO_CACHE
 
 from regioncap.config.model import RegionCapConfig
 from regioncap.records import Row, Step
-from regioncap.run.context import RunContext, context_of
+from regioncap.run.context import RunContext
+from regioncap.run.runs import RUNS
 from regioncap.tasks.draw_row import draw_row
 from regioncap.tasks.map_rows import map_rows
 from regioncap.tasks.step import StepSpec, run_step
@@ -33,7 +34,9 @@ def _body(context: RunContext, step: Step) -> list[Row]:
             shard_run.on_marks_drawn(drawn)
         return drawn
 
-    return map_rows("visualize", visualize_row, context.storage.read(step), pool=context.pool, stop=context.stop)
+    return map_rows(
+        "visualize", visualize_row, context.storage.read(step), pool=context.threads.pixels, stop=context.stop
+    )
 
 
 def _groups(context: RunContext) -> dict[str, Any]:
@@ -49,4 +52,4 @@ VISUALIZE = StepSpec("visualize", f"{STEP_VERSION}.{DRAW_VERSION}", FIELDS, _bod
 @task(name="visualize", task_run_name="visualize {step.shard:05d}", cache_policy=NO_CACHE)
 def visualize(step: Step, config: RegionCapConfig) -> State[Step]:
     """Step 5: draws the numbered boxes on every picture, at the size that the model sees."""
-    return run_step(VISUALIZE, context_of(config), step)
+    return run_step(VISUALIZE, RUNS.context(config), step)

@@ -30,7 +30,8 @@ from regioncap.output.reading import open_output
 from regioncap.output.summary import Summary
 from regioncap.records import dumps
 from regioncap.report.report import report_of
-from regioncap.run.context import RunContext, context_of
+from regioncap.run.context import RunContext
+from regioncap.run.runs import RUNS
 from regioncap.storage.runs import entry_of, register
 
 logger = logging.getLogger("regioncap")
@@ -90,7 +91,7 @@ def write(shards: list[ShardSteps], config: RegionCapConfig, parts: Sequence[Out
 
     `parts`: of an output in parts those that were written as their shards were done.
     """
-    context = context_of(config)
+    context = RUNS.context(config)
     written = PartWriter(context, parts).finish(shards) if in_parts(config.output) else write_file(shards, context)
     summary = with_bill(written, context)
     entry = entry_of(context.cache, config.file_name_prefix, config.output)

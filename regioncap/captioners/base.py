@@ -127,7 +127,7 @@ class Captioner(Protocol):
         The future raises `CaptionerError` when no row can be captioned any more (the run stops then).
         """
 
-    def stop_asking(self) -> None:
+    def stop_sending(self) -> None:
         """Ask for nothing more; does not wait for what is under way, which is kept as it comes."""
 
     def drain(self) -> None:

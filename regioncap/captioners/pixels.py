@@ -204,7 +204,7 @@ class PixelsCaptioner:
         """Measure the regions in a thread."""
         return self._pool.submit(self._measure, request)
 
-    def stop_asking(self) -> None:
+    def stop_sending(self) -> None:
         """Nobody is asked."""
 
     def drain(self) -> None:

@@ -126,7 +126,7 @@ class CaptionSession:
                 self._run_loop()
                 self._loop.call_soon_threadsafe(self._prepare_soon)
 
-    def stop_asking(self) -> None:
+    def stop_sending(self) -> None:
         """Send no more requests, and do not wait for those that are under way. Rows that wait are told `Stopped` when
         these have come back."""
         with self._lock:

@@ -80,9 +80,9 @@ class VlmCaptioner:
         """Ask for `request.wanted`; see `CaptionSession`."""
         return self.session.submit(request)
 
-    def stop_asking(self) -> None:
+    def stop_sending(self) -> None:
         """Send no more requests; see `CaptionSession`."""
-        self.session.stop_asking()
+        self.session.stop_sending()
 
     def drain(self) -> None:
         """Let what is under way come back; see `CaptionSession`."""

@@ -22,8 +22,8 @@ from rich.table import Table
 from regioncap.config.model import RegionCapConfig
 from regioncap.output.outputs import PartOutputs, in_parts
 from regioncap.output.summary import Summary
-from regioncap.run.context import context_of
 from regioncap.run.progress import Progress as RunProgress
+from regioncap.run.runs import RUNS
 from regioncap.storage.filesystem import Place, public_url
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def watching(config: RegionCapConfig) -> Iterator[None]:
     log.setLevel(logging.INFO)
     log.propagate = False  # other loggers are for those who run Prefect; what concerns the user comes through this
     log.handlers = [_handler(console)]
-    progress = context_of(config).progress
+    progress = RUNS.context(config).progress
     console.print(f"regioncap: {public_url(config.input)} -> {public_url(config.output)}", soft_wrap=True)
     console.print(f"captioner: {_captioner(config)}; starting Prefect …", soft_wrap=True)
     try:

@@ -89,7 +89,7 @@ def count(context: RunContext, sizes: list[tuple[int, int]] | None = None) -> Pl
     for shard in context.shards():
         done = find_steps(shard, context, STEPS)
         if done is not None and sizes is None:  # the run will come to the same shard, and need not look again
-            context.found_done[done[0].key] = done
+            context.cached_shards[done[0].key] = done
             planned.rows += len(shard.lines)
             planned.rows_done += len(shard.lines)
             continue
@@ -168,7 +168,7 @@ def _missing(shard: Shard, context: RunContext, planned: Plan) -> list[int | Non
     rows = context.storage.read(drawn[-1])
     if context.cache.is_local:
         return [_missing_of(row, context, planned) for row in rows]
-    return list(context.io_pool.map(lambda row: _missing_of(row, context, planned), rows))
+    return list(context.threads.io.map(lambda row: _missing_of(row, context, planned), rows))
 
 
 def _missing_of(row: Row, context: RunContext, planned: Plan) -> int:

@@ -315,7 +315,7 @@ def test_what_came_is_kept_however_the_session_ends(serve: Serve, captioner_of: 
     futures = [captioner.submit(request_of(seed, keep=keep)) for seed in range(48)]
     until(lambda: bill.counts.finish_reasons.get("stop", 0) >= 33, every=0.01)
     if way == "told to stop":
-        captioner.stop_asking()
+        captioner.stop_sending()
     if way == "budget":
         assert isinstance(futures[-1].exception(timeout=60), BudgetReached)
     closing = threading.Thread(target=captioner.close)
@@ -336,7 +336,7 @@ def test_told_to_stop_it_sends_nothing_more_and_takes_what_comes(serve: Serve, c
     before = server.stats["requests"]
     futures = [captioner.submit(request_of(seed)) for seed in range(40)]
     until(lambda: server.stats["requests"] - before == 4, every=0.01)
-    captioner.stop_asking()
+    captioner.stop_sending()
     errors = [future.exception(timeout=60) for future in futures]
     assert sum(error is None for error in errors) == server.stats["requests"] - before == 4
     assert all(error is None or isinstance(error, Stopped) for error in errors)
