@@ -25,7 +25,7 @@ from regioncap.run.context import RunContext
 from regioncap.run.in_flight import PendingAnswer
 from regioncap.run.runs import RUNS
 from regioncap.storage.steps import Manifest
-from regioncap.tasks.answers import ask, effort_of, request_of, send_for
+from regioncap.tasks.answers import ask, request_of, retry_settings_key, send_for
 from regioncap.tasks.map_rows import map_rows
 from regioncap.tasks.step import StepSpec, run_step
 
@@ -49,7 +49,7 @@ def finish(asked: PendingAnswer, context: RunContext) -> Row:
             "caption", result.code or "captions_incomplete", message, **captions if result.captions else {}
         )
         if result.rests:
-            reject["reject"]["rests"] = effort_of(context)
+            reject["reject"]["rests"] = retry_settings_key(context)
         return reject
     texts = [result.captions[number] for number in sorted(result.captions)]
     warnings = {"warnings": result.warnings} if result.warnings else {}
@@ -149,7 +149,7 @@ def _fresh(context: RunContext, manifest: Manifest, read: Callable[[], list[Row]
     """Whether no row that rests is to be asked again."""
     if not manifest.rejects:
         return True
-    effort = effort_of(context)
+    effort = retry_settings_key(context)
     resting = [row["reject"]["rests"] for row in read() if "rests" in row.get("reject", ())]
     return not any(context.config.retry_rejects or then != effort for then in resting)
 

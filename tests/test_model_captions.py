@@ -311,7 +311,7 @@ def test_a_row_that_fails_three_times_for_its_own_sake_rests(tmp_path: Path, run
     write_rows(tmp_path / "photos.jsonl", read_rows(tmp_path / "photos.jsonl")[::-1])
     assert run(tmp_path, **settings).captions_asked == 0
     reject = read_rows(tmp_path / "out.incomplete.rejects.jsonl")[0]
-    assert reject["message"].startswith("line 1: asked in vain in 3 runs (no caption for <region")
+    assert reject["message"].startswith("line 1: failed in 3 runs (no caption for <region")
     assert reject["captions"].keys() == {"1", "3"}
     # The flag wakes it for one run; other settings that may help do so, too.
     assert run(tmp_path, **settings, retry_rejects=True).captions_asked == 3

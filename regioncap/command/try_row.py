@@ -90,7 +90,7 @@ def _or_raise(row: Row) -> Row:
 def _captioned(row: Row, context: RunContext, say: Say) -> bool:
     if isinstance(context.captioner, VlmCaptioner):
         context.captioner.session.trace = _tracer(say)
-    told = finish(ask(row, context, anew=True), context)
+    told = finish(ask(row, context, ignore_cached=True), context)
     captions = told["captions"] if "reject" in told else dict(enumerate(told["captions"], start=1))
     say("")
     for number, text in (captions or {}).items():

@@ -178,7 +178,7 @@ def _missing_of(row: Row, context: RunContext, planned: Plan) -> int:
     kept = CachedAnswer.find(key_of_answer(row, context.captioner.prompt(request), context), context)
     if kept.captions and kept.usage.get("completion_tokens"):
         planned.usage.append(kept.usage["completion_tokens"] / len(kept.captions))
-    return 0 if kept.rests(context.config) else len(request.wanted) - len(kept.captions)
+    return 0 if kept.on_hold(context.config) else len(request.wanted) - len(kept.captions)
 
 
 def _text_tokens(config: RegionCapConfig, prompts: Prompts) -> float:
