@@ -43,7 +43,7 @@ from regioncap.tasks.load import load_rows, pack
 from regioncap.tasks.map_rows import map_rows
 from regioncap.tasks.normalize import normalize_rows
 from regioncap.tasks.route import route_rows
-from regioncap.tasks.scheduling import FEWEST_SHARDS_IN_FLIGHT, enough_rows
+from regioncap.tasks.scheduling import MIN_SHARDS_IN_FLIGHT, target_rows_in_flight
 from regioncap.tasks.shard import STEPS, keep_input, run_steps
 from regioncap.tasks.step import run_step
 from regioncap.tasks.write import write_file
@@ -91,12 +91,12 @@ def overlapped(config: RegionCapConfig) -> None:
             done.append(future.result())
 
     with RUNS.enter():
-        context, enough = RUNS.context(config), enough_rows(config)
+        context, enough = RUNS.context(config), target_rows_in_flight(config)
         begin(context)
         try:
             with ThreadPoolExecutor() as threads:
                 for shard in context.shards():
-                    while len(in_flight) >= FEWEST_SHARDS_IN_FLIGHT and sum(in_flight.values()) >= enough:
+                    while len(in_flight) >= MIN_SHARDS_IN_FLIGHT and sum(in_flight.values()) >= enough:
                         take(wait(in_flight, return_when=FIRST_COMPLETED).done)
                     step = keep_input(shard, context)
                     six = partial(copy_context().run, run_steps, step, config, False)  # a thread's run is ours

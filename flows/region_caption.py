@@ -15,7 +15,7 @@ from regioncap.output.summary import Summary
 from regioncap.storage.steps import StepDamaged
 from regioncap.tasks.run_page import show
 from regioncap.tasks.scheduling import RUNNER, ShardWindow
-from regioncap.tasks.shard import ATTEMPTS, keep_input, looked, reuse
+from regioncap.tasks.shard import ATTEMPTS, iter_shards_with_cache, keep_input, reuse
 from regioncap.tasks.write import write
 
 
@@ -31,7 +31,7 @@ def region_caption(config: RegionCapConfig) -> Summary:
         config, damages = context.config, 0
         while True:
             window = ShardWindow(context, workers.processes)
-            for shard, steps in looked(context):
+            for shard, steps in iter_shards_with_cache(context):
                 if steps is not None:
                     window.reuse(steps)
                 else:

@@ -17,9 +17,9 @@ from regioncap.run.context import RunContext, completed
 from regioncap.run.runs import RUNS
 from regioncap.tasks.run_log import heard
 from regioncap.tasks.run_page import page_of
-from regioncap.tasks.scheduling import workers_of
+from regioncap.tasks.scheduling import open_workers
 from regioncap.tasks.workers import Workers
-from regioncap.tasks.write import note_run
+from regioncap.tasks.write import record_run
 
 
 @contextlib.contextmanager
@@ -39,13 +39,13 @@ def running(config: RegionCapConfig) -> Iterator[tuple[RunContext, Workers]]:
                 check_prompt_keys(config, context.shards())
                 check_box_form(context)
                 begin(context, deployed=deployment.id is not None)
-                with workers_of(context) as workers, _halted_at_once(context):
+                with open_workers(context) as workers, _halted_at_once(context):
                     yield context, workers
         except UsageError:
             raise
         except BaseException as error:
             with contextlib.suppress(Exception):  # the record of a stop must not hide why the run stopped
-                note_run(context, "stopped", str(error) or type(error).__name__)
+                record_run(context, "stopped", str(error) or type(error).__name__)
             raise
         finally:
             RUNS.close(config)

@@ -1,8 +1,8 @@
-"""Shards on the processes of a Dask cluster: each its share of the limits, all one run's counts and stop.
+"""Shards on the processes of a Dask cluster: each process has its share of the limits, the run has one set of counts.
 
-Step files and answers are where they always are, so every process must reach the input, images and cache. What does
-not lie there is asked of the processes beside their work, with `Client.run`: counts every second, so that they are
-right even if a process is lost; and the end, so that nothing goes on after a run that was stopped.
+Step files and answers are where they always are, so every process must reach the input, images and cache. The rest goes
+through `Client.run`, see `tasks/dask_remote.py`: counts are fetched every second, so that they are right even if a
+process is lost, and the end is sent to all, so that nothing goes on after a run that was stopped.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ from regioncap.tasks.workers import ShardFuture, steps_as_task_runs
 T = TypeVar("T")
 
 CONNECT_SECONDS = 30
-LOOK_SECONDS = 1.0
+POLL_SECONDS = 1.0
 GONE_SECONDS = 60.0
-"""With a shard for so long without any of the processes that it may go to, the run stops."""
+"""The run stops when none of the processes that a shard may go to has been there for this long."""
 
-FEWEST_THREADS = 3
-"""Of a process: for one shard being captioned, one whose pixels are worked on, one ready to follow."""
+MIN_THREADS = 3
+"""Per process: for one shard being captioned, one whose pixels are worked on, one ready to follow."""
 
 LOCAL_PATHS = ("input", "output", "image_root", "cache_path")
 
@@ -62,23 +62,23 @@ class DaskWorkers:
         self._config = config_of_one(context.config, self.processes)
         self._lock = threading.Lock()
         self._known: dict[str, Counts] = {}
-        """By process what it said last; kept when it is lost."""
+        """By process the counts that it sent last; kept when the process is lost."""
         self._futures: list[tuple[Any, set[str]]] = []
-        """Shards under way, each with the processes that it may go to."""
+        """Shards in flight, each with the processes that it may go to."""
         self._over = threading.Event()
         run = contextvars.copy_context().run
         self._thread = threading.Thread(target=run, args=(self._keep_up,), name="dask-counts", daemon=True)
 
-    def begin(self) -> None:
-        """See that all processes can do the work. Raises UsageError."""
+    def start(self) -> None:
+        """Check that all processes can do the work, and fetch their counts from now on. Raises UsageError."""
         threads = self._client.ncores()
         self._check()
-        few = [address for address in self._members if threads.get(address, 0) < FEWEST_THREADS]
+        few = [address for address in self._members if threads.get(address, 0) < MIN_THREADS]
         if few:
             logger.warning(
                 "%d of %d Dask workers have fewer than %d threads, so captions wait for pixels there: "
                 "dask worker --nthreads 8",
-                len(few), self.processes, FEWEST_THREADS,
+                len(few), self.processes, MIN_THREADS,
             )  # fmt: skip
         logger.info("%d Dask workers at %s", self.processes, self._context.config.dask_address)
         self._thread.start()
@@ -88,10 +88,10 @@ class DaskWorkers:
         probe.write(b"seen", durable=False)
         try:
             address = str(Path(probe.address).resolve()) if probe.is_local else probe.address
-            said = self._ask(dask_remote.arrive, self._config, address)
+            arrivals = self._ask(dask_remote.arrive, self._config, address)
         finally:
             probe.remove()
-        for worker, arrival in said.items():
+        for worker, arrival in arrivals.items():
             if isinstance(arrival, BaseException):
                 raise UsageError(
                     f"dask_address: the worker {worker} cannot run RegionCap ({type(arrival).__name__}: {arrival}); "
@@ -112,12 +112,12 @@ class DaskWorkers:
         """See `Workers`."""
         as_task_runs = steps_as_task_runs(step, self._context)
         parameters = {"step": step, "config": self._config, "as_task_runs": as_task_runs, "run": self._run}
-        # Only to those that the limits were shared among; a process that comes later takes the place of a lost one.
+        # Only to processes that have a share of the limits; one that comes later takes the place of a lost one.
         members = self._members
         with annotate(workers=sorted(members)):
             future = self._runner.submit(caption_shard, parameters)
-        under_way = [(earlier, pinned) for earlier, pinned in self._futures if not earlier.done()]
-        self._futures = [*under_way, (future.wrapped_future, members)]
+        in_flight = [(earlier, pinned) for earlier, pinned in self._futures if not earlier.done()]
+        self._futures = [*in_flight, (future.wrapped_future, members)]
         return cast(ShardFuture, future)
 
     def close_captioners(self) -> None:
@@ -126,12 +126,12 @@ class DaskWorkers:
         self._context.lazy_captioner.close()
 
     def drain(self) -> None:
-        """No process asks for more; returns when what is under way has come back: it was paid for."""
-        with contextlib.suppress(Exception):  # a cluster that is gone has nothing under way
+        """No process sends more requests; returns when those in flight have come back: they are paid for."""
+        with contextlib.suppress(Exception):  # a cluster that is gone has nothing in flight
             self._ask(dask_remote.drain, self._config)
 
     def close(self) -> None:
-        """What is under way anywhere is told to stop; its counts are taken first."""
+        """Stop what is in flight in any process; its counts are taken first."""
         self._over.set()
         if self._thread.is_alive():
             self._thread.join()
@@ -139,38 +139,37 @@ class DaskWorkers:
             self._take(self._ask(dask_remote.counts, self._config))
             self._ask(dask_remote.close_run, self._config)
 
-    def why(self, error: BaseException) -> BaseException:
-        """What to tell of an error of one of the processes."""
+    def explained(self, error: BaseException) -> BaseException:
+        """An error of one of the processes, or of the cluster, as one that says what to do."""
         if isinstance(error, KilledWorker):
             return WorkersLost(
                 f"one shard ended several Dask workers ({error}): see their logs; out of memory? Give them more, or "
-                "run with a smaller shard_size. What was done is kept; run the same command again."
+                "use a smaller shard_size. What was done is kept; rerun the same command, it resumes."
             )
         if isinstance(error, CancelledError | CommClosedError):
             return WorkersLost(
                 f"the Dask cluster at {self._context.config.dask_address} is gone. What was done is kept; start it and "
-                "run the same command again."
+                "rerun the same command, it resumes."
             )
         if isinstance(error, BudgetReached) and self.processes > 1:
             return BudgetReached(f"one of {self.processes} Dask workers has used up its share: {error}")
         return error
 
-    # --- what the processes say
-
     def _there(self) -> set[str]:
         return set(self._client.ncores())
 
     def _ask(self, do: Callable[..., T], *args: Any) -> dict[str, T]:
-        said: dict[str, T] = self._client.run(partial(dask_remote.call_in_run, do, self._run, *args), on_error="return")
-        return said
+        call = partial(dask_remote.call_in_run, do, self._run, *args)
+        replies: dict[str, T] = self._client.run(call, on_error="return")
+        return replies
 
     def _keep_up(self) -> None:
         seen = time.monotonic()
-        while not self._over.wait(LOOK_SECONDS):
+        while not self._over.wait(POLL_SECONDS):
             try:
                 self._take(self._ask(dask_remote.counts, self._config))
                 there = self._there()
-            except Exception as error:  # the scheduler may be on its way back; the futures tell when it is not
+            except Exception as error:  # the scheduler may come back; the futures fail when it does not
                 logger.debug("no counts: %s", error)
                 continue
             self._members = taken_over(self._members, there, self.processes)
@@ -191,8 +190,8 @@ class DaskWorkers:
 
 
 def taken_over(members: set[str], there: set[str], most: int) -> set[str]:
-    """The processes that a run is spread over: of its `members` those that are still there, and newcomers in the
-    places of the others; the members as they are when nobody is there."""
+    """The processes that a run is spread over: those of its `members` that are still `there`, and newcomers in place of
+    the others, at most `most`; `members` unchanged when none is there."""
     left = members & there
     new = sorted(there - members)[: most - len(left)]
     return left | set(new) or members
@@ -222,7 +221,7 @@ def config_of_one(config: RegionCapConfig, processes: int) -> RegionCapConfig:
 
 @contextlib.contextmanager
 def dask_workers(context: RunContext) -> Iterator[DaskWorkers]:
-    """The processes at the config's `dask_address`, until the block ends. Raises UsageError when they cannot do it."""
+    """The processes at the config's `dask_address`, until the block ends. Raises UsageError when they cannot work."""
     address = context.config.dask_address
     with DaskTaskRunner(address=address, client_kwargs={"timeout": CONNECT_SECONDS}) as runner:
         try:
@@ -234,11 +233,11 @@ def dask_workers(context: RunContext) -> Iterator[DaskWorkers]:
             ) from None
         workers = DaskWorkers(runner, context)
         try:
-            workers.begin()
+            workers.start()
             yield workers
         except Exception as error:
             if isinstance(error, BudgetReached):
                 workers.drain()
-            raise workers.why(error) from None
+            raise workers.explained(error) from None
         finally:
             workers.close()

@@ -17,23 +17,21 @@ def read_unchanged(row: Row, read: Callable[[str], bytes]) -> bytes:
     """The bytes of the row's image. Raises RowReject `image_unavailable` if they are not what `extract` saw."""
     data = read(row["image"])
     if hashlib.sha256(data).hexdigest() != row["image_sha256"]:
-        raise RowReject(
-            "image_unavailable", f"{row['image']} changed while the run read it; run the same command again"
-        )
+        raise RowReject("image_unavailable", f"{row['image']} changed during the run; rerun the same command")
     return data
 
 
 def draw_row(row: Row, read: Callable[[str], bytes], config: RegionCapConfig) -> tuple[Row, list[bytes]]:
-    """One row with its marks, and JPEGs: the marked picture, and those of its parts where there are any.
+    """One row with its marks, and JPEGs: the marked picture, then those of its parts where there are any.
 
-    Raises RowReject if the image cannot be read any more.
+    Raises RowReject `image_unavailable` if the image changed, and what reading it raises.
     """
     picture = Picture(read_unchanged(row, read), max_image_pixels=config.max_image_pixels)
     return draw_picture(row, picture, config)
 
 
 def draw_picture(row: Row, picture: Picture, config: RegionCapConfig) -> tuple[Row, list[bytes]]:
-    """As `draw_row`, of the row's opened image."""
+    """As `draw_row`, of the row's image when it is open already."""
     image = picture.pixels(max_pixels=config.max_pixels)
     size = (row["width"], row["height"])
     height, width = image.shape[:2]
@@ -45,17 +43,17 @@ def draw_picture(row: Row, picture: Picture, config: RegionCapConfig) -> tuple[R
         drawn = draw_marks(image, row["bbox"], full_size_wh=size, dim=config.dim, only=only, copy=not last)
         jpegs.append(encode_jpeg(drawn, config.jpeg_quality))
     names = [hashlib.sha256(jpeg).hexdigest() for jpeg in jpegs]
-    told: Row = {**row, "marked": {"sha256": names[0], "width": width, "height": height}}
+    drawn_row: Row = {**row, "marked": {"sha256": names[0], "width": width, "height": height}}
     if len(groups) > 1:
-        told["parts"] = [
+        drawn_row["parts"] = [
             {"regions": list(group), "sha256": name} for group, name in zip(groups, names[1:], strict=True)
         ]
     marks = mark_warnings(row["bbox"], full_size_wh=size, model_size_wh=(width, height))
-    return {**told, "warnings": row.get("warnings", []) + marks}, jpegs
+    return {**drawn_row, "warnings": row.get("warnings", []) + marks}, jpegs
 
 
 def marked_jpeg(row: Row, context: RunContext, part: int | None = None) -> bytes:
-    """The row's marked JPEG, or that of one of its parts (from 0), drawn again if it is not there any more.
+    """The row's marked JPEG, or that of one of its parts (from 0); drawn again if it is gone.
 
     Raises RowReject as `draw_row` does.
     """

@@ -29,8 +29,8 @@ from regioncap.vision.images import Picture
 STEP_VERSION = 2
 
 WHOLE_PIXELS = 4_000_000
-"""Up to so many pixels a picture is decoded whole, since drawing can then use the same pixels; a larger JPEG is decoded
-at a part of its size, once for finding and once for drawing."""
+"""Up to this size a picture is decoded whole, since drawing can then use the same pixels; a larger JPEG is decoded at a
+fraction of its size, once for finding and once for drawing."""
 
 ReadImage = Callable[[str], bytes]
 OnFound = Callable[[Row, Picture], None]
@@ -60,7 +60,7 @@ def extract_row(row: Row, read: ReadImage, config: RegionCapConfig, on_found: On
         return {**found, "boxes": row["boxes"]}
     boxes = _find(picture, config)
     if not boxes:
-        raise RowReject("no_regions", f"no region was found by {config.extractor!r}: the picture is plain")
+        raise RowReject("no_regions", f"{config.extractor!r} found no region: the picture is plain")
     found["boxes"] = boxes
     if on_found is not None:
         on_found(found, picture)
@@ -70,7 +70,7 @@ def extract_row(row: Row, read: ReadImage, config: RegionCapConfig, on_found: On
 def _find(picture: Picture, config: RegionCapConfig) -> list[list[int]]:
     width, height = picture.info.width, picture.info.height
     size_free, whole = config.extractor in SIZE_FREE, width * height <= WHOLE_PIXELS
-    # `edges` takes what it wants of a large picture for less than shrinking it would cost.
+    # `edges` samples a large picture for less than shrinking it would cost.
     small_enough = not size_free or max(width, height) <= 2 * FINDING_LONG_SIDE
     image = picture.pixels(
         long_side=FINDING_LONG_SIDE if small_enough else None,

@@ -1,4 +1,4 @@
-"""One shard through its six steps: looked at by the flow, done by one task run that calls the steps' own."""
+"""One shard through its six steps: found in the cache, or done by one task run that calls the steps' own."""
 
 from __future__ import annotations
 
@@ -32,81 +32,85 @@ from regioncap.tasks.load import LOAD, load, pack
 from regioncap.tasks.normalize import NORMALIZE, normalize, normalize_row
 from regioncap.tasks.route import ROUTE, route
 from regioncap.tasks.run_log import heard
-from regioncap.tasks.step import StepSpec, find_done
+from regioncap.tasks.step import StepSpec, find_cached
 from regioncap.tasks.visualize import VISUALIZE, visualize
 from regioncap.vision.images import Picture
 
 STEPS: tuple[StepSpec, ...] = (LOAD, ROUTE, EXTRACT, NORMALIZE, VISUALIZE, CAPTION)
 STEP_TASKS = (load, route, extract, normalize, visualize, caption)
 PIXEL_STEPS = (EXTRACT, NORMALIZE, VISUALIZE)
-LOOKS_AT_ONCE = 16
+CACHE_CHECKS_AT_ONCE = 16
+"""Shards whose cache is checked at the same time, in an object store."""
+
 ATTEMPTS = 3
-"""How often a shard begins again when one of its files turns out to be damaged. A disk that damages what was just
-written is not cured by more."""
+"""How often a shard is started when its files turn out to be damaged. More would not help: the disk damages what was
+just written."""
 
 logger = logging.getLogger("regioncap")
 
 
 def input_step(shard: Shard) -> Step:
-    """The reference to a shard's rows as step 0, whether they are kept yet or not."""
+    """The reference to a shard's rows as step 0, whether they are stored yet or not."""
     sha256 = hashlib.sha256(pack(shard)).hexdigest()
     return Step(0, shard.index, sha256[:32], sha256, len(shard.lines), 0)
 
 
 def keep_input(shard: Shard, context: RunContext) -> Step:
-    """Keep a shard's rows as step 0, for its tasks to read."""
+    """Store a shard's rows as step 0, for its tasks to read."""
     return context.storage.put_input(pack(shard), shard.index, len(shard.lines))
 
 
-def look(shard: Shard, context: RunContext) -> ShardSteps | None:
-    """The steps of a shard that is wholly done; None when any of them must run. Runs nothing."""
-    context.progress.read(len(shard.lines), shard.share)
-    found = context.cached_shards.pop(input_step(shard).key, None)
-    if found is not None and found[0].shard == shard.index:
-        return found
-    return find_steps(shard, context, STEPS)
-
-
-def looked(context: RunContext) -> Iterator[tuple[Shard, ShardSteps | None]]:
-    """The input's shards in order, each with what `look` finds: in an object store several are looked at at once."""
+def iter_shards_with_cache(context: RunContext) -> Iterator[tuple[Shard, ShardSteps | None]]:
+    """The input's shards in order, each with its steps, or with None when any of them must run. Runs nothing."""
     if context.cache.is_local:
         for shard in context.shards():
-            yield shard, look(shard, context)
+            yield shard, _all_cached_steps(shard, context)
         return
-    ahead: deque[tuple[Shard, Future[ShardSteps | None]]] = deque()
-    # Not the pool for files: a look waits for that one.
-    with ThreadPoolExecutor(LOOKS_AT_ONCE, thread_name_prefix="look") as pool, closing(context.shards()) as shards:
+    pending: deque[tuple[Shard, Future[ShardSteps | None]]] = deque()
+    with (
+        # Threads of its own: a check waits for those that read files.
+        ThreadPoolExecutor(CACHE_CHECKS_AT_ONCE, thread_name_prefix="cache-check") as pool,
+        closing(context.shards()) as shards,
+    ):
         for shard in shards:
-            ahead.append((shard, pool.submit(look, shard, context)))
-            if len(ahead) >= LOOKS_AT_ONCE:
-                first, found = ahead.popleft()
-                yield first, found.result()
-        for shard, found in ahead:
-            yield shard, found.result()
+            pending.append((shard, pool.submit(_all_cached_steps, shard, context)))
+            if len(pending) >= CACHE_CHECKS_AT_ONCE:
+                first, steps = pending.popleft()
+                yield first, steps.result()
+        for shard, steps in pending:
+            yield shard, steps.result()
 
 
-def find_steps(shard: Shard, context: RunContext, specs: Sequence[StepSpec]) -> ShardSteps | None:
-    """The shard's input and what the steps `specs`, from the first on, made of it, if all of that is done."""
+def _all_cached_steps(shard: Shard, context: RunContext) -> ShardSteps | None:
+    context.progress.read(len(shard.lines), shard.share)
+    steps = context.cached_shards.pop(input_step(shard).key, None)
+    if steps is not None and steps[0].shard == shard.index:
+        return steps
+    return find_cached_steps(shard, context, STEPS)
+
+
+def find_cached_steps(shard: Shard, context: RunContext, specs: Sequence[StepSpec]) -> ShardSteps | None:
+    """The shard's input and the results of the steps `specs`, from the first on; None unless all of them are cached."""
     steps = [input_step(shard)]
     try:
         for spec in specs:
-            done = find_done(spec, context, steps[-1])
-            if done is None:
+            manifest = find_cached(spec, context, steps[-1])
+            if manifest is None:
                 return None
-            steps.append(done.reference(shard.index))
+            steps.append(manifest.reference(shard.index))
     except StepDamaged:
         return None
     return tuple(steps)
 
 
 def _images_to_read(step: Step, context: RunContext) -> list[str]:
-    """The images that the steps after `route` will read; none when those are done."""
-    at = step
+    """The images that the steps after `route` will read; none when those steps are cached."""
+    last = step
     for spec in PIXEL_STEPS:
-        done = find_done(spec, context, at)
-        if done is None:
+        manifest = find_cached(spec, context, last)
+        if manifest is None:
             return [row["image"] for row in context.storage.read(step) if "reject" not in row]
-        at = done.reference(step.shard)
+        last = manifest.reference(step.shard)
     return []
 
 
@@ -194,5 +198,5 @@ def caption_shard(step: Step, config: RegionCapConfig, as_task_runs: bool = True
 
 @task(name="reuse", task_run_name="reuse {shards} shards", cache_policy=NO_CACHE)
 def reuse(shards: int, rows: int) -> State[int]:
-    """A mark in the run for all shards that were found done: one task run together instead of six each."""
-    return Completed(name="Cached", message=f"{shards} shards with {rows} rows were done before", data=rows)
+    """Shows in the run that shards were taken from the cache: one task run for all of them, instead of seven each."""
+    return Completed(name="Cached", message=f"{shards} shards with {rows} rows were in the cache", data=rows)

@@ -40,13 +40,13 @@ def _body(context: RunContext, step: Step) -> list[Row]:
 
 
 def _groups(context: RunContext) -> dict[str, Any]:
-    """Only where there may be several, so that the keys of others stay the same."""
+    """Only where there may be several groups, so that other keys stay as they are."""
     config = context.config
     return config.fields(("marks_per_request",)) if len(config.groups_of(config.max_boxes)) > 1 else {}
 
 
 FIELDS = ("max_pixels", "max_image_pixels", "jpeg_quality", "dim", "draw_visualization")
-VISUALIZE = StepSpec("visualize", f"{STEP_VERSION}.{DRAW_VERSION}", FIELDS, _body, extra=_groups)
+VISUALIZE = StepSpec("visualize", f"{STEP_VERSION}.{DRAW_VERSION}", FIELDS, _body, extra_key_parts=_groups)
 
 
 @task(name="visualize", task_run_name="visualize {step.shard:05d}", cache_policy=NO_CACHE)

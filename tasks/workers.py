@@ -11,21 +11,21 @@ from regioncap.records import Step
 from regioncap.run.context import RunContext
 from regioncap.tasks.shard import caption_shard
 
-MOST_SHARDS_WITH_STEPS = 1000
-"""Beyond so many, a shard is one task run instead of seven: the UI's graph ends at 10,000 nodes."""
+MAX_SHARDS_WITH_STEP_RUNS = 1000
+"""With more, a shard is one task run instead of seven: Prefect's UI draws at most 10,000 nodes."""
 
 
 ShardFuture = PrefectFuture[ShardSteps]
 
 
 class Workers(Protocol):
-    """Takes shards, and gives back what was made of them."""
+    """Works on shards, in this process or in others."""
 
     processes: int
-    """How many processes the shards are spread over."""
+    """Number of processes that the shards are spread over."""
 
     def submit(self, step: Step) -> ShardFuture:
-        """Have the six steps of a shard done. `step`: the reference to its input."""
+        """Start the six steps of a shard. `step`: the reference to its input."""
 
     def close_captioners(self) -> None:
         """All shards are there: close the captioners and take the last counts. More may be submitted afterwards."""
@@ -42,7 +42,7 @@ class Threads:
     def submit(self, step: Step) -> ShardFuture:
         """See `Workers`."""
         as_task_runs = steps_as_task_runs(step, self._context)
-        # The future of a task that returns a State gives what the State holds.
+        # The future of a task that returns a State resolves to what the State holds.
         return cast(ShardFuture, caption_shard.submit(step, self._context.config, as_task_runs))
 
     def close_captioners(self) -> None:
@@ -51,6 +51,6 @@ class Threads:
 
 
 def steps_as_task_runs(step: Step, context: RunContext) -> bool:
-    """Whether each step of a shard is a task run of its own: not where the input seems to have too many shards."""
+    """Whether each step of a shard is a task run of its own: not where the input is likely to have too many shards."""
     expected = context.progress.rows_expected() / context.config.shard_size
-    return max(step.shard, expected) < MOST_SHARDS_WITH_STEPS
+    return max(step.shard, expected) < MAX_SHARDS_WITH_STEP_RUNS

@@ -406,7 +406,7 @@ def test_prompts_name_what_rows_and_regions_hold(tmp_path: Path, run: Run, serve
     assert row["meta_info"]["prompt"] == "In a zoo: <region1> is a cat, <region2> is a dog. {Really} 2."
     messages = [reject["message"] for reject in read_rows(tmp_path / "out.rejects.jsonl")]
     assert messages == [
-        "line 2: 'label': expected a list of 2, one a box, got 1 values",
+        "line 2: 'label': expected a list of 2, one per box, got 1 values",
         "line 3: the prompt wants 'place', which the row has not; expected a value for it",
     ]
 

@@ -20,7 +20,7 @@ from regioncap.run.context import RunContext
 from regioncap.tasks.answers import CachedAnswer, key_of_answer, request_of
 from regioncap.tasks.load import load_row
 from regioncap.tasks.route import route_row, score_key_of
-from regioncap.tasks.shard import STEPS, find_steps
+from regioncap.tasks.shard import STEPS, find_cached_steps
 from regioncap.vision.images import fit_size, read_info
 
 SAMPLE = 200
@@ -87,7 +87,7 @@ def count(context: RunContext, sizes: list[tuple[int, int]] | None = None) -> Pl
     """
     planned = Plan()
     for shard in context.shards():
-        done = find_steps(shard, context, STEPS)
+        done = find_cached_steps(shard, context, STEPS)
         if done is not None and sizes is None:  # the run will come to the same shard, and need not look again
             context.cached_shards[done[0].key] = done
             planned.rows += len(shard.lines)
@@ -162,7 +162,7 @@ def _count_row(
 
 def _missing(shard: Shard, context: RunContext, planned: Plan) -> list[int | None]:
     """For each row of a shard how many captions it lacks, as far as the steps that are done can tell."""
-    drawn = find_steps(shard, context, STEPS[:-1])
+    drawn = find_cached_steps(shard, context, STEPS[:-1])
     if drawn is None:
         return [None] * len(shard.lines)
     rows = context.storage.read(drawn[-1])

@@ -1,4 +1,4 @@
-"""What a run has read, asked for and spent up to now, counted from many threads."""
+"""What a run has read, requested and used up to now, counted from many threads."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from regioncap.records import Counts
 
 
 class Bill(BaseModel):
-    """What one run asked for and spent; added to `out.runs.jsonl` by every run, stopped ones too."""
+    """What one run requested and used; added to `out.runs.jsonl` by every run, stopped ones too."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -23,19 +23,19 @@ class Bill(BaseModel):
     captions_new: int = 0
     """Of those, the ones that came back with a caption."""
     captions_repaired: int = 0
-    """Of the new ones, those that came only when asked for again."""
+    """Of the new ones, those that came only when requested again."""
     requests: int = 0
-    """Requests sent to model servers, those that failed and those that tried a server out among them."""
+    """Requests sent to model servers, including failed ones and probes."""
     requests_retried: int = 0
-    """Requests that had to be sent again, because the server failed or was overloaded."""
+    """Requests sent again because the server failed or was overloaded."""
     finish_reasons: dict[str, int] = Field(default_factory=dict)
-    """How answers ended, as the server says: `stop`, `length`, …"""
+    """Answers by their finish reason, in the server's word: `stop`, `length`, …"""
     prompt_tokens: int = 0
     completion_tokens: int = 0
     usd: float | None = None
-    """What the tokens cost, where the config has prices."""
+    """Cost of the tokens, where the config has prices."""
     step_seconds: dict[str, float] = Field(default_factory=dict)
-    """Wall seconds inside each step's body, added over shards; steps that were reused took none."""
+    """Wall seconds inside each step's body, summed over shards; cached steps take none."""
     wall_seconds: float = 0.0
     started_at: str = ""
     finished_at: str = ""
