@@ -18,9 +18,10 @@ from regioncap.errors import CaptionerError, RowsFailAlike, StorageError, UsageE
 from regioncap.flows.parameters import checked
 from regioncap.flows.region_caption import region_caption
 from regioncap.inputs.readers import read_shards
+from regioncap.report import run_summary
 from regioncap.report.run_summary import TO_DO, _plain, slug_of
 from regioncap.storage.filesystem import PLAIN
-from regioncap.tasks import run_log, run_page, workers
+from regioncap.tasks import run_log, workers
 from tests.conftest import Run, config_of, read_rows, write_rows
 from tests.deployed import until
 
@@ -169,7 +170,7 @@ def test_names_of_outputs_as_parts_of_keys() -> None:
 
 def test_nothing_in_a_caption_is_markup() -> None:
     assert _plain("a <img src=x> | **b**\n# c") == r"a &lt;img src=x&gt; \| \*\*b\*\* \# c"
-    assert len(_plain("x" * 1000)) == run_page.MOST_CHARS
+    assert len(_plain("x" * 1000)) == run_summary.MOST_CHARS
 
 
 def test_bugs_keep_their_traceback_and_our_errors_do_not() -> None:

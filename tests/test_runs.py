@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pickle
 import threading
 from contextvars import copy_context
 from pathlib import Path
 
+import cloudpickle
 import pytest
 
 from regioncap.captioners.base import Setting
@@ -13,7 +15,7 @@ from regioncap.captioners.pixels import PixelsCaptioner
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import Stopped
 from regioncap.run.captioner import LazyCaptioner
-from regioncap.run.runs import Runs
+from regioncap.run.runs import RUNS, Runs
 from tests.conftest import config_of
 
 
@@ -85,3 +87,9 @@ def test_no_captioner_is_made_for_a_run_that_ended(config: RegionCapConfig) -> N
     stop.set()
     with pytest.raises(Stopped):
         captioner.get()
+
+
+def test_a_task_that_travels_finds_the_runs_of_the_process_where_it_arrives() -> None:
+    assert cloudpickle.loads(cloudpickle.dumps(RUNS)) is RUNS
+    with pytest.raises(pickle.PicklingError):
+        cloudpickle.dumps(Runs())
