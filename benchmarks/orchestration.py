@@ -35,24 +35,25 @@ from regioncap.inputs.readers import read_shards
 from regioncap.output.join import ShardSteps
 from regioncap.preflight.begin import begin
 from regioncap.records import Row
-from regioncap.run.context import RunContext, context_of, end_run, in_run
+from regioncap.run.context import RunContext
+from regioncap.run.runs import RUNS
 from regioncap.tasks.caption import caption_rows
+from regioncap.tasks.draw_row import draw_row
 from regioncap.tasks.extract import extract_rows
 from regioncap.tasks.load import load_rows, pack
 from regioncap.tasks.map_rows import map_rows
 from regioncap.tasks.normalize import normalize_rows
 from regioncap.tasks.route import route_rows
-from regioncap.tasks.scheduling import FEWEST_SHARDS_IN_FLIGHT, enough_rows
-from regioncap.tasks.shard import STEPS, keep_input, six_steps
+from regioncap.tasks.scheduling import MIN_SHARDS_IN_FLIGHT, target_rows_in_flight
+from regioncap.tasks.shard import STEPS, keep_input, run_steps
 from regioncap.tasks.step import run_step
-from regioncap.tasks.visualize import draw_row
 from regioncap.tasks.write import write_file
 
 
 def plain(config: RegionCapConfig) -> None:
     """The steps' functions on rows in memory: no file but a model's answers and the pictures it sees, no Prefect."""
     with closing(RunContext(config)) as context:
-        read, pool = context.images.read, context.pool
+        read, pool = context.images.read, context.threads.pixels
 
         def draw(row: Row) -> Row:
             drawn, jpegs = draw_row(row, read, config)
@@ -90,21 +91,21 @@ def overlapped(config: RegionCapConfig) -> None:
             del in_flight[future]
             done.append(future.result())
 
-    with in_run():
-        context, enough = context_of(config), enough_rows(config)
+    with RUNS.enter():
+        context, enough = RUNS.context(config), target_rows_in_flight(config)
         begin(context)
         try:
             with ThreadPoolExecutor() as threads:
                 for shard in context.shards():
-                    while len(in_flight) >= FEWEST_SHARDS_IN_FLIGHT and sum(in_flight.values()) >= enough:
+                    while len(in_flight) >= MIN_SHARDS_IN_FLIGHT and sum(in_flight.values()) >= enough:
                         take(wait(in_flight, return_when=FIRST_COMPLETED).done)
                     step = keep_input(shard, context)
-                    six = partial(copy_context().run, six_steps, step, config, False)  # a thread's run is ours
+                    six = partial(copy_context().run, run_steps, step, config, False)  # a thread's run is ours
                     in_flight[threads.submit(six)] = step.rows
                 take(wait(in_flight).done)
             assert write_file(sorted(done, key=lambda steps: steps[0].shard), context).complete
         finally:
-            end_run(config)
+            RUNS.close(config)
 
 
 def flow(config: RegionCapConfig) -> None:

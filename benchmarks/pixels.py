@@ -32,9 +32,9 @@ from regioncap.config.files import make_config
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RowReject
 from regioncap.records import WITH_BBOX, WITHOUT_BBOX
+from regioncap.tasks.draw_row import draw_picture, draw_row
 from regioncap.tasks.extract import extract_row
 from regioncap.tasks.normalize import normalize_row
-from regioncap.tasks.visualize import draw_picture, draw_row
 from regioncap.vision.images import Picture
 
 PHOTOS = ("coffee.png", "astronaut.png", "chelsea.png", "motorcycle_left.png", "rocket.jpg", "hubble_deep_field.jpg")
@@ -89,7 +89,7 @@ def ours(item: Item, config: RegionCapConfig) -> bool:
     def read(path: str) -> bytes:
         return Path(path).read_bytes()
 
-    def see(found: dict[str, Any], picture: Picture) -> None:  # as `regioncap.tasks.visualize.draw_ahead`
+    def see(found: dict[str, Any], picture: Picture) -> None:  # as `regioncap.tasks.shard` does
         if picture.has_whole(max_pixels=config.max_pixels):
             ahead.extend(draw_picture(normalize_row(found, config), picture, config)[1])
 

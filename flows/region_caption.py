@@ -14,8 +14,8 @@ from regioncap.flows.running import running
 from regioncap.output.summary import Summary
 from regioncap.storage.steps import StepDamaged
 from regioncap.tasks.run_page import show
-from regioncap.tasks.scheduling import RUNNER, Window
-from regioncap.tasks.shard import ATTEMPTS, keep_input, looked, reuse
+from regioncap.tasks.scheduling import RUNNER, ShardWindow
+from regioncap.tasks.shard import ATTEMPTS, iter_shards_with_cache, keep_input, reuse
 from regioncap.tasks.write import write
 
 
@@ -30,8 +30,8 @@ def region_caption(config: RegionCapConfig) -> Summary:
     with running(config) as (context, workers):
         config, damages = context.config, 0
         while True:
-            window = Window(context, workers.processes)
-            for shard, steps in looked(context):
+            window = ShardWindow(context, workers.processes)
+            for shard, steps in iter_shards_with_cache(context):
                 if steps is not None:
                     window.reuse(steps)
                 else:
@@ -40,9 +40,9 @@ def region_caption(config: RegionCapConfig) -> Summary:
             done = window.wait_for_all()
             if window.reused_shards:
                 reuse(window.reused_shards, window.reused_rows)
-            workers.finish()
+            workers.close_captioners()
             try:
-                return show(write(done, config), done, context)
+                return show(write(done, config, window.parts), done, context)
             except StepDamaged:
                 # The step is forgotten now, so the next look finds its shard not done.
                 damages += 1

@@ -13,11 +13,13 @@ from regioncap.output.outputs import check_output
 from regioncap.preflight.begin import begin
 from regioncap.preflight.box_format import check_box_form
 from regioncap.preflight.prompt_keys import check_prompt_keys
-from regioncap.run.context import RunContext, completed, context_of, end_run, in_run
+from regioncap.run.context import RunContext, completed
+from regioncap.run.runs import RUNS
 from regioncap.tasks.run_log import heard
 from regioncap.tasks.run_page import page_of
-from regioncap.tasks.workers import Workers, workers_of
-from regioncap.tasks.write import note_run
+from regioncap.tasks.scheduling import open_workers
+from regioncap.tasks.workers import Workers
+from regioncap.tasks.write import record_run
 
 
 @contextlib.contextmanager
@@ -28,8 +30,8 @@ def running(config: RegionCapConfig) -> Iterator[tuple[RunContext, Workers]]:
     The context's config is the complete one: region fields that the input brings by its form are in it.
     """
     config = completed(config)
-    with in_run():
-        context = context_of(config)
+    with RUNS.enter():
+        context = RUNS.context(config)
         try:
             with heard(), page_of(context):
                 check_output(context.output)
@@ -37,16 +39,16 @@ def running(config: RegionCapConfig) -> Iterator[tuple[RunContext, Workers]]:
                 check_prompt_keys(config, context.shards())
                 check_box_form(context)
                 begin(context, deployed=deployment.id is not None)
-                with workers_of(context) as workers, _halted_at_once(context):
+                with open_workers(context) as workers, _halted_at_once(context):
                     yield context, workers
         except UsageError:
             raise
         except BaseException as error:
             with contextlib.suppress(Exception):  # the record of a stop must not hide why the run stopped
-                note_run(context, "stopped", str(error) or type(error).__name__)
+                record_run(context, "stopped", str(error) or type(error).__name__)
             raise
         finally:
-            end_run(config)
+            RUNS.close(config)
 
 
 @contextlib.contextmanager
@@ -55,5 +57,5 @@ def _halted_at_once(context: RunContext) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        context.halt()
+        context.stop_sending()
         raise

@@ -13,7 +13,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
@@ -55,6 +55,40 @@ class Step:
     data: str
     rows: int
     rejects: int
+
+
+@dataclass
+class Counts:
+    """What a run has done and used; every number only grows."""
+
+    rows: int = 0
+    """Rows that are done, rejected ones included."""
+    rejects: int = 0
+    captions_asked: int = 0
+    captions_new: int = 0
+    captions_repaired: int = 0
+    requests: int = 0
+    requests_retried: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    finish_reasons: dict[str, int] = field(default_factory=dict)
+    step_seconds: dict[str, float] = field(default_factory=dict)
+
+    def add(self, more: Counts) -> None:
+        """Add all numbers of `more`."""
+        for name, value in vars(more).items():
+            setattr(self, name, _plus(getattr(self, name), value))
+
+    def since(self, earlier: Counts) -> Counts:
+        """What was added after `earlier`, a copy of these counts."""
+        return Counts(**{name: _plus(value, getattr(earlier, name), sign=-1) for name, value in vars(self).items()})
+
+
+def _plus(left: Any, right: Any, sign: int = 1) -> Any:
+    """The sum of two numbers, or of two dicts of numbers by key."""
+    if isinstance(left, dict):
+        return {key: left.get(key, 0) + sign * right.get(key, 0) for key in left | right}
+    return left + sign * right
 
 
 def rejected(step: str, code: RejectCode, message: str, **kept: Any) -> Row:

@@ -1,15 +1,13 @@
-"""Answers for drawn rows: found where they are kept, sent for where they are missing, kept as they come.
+"""Answers for drawn rows: looked up in the cache, requested where they are missing, stored as they come.
 
-An answer is named by everything that decides its words; rows that want the same one share it.
+An answer's key is made of everything that decides its words; rows with the same key share it.
 """
 
 from __future__ import annotations
 
-import contextlib
-import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from concurrent.futures import Future, wait
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from functools import partial
 from types import MappingProxyType
@@ -17,36 +15,22 @@ from typing import Any
 
 from regioncap.captioners.base import CaptionRequest, CaptionResult, MarkGroup, Prompt
 from regioncap.config.model import RegionCapConfig
-from regioncap.records import Row
+from regioncap.records import Counts, Row
 from regioncap.run.context import RunContext
+from regioncap.run.in_flight import PendingAnswer
 from regioncap.storage.answers import answer_key
 from regioncap.storage.steps import digest
-from regioncap.tasks.visualize import marked_jpeg, read_unchanged
+from regioncap.tasks.draw_row import marked_jpeg, read_unchanged
 from regioncap.vision.drawing import DRAW_VERSION
 
 KEY_VERSION = 1
 
-STRIKES = 3
-"""Runs that a row may fail for its own sake (refused, never complete); then it rests."""
-
-
-@dataclass
-class Asked:
-    """One row on its way through the captioner. `future`: gives the captions of all of its regions.
-
-    `owner`: whether this row asks, and not another with the same picture and prompt. `key`: the answer's name; "" where
-    answers cost nothing and are not kept.
-    """
-
-    row: Row
-    prompt: str
-    future: Future[CaptionResult]
-    owner: bool = True
-    key: str = ""
+MAX_FAILED_RUNS = 3
+"""A row that the model failed (refused, never completed) in this many runs is put on hold."""
 
 
 def request_of(row: Row, context: RunContext) -> CaptionRequest:
-    """What a captioner is told of a row: all regions are wanted. The pictures are read when it asks for them."""
+    """The first request for a row: all of its regions. Pictures are read when the captioner needs them."""
     return CaptionRequest(
         name=row["image"],
         image=lambda: read_unchanged(row, context.images.read),
@@ -65,13 +49,13 @@ def request_of(row: Row, context: RunContext) -> CaptionRequest:
 
 
 def key_of_answer(row: Row, prompt: Prompt, context: RunContext, request: CaptionRequest | None = None) -> str:
-    """The name of the row's answer: everything that decides its words, and nothing else.
+    """The key of the row's answer: everything that decides its words, and nothing else.
 
-    `request`: given for one that asks again, whose answer is kept apart from the first.
+    `request`: given where captions are requested again, since that answer is stored beside the first.
     """
     marks = {**context.config.values_read_by("drawing"), "draw_version": DRAW_VERSION}
     groups = context.config.groups_of(len(row["bbox"]))
-    if len(groups) > 1:  # else all are seen together, whatever the setting
+    if len(groups) > 1:  # else all regions share one picture, whatever the setting
         marks["groups"] = [len(group) for group in groups]
     return answer_key(
         {
@@ -88,7 +72,7 @@ def key_of_answer(row: Row, prompt: Prompt, context: RunContext, request: Captio
 
 
 def keys_of_answers(row: Row, context: RunContext) -> Iterator[str]:
-    """The names of all answers that may be looked up for a drawn row: the first, and what is asked again."""
+    """The keys of all answers that may be looked up for a drawn row: the first, and those requested again."""
     request = request_of(row, context)
     yield key_of_answer(row, context.captioner.prompt(request), context)
     for number in request.wanted if context.config.repair_flags else ():
@@ -97,173 +81,147 @@ def keys_of_answers(row: Row, context: RunContext) -> Iterator[str]:
 
 
 @dataclass(frozen=True)
-class Kept:
-    """An answer that is there: `captions` by region number, and what they cost."""
+class CachedAnswer:
+    """What is stored of an answer: `captions` by region number, and what they cost."""
 
     captions: dict[int, str] = field(default_factory=dict)
     usage: dict[str, int] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
-    strikes: int = 0
-    """Runs with the same effort that asked for the rest in vain."""
+    failed_runs: int = 0
+    """Runs with the same retry settings that requested the rest, and the model failed it."""
     failure: str = ""
-    """What the last of them met."""
+    """How the last of them failed."""
 
-    def rests(self, config: RegionCapConfig) -> bool:
-        """Whether the row failed too often to be asked for again."""
-        return self.strikes >= STRIKES and not config.retry_rejects
+    def on_hold(self, config: RegionCapConfig) -> bool:
+        """Whether the model failed too often for the rest to be requested again."""
+        return self.failed_runs >= MAX_FAILED_RUNS and not config.retry_rejects
+
+    def held_back(self) -> CaptionResult:
+        """The result of an answer that is on hold: what there is, and why the rest is not requested."""
+        message = f"failed in {self.failed_runs} runs ({self.failure}); on hold until other settings, or retry_rejects"
+        return CaptionResult(self.captions, self.usage, self.warnings, "captions_incomplete", message, on_hold=True)
 
     @classmethod
-    def find(cls, key: str, context: RunContext) -> Kept:
-        """The answer `key`, or an empty one."""
+    def find(cls, key: str, context: RunContext) -> CachedAnswer:
+        """The answer stored under `key`, or an empty one."""
         found = context.answers.get(key) or {}
         captions = {int(number): str(text) for number, text in found.get("captions", {}).items()}
         failed = found.get("failed", {})
-        strikes = failed.get("strikes", 0) if failed.get("effort") == effort_of(context) else 0
-        return cls(captions, found.get("usage", {}), found.get("warnings", []), strikes, failed.get("message", ""))
+        failed_runs = failed.get("strikes", 0) if failed.get("effort") == retry_settings_key(context) else 0
+        return cls(captions, found.get("usage", {}), found.get("warnings", []), failed_runs, failed.get("message", ""))
 
 
-def effort_of(context: RunContext) -> str:
-    """Names how hard the model is asked: the settings that are in no other key, but may let a row succeed that failed.
-    When they change, a row that rests is asked again."""
+def retry_settings_key(context: RunContext) -> str:
+    """A digest of the settings that are in no other key, but may let a row succeed that failed.
+
+    When they change, rows on hold are requested again.
+    """
     return digest(context.config.values_with_role("effort"))
 
 
 def ask(
-    row: Row, context: RunContext, *, anew: bool = False, ahead: Mapping[str, Asked] = MappingProxyType({})
-) -> Asked:
-    """See which captions are there, and send for those that are missing; `anew`: for all of them.
+    row: Row,
+    context: RunContext,
+    *,
+    ignore_cached: bool = False,
+    early: Mapping[str, PendingAnswer] = MappingProxyType({}),
+) -> PendingAnswer:
+    """Look up which captions of a drawn row are cached, and request those that are missing.
 
-    `ahead`: what was asked for already, by the answer's name. Raises RowReject for a row that lacks a field of the
-    prompt.
+    `ignore_cached`: request all of them. `early`: what was requested ahead, by the answer's key. Raises RowReject for a
+    row that lacks a field of the prompt.
     """
-    return send_for(row, request_of(row, context), context, anew, ahead)
+    return send_for(row, request_of(row, context), context, ignore_cached, early)
 
 
 def send_for(
     row: Row,
     request: CaptionRequest,
     context: RunContext,
-    anew: bool = False,
-    ahead: Mapping[str, Asked] = MappingProxyType({}),
-) -> Asked:
-    """As `ask`, for a request of one's own making."""
+    ignore_cached: bool = False,
+    early: Mapping[str, PendingAnswer] = MappingProxyType({}),
+) -> PendingAnswer:
+    """As `ask`, for another request than the row's first."""
     prompt = context.captioner.prompt(request)
     if not context.captioner.paid:
-        context.progress.add(captions_asked=len(request.wanted))
-        return Asked(row, prompt.text, context.captioner.submit(request))
+        context.progress.add(Counts(captions_asked=len(request.wanted)))
+        return PendingAnswer(row, prompt.text, context.captioner.submit(request))
     key = key_of_answer(row, prompt, context, request)
-    if key in ahead:
-        return replace(ahead[key], row=row, prompt=prompt.text)
+    if key in early:
+        return replace(early[key], row=row, prompt=prompt.text)
     future, owner = context.in_flight.claim(key)
     if owner:
         try:
-            _send(key, request, Kept() if anew else Kept.find(key, context), context)
+            cached = CachedAnswer() if ignore_cached else CachedAnswer.find(key, context)
+            _complete(_Answer(key, request, cached, context))
         except BaseException as error:
             context.in_flight.settle(key, error)
             raise
-    return Asked(row, prompt.text, future, owner, key)
+    return PendingAnswer(row, prompt.text, future, owner, key)
 
 
-def _send(key: str, request: CaptionRequest, kept: Kept, context: RunContext) -> None:
-    """Have the answer `key` completed and settled; what comes is kept at once, whatever becomes of the rest."""
-    missing = tuple(number for number in request.wanted if number not in kept.captions)
+def _complete(answer: _Answer) -> None:
+    """Request what an answer lacks, if anything; its future is settled when all is there."""
+    cached, context = answer.cached, answer.context
+    missing = tuple(number for number in answer.request.wanted if number not in cached.captions)
     if not missing:
-        context.in_flight.settle(key, CaptionResult(kept.captions, kept.usage, kept.warnings))
-        return
-    if kept.rests(context.config):
-        message = f"asked in vain in {kept.strikes} runs ({kept.failure}); rests until other settings, or retry_rejects"
-        rests = CaptionResult(kept.captions, kept.usage, kept.warnings, "captions_incomplete", message, on_hold=True)
-        context.in_flight.settle(key, rests)
-        return
+        answer.settle(CaptionResult(cached.captions, cached.usage, cached.warnings))
+    elif cached.on_hold(context.config):
+        answer.settle(cached.held_back())
+    else:
+        context.progress.add(Counts(captions_asked=len(missing)))
+        future = context.captioner.submit(replace(answer.request, wanted=missing, keep=answer.keep))
+        future.add_done_callback(answer.on_done)
 
-    def with_kept(result: CaptionResult) -> CaptionResult:
-        usage = Counter(kept.usage)
-        usage.update(result.usage)
-        captions = {**kept.captions, **result.captions}
-        return replace(result, captions=captions, usage=dict(usage), warnings=kept.warnings + result.warnings)
 
-    def keep(result: CaptionResult) -> None:
-        whole = with_kept(result)
-        if any(number not in whole.captions for number in request.wanted):
+@dataclass(frozen=True)
+class _Answer:
+    """An answer that is being completed: what is cached of it, and what comes."""
+
+    key: str
+    request: CaptionRequest
+    cached: CachedAnswer
+    context: RunContext
+
+    def keep(self, result: CaptionResult) -> None:
+        """Store what there is by now, whatever becomes of the rest."""
+        whole = self._with_cached(result)
+        if self._incomplete(whole):
             # Another run on this cache may have got further meanwhile: what it paid for is not given up for less.
-            whole.captions = {**Kept.find(key, context).captions, **whole.captions}
-            whole.model_failure = any(number not in whole.captions for number in request.wanted) and whole.model_failure
+            whole.captions = {**CachedAnswer.find(self.key, self.context).captions, **whole.captions}
+            whole.model_failure = whole.model_failure and self._incomplete(whole)
         captions = {str(number): whole.captions[number] for number in sorted(whole.captions)}
-        answer: dict[str, Any] = {"captions": captions, "usage": whole.usage, "model": context.captioner.model}
+        stored: dict[str, Any] = {"captions": captions, "usage": whole.usage, "model": self.context.captioner.model}
         if whole.warnings:
-            answer["warnings"] = whole.warnings
+            stored["warnings"] = whole.warnings
         if whole.model_failure:
-            answer["failed"] = {"strikes": kept.strikes + 1, "effort": effort_of(context), "message": result.message}
-        context.answers.put(key, answer)
+            stored["failed"] = {
+                "strikes": self.cached.failed_runs + 1,
+                "effort": retry_settings_key(self.context),
+                "message": result.message,
+            }
+        self.context.answers.put(self.key, stored)
 
-    def settle(future: Future[CaptionResult]) -> None:
+    def on_done(self, future: Future[CaptionResult]) -> None:
+        """The captioner is done with what was missing."""
         error = future.exception()
         if error is not None:
-            context.in_flight.settle(key, error)
+            self.settle(error)
             return
         result = future.result()
-        result.on_hold = result.model_failure and kept.strikes + 1 >= STRIKES
-        context.progress.add(captions_new=len(result.captions))
-        context.in_flight.settle(key, with_kept(result))
+        result.on_hold = result.model_failure and self.cached.failed_runs + 1 >= MAX_FAILED_RUNS
+        self.context.progress.add(Counts(captions_new=len(result.captions)))
+        self.settle(self._with_cached(result))
 
-    context.progress.add(captions_asked=len(missing))
-    future = context.captioner.submit(replace(request, wanted=missing, keep=keep))
-    future.add_done_callback(settle)
+    def settle(self, result: CaptionResult | BaseException) -> None:
+        """Hand the result to all rows that wait for it."""
+        self.context.in_flight.settle(self.key, result)
 
+    def _incomplete(self, result: CaptionResult) -> bool:
+        return any(number not in result.captions for number in self.request.wanted)
 
-class AskedAhead:
-    """Rows that are asked for as soon as they are drawn, so that the model need not wait for the rest of their shard.
-
-    One shard is drawn at a time. What was asked for meanwhile is kept under its file's key when it is drawn, until the
-    step `caption` comes to that file: else a row that failed would be asked for once more.
-    """
-
-    def __init__(self, context: RunContext) -> None:
-        self._context = context
-        self._lock = threading.Lock()
-        self._now: dict[str, Asked] = {}
-        self._of_files: dict[str, dict[str, Asked]] = {}
-        self._looking: list[Future[None]] = []
-
-    @classmethod
-    def of(cls, context: RunContext) -> AskedAhead:
-        """The context's one; it listens to what is drawn from now on."""
-        with _ahead_lock:
-            listening = context.when_drawn
-            if not isinstance(listening, cls):
-                context.when_drawn = listening = cls(context)
-        return listening
-
-    def __call__(self, row: Row) -> None:
-        """Ask for a row that was just drawn."""
-        context = self._context
-        if not context.captioner.paid:
-            return
-        if context.cache.is_local:
-            self._ask(row)
-        else:  # a look-up in an object store is not for the threads that draw
-            self._looking.append(context.io_pool.submit(self._ask, row))
-
-    def _ask(self, row: Row) -> None:
-        # What fails here fails again, and is told, when the step comes to the row.
-        with contextlib.suppress(Exception):
-            asked = ask(row, self._context, ahead=self._now)
-            with self._lock:
-                self._now[asked.key] = asked
-
-    def keep(self, key: str) -> None:
-        """A shard is drawn: what was asked for belongs to the step file `key`."""
-        looking, self._looking = self._looking, []
-        wait(looking)
-        with self._lock:
-            asked, self._now = self._now, {}
-            if asked:
-                self._of_files[key] = asked
-
-    def take(self, key: str) -> dict[str, Asked]:
-        """What was asked for the rows of the step file `key`, by the answer's name."""
-        with self._lock:
-            return self._of_files.pop(key, {})
-
-
-_ahead_lock = threading.Lock()
+    def _with_cached(self, result: CaptionResult) -> CaptionResult:
+        usage = Counter(self.cached.usage)
+        usage.update(result.usage)
+        captions = {**self.cached.captions, **result.captions}
+        return replace(result, captions=captions, usage=dict(usage), warnings=self.cached.warnings + result.warnings)

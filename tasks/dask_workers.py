@@ -1,23 +1,20 @@
-"""Shards on the processes of a Dask cluster: each its share of the limits, all one run's counts and stop.
+"""Shards on the processes of a Dask cluster: each process has its share of the limits, the run has one set of counts.
 
-Step files and answers are where they always are, so every process must reach the input, images and cache. What does
-not lie there is asked of the processes beside their work, with `Client.run`: counts every second, so that they are
-right even if a process is lost; and the end, so that nothing goes on after a run that was stopped.
+Step files and answers are where they always are, so every process must reach the input, images and cache. The rest goes
+through `Client.run`, see `tasks/dask_remote.py`: counts are fetched every second, so that they are right even if a
+process is lost, and the end is sent to all, so that nothing goes on after a run that was stopped.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import contextvars
 import logging
 import threading
 import time
 import uuid
-from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -30,69 +27,25 @@ from prefect_dask.task_runners import DaskTaskRunner
 import regioncap
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import BudgetReached, UsageError, WorkersLost
-from regioncap.records import Step
-from regioncap.run.context import RunContext, end_run, in_run, known_context
-from regioncap.run.credentials import filesystems_of
+from regioncap.records import Counts, Step
+from regioncap.run.context import RunContext
 from regioncap.storage.filesystem import is_url
+from regioncap.tasks import dask_remote
 from regioncap.tasks.shard import caption_shard
-from regioncap.tasks.workers import ShardFuture, steps_apart
+from regioncap.tasks.workers import ShardFuture, steps_as_task_runs
 
 T = TypeVar("T")
 
 CONNECT_SECONDS = 30
-LOOK_SECONDS = 1.0
+POLL_SECONDS = 1.0
 GONE_SECONDS = 60.0
-"""With a shard for so long without any of the processes that it may go to, the run stops."""
+"""The run stops when none of the processes that a shard may go to has been there for this long."""
 
-FEWEST_THREADS = 3
-"""Of a process: for one shard being captioned, one whose pixels are worked on, one ready to follow."""
+MIN_THREADS = 3
+"""Per process: for one shard being captioned, one whose pixels are worked on, one ready to follow."""
 
 
 logger = logging.getLogger("regioncap")
-
-
-# --- in the processes of the cluster; each is called beside the work there, so it must not hold up the event loop
-
-
-@dataclass(frozen=True)
-class Arrival:
-    """What a process says of itself. `sees`: whether it finds what this run put into the cache."""
-
-    version: str
-    sees: bool
-
-
-def _arrive(config: RegionCapConfig, probe: str) -> Arrival:
-    return Arrival(regioncap.__version__, filesystems_of(config).place(probe).size() is not None)
-
-
-def _counts(config: RegionCapConfig) -> tuple[dict[str, int], dict[str, float]]:
-    context = known_context(config)
-    return context.progress.spent_on() if context is not None else ({}, {})
-
-
-def _end_captioner(config: RegionCapConfig) -> tuple[dict[str, int], dict[str, float]]:
-    context = known_context(config)
-    if context is not None:
-        context.end_captioner()
-    return _counts(config)
-
-
-def _drain(config: RegionCapConfig) -> None:
-    context = known_context(config)
-    if context is not None:
-        context.drain_captioner()
-
-
-async def _beside(do: Callable[..., T], run: str, *args: Any) -> T:
-    def call() -> T:
-        with in_run(run):
-            return do(*args)
-
-    return await asyncio.to_thread(call)
-
-
-# --- in the process of the flow
 
 
 class DaskWorkers:
@@ -107,24 +60,24 @@ class DaskWorkers:
         self.processes = len(self._members)
         self._config = config_of_one(context.config, self.processes)
         self._lock = threading.Lock()
-        self._known: dict[str, tuple[Counter[str], Counter[str]]] = {}
-        """By process what it said last; kept when it is lost."""
+        self._known: dict[str, Counts] = {}
+        """By process the counts that it sent last; kept when the process is lost."""
         self._futures: list[tuple[Any, set[str]]] = []
-        """Shards under way, each with the processes that it may go to."""
+        """Shards in flight, each with the processes that it may go to."""
         self._over = threading.Event()
         run = contextvars.copy_context().run
         self._thread = threading.Thread(target=run, args=(self._keep_up,), name="dask-counts", daemon=True)
 
-    def begin(self) -> None:
-        """See that all processes can do the work. Raises UsageError."""
+    def start(self) -> None:
+        """Check that all processes can do the work, and fetch their counts from now on. Raises UsageError."""
         threads = self._client.ncores()
         self._check()
-        few = [address for address in self._members if threads.get(address, 0) < FEWEST_THREADS]
+        few = [address for address in self._members if threads.get(address, 0) < MIN_THREADS]
         if few:
             logger.warning(
                 "%d of %d Dask workers have fewer than %d threads, so captions wait for pixels there: "
                 "dask worker --nthreads 8",
-                len(few), self.processes, FEWEST_THREADS,
+                len(few), self.processes, MIN_THREADS,
             )  # fmt: skip
         logger.info("%d Dask workers at %s", self.processes, self._context.config.dask_address)
         self._thread.start()
@@ -134,10 +87,10 @@ class DaskWorkers:
         probe.write(b"seen", durable=False)
         try:
             address = str(Path(probe.address).resolve()) if probe.is_local else probe.address
-            said = self._ask(_arrive, self._config, address)
+            arrivals = self._ask(dask_remote.arrive, self._config, address)
         finally:
             probe.remove()
-        for worker, arrival in said.items():
+        for worker, arrival in arrivals.items():
             if isinstance(arrival, BaseException):
                 raise UsageError(
                     f"dask_address: the worker {worker} cannot run RegionCap ({type(arrival).__name__}: {arrival}); "
@@ -148,7 +101,7 @@ class DaskWorkers:
                     f"dask_address: the worker {worker} has regioncap {arrival.version}; expected "
                     f"{regioncap.__version__}, as here"
                 )
-            if not arrival.sees:
+            if not arrival.sees_cache:
                 raise UsageError(
                     f"cache_path: the Dask worker {worker} does not see {self._context.cache.url}; give a bucket, or a "
                     "folder that all machines share, for cache, input and images"
@@ -156,68 +109,66 @@ class DaskWorkers:
 
     def submit(self, step: Step) -> ShardFuture:
         """See `Workers`."""
-        parameters = {
-            "step": step, "config": self._config, "apart": steps_apart(step, self._context), "run": self._run,
-        }  # fmt: skip
-        # Only to those that the limits were shared among; a process that comes later takes the place of a lost one.
+        as_task_runs = steps_as_task_runs(step, self._context)
+        parameters = {"step": step, "config": self._config, "as_task_runs": as_task_runs, "run": self._run}
+        # Only to processes that have a share of the limits; one that comes later takes the place of a lost one.
         members = self._members
         with annotate(workers=sorted(members)):
             future = self._runner.submit(caption_shard, parameters)
-        under_way = [(earlier, pinned) for earlier, pinned in self._futures if not earlier.done()]
-        self._futures = [*under_way, (future.wrapped_future, members)]
+        in_flight = [(earlier, pinned) for earlier, pinned in self._futures if not earlier.done()]
+        self._futures = [*in_flight, (future.wrapped_future, members)]
         return cast(ShardFuture, future)
 
-    def finish(self) -> None:
+    def close_captioners(self) -> None:
         """See `Workers`."""
-        self._take(self._ask(_end_captioner, self._config))
-        self._context.end_captioner()
+        self._take(self._ask(dask_remote.close_captioner, self._config))
+        self._context.lazy_captioner.close()
 
     def drain(self) -> None:
-        """No process asks for more; returns when what is under way has come back: it was paid for."""
-        with contextlib.suppress(Exception):  # a cluster that is gone has nothing under way
-            self._ask(_drain, self._config)
+        """No process sends more requests; returns when those in flight have come back: they are paid for."""
+        with contextlib.suppress(Exception):  # a cluster that is gone has nothing in flight
+            self._ask(dask_remote.drain, self._config)
 
-    def end(self) -> None:
-        """What is under way anywhere is told to stop; its counts are taken first."""
+    def close(self) -> None:
+        """Stop what is in flight in any process; its counts are taken first."""
         self._over.set()
         if self._thread.is_alive():
             self._thread.join()
         with contextlib.suppress(Exception):  # a cluster that is gone has stopped
-            self._take(self._ask(_counts, self._config))
-            self._ask(end_run, self._config)
+            self._take(self._ask(dask_remote.counts, self._config))
+            self._ask(dask_remote.close_run, self._config)
 
-    def why(self, error: BaseException) -> BaseException:
-        """What to tell of an error of one of the processes."""
+    def explained(self, error: BaseException) -> BaseException:
+        """An error of one of the processes, or of the cluster, as one that says what to do."""
         if isinstance(error, KilledWorker):
             return WorkersLost(
                 f"one shard ended several Dask workers ({error}): see their logs; out of memory? Give them more, or "
-                "run with a smaller shard_size. What was done is kept; run the same command again."
+                "use a smaller shard_size. What was done is kept; rerun the same command, it resumes."
             )
         if isinstance(error, CancelledError | CommClosedError):
             return WorkersLost(
                 f"the Dask cluster at {self._context.config.dask_address} is gone. What was done is kept; start it and "
-                "run the same command again."
+                "rerun the same command, it resumes."
             )
         if isinstance(error, BudgetReached) and self.processes > 1:
             return BudgetReached(f"one of {self.processes} Dask workers has used up its share: {error}")
         return error
 
-    # --- what the processes say
-
     def _there(self) -> set[str]:
         return set(self._client.ncores())
 
     def _ask(self, do: Callable[..., T], *args: Any) -> dict[str, T]:
-        said: dict[str, T] = self._client.run(partial(_beside, do, self._run, *args), on_error="return")
-        return said
+        call = partial(dask_remote.call_in_run, do, self._run, *args)
+        replies: dict[str, T] = self._client.run(call, on_error="return")
+        return replies
 
     def _keep_up(self) -> None:
         seen = time.monotonic()
-        while not self._over.wait(LOOK_SECONDS):
+        while not self._over.wait(POLL_SECONDS):
             try:
-                self._take(self._ask(_counts, self._config))
+                self._take(self._ask(dask_remote.counts, self._config))
                 there = self._there()
-            except Exception as error:  # the scheduler may be on its way back; the futures tell when it is not
+            except Exception as error:  # the scheduler may come back; the futures fail when it does not
                 logger.debug("no counts: %s", error)
                 continue
             self._members = taken_over(self._members, there, self.processes)
@@ -228,23 +179,18 @@ class DaskWorkers:
                 self._client.cancel([future for future, _ in futures], force=True)
                 return
 
-    def _take(self, said: dict[str, Any]) -> None:
-        """Add what is new of what the processes counted to the run's own counts."""
+    def _take(self, replies: dict[str, Counts]) -> None:
+        """Add to the run's counts what the processes have counted since they were last asked."""
         with self._lock:
-            for worker, told in said.items():
-                if isinstance(told, BaseException):
-                    continue
-                counts, seconds = Counter(told[0]), Counter(told[1])
-                counts_before, seconds_before = self._known.get(worker, (Counter(), Counter()))
-                self._known[worker] = (counts, seconds)
-                self._context.progress.add(**{name: n - counts_before[name] for name, n in counts.items()})
-                for step, spent in seconds.items():
-                    self._context.progress.spent(step, spent - seconds_before[step])
+            for worker, counts in replies.items():
+                if isinstance(counts, Counts):  # else the process could not answer
+                    self._context.progress.add(counts.since(self._known.get(worker, Counts())))
+                    self._known[worker] = counts
 
 
 def taken_over(members: set[str], there: set[str], most: int) -> set[str]:
-    """The processes that a run is spread over: of its `members` those that are still there, and newcomers in the
-    places of the others; the members as they are when nobody is there."""
+    """The processes that a run is spread over: those of its `members` that are still `there`, and newcomers in place of
+    the others, at most `most`; `members` unchanged when none is there."""
     left = members & there
     new = sorted(there - members)[: most - len(left)]
     return left | set(new) or members
@@ -275,7 +221,7 @@ def _share(name: str, limit: float, processes: int) -> float:
 
 @contextlib.contextmanager
 def dask_workers(context: RunContext) -> Iterator[DaskWorkers]:
-    """The processes at the config's `dask_address`, until the block ends. Raises UsageError when they cannot do it."""
+    """The processes at the config's `dask_address`, until the block ends. Raises UsageError when they cannot work."""
     address = context.config.dask_address
     with DaskTaskRunner(address=address, client_kwargs={"timeout": CONNECT_SECONDS}) as runner:
         try:
@@ -287,11 +233,11 @@ def dask_workers(context: RunContext) -> Iterator[DaskWorkers]:
             ) from None
         workers = DaskWorkers(runner, context)
         try:
-            workers.begin()
+            workers.start()
             yield workers
         except Exception as error:
             if isinstance(error, BudgetReached):
                 workers.drain()
-            raise workers.why(error) from None
+            raise workers.explained(error) from None
         finally:
-            workers.end()
+            workers.close()

@@ -19,25 +19,25 @@ from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RowReject
 from regioncap.records import WITHOUT_BBOX, Row, Step
 from regioncap.registry import EXTRACTORS, SIZE_FREE, load
-from regioncap.run.context import RunContext, context_of
+from regioncap.run.context import RunContext
+from regioncap.run.runs import RUNS
 from regioncap.tasks.map_rows import map_rows
 from regioncap.tasks.step import StepSpec, run_step
-from regioncap.tasks.visualize import draw_ahead
 from regioncap.vision.extraction import EXTRACTION_VERSION, FINDING_LEAST_SIDE, FINDING_LONG_SIDE, find_regions
 from regioncap.vision.images import Picture
 
 STEP_VERSION = 2
 
 WHOLE_PIXELS = 4_000_000
-"""Up to so many pixels a picture is decoded whole, since drawing can then use the same pixels; a larger JPEG is decoded
-at a part of its size, once for finding and once for drawing."""
+"""Up to this size a picture is decoded whole, since drawing can then use the same pixels; a larger JPEG is decoded at a
+fraction of its size, once for finding and once for drawing."""
 
 ReadImage = Callable[[str], bytes]
-See = Callable[[Row, Picture], None]
-"""Told of a row whose regions were found, while its picture's pixels are at hand."""
+OnFound = Callable[[Row, Picture], None]
+"""Called with a row whose regions were found, while its picture is decoded."""
 
 
-def extract_row(row: Row, read: ReadImage, config: RegionCapConfig, see: See | None = None) -> Row:
+def extract_row(row: Row, read: ReadImage, config: RegionCapConfig, on_found: OnFound | None = None) -> Row:
     """One row with its image's digest and size, and regions if it brought none.
 
     Raises RowReject `image_missing`, `image_unavailable`, `image_unreadable`, `image_too_large` or `no_regions`.
@@ -60,17 +60,17 @@ def extract_row(row: Row, read: ReadImage, config: RegionCapConfig, see: See | N
         return {**found, "boxes": row["boxes"]}
     boxes = _find(picture, config)
     if not boxes:
-        raise RowReject("no_regions", f"no region was found by {config.extractor!r}: the picture is plain")
+        raise RowReject("no_regions", f"{config.extractor!r} found no region: the picture is plain")
     found["boxes"] = boxes
-    if see is not None:
-        see(found, picture)
+    if on_found is not None:
+        on_found(found, picture)
     return found
 
 
 def _find(picture: Picture, config: RegionCapConfig) -> list[list[int]]:
     width, height = picture.info.width, picture.info.height
     size_free, whole = config.extractor in SIZE_FREE, width * height <= WHOLE_PIXELS
-    # `edges` takes what it wants of a large picture for less than shrinking it would cost.
+    # `edges` samples a large picture for less than shrinking it would cost.
     small_enough = not size_free or max(width, height) <= 2 * FINDING_LONG_SIDE
     image = picture.pixels(
         long_side=FINDING_LONG_SIDE if small_enough else None,
@@ -94,18 +94,17 @@ def extract_rows(
     *,
     pool: Executor | None = None,
     stop: Event | None = None,
-    see: See | None = None,
+    on_found: OnFound | None = None,
 ) -> list[Row]:
     """Every row with its image's digest and size, and with boxes; in the threads of `pool`."""
-    return map_rows("extract", lambda row: extract_row(row, read, config, see), rows, pool=pool, stop=stop)
+    return map_rows("extract", lambda row: extract_row(row, read, config, on_found), rows, pool=pool, stop=stop)
 
 
 def _body(context: RunContext, step: Step) -> list[Row]:
-    def see(found: Row, picture: Picture) -> None:
-        draw_ahead(found, picture, context)
-
-    rows = context.storage.read(step)
-    return extract_rows(rows, context.images.read, context.config, pool=context.pool, stop=context.stop, see=see)
+    return extract_rows(
+        context.storage.read(step), context.images.read, context.config,
+        pool=context.threads.pixels, stop=context.stop, on_found=context.shard_runs.of(step).on_regions_found,
+    )  # fmt: skip
 
 
 EXTRACT = StepSpec("extract", f"{STEP_VERSION}.{EXTRACTION_VERSION}", _body)
@@ -114,4 +113,4 @@ EXTRACT = StepSpec("extract", f"{STEP_VERSION}.{EXTRACTION_VERSION}", _body)
 @task(name="extract", task_run_name="extract {step.shard:05d}", cache_policy=NO_CACHE)
 def extract(step: Step, config: RegionCapConfig) -> State[Step]:
     """Step 3: reads every image; finds regions in those that came without boxes."""
-    return run_step(EXTRACT, context_of(config), step)
+    return run_step(EXTRACT, RUNS.context(config), step)

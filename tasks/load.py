@@ -13,7 +13,8 @@ from prefect.cache_policies import NO_CACHE
 
 from regioncap.config.model import RegionCapConfig
 from regioncap.records import Row, Shard, Step, loads, rejected
-from regioncap.run.context import RunContext, context_of
+from regioncap.run.context import RunContext
+from regioncap.run.runs import RUNS
 from regioncap.storage.images import Stat
 from regioncap.storage.steps import Manifest
 from regioncap.tasks.step import StepSpec, run_step
@@ -21,11 +22,11 @@ from regioncap.tasks.step import StepSpec, run_step
 STEP_VERSION = 1
 
 Stats = Callable[[Sequence[str]], list[Stat]]
-"""Gives for each of many images what changes when it does."""
+"""Returns for each of many images what changes when the image does: size and time."""
 
 
 def pack(shard: Shard) -> bytes:
-    """A shard's rows as step 0 keeps them: the source's name, then `line number TAB text`, a line each."""
+    """A shard's rows as step 0 stores them: the source's name, then a line `number TAB text` for each row."""
     lines = (b"%d\t%s\n" % (number, text.replace(b"\n", b" ")) for number, text in shard.lines)
     return shard.source.encode("utf-8", "surrogateescape") + b"\n" + b"".join(lines)
 
@@ -41,7 +42,7 @@ def unpack(text: bytes) -> list[tuple[int, str, bytes]]:
 def load_row(line: int, source: str, text: bytes, image_key: str) -> Row:
     """One line of the input as a row.
 
-    Raises RowReject `bad_json` (not JSON) or `bad_row` (JSON, but not an object with an image in it).
+    A reject `bad_json` where it is not JSON, `bad_row` where it is no object with an image.
     """
     # No message names the line: rejects travel through all step files, and a row inserted above would change them.
     place: Row = {"line": line, **({"source": source} if source else {})}
@@ -66,7 +67,7 @@ def _reject(place: Row, raw: str, code: Any, message: str) -> Row:
 
 
 def load_rows(text: bytes, image_key: str, stats: Stats) -> list[Row]:
-    """The rows of a packed shard (see `pack`), with what `stats` tells of their images."""
+    """The rows of a packed shard (see `pack`), with what `stats` returns for their images."""
     rows = [load_row(line, source, row, image_key) for line, source, row in unpack(text)]
     good = [row for row in rows if "reject" not in row]
     for row, stat in zip(good, stats([row["image"] for row in good]), strict=True):
@@ -75,25 +76,25 @@ def load_rows(text: bytes, image_key: str, stats: Stats) -> list[Row]:
 
 
 def _stats(context: RunContext) -> Stats:
-    return lambda images: context.images.stats(images, context.config.image_check, context.io_pool)
+    return lambda images: context.images.stats(images, context.config.image_check, context.threads.io)
 
 
 def _body(context: RunContext, step: Step) -> list[Row]:
     return load_rows(context.storage.read_bytes(step), context.config.image_key, _stats(context))
 
 
-def _fresh(context: RunContext, manifest: Manifest, read: Callable[[], list[Row]]) -> bool:
-    """Whether the images still have the size and time that the rows say."""
+def _still_valid(context: RunContext, manifest: Manifest, read: Callable[[], list[Row]]) -> bool:
+    """Whether the images still have the size and time that the rows hold."""
     if context.config.image_check == "never":
         return True
     seen = [(row["image"], row["image_stat"]) for row in read() if "image_stat" in row]
     return _stats(context)([image for image, _ in seen]) == [stat for _, stat in seen]
 
 
-LOAD = StepSpec("load", STEP_VERSION, _body, fresh=_fresh)
+LOAD = StepSpec("load", STEP_VERSION, _body, still_valid=_still_valid)
 
 
 @task(name="load", task_run_name="load {step.shard:05d}", cache_policy=NO_CACHE)
 def load(step: Step, config: RegionCapConfig) -> State[Step]:
-    """Step 1: the input's lines of a shard become rows; looks at every image's size and time each run."""
-    return run_step(LOAD, context_of(config), step)
+    """Step 1: the input's lines of a shard become rows; checks every image's size and time in each run."""
+    return run_step(LOAD, RUNS.context(config), step)

@@ -24,8 +24,8 @@ def map_rows(
 ) -> list[Row]:
     """`change` applied to every row that is no reject yet, in order; with `pool`, in its threads.
 
-    A `RowReject` makes the row a reject of `step`; any other exception is a bug that this row met: it is logged
-    and the row is rejected as `internal_error`. Raises `Stopped` once `stop` is set, and other RegionCapErrors as
+    A `RowReject` makes the row a reject of `step`; any other exception is a bug that this row hit: it is logged and
+    the row is rejected as `internal_error`. Raises `Stopped` once `stop` is set, and other RegionCapErrors as
     they are: they concern more than this row.
     """
 
@@ -48,12 +48,12 @@ def guarded(step: str, change: Callable[[Row], Row], row: Row) -> Row:
     except RegionCapError:
         raise
     except Exception as error:
-        logger.exception("%s met a bug with the row of %s", step, row.get("image") or f"line {row.get('line')}")
+        logger.exception("%s hit a bug with the row of %s", step, row.get("image") or f"line {row.get('line')}")
         return rejected(step, "internal_error", f"{type(error).__name__}: {error}; please report this")
 
 
 def _in_order(pool: Executor, apply: Callable[[Row], Row], rows: Iterable[Row]) -> Iterator[Row]:
-    """`pool.map`, but a failure or a stop cancels what has not begun."""
+    """`pool.map`, but a failure or a stop cancels what has not started."""
     futures: deque[Future[Row]] = deque(pool.submit(apply, row) for row in rows)
     try:
         while futures:

@@ -1,7 +1,7 @@
-"""Step 4, `normalize`: boxes become pixels and parts of the picture, bad ones are dropped with a reason.
+"""Step 4, `normalize`: boxes in pixels and as fractions of the picture; bad ones are dropped with a reason.
 
 Adds `bbox` (xywh pixels), `normalized_bbox` (xyxyn, padded with zero boxes to `max_boxes`), `valid_bboxes_num`,
-`bbox_index` (place in the row's own list) and `dropped_bbox`.
+`bbox_index` (index in the row's own list) and `dropped_bbox`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from regioncap.config.fields_input import BoxFormat, BoxOrder, BoxUnit
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RowReject
 from regioncap.records import WITHOUT_BBOX, Row, Step, loads, rejected
-from regioncap.run.context import RunContext, context_of
+from regioncap.run.context import RunContext
+from regioncap.run.runs import RUNS
 from regioncap.tasks.map_rows import map_rows
 from regioncap.tasks.step import StepSpec, run_step
 from regioncap.vision.boxes import clip_xywh, drop_reason, normalize_xywh, to_xywh
@@ -43,8 +44,8 @@ def normalize_boxes(
     """What `normalize` adds to a row.
 
     `boxes`: (N, 4) in `box_format` and `unit`, coordinates may be None. The numbers of xywh pixel boxes are kept as
-    given. `order`: which come first, and stay when there are more than `max_boxes`; `scores` (N) belong to it, None
-    is lowest. `normalized_bbox` is `[x/W, y/H, (x+w)/W, (y+h)/H]`, clipped to 0..1, 3 decimals.
+    given. `order`: which boxes come first, and stay when there are more than `max_boxes`; `scores`: (N,), for
+    `order="score"`, None is lowest. `normalized_bbox` is `[x/W, y/H, (x+w)/W, (y+h)/H]`, clipped to 0..1, 3 decimals.
 
     >>> normalize_boxes([[196, 104, 310, 495]], 1537, 832, 2, "xywh", "px")["normalized_bbox"]
     [[0.128, 0.125, 0.329, 0.72], [0.0, 0.0, 0.0, 0.0]]
@@ -96,7 +97,7 @@ def normalize_row(row: Row, config: RegionCapConfig) -> Row:
     if not boxes["bbox"]:
         size = f"{row['width']}x{row['height']}"
         reasons = ", ".join(f"box {drop['index']} {drop['bbox']}: {drop['reason']}" for drop in boxes["dropped_bbox"])
-        message = f"no box can be used on a picture of {size} pixels ({reasons}); see bbox_format and bbox_unit"
+        message = f"no box is usable on a picture of {size} pixels ({reasons}); see bbox_format and bbox_unit"
         return rejected("normalize", "no_valid_boxes", message, dropped_bbox=boxes["dropped_bbox"])
     kept: Row = {name: row[name] for name in KEPT if name in row}
     if config.region_fields:
@@ -105,9 +106,10 @@ def normalize_row(row: Row, config: RegionCapConfig) -> Row:
 
 
 def fields_by_region(row: Row, bbox_index: list[int], names: Sequence[str]) -> Row:
-    """`fields` without the lists `names`, and `region_fields`: for each region its values of them.
+    """`fields` without the lists `names`, and `region_fields`: for each region its values from these lists.
 
-    Regions that were found have none. Raises RowReject `bad_row` for a list that does not fit the boxes.
+    Regions that were found have none: their values are "". Raises RowReject `bad_row` for a list that does not fit
+    the boxes.
     """
     fields = dict(row["fields"])
     lists = {name: _list_of(fields.pop(name, None)) for name in names}
@@ -116,13 +118,13 @@ def fields_by_region(row: Row, bbox_index: list[int], names: Sequence[str]) -> R
     for name, values in lists.items():
         if not isinstance(values, list) or len(values) != len(row["boxes"]):
             what = f"{len(values)} values" if isinstance(values, list) else repr(values)[:60]
-            raise RowReject("bad_row", f"{name!r}: expected a list of {len(row['boxes'])}, one a box, got {what}")
-    of_regions = [{name: values[index] for name, values in lists.items() if values} for index in bbox_index]
-    return {"fields": fields, "region_fields": of_regions}
+            raise RowReject("bad_row", f"{name!r}: expected a list of {len(row['boxes'])}, one per box, got {what}")
+    by_region = [{name: values[index] for name, values in lists.items() if values} for index in bbox_index]
+    return {"fields": fields, "region_fields": by_region}
 
 
 def _list_of(value: Any) -> Any:
-    """CSV has lists as JSON text."""
+    """The list in a row's field; in CSV it is JSON text."""
     if isinstance(value, str) and value.lstrip().startswith("["):
         with contextlib.suppress(ValueError):
             return loads(value.encode())
@@ -145,10 +147,10 @@ def _region_fields(context: RunContext) -> dict[str, Any]:
     return {**context.config.fields(("region_fields",)), "region_fields_version": REGION_FIELDS_VERSION}
 
 
-NORMALIZE = StepSpec("normalize", STEP_VERSION, _body, extra=_region_fields)
+NORMALIZE = StepSpec("normalize", STEP_VERSION, _body, extra_key_parts=_region_fields)
 
 
 @task(name="normalize", task_run_name="normalize {step.shard:05d}", cache_policy=NO_CACHE)
 def normalize(step: Step, config: RegionCapConfig) -> State[Step]:
-    """Step 4: boxes become pixels and parts of the picture; bad ones are dropped with a reason."""
-    return run_step(NORMALIZE, context_of(config), step)
+    """Step 4: boxes in pixels and as fractions of the picture; bad ones are dropped with a reason."""
+    return run_step(NORMALIZE, RUNS.context(config), step)

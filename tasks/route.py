@@ -1,6 +1,6 @@
-"""Step 2, `route`: rows that bring their boxes go one way, rows whose regions must be found the other.
+"""Step 2, `route`: tells rows that bring their boxes from rows whose regions must be found.
 
-Adds `type` (`with_bbox`, `without_bbox`) and `boxes`, checked for form only: the picture's size is not known yet.
+Adds `type` (`with_bbox`, `without_bbox`) and `boxes`, of which only the form is checked: the image is not read yet.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from prefect.cache_policies import NO_CACHE
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RowReject
 from regioncap.records import WITH_BBOX, WITHOUT_BBOX, Row, Step, check_boxes, loads, shorten
-from regioncap.run.context import RunContext, context_of
+from regioncap.run.context import RunContext
+from regioncap.run.runs import RUNS
 from regioncap.tasks.map_rows import map_rows
 from regioncap.tasks.step import StepSpec, run_step
 
@@ -33,8 +34,10 @@ def check_scores(value: Any, boxes: int, key: str) -> list[float | None]:
         value = _json_or_none(value)
     scores = value if isinstance(value, list) else [value]
     if value is None or len(scores) != boxes:
-        what = f"{len(scores)} of them" if isinstance(value, list) else shorten(value)
-        raise RowReject("bad_row", f"{key!r}: expected a list of {boxes} scores, one a box, got {what}; see box_order")
+        what = f"{len(scores)}" if isinstance(value, list) else shorten(value)
+        raise RowReject(
+            "bad_row", f"{key!r}: expected a list of {boxes} scores, one per box, got {what}; see box_order"
+        )
     return [score if _is_number(score) else None for score in scores]
 
 
@@ -55,10 +58,10 @@ def route_row(
     prompt_keys: Collection[str] = (),
     score_key: str | None = None,
 ) -> Row:
-    """One row's way: `with_bbox` and its boxes, or `without_bbox`.
+    """One row as `with_bbox`, with its boxes, or as `without_bbox`.
 
-    `prompt_keys`: keys of the row that prompts name; what it has of them goes along as `fields`. `score_key`: the key
-    of the boxes' scores, which go along as `scores`. Raises RowReject `bad_bbox`, `no_boxes`, or `bad_row` for scores
+    `prompt_keys`: keys of the row that prompts use; their values are carried along as `fields`. `score_key`: the key
+    of the boxes' scores, carried along as `scores`. Raises RowReject `bad_bbox`, `no_boxes`, or `bad_row` for scores
     that do not fit.
     """
     kept = {"image": row["image"], "image_stat": row["image_stat"]}
@@ -81,9 +84,9 @@ def route_rows(
     prompt_keys: Collection[str] = (),
     score_key: str | None = None,
 ) -> list[Row]:
-    """Every row's way; rejects of `load` keep their place, without the row that they hold."""
-    ways = map_rows("route", lambda row: route_row(row, bbox_key, empty_bbox, prompt_keys, score_key), rows)
-    return [{"reject": way["reject"]} if "reject" in way else way for way in ways]
+    """Every row with its type; rejects of `load` keep their place, without the row that they hold."""
+    routed = map_rows("route", lambda row: route_row(row, bbox_key, empty_bbox, prompt_keys, score_key), rows)
+    return [{"reject": row["reject"]} if "reject" in row else row for row in routed]
 
 
 def _body(context: RunContext, step: Step) -> list[Row]:
@@ -93,7 +96,7 @@ def _body(context: RunContext, step: Step) -> list[Row]:
 
 
 def score_key_of(config: RegionCapConfig) -> str | None:
-    """The row's key whose scores order its boxes; None when they are not ordered so."""
+    """The row's key whose scores order its boxes; None where scores do not."""
     return config.score_key if config.applies("score_key") else None
 
 
@@ -103,10 +106,10 @@ def _prompt_keys(context: RunContext) -> dict[str, Any]:
     return {"prompt_keys": list(keys)} if keys else {}
 
 
-ROUTE = StepSpec("route", STEP_VERSION, _body, extra=_prompt_keys)
+ROUTE = StepSpec("route", STEP_VERSION, _body, extra_key_parts=_prompt_keys)
 
 
 @task(name="route", task_run_name="route {step.shard:05d}", cache_policy=NO_CACHE)
 def route(step: Step, config: RegionCapConfig) -> State[Step]:
-    """Step 2: rows with boxes go one way, rows whose regions must be found the other."""
-    return run_step(ROUTE, context_of(config), step)
+    """Step 2: tells rows that bring their boxes from rows whose regions must be found."""
+    return run_step(ROUTE, RUNS.context(config), step)

@@ -1,6 +1,7 @@
-"""The page of a run in Prefect's UI: how far it is, what came of it, why it stopped.
+"""The page of a run in Prefect's UI: its progress, its summary, or why it stopped.
 
-What a page shows is made in `regioncap/report/run_summary.py`. A page that cannot be written is logged and stops nothing.
+What a page shows is made in `regioncap/report/run_summary.py`. A page that cannot be written is logged and stops
+nothing.
 """
 
 from __future__ import annotations
@@ -36,14 +37,14 @@ from regioncap.report.run_summary import (
 )
 from regioncap.run.context import RunContext
 
-SECONDS_BETWEEN_LOOKS = 2.0
+SECONDS_BETWEEN_UPDATES = 2.0
 
 logger = logging.getLogger("regioncap")
 
 
 @contextlib.contextmanager
-def _aside(what: str) -> Iterator[None]:
-    """A page is not worth a run."""
+def _never_stop_the_run(what: str) -> Iterator[None]:
+    """A page is not worth a run: what fails in this block is logged."""
     try:
         yield
     except Exception as error:
@@ -52,7 +53,7 @@ def _aside(what: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def page_of(context: RunContext) -> Iterator[None]:
-    """Shows on the run's page how far it is, until the block ends; and why, when it ends before the end."""
+    """Shows the run's progress on its page until the block ends, and the error with which it ends, if any."""
     bar = _Bar(context)
     bar.start()
     try:
@@ -65,71 +66,71 @@ def page_of(context: RunContext) -> Iterator[None]:
 
 
 class _Bar:
-    """A progress artifact that a thread keeps up to date."""
+    """A progress artifact, updated by a thread."""
 
     def __init__(self, context: RunContext) -> None:
         self._context = context
-        self._over = threading.Event()
-        self._begun = time.monotonic()
+        self._ended = threading.Event()
+        self._started_at = time.monotonic()
         self._shown: tuple[float, str] | None = None
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        with _aside("progress"):
+        with _never_stop_the_run("progress"):
             key = f"progress-{slug_of(self._context.config.output)}"
             self._artifact = cast(UUID, create_progress_artifact(0.0, key=key, description="starting"))
-            # The run's settings of Prefect live in context variables, which a new thread does not have by itself.
+            # Prefect's settings for this run are in context variables, which a new thread does not inherit.
             run = contextvars.copy_context().run
             self._thread = threading.Thread(target=run, args=(self._keep_up,), name="run-page", daemon=True)
             self._thread.start()
 
     def _keep_up(self) -> None:
-        while not self._over.wait(SECONDS_BETWEEN_LOOKS):
-            percent, text = progress_text(self._context, time.monotonic() - self._begun)
+        while not self._ended.wait(SECONDS_BETWEEN_UPDATES):
+            percent, text = progress_text(self._context, time.monotonic() - self._started_at)
             if self._shown is None or self._shown[0] != percent:
                 self._show(percent, text)
 
     def _show(self, percent: float, text: str) -> None:
         self._shown = (percent, text)
-        with _aside("progress"):
+        with _never_stop_the_run("progress"):
             update_progress_artifact(self._artifact, percent, description=text)
 
     def end(self, *, done: bool) -> None:
         if self._thread is None:
             return
-        self._over.set()
+        self._ended.set()
         self._thread.join()
-        percent, text = progress_text(self._context, time.monotonic() - self._begun)
-        rows = self._context.progress.counts["rows"]
+        percent, text = progress_text(self._context, time.monotonic() - self._started_at)
+        rows = self._context.progress.counts.rows
         reached = ", ".join(text.split(", ")[:2])
         self._show(100.0 if done else percent, f"all of {rows:,} rows" if done else f"stopped: {reached}")
 
 
 def show(summary: Summary, shards: Sequence[ShardSteps], context: RunContext) -> Summary:
-    """Put what came of the run on its page: a table of its rejects, and a summary. Gives the summary back."""
+    """Put the run's summary on its page, and a table of its rejects. Returns the summary."""
     slug = slug_of(context.config.output)
     links = {}
     if summary.rejects:
-        with _aside("rejects"):
+        with _never_stop_the_run("rejects"):
             made = create_table_artifact(
                 rejects_table(summary, shards, context),
                 key=f"rejects-{slug}",
                 description=f"{summary.rejects:,} rejected rows by code; all of them are in `{summary.rejects_file}`",
             )
             links["rejects by code"] = _ui("artifacts/artifact", made)
-    with _aside("summary"):
+    with _never_stop_the_run("summary"):
         pictures = first_pictures(shards, context, context.config.page_pictures)
         links["run again"] = _ui("deployments/deployment", deployment.id)
         page = summary_page(summary, pictures, {text: url for text, url in links.items() if url})
-        create_markdown_artifact(page, key=f"summary-{slug}", description="What came of the run")
+        create_markdown_artifact(page, key=f"summary-{slug}", description="Run summary")
     return summary
 
 
 def show_failure(error: BaseException, context: RunContext) -> None:
-    """Put on the run's page why it stopped, and what to do."""
+    """Put on the run's page why it stopped and what to do."""
     again = _ui("deployments/deployment", deployment.id)
-    how = f"[run the deployment again]({again})" if again else "run the same command again"
-    with _aside("failure"):
+    how = f"[run the deployment again]({again})" if again else "rerun the same command"
+    with _never_stop_the_run("failure"):
         create_markdown_artifact(
             failure_page(error, context, how),
             key=f"summary-{slug_of(context.config.output)}",

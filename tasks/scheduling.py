@@ -1,51 +1,54 @@
-"""Which shards are in flight, and the start and end of a run: the flow's bookkeeping.
+"""Which shards are in flight, and which workers they go to.
 
-Shards are handed out as they are wanted: enough rows in flight that the captioner never waits, few enough that memory
-and the Prefect server are spared.
+Shards are submitted as earlier ones finish: enough rows in flight that the captioner never waits, few enough to spare
+memory and the Prefect server.
 """
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 from prefect.futures import PrefectFuture, as_completed
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from regioncap.config.model import RegionCapConfig
-from regioncap.errors import RowsFailAlike
+from regioncap.errors import RowsFailAlike, UsageError
 from regioncap.output.join import ShardSteps
 from regioncap.output.output_parts import PartWriter, write_early
-from regioncap.output.outputs import in_parts
-from regioncap.records import Shard
+from regioncap.output.outputs import OutputPart, in_parts
+from regioncap.records import Counts, Shard
 from regioncap.run.context import RunContext
+from regioncap.tasks.workers import Threads, Workers
 from regioncap.tasks.write import first_reject, reject_codes
 
-FEWEST_SHARDS_IN_FLIGHT = 3
+MIN_SHARDS_IN_FLIGHT = 3
 """One being captioned, one whose pixels are worked on, one ready to follow."""
 
-MOST_SHARDS_IN_FLIGHT = 64
-"""However small they are: thousands of task runs at once make a Prefect server on SQLite answer 503."""
+MAX_SHARDS_IN_FLIGHT = 64
+"""However small they are: with thousands of concurrent task runs a Prefect server on SQLite answers 503."""
 
-ENOUGH_ROWS_IN_FLIGHT = 2048
-"""With so many rows in flight no further shard is begun (beyond the fewest), unless `max_in_flight` is known."""
+TARGET_ROWS_IN_FLIGHT = 2048
+"""With this many rows in flight no further shard is submitted (beyond the minimum), unless `max_in_flight` is set."""
 
-FEWEST_ROWS_IN_FLIGHT = 512
+MIN_ROWS_IN_FLIGHT = 512
 
 ROWS_THAT_FAIL_ALIKE = 500
-"""When so many rows at the start all fail for one reason, so will the rest."""
+"""When this many rows at the start all fail for one reason, so will the rest."""
 
 # Typed as anything: the runner's future type is narrower than what `@flow` is declared to take.
-RUNNER: Any = ThreadPoolTaskRunner(max_workers=MOST_SHARDS_IN_FLIGHT)
-"""Prefect's threads for shard tasks; the window keeps most of them idle."""
+RUNNER: Any = ThreadPoolTaskRunner(max_workers=MAX_SHARDS_IN_FLIGHT)
+"""Prefect's threads for shard tasks; `ShardWindow` keeps most of them idle."""
 
 
-class Window:
+class ShardWindow:
     """The shards of one pass over the input: those in flight, and those that are done."""
 
     def __init__(self, context: RunContext, processes: int = 1) -> None:
         self._context = context
         self._processes = processes
-        self._enough_rows = enough_rows(context.config, processes)
+        self._target_rows = target_rows_in_flight(context.config, processes)
         self._done: dict[int, ShardSteps] = {}
         self._in_flight: dict[PrefectFuture[ShardSteps], Shard] = {}
         self._watch = FailsAlike(context)
@@ -53,12 +56,17 @@ class Window:
         self.reused_shards = 0
         self.reused_rows = 0
 
+    @property
+    def parts(self) -> list[OutputPart]:
+        """The parts of the output that are written, where it is in parts."""
+        return self._parts.parts if self._parts is not None else []
+
     def reuse(self, steps: ShardSteps) -> None:
-        """Take a shard that was done before."""
+        """Take a shard from the cache."""
         rows = steps[0].rows
         self.reused_shards += 1
         self.reused_rows += rows
-        self._context.progress.add(rows=rows, rejects=steps[-1].rejects)
+        self._context.progress.add(Counts(rows=rows, rejects=steps[-1].rejects))
         self._finish(steps)
 
     def add(self, shard: Shard, future: PrefectFuture[ShardSteps]) -> None:
@@ -71,16 +79,16 @@ class Window:
             self._wait_for_one()
 
     def wait_for_all(self) -> list[ShardSteps]:
-        """Wait for every shard; gives their steps in the order of the input. Raises what a shard raised."""
+        """Wait for every shard; returns their steps in the order of the input. Raises what a shard raised."""
         while self._in_flight:
             self._wait_for_one()
         return [self._done[index] for index in sorted(self._done)]
 
     def _has_room(self) -> bool:
         count, rows = len(self._in_flight), sum(len(shard.lines) for shard in self._in_flight.values())
-        if count < FEWEST_SHARDS_IN_FLIGHT * self._processes:
+        if count < MIN_SHARDS_IN_FLIGHT * self._processes:
             return True
-        return count < MOST_SHARDS_IN_FLIGHT * self._processes and rows < self._enough_rows
+        return count < MAX_SHARDS_IN_FLIGHT * self._processes and rows < self._target_rows
 
     def _wait_for_one(self) -> None:
         future = next(as_completed(list(self._in_flight)))
@@ -94,28 +102,28 @@ class Window:
             write_early(steps, self._parts)
 
 
-def enough_rows(config: RegionCapConfig, processes: int = 1) -> int:
-    """Rows in flight that keep the captioner busy while the next shard is made ready: twice what it is given at
-    once, by all processes."""
+def target_rows_in_flight(config: RegionCapConfig, processes: int = 1) -> int:
+    """Rows in flight that keep the captioner busy while the next shard is prepared: twice what it takes at once, over
+    all processes."""
     if config.captioner_name == "pixels":
-        return FEWEST_ROWS_IN_FLIGHT * processes
+        return MIN_ROWS_IN_FLIGHT * processes
     known = config.max_in_flight
-    return ENOUGH_ROWS_IN_FLIGHT * processes if known is None else max(FEWEST_ROWS_IN_FLIGHT * processes, 2 * known)
+    return TARGET_ROWS_IN_FLIGHT * processes if known is None else max(MIN_ROWS_IN_FLIGHT * processes, 2 * known)
 
 
 class FailsAlike:
-    """Watches the first rows of a run: stops it when they are all rejected for one reason."""
+    """Stops a run whose first rows are all rejected for one reason."""
 
     def __init__(self, context: RunContext) -> None:
         self._context = context
         self._next = 0
         self._rows = 0
         self._codes: set[str] = set()
-        # Who allows every row to be rejected wants no stop either.
+        # max_reject_share=1 disables this check.
         self._watching = context.config.max_reject_share < 1
 
     def check(self, done: dict[int, ShardSteps]) -> None:
-        """Look at the shards that now follow without a gap. Raises RowsFailAlike."""
+        """Check the shards that are done without a gap from the first on. Raises RowsFailAlike."""
         while self._watching and self._next in done:
             steps = done[self._next]
             self._codes |= reject_codes(self._context, steps)
@@ -125,7 +133,23 @@ class FailsAlike:
                 self._watching = False
             elif self._rows >= ROWS_THAT_FAIL_ALIKE:
                 raise RowsFailAlike(
-                    f"all of the first {self._rows:,} rows were rejected alike, so the run stops here. The first says: "
-                    f"{first_reject(self._context, done[0])}. Mend that and run the same command again; "
-                    "with max_reject_share=1 a run goes on all the same."
+                    f"all of the first {self._rows:,} rows were rejected for one reason, so the run stops here. The "
+                    f"first: {first_reject(self._context, done[0])}. Fix this and rerun the same command; it resumes. "
+                    "max_reject_share=1 disables this check."
                 )
+
+
+@contextlib.contextmanager
+def open_workers(context: RunContext) -> Iterator[Workers]:
+    """The workers that the config asks for, until the block ends. Raises UsageError for packages that are missing."""
+    if context.config.runner == "threads":
+        yield Threads(context)
+        return
+    try:
+        from regioncap.tasks.dask_workers import dask_workers
+    except ImportError as error:
+        raise UsageError(
+            f"runner: 'dask' needs packages that are not installed ({error}): pip install 'regioncap[dask]'"
+        ) from None
+    with dask_workers(context) as workers:
+        yield workers

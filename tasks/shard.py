@@ -1,4 +1,4 @@
-"""One shard through its six steps: looked at by the flow, done by one task run that calls the steps' own."""
+"""One shard through its six steps: found in the cache, or done by one task run that calls the steps' own."""
 
 from __future__ import annotations
 
@@ -6,156 +6,197 @@ import contextlib
 import hashlib
 import logging
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
+from functools import partial
 
 from prefect import State, task
 from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed
 
 from regioncap.config.model import RegionCapConfig
+from regioncap.errors import RowReject
 from regioncap.output.join import ShardSteps
-from regioncap.records import Shard, Step
-from regioncap.run.context import RunContext, context_of, in_run
+from regioncap.records import Counts, Row, Shard, Step
+from regioncap.run.context import RunContext
+from regioncap.run.in_flight import PendingAnswer
+from regioncap.run.runs import RUNS
+from regioncap.run.shard_run import EarlyRequests, ShardRun
 from regioncap.storage.steps import StepDamaged
-from regioncap.tasks.answers import AskedAhead
+from regioncap.tasks.answers import ask
 from regioncap.tasks.caption import CAPTION, caption
+from regioncap.tasks.draw_row import draw_picture
 from regioncap.tasks.extract import EXTRACT, extract
 from regioncap.tasks.load import LOAD, load, pack
-from regioncap.tasks.normalize import NORMALIZE, normalize
+from regioncap.tasks.normalize import NORMALIZE, normalize, normalize_row
 from regioncap.tasks.route import ROUTE, route
 from regioncap.tasks.run_log import heard
-from regioncap.tasks.step import StepSpec, find_done
+from regioncap.tasks.step import StepSpec, find_cached
 from regioncap.tasks.visualize import VISUALIZE, visualize
+from regioncap.vision.images import Picture
 
 STEPS: tuple[StepSpec, ...] = (LOAD, ROUTE, EXTRACT, NORMALIZE, VISUALIZE, CAPTION)
 STEP_TASKS = (load, route, extract, normalize, visualize, caption)
 PIXEL_STEPS = (EXTRACT, NORMALIZE, VISUALIZE)
-LOOKS_AT_ONCE = 16
+CACHE_CHECKS_AT_ONCE = 16
+"""Shards whose cache is checked at the same time, in an object store."""
+
 ATTEMPTS = 3
-"""How often a shard begins again when one of its files turns out to be damaged. A disk that damages what was just
-written is not cured by more."""
+"""How often a shard is started when its files turn out to be damaged. More would not help: the disk damages what was
+just written."""
 
 logger = logging.getLogger("regioncap")
 
 
 def input_step(shard: Shard) -> Step:
-    """The reference to a shard's rows as step 0, whether they are kept yet or not."""
+    """The reference to a shard's rows as step 0, whether they are stored yet or not."""
     sha256 = hashlib.sha256(pack(shard)).hexdigest()
     return Step(0, shard.index, sha256[:32], sha256, len(shard.lines), 0)
 
 
 def keep_input(shard: Shard, context: RunContext) -> Step:
-    """Keep a shard's rows as step 0, for its tasks to read."""
+    """Store a shard's rows as step 0, for its tasks to read."""
     return context.storage.put_input(pack(shard), shard.index, len(shard.lines))
 
 
-def look(shard: Shard, context: RunContext) -> ShardSteps | None:
-    """The steps of a shard that is wholly done; None when any of them must run. Runs nothing."""
-    context.progress.read(len(shard.lines), shard.share)
-    found = context.found_done.pop(input_step(shard).key, None)
-    if found is not None and found[0].shard == shard.index:
-        return found
-    return find_steps(shard, context, STEPS)
-
-
-def looked(context: RunContext) -> Iterator[tuple[Shard, ShardSteps | None]]:
-    """The input's shards in order, each with what `look` finds: in an object store several are looked at at once."""
+def iter_shards_with_cache(context: RunContext) -> Iterator[tuple[Shard, ShardSteps | None]]:
+    """The input's shards in order, each with its steps, or with None when any of them must run. Runs nothing."""
     if context.cache.is_local:
         for shard in context.shards():
-            yield shard, look(shard, context)
+            yield shard, _all_cached_steps(shard, context)
         return
-    ahead: deque[tuple[Shard, Future[ShardSteps | None]]] = deque()
-    # Not the pool for files: a look waits for that one.
-    with ThreadPoolExecutor(LOOKS_AT_ONCE, thread_name_prefix="look") as pool, closing(context.shards()) as shards:
+    pending: deque[tuple[Shard, Future[ShardSteps | None]]] = deque()
+    with (
+        # Threads of its own: a check waits for those that read files.
+        ThreadPoolExecutor(CACHE_CHECKS_AT_ONCE, thread_name_prefix="cache-check") as pool,
+        closing(context.shards()) as shards,
+    ):
         for shard in shards:
-            ahead.append((shard, pool.submit(look, shard, context)))
-            if len(ahead) >= LOOKS_AT_ONCE:
-                first, found = ahead.popleft()
-                yield first, found.result()
-        for shard, found in ahead:
-            yield shard, found.result()
+            pending.append((shard, pool.submit(_all_cached_steps, shard, context)))
+            if len(pending) >= CACHE_CHECKS_AT_ONCE:
+                first, steps = pending.popleft()
+                yield first, steps.result()
+        for shard, steps in pending:
+            yield shard, steps.result()
 
 
-def find_steps(shard: Shard, context: RunContext, specs: Sequence[StepSpec]) -> ShardSteps | None:
-    """The shard's input and what the steps `specs`, from the first on, made of it, if all of that is done."""
+def _all_cached_steps(shard: Shard, context: RunContext) -> ShardSteps | None:
+    context.progress.read(len(shard.lines), shard.share)
+    steps = context.cached_shards.pop(input_step(shard).key, None)
+    if steps is not None and steps[0].shard == shard.index:
+        return steps
+    return find_cached_steps(shard, context, STEPS)
+
+
+def find_cached_steps(shard: Shard, context: RunContext, specs: Sequence[StepSpec]) -> ShardSteps | None:
+    """The shard's input and the results of the steps `specs`, from the first on; None unless all of them are cached."""
     steps = [input_step(shard)]
     try:
         for spec in specs:
-            done = find_done(spec, context, steps[-1])
-            if done is None:
+            manifest = find_cached(spec, context, steps[-1])
+            if manifest is None:
                 return None
-            steps.append(done.reference(shard.index))
+            steps.append(manifest.reference(shard.index))
     except StepDamaged:
         return None
     return tuple(steps)
 
 
 def _images_to_read(step: Step, context: RunContext) -> list[str]:
-    """The images that the steps after `route` will read; none when those are done."""
-    at = step
+    """The images that the steps after `route` will read; none when those steps are cached."""
+    last = step
     for spec in PIXEL_STEPS:
-        done = find_done(spec, context, at)
-        if done is None:
+        manifest = find_cached(spec, context, last)
+        if manifest is None:
             return [row["image"] for row in context.storage.read(step) if "reject" not in row]
-        at = done.reference(step.shard)
+        last = manifest.reference(step.shard)
     return []
+
+
+def prerender(found: Row, picture: Picture, context: RunContext) -> tuple[Row, Row] | None:
+    """A row from `extract` as `normalize` and as `visualize` make it; None when it must wait for these steps.
+
+    Used only if `extract` has decoded what the marks are drawn on: so the picture is read and decoded once.
+    """
+    if not picture.has_whole(max_pixels=context.config.max_pixels):
+        return None
+    with contextlib.suppress(RowReject, ValueError):  # its own step meets it again, and rejects the row
+        normalized = normalize_row(found, context.config)
+        if "reject" not in normalized:
+            drawn, jpegs = draw_picture(normalized, picture, context.config)
+            context.marks.put_all(drawn, jpegs)
+            return normalized, drawn
+    return None
+
+
+def shard_run_of(context: RunContext) -> ShardRun:
+    """What is done ahead for one shard of this run."""
+
+    def ask_early(drawn: Row, pending: Mapping[str, PendingAnswer]) -> PendingAnswer:
+        return ask(drawn, context, early=pending)
+
+    # A look-up in an object store is not for the threads that draw.
+    lookups = None if context.cache.is_local else context.threads.io
+    requests = EarlyRequests(ask_early, lookups) if context.captioner.paid else None
+    return ShardRun(partial(prerender, context=context), requests, surely_new=not context.captioned_before)
 
 
 StepTask = Callable[[Step, RegionCapConfig], State[Step]]
 
 
-def six_steps(step: Step, config: RegionCapConfig, apart: bool) -> ShardSteps:
-    context = context_of(config)
-    ahead = AskedAhead.of(context)
-    begun: list[Step] = [step]
+def run_steps(step: Step, config: RegionCapConfig, as_task_runs: bool) -> ShardSteps:
+    """The input of a shard and what the six steps make of it. Starts again where a step's file is damaged.
 
-    def then(do: StepTask) -> State[Step]:
-        state = do(begun[-1], config)
-        begun.append(state.result())
+    Raises StepDamaged when that does not help.
+    """
+    context = RUNS.context(config)
+    with context.shard_runs.open(step.shard, shard_run_of(context)):
+        for _ in range(ATTEMPTS - 1):
+            try:
+                return _run_once(step, context, as_task_runs)
+            except StepDamaged as damaged:
+                logger.warning("%s", damaged)
+        return _run_once(step, context, as_task_runs)
+
+
+def _run_once(step: Step, context: RunContext, as_task_runs: bool) -> ShardSteps:
+    done = [step]
+
+    def run_next(step_task: StepTask) -> State[Step]:
+        state = step_task(done[-1], context.config)
+        done.append(state.result())
         return state
 
-    load, route, extract, normalize, visualize, caption = [do if apart else do.fn for do in STEP_TASKS]
-    then(load)
-    then(route)
-    # Remote images are brought near while the shard before has the processors. One shard's pixels at a time, on all
-    # threads: the shards before it are captioned meanwhile.
-    with context.images.fetched(_images_to_read(begun[-1], context), context.io_pool), context.pixels:
-        then(extract)
-        then(normalize)
-        then(visualize)
-        context.ahead.clear()
-        drawn = begun[-1]
-        ahead.keep(drawn.key)
-    captioned = then(caption)
-    ahead.take(drawn.key)
+    load, route, extract, normalize, visualize, caption = [do if as_task_runs else do.fn for do in STEP_TASKS]
+    run_next(load)
+    run_next(route)
+    # Remote images are fetched while the shard before has the processors. One shard's pixels at a time, on all threads:
+    # the shards before it are captioned meanwhile.
+    with context.images.fetched(_images_to_read(done[-1], context), context.threads.io), context.threads.pixel_turn:
+        run_next(extract)
+        run_next(normalize)
+        run_next(visualize)
+    captioned = run_next(caption)
     if captioned.name == "Cached":
-        context.progress.add(rows=step.rows)
-    context.progress.add(rejects=begun[-1].rejects)
-    return tuple(begun)
+        context.progress.add(Counts(rows=step.rows))
+    context.progress.add(Counts(rejects=done[-1].rejects))
+    return tuple(done)
 
 
 @task(name="shard", task_run_name="shard {step.shard:05d}", cache_policy=NO_CACHE)
-def caption_shard(step: Step, config: RegionCapConfig, apart: bool = True, run: str = "") -> State[ShardSteps]:
-    """All six steps of one shard, each a task run of its own if `apart`; finished ones are reused.
+def caption_shard(step: Step, config: RegionCapConfig, as_task_runs: bool = True, run: str = "") -> State[ShardSteps]:
+    """All six steps of one shard, each a task run of its own if `as_task_runs`; finished ones are reused.
 
-    `run`: names the run in a process other than the flow's; see `regioncap.run.context.in_run`.
+    `run`: names the run in a process other than the flow's; see `regioncap.run.runs.Runs.enter`.
     """
-    with in_run(run), heard() if run else contextlib.nullcontext():
-        for attempt in range(1, ATTEMPTS + 1):
-            try:
-                steps = six_steps(step, config, apart)
-                message = f"shard {step.shard:05d}: {steps[-1].rows} rows, {steps[-1].rejects} rejects"
-                return Completed(message=message, data=steps)
-            except StepDamaged as damaged:
-                if attempt == ATTEMPTS:
-                    raise
-                logger.warning("%s", damaged)
-    raise AssertionError("unreachable")
+    with RUNS.enter(run), heard() if run else contextlib.nullcontext():
+        steps = run_steps(step, config, as_task_runs)
+    message = f"shard {step.shard:05d}: {steps[-1].rows} rows, {steps[-1].rejects} rejects"
+    return Completed(message=message, data=steps)
 
 
 @task(name="reuse", task_run_name="reuse {shards} shards", cache_policy=NO_CACHE)
 def reuse(shards: int, rows: int) -> State[int]:
-    """A mark in the run for all shards that were found done: one task run together instead of six each."""
-    return Completed(name="Cached", message=f"{shards} shards with {rows} rows were done before", data=rows)
+    """Shows in the run that shards were taken from the cache: one task run for all of them, instead of seven each."""
+    return Completed(name="Cached", message=f"{shards} shards with {rows} rows were in the cache", data=rows)

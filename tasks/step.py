@@ -1,8 +1,8 @@
-"""What runs again: the rules of the cache, and the step runner that keeps to them.
+"""What runs again: the rules of the cache, and the step runner that follows them.
 
-A step is done when there is a manifest for its key, nothing in it is to be tried again, and its file is there in
-full. The key is made of the step's name and version, the config fields that it reads, and the sha256 of what it
-reads, so a change upstream that gives the same bytes stops where the bytes are the same.
+A step is cached when there is a manifest for its key, no row in it is to be retried, and its file is complete. The key
+is made of the step's name and version, the config fields that it reads, and the sha256 of what it reads, so a change
+upstream that gives the same bytes stops where the bytes are the same.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from prefect import State
 from prefect.states import Completed
 
 from regioncap.config.roles import StepName
-from regioncap.records import Row, Step
+from regioncap.records import Counts, Row, Step
 from regioncap.run.context import RunContext
 from regioncap.storage.steps import STEP_NAMES, Manifest, digest, key_parts
 
@@ -25,17 +25,17 @@ from regioncap.storage.steps import STEP_NAMES, Manifest, digest, key_parts
 class StepSpec:
     """How one step is run and what its key is made of.
 
-    `name`: also what the config's fields call the step in `read_by`. `version`: raised whenever the step's output
-    changes for the same input. `body`: the rows that it makes of the file that a `Step` refers to. `fresh`: whether
-    rows made earlier still hold, for what no key can know; it is given their manifest and a function that reads them.
-    `extra`: further parts of the key, known only at run time.
+    `name`: also how `read_by` of the config's fields refers to the step. `version`: raised whenever the step's output
+    changes for the same input. `body`: the rows that it makes of the file that a `Step` refers to. `still_valid`:
+    whether cached rows still hold, for what no key can know; takes their manifest and a function that reads them.
+    `extra_key_parts`: further parts of the key, known only at run time.
     """
 
     name: StepName
     version: int | str
     body: Callable[[RunContext, Step], list[Row]]
-    fresh: Callable[[RunContext, Manifest, Callable[[], list[Row]]], bool] | None = None
-    extra: Callable[[RunContext], dict[str, Any]] | None = None
+    still_valid: Callable[[RunContext, Manifest, Callable[[], list[Row]]], bool] | None = None
+    extra_key_parts: Callable[[RunContext], dict[str, Any]] | None = None
 
     @property
     def index(self) -> int:
@@ -43,34 +43,33 @@ class StepSpec:
         return STEP_NAMES.index(self.name)
 
     def parts(self, context: RunContext, step: Step) -> dict[str, Any]:
-        """The parts of the key of this step's work on `step`'s file."""
+        """What the key of this step's work on `step`'s file is made of."""
         fields = context.config.values_read_by(self.name)
-        if self.extra is not None:
-            fields |= self.extra(context)
+        if self.extra_key_parts is not None:
+            fields |= self.extra_key_parts(context)
         return key_parts(self.name, str(self.version), fields, step.data)
 
 
-def find_done(spec: StepSpec, context: RunContext, step: Step) -> Manifest | None:
-    """The manifest of this step's work on `step`'s file, if that work need not be done again."""
+def find_cached(spec: StepSpec, context: RunContext, step: Step) -> Manifest | None:
+    """The manifest of this step's work on `step`'s file, if it is cached and still valid."""
     storage = context.storage.at(spec.index)
     manifest = storage.find(digest(spec.parts(context, step)))
-    if manifest is None or spec.fresh is None:
+    if manifest is None or spec.still_valid is None:
         return manifest
-    made = manifest.reference(step.shard)
-    return manifest if spec.fresh(context, manifest, lambda: storage.read(made)) else None
+    cached = manifest.reference(step.shard)
+    return manifest if spec.still_valid(context, manifest, lambda: storage.read(cached)) else None
 
 
 def run_step(spec: StepSpec, context: RunContext, step: Step) -> State[Step]:
-    """Do the step's work on `step`'s file, or find it done: then the task run ends as `Cached`."""
-    done = find_done(spec, context, step)
-    if done is not None:
-        return Completed(
-            name="Cached", message=f"{spec.name} {step.shard:05d}: reused", data=done.reference(step.shard)
-        )
+    """Do the step's work on `step`'s file, or take it from the cache: then the task run ends as `Cached`."""
+    cached = find_cached(spec, context, step)
+    if cached is not None:
+        message = f"{spec.name} {step.shard:05d}: reused"
+        return Completed(name="Cached", message=message, data=cached.reference(step.shard))
     begun = time.perf_counter()
     rows = spec.body(context, step)
     seconds = time.perf_counter() - begun
-    context.progress.spent(spec.name, seconds)
+    context.progress.add(Counts(step_seconds={spec.name: seconds}))
     manifest = context.storage.at(spec.index).write(spec.parts(context, step), rows, seconds)
     message = f"{spec.name} {step.shard:05d}: {manifest.rows} rows, {manifest.rejects} rejects"
     return Completed(message=message, data=manifest.reference(step.shard))

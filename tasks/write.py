@@ -25,19 +25,20 @@ from regioncap.output.join import (
     write_rows,
 )
 from regioncap.output.output_parts import PartWriter
-from regioncap.output.outputs import INCOMPLETE, FileOutputs, Outputs, PartOutputs, in_parts
+from regioncap.output.outputs import INCOMPLETE, FileOutputs, OutputPart, Outputs, PartOutputs, in_parts
 from regioncap.output.reading import open_output
 from regioncap.output.summary import Summary
 from regioncap.records import dumps
 from regioncap.report.report import report_of
-from regioncap.run.context import RunContext, context_of
+from regioncap.run.context import RunContext
+from regioncap.run.runs import RUNS
 from regioncap.storage.runs import entry_of, register
 
 logger = logging.getLogger("regioncap")
 
 
 def write_file(shards: Sequence[ShardSteps], context: RunContext) -> Summary:
-    """Put the run's output in its place, or beside it when too much was rejected; see the module's text.
+    """Replace the run's output, or write beside it when too many rows were rejected; see the module's docstring.
 
     Raises AccountingError when rows or boxes went missing, StepDamaged when a step's file did, StorageError.
     """
@@ -45,19 +46,19 @@ def write_file(shards: Sequence[ShardSteps], context: RunContext) -> Summary:
     files = FileOutputs(context.output, INCOMPLETE if problem else "")
     form = form_of(context)
     key = key_of(shards, context, form)
-    found = files.written(key)
-    if found is None:
+    summary = files.written(key)
+    if summary is None:
         with files.rows.writer() as out, files.rejects.writer() as rejects:
             tally = write_rows(shards, context, form, out, rejects)
-        found = summary_of(
+        summary = summary_of(
             tally, context, problem=problem, output=files.rows.url, rejects_file=files.rejects.url, write_key=key,
             output_bytes=files.rows.size() or 0, rejects_bytes=files.rejects.size() or 0,
         )  # fmt: skip
-        found = with_bill(found, context)
-        files.summary.write(found.model_dump_json(indent=1).encode() + b"\n")
-    if found.complete:
+        summary = with_bill(summary, context)
+        files.summary.write(summary.model_dump_json(indent=1).encode() + b"\n")
+    if summary.complete:
         FileOutputs(context.output, INCOMPLETE).remove()
-    return found
+    return summary
 
 
 def reject_codes(context: RunContext, steps: ShardSteps) -> set[str]:
@@ -78,29 +79,32 @@ def outputs_of(context: RunContext) -> Outputs:
     return PartOutputs(context.output) if in_parts(context.output.address) else FileOutputs(context.output)
 
 
-def note_run(context: RunContext, outcome: str, problem: str, **counts: int) -> None:
-    """Add a line to `out.runs.jsonl`: how this run ended and what it asked for, so that the bill survives reruns."""
+def record_run(context: RunContext, outcome: str, problem: str, **counts: int) -> None:
+    """Add a line to `out.runs.jsonl`: how this run ended and what it requested, so that the bill survives reruns."""
     line = {"outcome": outcome, "problem": problem, **counts, **context.progress.bill().model_dump()}
     outputs_of(context).runs.append(dumps(line) + b"\n")
 
 
 @task(name="write", task_run_name="write", cache_policy=NO_CACHE)
-def write(shards: list[ShardSteps], config: RegionCapConfig) -> Summary:
-    """The last step: joins the shards to the output, the rejects file and the summary."""
-    context = context_of(config)
-    written = PartWriter(context).finish(shards) if in_parts(config.output) else write_file(shards, context)
+def write(shards: list[ShardSteps], config: RegionCapConfig, parts: Sequence[OutputPart] = ()) -> Summary:
+    """The last step: joins the shards into the output, the rejects file and the summary.
+
+    `parts`: where the output is in parts, those that were written as their shards finished.
+    """
+    context = RUNS.context(config)
+    written = PartWriter(context, parts).finish(shards) if in_parts(config.output) else write_file(shards, context)
     summary = with_bill(written, context)
     entry = entry_of(context.cache, config.file_name_prefix, config.output)
     register(entry, summary.output, public_config(config), [[step.key for step in steps] for steps in shards])
     counts = {name: getattr(summary, name) for name in ("rows_in", "rows_out", "rejects", "regions")}
-    note_run(context, "complete" if summary.complete else INCOMPLETE, summary.problem, **counts)
+    record_run(context, "complete" if summary.complete else INCOMPLETE, summary.problem, **counts)
     if config.report:
         write_page(context)
     return summary
 
 
 def write_page(context: RunContext) -> None:
-    """Write the report of the output that is there now. The captions are safe: a page that fails is only told."""
+    """Write the report of the output as it is now. The captions are safe: a report that fails is only logged."""
     try:
         done = report_of(open_output(context.config.output, context.files), context.files, anew=False)
         logger.info("report: %s", done.place.url)

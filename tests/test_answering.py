@@ -13,7 +13,7 @@ import pytest
 from regioncap.captioners.base import CaptionRequest, CaptionResult
 from regioncap.captioners.vlm import OpenAICaptioner
 from regioncap.run.context import RunContext
-from regioncap.tasks.answers import Kept, ask
+from regioncap.tasks.answers import CachedAnswer, ask
 from tests.conftest import config_of
 
 ROW: dict[str, Any] = {
@@ -33,7 +33,7 @@ class Sent:
         assert isinstance(captioner, OpenAICaptioner)
         self.requests: list[CaptionRequest] = []
         captioner.submit = lambda request: self.requests.append(request) or Future()  # type: ignore[method-assign]
-        self.key = ask(ROW, self.context, anew=anew).key
+        self.key = ask(ROW, self.context, ignore_cached=anew).key
 
     def comes(self, **result: Any) -> None:
         """The captioner has something to keep."""
@@ -41,8 +41,8 @@ class Sent:
         assert keep is not None
         keep(CaptionResult(**result))
 
-    def kept(self) -> Kept:
-        return Kept.find(self.key, self.context)
+    def kept(self) -> CachedAnswer:
+        return CachedAnswer.find(self.key, self.context)
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def test_a_failure_does_not_replace_a_whole_answer(runs: tuple[Sent, Sent]) -> N
     first, second = runs
     first.comes(captions={1: "a", 2: "b", 3: "c"})
     second.comes(captions={}, code="captions_incomplete", model_failure=True, message="refused")
-    assert (second.kept().captions, second.kept().strikes) == ({1: "a", 2: "b", 3: "c"}, 0)
+    assert (second.kept().captions, second.kept().failed_runs) == ({1: "a", 2: "b", 3: "c"}, 0)
 
 
 def test_a_whole_answer_asked_for_anew_replaces_the_old_one(runs: tuple[Sent, Sent]) -> None:

@@ -168,9 +168,9 @@ def test_both_processes_have_a_hand_in_it_and_nothing_of_the_run_is_left(
 
 
 def contexts_left() -> int:
-    from regioncap.run import context
+    from regioncap.run.runs import RUNS
 
-    return len(context._contexts)
+    return len(RUNS)
 
 
 def test_the_budget_is_shared_and_more_goes_on(folder: Path, run: Run, cluster: Cluster, server: RunningServer) -> None:

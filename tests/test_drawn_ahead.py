@@ -13,9 +13,10 @@ from PIL import Image
 
 from regioncap.records import Row
 from regioncap.run.context import RunContext
+from regioncap.tasks.draw_row import draw_row
 from regioncap.tasks.extract import extract_row
 from regioncap.tasks.normalize import normalize_row
-from regioncap.tasks.visualize import draw_ahead, draw_row
+from regioncap.tasks.shard import shard_run_of
 from tests.conftest import Run, config_of, draw_photo, read_rows, write_rows
 
 
@@ -30,18 +31,16 @@ def test_what_is_drawn_ahead_is_what_would_be_drawn(tmp_path: Path, name: str, m
     (tmp_path / "photos.jsonl").touch()
     row: Row = {"image": photo(tmp_path, name), "type": "without_bbox"}
     with closing(RunContext(config_of(tmp_path, max_pixels=max_pixels))) as context:
-        found = extract_row(
-            row, context.images.read, context.config, lambda found, picture: draw_ahead(found, picture, context)
-        )
+        shard_run = shard_run_of(context)
+        found = extract_row(row, context.images.read, context.config, shard_run.on_regions_found)
         alone = normalize_row(extract_row(row, context.images.read, context.config), context.config)
         assert normalize_row(found, context.config) == alone
         drawn, jpegs = draw_row(alone, context.images.read, context.config)
-        ahead = context.ahead.get(alone)
+        ahead = shard_run.prerendered(alone)
         if max_pixels == 18_000:  # the picture for the model is decoded at another scale
             assert ahead is None
         else:
-            assert ahead is not None
-            assert {**alone, **ahead} == drawn
+            assert ahead == drawn
             assert context.marks.get(drawn["marked"]["sha256"]) == jpegs[0]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import datetime as dt
 import decimal
 import json
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from regioncap.records import count_rejects, dumps, jsonable, loads, read_lines, rejected, to_lines
+from regioncap.records import Counts, count_rejects, dumps, jsonable, loads, read_lines, rejected, to_lines
 
 UNCHANGED: list[Any] = ["007", 10**30, -(2**63), 0.1, "\u2028", "é", "\ud800", {"b": 1, "a": 2}, None, []]
 
@@ -78,3 +79,21 @@ def test_rejects_are_counted_by_step() -> None:
     assert count_rejects(rows, "caption") == (2, 1)
     assert count_rejects(rows, "load") == (2, 0)
     assert count_rejects([], "load") == (0, 0)
+
+
+def test_counts_add_up_and_tell_what_is_new() -> None:
+    counts = Counts(rows=1, finish_reasons={"stop": 2}, step_seconds={"load": 0.5})
+    earlier = copy.deepcopy(counts)
+    more = Counts(rows=2, rejects=1, finish_reasons={"stop": 1, "length": 1}, step_seconds={"route": 1.0})
+    counts.add(more)
+    assert counts == Counts(
+        rows=3, rejects=1, finish_reasons={"stop": 3, "length": 1}, step_seconds={"load": 0.5, "route": 1.0}
+    )
+    assert counts.since(earlier) == Counts(
+        rows=2, rejects=1, finish_reasons={"stop": 1, "length": 1}, step_seconds={"load": 0.0, "route": 1.0}
+    )
+
+
+def test_a_misspelt_count_is_an_error() -> None:
+    with pytest.raises(TypeError, match="request_retried"):
+        Counts(request_retried=1)  # type: ignore[call-arg]

@@ -18,9 +18,10 @@ from regioncap.errors import CaptionerError, RowsFailAlike, StorageError, UsageE
 from regioncap.flows.parameters import checked
 from regioncap.flows.region_caption import region_caption
 from regioncap.inputs.readers import read_shards
+from regioncap.report import run_summary
 from regioncap.report.run_summary import TO_DO, _plain, slug_of
 from regioncap.storage.filesystem import PLAIN
-from regioncap.tasks import run_log, run_page, workers
+from regioncap.tasks import run_log, workers
 from tests.conftest import Run, config_of, read_rows, write_rows
 from tests.deployed import until
 
@@ -92,7 +93,7 @@ def test_above_so_many_shards_a_shard_is_one_task_run(project: Path, run: Run, m
     output = (project / "out.jsonl").read_bytes()
     shards = len(list(read_shards(config_of(project, shard_size=1), PLAIN)))
     told(7 * shards + 1, lambda page: len(page.tasks))
-    monkeypatch.setattr(workers, "MOST_SHARDS_WITH_STEPS", shards - 1)
+    monkeypatch.setattr(workers, "MAX_SHARDS_WITH_STEP_RUNS", shards - 1)
     run(project, shard_size=1, cache_path=str(project / "cache" / ".." / "other"))
     told({"shard": shards, "write": 1}, lambda page: Counter(one.name.split()[0] for one in page.tasks))
     assert (project / "out.jsonl").read_bytes().replace(b"cache/../other", b"cache") == output
@@ -106,7 +107,7 @@ def test_a_run_that_stops_says_why_what_is_kept_and_what_to_do(
         run(project, captioner="openai", endpoint="http://127.0.0.1:9/v1", model="m")
     text = Page().data("markdown")
     assert text.startswith("## The run stopped before its end\n\n> http://127.0.0.1:9/v1 does not answer")
-    assert "**What to do:** mend what it says, then run the same command again" in text
+    assert "**What to do:** mend what it says, then rerun the same command" in text
     assert "CaptionerError" in str(Page().run.state and Page().run.state.message)
     assert not [record for record in caplog.records if record.exc_info and record.name.startswith("prefect.")]
     with pytest.raises(UsageError):
@@ -169,7 +170,7 @@ def test_names_of_outputs_as_parts_of_keys() -> None:
 
 def test_nothing_in_a_caption_is_markup() -> None:
     assert _plain("a <img src=x> | **b**\n# c") == r"a &lt;img src=x&gt; \| \*\*b\*\* \# c"
-    assert len(_plain("x" * 1000)) == run_page.MOST_CHARS
+    assert len(_plain("x" * 1000)) == run_summary.MOST_CHARS
 
 
 def test_bugs_keep_their_traceback_and_our_errors_do_not() -> None:

@@ -15,6 +15,7 @@ from regioncap.captioners.prompts import label
 from regioncap.captioners.row_requests import RowRequests
 from regioncap.captioners.server_errors import Refused, TryAgain
 from regioncap.config.model import RegionCapConfig
+from regioncap.records import Counts
 
 Send = Callable[[ChatRequest], Awaitable[ChatResponse]]
 """Has a request answered by some endpoint. Raises Refused, TryAgain when tries are used up, RunStopped."""
@@ -54,7 +55,7 @@ class RowConversation:
         config: RegionCapConfig,
         requests: RowRequests,
         keeping: Keeping,
-        count: Callable[..., None],
+        count: Callable[[Counts], None],
     ) -> None:
         self._request = request
         self._send = send
@@ -100,7 +101,7 @@ class RowConversation:
         if found:
             if repair or self._request.again:
                 usage["repaired"] += len(found)
-                self._count(captions_repaired=len(found))
+                self._count(Counts(captions_repaired=len(found)))
             result.captions.update(found)
             most = self._config.max_caption_chars
             ended = [number for number, text in found.items() if most is not None and len(text) >= most]

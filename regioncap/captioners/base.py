@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RejectCode
+from regioncap.records import Counts
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ class CaptionerOptions:
 
     config: RegionCapConfig
     secret: Callable[[], str | None] = lambda: None
-    count: Callable[..., None] = lambda **numbers: None
+    count: Callable[[Counts], None] = lambda counts: None
 
 
 class Captioner(Protocol):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 
 from regioncap.captioners.chat import ChatResponse
 from regioncap.config.model import RegionCapConfig
+from regioncap.records import Counts
 
 
 class Budget:
@@ -18,7 +18,7 @@ class Budget:
 
     def __init__(
         self,
-        count: Callable[..., None],
+        count: Callable[[Counts], None],
         *,
         max_requests: int | None = None,
         max_usd: float | None = None,
@@ -28,21 +28,21 @@ class Budget:
         self._max_requests = max_requests
         self._max_usd = max_usd
         self._prices = prices or (0.0, 0.0)
-        self._tokens: Counter[str] = Counter()
+        self._spent = Counts()
         self.reserved = 0
         """Requests that were given a slot, or sent to try an endpoint out."""
         self.answered = 0
 
     @classmethod
-    def of(cls, config: RegionCapConfig, count: Callable[..., None]) -> Budget:
+    def of(cls, config: RegionCapConfig, count: Callable[[Counts], None]) -> Budget:
         """The budget of `config`."""
         return cls(count, max_requests=config.max_requests, max_usd=config.max_usd, prices=config.prices)
 
     @property
     def usd(self) -> float:
         """What the answers so far cost, in US dollars."""
-        tokens, (price_in, price_out) = self._tokens, self._prices
-        return (tokens["prompt_tokens"] * price_in + tokens["completion_tokens"] * price_out) / 1e6
+        price_in, price_out = self._prices
+        return (self._spent.prompt_tokens * price_in + self._spent.completion_tokens * price_out) / 1e6
 
     def exceeded_by(self, in_flight: int) -> str | None:
         """Which limit one more request beside `in_flight` others would exceed; None when there is room.
@@ -63,15 +63,19 @@ class Budget:
 
     def record_request(self) -> None:
         """A request is sent."""
-        self._count(requests=1)
+        self._count(Counts(requests=1))
 
     def record_retry(self) -> None:
         """A request failed and will be sent again."""
-        self._count(requests_retried=1)
+        self._count(Counts(requests_retried=1))
 
     def record_response(self, response: ChatResponse) -> None:
         """A request was answered."""
-        tokens = {"prompt_tokens": response.prompt_tokens, "completion_tokens": response.completion_tokens}
-        self._tokens.update(tokens)
+        counts = Counts(
+            prompt_tokens=response.prompt_tokens,
+            completion_tokens=response.completion_tokens,
+            finish_reasons={response.finish_reason or "unknown": 1},
+        )
+        self._spent.add(counts)
         self.answered += 1
-        self._count(**tokens, **{f"finish_{response.finish_reason or 'unknown'}": 1})
+        self._count(counts)

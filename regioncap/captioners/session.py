@@ -35,6 +35,7 @@ from regioncap.captioners.row_requests import RowRequests
 from regioncap.captioners.sending import OnResponse, Sender
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RowReject, Stopped
+from regioncap.records import Counts
 
 IO_THREADS = 32
 """Pictures read and answers kept at once: in an object store each may take a tenth of a second."""
@@ -66,7 +67,7 @@ class CaptionSession:
         self,
         config: RegionCapConfig,
         connect: Callable[[], Sequence[Server]],
-        count: Callable[..., None],
+        count: Callable[[Counts], None],
         policy: RetryPolicy | None = None,
     ) -> None:
         self._config = config

@@ -29,8 +29,9 @@ from regioncap.output.outputs import check_output, config_of_output
 from regioncap.preflight.prompt_keys import check_prompt_keys
 from regioncap.preflight.settings_diff import check_settings
 from regioncap.registry import make_captioner
-from regioncap.run.context import RunContext, completed, context_of, end_run, in_run
+from regioncap.run.context import RunContext, completed
 from regioncap.run.credentials import filesystems
+from regioncap.run.runs import RUNS
 from regioncap.storage.filesystem import Place
 
 OK, STOPPED, WRONG_USAGE = 0, 1, 2
@@ -52,9 +53,9 @@ def run(source: str | None, config_file: str | None, **flags: Any) -> int:
     Running the same command again does only what is not done yet.
     """
     config = _config(source, config_file, flags)
-    with in_run():
+    with RUNS.enter():
         try:
-            _check(context_of(config))
+            _check(RUNS.context(config))
             check_prefect_home()
             with terminal.watching(config):
                 # Imported here: it takes seconds, and reads the environment that was just prepared.
@@ -63,7 +64,7 @@ def run(source: str | None, config_file: str | None, **flags: Any) -> int:
                 start_prefect_apart()
                 summary = region_caption(config)
         finally:
-            end_run(config)
+            RUNS.close(config)
     terminal.show(summary)
     return OK if summary.ok else STOPPED
 

@@ -14,7 +14,7 @@ from regioncap.run.context import RunContext
 from regioncap.storage.runs import entry_of, registered
 from regioncap.storage.steps import Manifest, StepDamaged, digest
 from regioncap.tasks.shard import STEPS, input_step
-from regioncap.tasks.step import StepSpec, find_done
+from regioncap.tasks.step import StepSpec, find_cached
 
 
 def rows_of_step(config: RegionCapConfig, number: int) -> Iterator[tuple[int, bytes | None]]:
@@ -93,7 +93,7 @@ def _done_or_why(
     storage = context.storage.at(spec.index)
     key = digest(spec.parts(context, step))
     try:
-        done = find_done(spec, context, step)
+        done = find_cached(spec, context, step)
         if done is not None and verify:
             storage.read_bytes(done.reference(step.shard))
     except StepDamaged as damaged:

@@ -22,8 +22,8 @@ from rich.table import Table
 from regioncap.config.model import RegionCapConfig
 from regioncap.output.outputs import PartOutputs, in_parts
 from regioncap.output.summary import Summary
-from regioncap.run.context import context_of
 from regioncap.run.progress import Progress as RunProgress
+from regioncap.run.runs import RUNS
 from regioncap.storage.filesystem import Place, public_url
 
 if TYPE_CHECKING:
@@ -41,14 +41,14 @@ def watching(config: RegionCapConfig) -> Iterator[None]:
     log.setLevel(logging.INFO)
     log.propagate = False  # other loggers are for those who run Prefect; what concerns the user comes through this
     log.handlers = [_handler(console)]
-    progress = context_of(config).progress
+    progress = RUNS.context(config).progress
     console.print(f"regioncap: {public_url(config.input)} -> {public_url(config.output)}", soft_wrap=True)
     console.print(f"captioner: {_captioner(config)}; starting Prefect …", soft_wrap=True)
     try:
         with _bar(console, progress) if console.is_terminal else contextlib.nullcontext():
             yield
     except BaseException:
-        done, expected = progress.counts["rows"], progress.rows_expected()
+        done, expected = progress.counts.rows, progress.rows_expected()
         if done or expected:
             console.print(f"stopped after {done:,} of about {expected:,} rows; what was done is kept.", soft_wrap=True)
             console.print(f"The same command goes on from there:\n  {resume_command()}", soft_wrap=True)
@@ -134,10 +134,10 @@ def _keep_up(bar: Progress, task: TaskID, progress: RunProgress, over: threading
         speed = bar.tasks[0].speed
         bar.update(
             task,
-            description="captioning" if progress.counts["rows"] < expected else "writing",
-            completed=progress.counts["rows"],
-            total=max(expected, progress.counts["rows"]),
-            rejects=progress.counts["rejects"],
+            description="captioning" if progress.counts.rows < expected else "writing",
+            completed=progress.counts.rows,
+            total=max(expected, progress.counts.rows),
+            rejects=progress.counts.rejects,
             expected=f"{expected:,}",
             speed=f"{speed:,.0f} rows/s" if speed else "",
         )

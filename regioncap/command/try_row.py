@@ -22,11 +22,11 @@ from regioncap.records import Row
 from regioncap.run.context import RunContext
 from regioncap.tasks.answers import ask
 from regioncap.tasks.caption import finish
+from regioncap.tasks.draw_row import draw_row
 from regioncap.tasks.extract import extract_row
 from regioncap.tasks.load import load_row
 from regioncap.tasks.normalize import normalize_row
 from regioncap.tasks.route import route_row, score_key_of
-from regioncap.tasks.visualize import draw_row
 
 Say = Callable[[str], None]
 
@@ -91,7 +91,7 @@ def _or_raise(row: Row) -> Row:
 def _captioned(row: Row, context: RunContext, say: Say) -> bool:
     if isinstance(context.captioner, VlmCaptioner):
         context.captioner.session.on_response(_tracer(say))
-    told = finish(ask(row, context, anew=True), context)
+    told = finish(ask(row, context, ignore_cached=True), context)
     captions = told["captions"] if "reject" in told else dict(enumerate(told["captions"], start=1))
     say("")
     for number, text in (captions or {}).items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from regioncap.output.join import (
     ShardSteps,
@@ -16,25 +16,30 @@ from regioncap.output.join import (
     with_bill,
     write_rows,
 )
-from regioncap.output.outputs import PartOutputs
+from regioncap.output.outputs import OutputPart, PartOutputs
 from regioncap.output.summary import Summary
 from regioncap.run.context import RunContext
-from regioncap.run.progress import OutputPart
 from regioncap.storage.steps import StepDamaged
 
 
 class PartWriter:
     """Writes an output in parts: each as its shard finishes, index, summary and `_SUCCESS` at the end.
 
-    A part that is there is left untouched; its name says what it was made of.
+    A part that is there is left untouched; its name says what it was made of. `written`: parts that this run wrote
+    before, by another writer.
     """
 
-    def __init__(self, context: RunContext) -> None:
+    def __init__(self, context: RunContext, written: Iterable[OutputPart] = ()) -> None:
         self._context = context
         self._files = PartOutputs(context.output)
         self._form = form_of(context)
-        self._known = {**self._files.read_index(), **context.parts}
+        self._known = {**self._files.read_index(), **{part.name: part for part in written}}
         self._sizes = self._files.output.sizes()
+
+    @property
+    def parts(self) -> list[OutputPart]:
+        """All parts that are known to be there."""
+        return list(self._known.values())
 
     def add(self, steps: ShardSteps) -> OutputPart:
         """The part of a shard, written if it is not there. Raises what `write_rows` raises, StorageError."""
@@ -51,7 +56,7 @@ class PartWriter:
                 self._files.rejects(name).write(rejects.getvalue())
             self._files.rows(name).write(out.getvalue())
             self._sizes[name] = part.bytes
-        self._known[name] = self._context.parts[name] = part
+        self._known[name] = part
         return part
 
     def finish(self, shards: Sequence[ShardSteps]) -> Summary:

@@ -20,7 +20,6 @@ from pydantic import ValidationError
 from regioncap.errors import UsageError
 from regioncap.output.summary import Summary
 from regioncap.records import dumps, loads
-from regioncap.run.progress import OutputPart
 from regioncap.storage.filesystem import Place
 
 INCOMPLETE = "incomplete"
@@ -31,6 +30,18 @@ SUCCESS = "_SUCCESS"
 def in_parts(address: str) -> bool:
     """Whether an output's address names a folder of parts."""
     return address.endswith("/")
+
+
+@dataclass(frozen=True)
+class OutputPart:
+    """One part: the rows of a shard, and those of them that were rejected. `tally`: its share of the summary."""
+
+    name: str
+    rows: int
+    bytes: int
+    rejects: int
+    rejects_bytes: int
+    tally: dict[str, Any]
 
 
 @dataclass(frozen=True)

@@ -124,7 +124,7 @@ def _seen(context: RunContext) -> list[Seen]:
     known = [row for row in rows if row["size"] is not None]
     asked = [row for row in rows if row["size"] is None]
     asked = asked[:: max(1, len(asked) // IMAGES_TO_LOOK_AT)][: max(0, IMAGES_TO_LOOK_AT - len(known))]
-    sizes = context.io_pool.map(lambda row: _size(row["image"], context), asked)
+    sizes = context.threads.io.map(lambda row: _size(row["image"], context), asked)
     found = [(row, row["size"]) for row in known] + list(zip(asked, sizes, strict=True))
     return [Seen(row["boxes"], *size) for row, size in found if size is not None]
 

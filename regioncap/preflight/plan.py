@@ -17,10 +17,10 @@ from regioncap.errors import RegionCapError, RowReject
 from regioncap.preflight.prompt_keys import check_prompt_keys
 from regioncap.records import WITHOUT_BBOX, Row, Shard
 from regioncap.run.context import RunContext
-from regioncap.tasks.answers import Kept, key_of_answer, request_of
+from regioncap.tasks.answers import CachedAnswer, key_of_answer, request_of
 from regioncap.tasks.load import load_row
 from regioncap.tasks.route import route_row, score_key_of
-from regioncap.tasks.shard import STEPS, find_steps
+from regioncap.tasks.shard import STEPS, find_cached_steps
 from regioncap.vision.images import fit_size, read_info
 
 SAMPLE = 200
@@ -87,9 +87,9 @@ def count(context: RunContext, sizes: list[tuple[int, int]] | None = None) -> Pl
     """
     planned = Plan()
     for shard in context.shards():
-        done = find_steps(shard, context, STEPS)
+        done = find_cached_steps(shard, context, STEPS)
         if done is not None and sizes is None:  # the run will come to the same shard, and need not look again
-            context.found_done[done[0].key] = done
+            context.cached_shards[done[0].key] = done
             planned.rows += len(shard.lines)
             planned.rows_done += len(shard.lines)
             continue
@@ -162,23 +162,23 @@ def _count_row(
 
 def _missing(shard: Shard, context: RunContext, planned: Plan) -> list[int | None]:
     """For each row of a shard how many captions it lacks, as far as the steps that are done can tell."""
-    drawn = find_steps(shard, context, STEPS[:-1])
+    drawn = find_cached_steps(shard, context, STEPS[:-1])
     if drawn is None:
         return [None] * len(shard.lines)
     rows = context.storage.read(drawn[-1])
     if context.cache.is_local:
         return [_missing_of(row, context, planned) for row in rows]
-    return list(context.io_pool.map(lambda row: _missing_of(row, context, planned), rows))
+    return list(context.threads.io.map(lambda row: _missing_of(row, context, planned), rows))
 
 
 def _missing_of(row: Row, context: RunContext, planned: Plan) -> int:
     if "reject" in row or not context.captioner.paid:
         return 0 if "reject" in row else row["valid_bboxes_num"]
     request = request_of(row, context)
-    kept = Kept.find(key_of_answer(row, context.captioner.prompt(request), context), context)
+    kept = CachedAnswer.find(key_of_answer(row, context.captioner.prompt(request), context), context)
     if kept.captions and kept.usage.get("completion_tokens"):
         planned.usage.append(kept.usage["completion_tokens"] / len(kept.captions))
-    return 0 if kept.rests(context.config) else len(request.wanted) - len(kept.captions)
+    return 0 if kept.on_hold(context.config) else len(request.wanted) - len(kept.captions)
 
 
 def _text_tokens(config: RegionCapConfig, prompts: Prompts) -> float:

@@ -169,7 +169,7 @@ def _rejected(steps: ShardSteps, context: RunContext) -> Iterator[tuple[Row, Row
 
 def failure_page(error: BaseException, context: RunContext, how_to_go_on: str) -> str:
     """Markdown: why the run ended before its end, what is kept, and what to do. `how_to_go_on`: in Markdown."""
-    done, expected = context.progress.counts["rows"], context.progress.rows_expected()
+    done, expected = context.progress.counts.rows, context.progress.rows_expected()
     wrong = isinstance(error, UsageError)
     parts = [f"## {'Nothing was run: the settings are wrong' if wrong else 'The run stopped before its end'}"]
     text = str(error) or type(error).__name__
@@ -202,12 +202,12 @@ def failure_page(error: BaseException, context: RunContext, how_to_go_on: str) -
 def progress_text(context: RunContext, seconds: float) -> tuple[float, str]:
     """How far the run is: percent 0..100, and a line that says it in numbers."""
     progress = context.progress
-    done, expected, rejects = progress.counts["rows"], progress.rows_expected(), progress.counts["rejects"]
+    done, expected, rejects = progress.counts.rows, progress.rows_expected(), progress.counts.rejects
     if not expected:
         return 0.0, "reading the input"
     # Not 100 before the output is there.
     percent = min(99.0, 100 * done / max(done, expected))
-    fresh = progress.counts["rows"] / seconds if seconds else 0.0
+    fresh = progress.counts.rows / seconds if seconds else 0.0
     words = [f"{done:,} of about {max(done, expected):,} rows", f"{rejects:,} rejects", f"{fresh:,.1f} rows/s"]
     with contextlib.suppress(ZeroDivisionError):
         words.append(f"some {_duration((expected - done) / fresh)} to go" if expected > done else "writing")

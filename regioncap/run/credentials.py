@@ -17,7 +17,7 @@ VARIABLES = ("REGIONCAP_API_KEY", "OPENAI_API_KEY")
 
 
 def api_key(config: RegionCapConfig) -> str | None:
-    """The key for the config's endpoints; None when there is none. Raises CaptionerError for a block that is not."""
+    """The key for the config's endpoints; None when there is none. Raises CaptionerError for a missing block."""
     if config.api_key_block:
         return _from_block(config.api_key_block)
     return next((os.environ[name] for name in VARIABLES if os.environ.get(name)), None)
@@ -31,13 +31,13 @@ def _from_block(name: str) -> str:
     except ValueError:
         raise CaptionerError(
             f"api_key_block: there is no Prefect Secret block {name!r}; make it in Prefect's UI under Blocks, or with "
-            "prefect.blocks.system.Secret(value=…).save(…), and run the same command again."
+            "prefect.blocks.system.Secret(value=…).save(…), and rerun the same command."
         ) from None
     return str(block.get())
 
 
 def filesystems_of(config: RegionCapConfig) -> Filesystems:
-    """How the config's files are reached. Raises UsageError for a block that is not there or holds something else."""
+    """The filesystems that the config's files are on. Raises UsageError for a missing or wrong block."""
     return filesystems(config.s3_endpoint_url, config.s3_region, config.storage_block)
 
 

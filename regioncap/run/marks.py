@@ -1,4 +1,4 @@
-"""Marked pictures of a run, and rows that were drawn before their step came to them."""
+"""Where a run has its marked pictures."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from regioncap.storage.filesystem import Place
 
 
 class MarkedPictures:
-    """The marked pictures (JPEG) of a run: kept in the cache, or only held for the model to see.
+    """The marked pictures (JPEG) of a run: stored in the cache (`keep`), or only held in memory for the model to see.
 
-    At most `most_bytes` are held in memory, where the cache is no disk as well; one that is gone is drawn again by the
-    caller.
+    At most `most_bytes` are in memory, also where the cache is an object store; a picture that is gone must be drawn
+    again by the caller.
     """
 
     def __init__(self, folder: Place, keep: bool, most_bytes: int = 128_000_000) -> None:
@@ -26,11 +26,11 @@ class MarkedPictures:
         self._lock = threading.Lock()
 
     def place(self, sha256: str) -> Place:
-        """Where the picture with this sha256 is kept."""
+        """Where the picture with this sha256 is stored."""
         return self.folder.child(sha256[:2], f"{sha256}.jpg")
 
     def put(self, sha256: str, jpeg: bytes) -> None:
-        """Keep, or hold, a picture that has just been drawn."""
+        """Store, or hold, a picture that was just drawn."""
         if self._keep:
             place = self.place(sha256)
             if not place.is_local or place.size() != len(jpeg):
@@ -55,25 +55,7 @@ class MarkedPictures:
             return None
         return jpeg if hashlib.sha256(jpeg).hexdigest() == sha256 else None
 
-
-class DrawnAhead:
-    """What `visualize` will add to rows whose marks were drawn when their regions were found, shard by shard."""
-
-    def __init__(self) -> None:
-        self._drawn: dict[str, Row] = {}
-
-    def put(self, row: Row, added: Row) -> None:
-        """Keep what was added to a normalised row. From any thread."""
-        self._drawn[self._key(row)] = added
-
-    def get(self, row: Row) -> Row | None:
-        """What was added to such a row, if it was drawn."""
-        return self._drawn.get(self._key(row)) if self._drawn else None
-
-    def clear(self) -> None:
-        """The shard is drawn."""
-        self._drawn.clear()
-
-    @staticmethod
-    def _key(row: Row) -> str:
-        return f"{row['image_sha256']} {row['bbox']}"
+    def put_all(self, drawn: Row, jpegs: list[bytes]) -> None:
+        """Store, or hold, the pictures of a row as `regioncap.tasks.draw_row` draws them."""
+        for picture, jpeg in zip([drawn["marked"], *drawn.get("parts", [])], jpegs, strict=True):
+            self.put(picture["sha256"], jpeg)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -17,6 +16,7 @@ from regioncap.captioners.fake_server import Behaviour, RunningServer, caption_o
 from regioncap.captioners.health import RetryPolicy
 from regioncap.captioners.vlm import OpenAICaptioner
 from regioncap.config.files import make_config
+from regioncap.records import Counts
 
 Serve = Callable[..., RunningServer]
 
@@ -41,11 +41,11 @@ class Bill:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self.counts: Counter[str] = Counter()
+        self.counts = Counts()
 
-    def __call__(self, **numbers: int) -> None:
+    def __call__(self, counts: Counts) -> None:
         with self._lock:
-            self.counts.update(numbers)
+            self.counts.add(counts)
 
 
 Ask = Callable[..., tuple[OpenAICaptioner, Bill]]

@@ -6,6 +6,7 @@ import pytest
 
 from regioncap.captioners.budget import Budget
 from regioncap.captioners.chat import ChatResponse
+from regioncap.records import Counts
 from tests.captioners.conftest import Bill
 
 ANSWER = ChatResponse("A dog.", "stop", prompt_tokens=1000, completion_tokens=100)
@@ -46,7 +47,10 @@ def test_all_is_on_the_bill() -> None:
     budget.record_request()
     budget.record_response(ANSWER)
     budget.record_response(ChatResponse("", ""))
-    assert bill.counts == {
-        "requests": 2, "requests_retried": 1, "prompt_tokens": 1000, "completion_tokens": 100, "finish_stop": 1,
-        "finish_unknown": 1,
-    }  # fmt: skip
+    assert bill.counts == Counts(
+        requests=2,
+        requests_retried=1,
+        prompt_tokens=1000,
+        completion_tokens=100,
+        finish_reasons={"stop": 1, "unknown": 1},
+    )

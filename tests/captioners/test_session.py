@@ -32,8 +32,8 @@ def test_every_region_gets_its_own_caption(serve: Serve, captioner_of: Ask) -> N
     results = all_of(captioner, 40)
     assert right(results) == list(range(40))
     assert all(result.code is None and result.usage["requests"] == 1 for result in results)
-    assert server.stats["requests"] == bill.counts["requests"] == 41  # with the largest picture
-    assert bill.counts["prompt_tokens"] > 40 * 60
+    assert server.stats["requests"] == bill.counts.requests == 41  # with the largest picture
+    assert bill.counts.prompt_tokens > 40 * 60
     assert server.stats["sent_again"] == 0
 
 
@@ -54,7 +54,7 @@ def test_a_fault_costs_a_request_and_no_caption(
     # What was sent again is what failed, and nothing that was answered.
     assert server.stats["sent_again_after_answer"] == 0
     failing = {"500", "429", "503", "hang", "cut", "truncated", "garbage"}
-    assert server.stats["sent_again"] == bill.counts["requests_retried"]
+    assert server.stats["sent_again"] == bill.counts.requests_retried
     assert server.stats["sent_again"] == (server.stats["faults"][fault] if fault in failing else 0)
 
 
@@ -74,7 +74,7 @@ def test_missing_regions_alone_are_asked_for_again_a_little_warmer(serve: Serve,
     server.change(faults={})
     rest = captioner.submit(request_of(7, wanted=(2,))).result(timeout=60)
     assert rest.captions == told_of(7, 2)
-    assert bill.counts["captions_repaired"] == 0
+    assert bill.counts.captions_repaired == 0
 
 
 def test_a_cut_answer_keeps_what_was_whole(serve: Serve, captioner_of: Ask) -> None:
@@ -126,7 +126,7 @@ def test_the_limit_falls_with_429_and_recovers(serve: Serve, captioner_of: Ask) 
     captioner, bill = captioner_of(server, max_in_flight=64)
     assert right(all_of(captioner, 200)) == list(range(200))
     limit = captioner.session.endpoints[0].limit
-    assert bill.counts["requests_retried"] > 0
+    assert bill.counts.requests_retried > 0
     fallen = limit.limit
     assert fallen < 40
     server.change(max_waiting=None)
@@ -293,7 +293,7 @@ def test_what_came_is_kept_however_the_session_ends(serve: Serve, captioner_of: 
     server = serve(slots=16)
     captioner, bill = captioner_of(server, max_in_flight=16, **({"max_requests": 33} if way == "budget" else {}))
     futures = [captioner.submit(request_of(seed, keep=keep)) for seed in range(48)]
-    until(lambda: bill.counts["finish_stop"] >= 33, every=0.01)
+    until(lambda: bill.counts.finish_reasons.get("stop", 0) >= 33, every=0.01)
     if way == "told to stop":
         captioner.stop_sending()
     if way == "budget":

@@ -1,0 +1,161 @@
+"""Work that is done for a shard ahead of its step: marks drawn while `extract` has the pixels, and captions requested
+as soon as a row's marks are drawn, so that neither the processors nor the model wait for the rest of the shard.
+
+Both are shortcuts: a step that finds nothing here does its work itself, and its rows are the same.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Executor, Future, wait
+from typing import TYPE_CHECKING
+
+from regioncap.records import Row, Step
+from regioncap.run.in_flight import PendingAnswer
+
+if TYPE_CHECKING:
+    # It imports OpenCV, for which no command should wait that reads no pictures.
+    from regioncap.vision.images import Picture
+
+Prerender = Callable[[Row, "Picture"], tuple[Row, Row] | None]
+"""Draws the marks of a row from `extract`, given its decoded picture: the row as `normalize` and as `visualize` make
+it; None when it must wait for its steps."""
+
+Ask = Callable[[Row, Mapping[str, PendingAnswer]], PendingAnswer]
+"""Requests the captions of a drawn row; given what the shard requested before, by the answer's key."""
+
+
+class PrerenderedMarks:
+    """What `visualize` adds to rows whose marks are drawn already; from any thread."""
+
+    def __init__(self) -> None:
+        self._added: dict[str, Row] = {}
+
+    def put(self, normalized: Row, drawn: Row) -> None:
+        """Keep what drawing added to a normalised row."""
+        # An image that was animated has warnings before it is drawn; drawing adds to them.
+        added = {name: drawn[name] for name in drawn if name not in normalized or name == "warnings"}
+        self._added[self._key(normalized)] = added
+
+    def get(self, normalized: Row) -> Row | None:
+        """The row with its marks, if they were drawn."""
+        added = self._added.get(self._key(normalized)) if self._added else None
+        return None if added is None else {**normalized, **added}
+
+    @staticmethod
+    def _key(row: Row) -> str:
+        return f"{row['image_sha256']} {row['bbox']}"
+
+
+class EarlyRequests:
+    """Captions that were requested before `caption` came to their rows.
+
+    `caption` takes up the answers from here, those that failed too: else a row that failed would be requested twice in
+    one run. `lookups`: threads that look up which answers are stored; None where that is quicker than handing it over.
+    """
+
+    def __init__(self, ask: Ask, lookups: Executor | None = None) -> None:
+        self._ask = ask
+        self._pool = lookups
+        self._lock = threading.Lock()
+        self._pending: dict[str, PendingAnswer] = {}
+        self._lookups: list[Future[None]] = []
+
+    def send(self, drawn: Row) -> None:
+        """Request the captions of a row whose marks were just drawn. From any thread."""
+        if self._pool is None:
+            self._send(drawn)
+        else:
+            self._lookups.append(self._pool.submit(self._send, drawn))
+
+    def _send(self, drawn: Row) -> None:
+        # What fails here fails again when `caption` comes to the row, and is reported there.
+        with contextlib.suppress(Exception):
+            pending = self._ask(drawn, self._pending)
+            with self._lock:
+                self._pending[pending.key] = pending
+
+    def pending(self) -> dict[str, PendingAnswer]:
+        """All that was requested, by the answer's key; waits until everything is looked up."""
+        wait(self._lookups)
+        with self._lock:
+            return dict(self._pending)
+
+    def close(self) -> None:
+        """Look up nothing more; what was sent goes on."""
+        for lookup in self._lookups:
+            lookup.cancel()
+
+
+class ShardRun:
+    """The work done ahead for one shard, from its first step to its last.
+
+    `requests`: None where captions cost nothing, so that there is no need for haste. `surely_new`: whether no earlier
+    run can have captioned the shard, so that captions may be requested as soon as `extract` has found the regions;
+    else that waits for `visualize`, which runs only when the shard was not captioned with these marks.
+    """
+
+    def __init__(
+        self, prerender: Prerender | None = None, requests: EarlyRequests | None = None, *, surely_new: bool = False
+    ) -> None:
+        self._prerender = prerender
+        self._requests = requests
+        self._surely_new = surely_new
+        self._marks = PrerenderedMarks()
+
+    def on_regions_found(self, row: Row, picture: Picture) -> None:
+        """`extract` found the regions of a row, and has its picture decoded."""
+        rows = self._prerender(row, picture) if self._prerender is not None else None
+        if rows is None:
+            return
+        self._marks.put(*rows)
+        if self._surely_new:
+            self.on_marks_drawn(rows[1])
+
+    def prerendered(self, normalized: Row) -> Row | None:
+        """The row as `visualize` makes it, if its marks are drawn; its captions are requested by now."""
+        drawn = self._marks.get(normalized)
+        if drawn is not None and not self._surely_new:
+            self.on_marks_drawn(drawn)
+        return drawn
+
+    def on_marks_drawn(self, drawn: Row) -> None:
+        """The marks of a row were drawn: its captions can be requested."""
+        if self._requests is not None:
+            self._requests.send(drawn)
+
+    def pending(self) -> dict[str, PendingAnswer]:
+        """The answers that were requested ahead, by key, for `caption` to wait for."""
+        return {} if self._requests is None else self._requests.pending()
+
+    def close(self) -> None:
+        """The shard is done, or stopped."""
+        if self._requests is not None:
+            self._requests.close()
+
+
+class ShardRuns:
+    """The shards that this process works on, by number.
+
+    A step task is given a `Step` and the config, nothing else, and may be a task run of its own: here it finds what
+    belongs to its shard, in threads and in the processes of a cluster alike.
+    """
+
+    def __init__(self) -> None:
+        self._open: dict[int, ShardRun] = {}
+
+    @contextlib.contextmanager
+    def open(self, shard: int, shard_run: ShardRun) -> Iterator[None]:
+        """In this block `of` gives `shard_run` for steps of the shard."""
+        self._open[shard] = shard_run
+        try:
+            yield
+        finally:
+            del self._open[shard]
+            shard_run.close()
+
+    def of(self, step: Step) -> ShardRun:
+        """The one that is open for `step`'s shard; for a step that is run by itself one that does nothing ahead."""
+        return self._open.get(step.shard) or ShardRun()

@@ -1,0 +1,28 @@
+"""The threads that the shards of one process share."""
+
+from __future__ import annotations
+
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+IO_THREADS = 32
+"""Requests to object stores at once."""
+
+
+class RunThreads:
+    """Threads for pixels and for the network. `pixel_threads`: how many decode and draw; None: one a processor."""
+
+    def __init__(self, pixel_threads: int | None = None) -> None:
+        self.pixels = ThreadPoolExecutor(pixel_threads or os.cpu_count() or 1, thread_name_prefix="pixels")
+        """For decoding, finding, drawing: OpenCV and Pillow release the interpreter meanwhile."""
+        self.io = ThreadPoolExecutor(IO_THREADS, thread_name_prefix="io")
+        """For what is beyond a network; reading from a disk is cheaper than handing it over."""
+        self.pixel_turn = threading.Semaphore(1)
+        """Held while a shard's pixels are worked on: one shard at a time, on all threads, so that the shards before it
+        are captioned meanwhile, instead of all moving in lockstep."""
+
+    def close(self) -> None:
+        """Start nothing more; what runs is not waited for."""
+        for pool in (self.pixels, self.io):
+            pool.shutdown(wait=False, cancel_futures=True)

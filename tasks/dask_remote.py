@@ -1,0 +1,68 @@
+"""What the process of the flow asks of the processes of a Dask cluster, beside the shards that they work on.
+
+Each function runs there, called with `Client.run`, in a thread: the process's event loop must not wait for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import regioncap
+from regioncap.config.model import RegionCapConfig
+from regioncap.records import Counts
+from regioncap.run.credentials import filesystems_of
+from regioncap.run.runs import RUNS
+
+T = TypeVar("T")
+
+
+async def call_in_run(do: Callable[..., T], run: str, *args: Any) -> T:
+    """`do(*args)` as part of the run `run`, in a thread of its own."""
+
+    def call() -> T:
+        with RUNS.enter(run):
+            return do(*args)
+
+    return await asyncio.to_thread(call)
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """What a process reports before a run. `sees_cache`: whether it finds what this run put into the cache."""
+
+    version: str
+    sees_cache: bool
+
+
+def arrive(config: RegionCapConfig, probe: str) -> Arrival:
+    """This process's version, and whether it sees the file `probe`."""
+    return Arrival(regioncap.__version__, filesystems_of(config).place(probe).size() is not None)
+
+
+def counts(config: RegionCapConfig) -> Counts:
+    """What this process has counted in the run up to now."""
+    context = RUNS.find(config)
+    return context.progress.snapshot() if context is not None else Counts()
+
+
+def close_captioner(config: RegionCapConfig) -> Counts:
+    """Close this process's captioner, whose captions are all there; gives the counts."""
+    context = RUNS.find(config)
+    if context is not None:
+        context.lazy_captioner.close()
+    return counts(config)
+
+
+def drain(config: RegionCapConfig) -> None:
+    """Send no more requests; returns when those in flight have come back."""
+    context = RUNS.find(config)
+    if context is not None:
+        context.lazy_captioner.drain()
+
+
+def close_run(config: RegionCapConfig) -> None:
+    """Close the run in this process: what is in flight is stopped, and what comes later finds it closed."""
+    RUNS.close(config)

@@ -1,0 +1,64 @@
+"""One row's marks: how its marked pictures are drawn, for whichever step comes to it first."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+
+from regioncap.config.model import RegionCapConfig
+from regioncap.errors import RowReject
+from regioncap.records import Row
+from regioncap.run.context import RunContext
+from regioncap.vision.drawing import draw_marks, mark_warnings
+from regioncap.vision.images import Picture, encode_jpeg
+
+
+def read_unchanged(row: Row, read: Callable[[str], bytes]) -> bytes:
+    """The bytes of the row's image. Raises RowReject `image_unavailable` if they are not what `extract` saw."""
+    data = read(row["image"])
+    if hashlib.sha256(data).hexdigest() != row["image_sha256"]:
+        raise RowReject("image_unavailable", f"{row['image']} changed during the run; rerun the same command")
+    return data
+
+
+def draw_row(row: Row, read: Callable[[str], bytes], config: RegionCapConfig) -> tuple[Row, list[bytes]]:
+    """One row with its marks, and JPEGs: the marked picture, then those of its parts where there are any.
+
+    Raises RowReject `image_unavailable` if the image changed, and what reading it raises.
+    """
+    picture = Picture(read_unchanged(row, read), max_image_pixels=config.max_image_pixels)
+    return draw_picture(row, picture, config)
+
+
+def draw_picture(row: Row, picture: Picture, config: RegionCapConfig) -> tuple[Row, list[bytes]]:
+    """As `draw_row`, of the row's image when it is open already."""
+    image = picture.pixels(max_pixels=config.max_pixels)
+    size = (row["width"], row["height"])
+    height, width = image.shape[:2]
+    groups = config.groups_of(len(row["bbox"]))
+    shown = [None, *(groups if len(groups) > 1 else [])]
+    jpegs = []
+    for at, only in enumerate(shown):
+        last = at == len(shown) - 1
+        drawn = draw_marks(image, row["bbox"], full_size_wh=size, dim=config.dim, only=only, copy=not last)
+        jpegs.append(encode_jpeg(drawn, config.jpeg_quality))
+    names = [hashlib.sha256(jpeg).hexdigest() for jpeg in jpegs]
+    drawn_row: Row = {**row, "marked": {"sha256": names[0], "width": width, "height": height}}
+    if len(groups) > 1:
+        drawn_row["parts"] = [
+            {"regions": list(group), "sha256": name} for group, name in zip(groups, names[1:], strict=True)
+        ]
+    marks = mark_warnings(row["bbox"], full_size_wh=size, model_size_wh=(width, height))
+    return {**drawn_row, "warnings": row.get("warnings", []) + marks}, jpegs
+
+
+def marked_jpeg(row: Row, context: RunContext, part: int | None = None) -> bytes:
+    """The row's marked JPEG, or that of one of its parts (from 0); drawn again if it is gone.
+
+    Raises RowReject as `draw_row` does.
+    """
+    name = (row["marked"] if part is None else row["parts"][part])["sha256"]
+    found = context.marks.get(name)
+    if found is not None:
+        return found
+    return draw_row(row, context.images.read, context.config)[1][0 if part is None else part + 1]
