@@ -12,10 +12,11 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from prefect.runtime import flow_run
+from prefect.runtime import deployment, flow_run
 
 from regioncap.config.model import RegionCapConfig, make_config
 from regioncap.errors import UsageError
+from regioncap.run.plain_errors import plain_errors
 from regioncap.tasks.run_log import heard
 
 R = TypeVar("R")
@@ -34,9 +35,11 @@ def checked(flow: Callable[[RegionCapConfig], R]) -> Callable[[RegionCapConfig],
 
     @functools.wraps(flow)
     def run(config: RegionCapConfig, **unknown: Any) -> R:
+        if deployment.id is not None:
+            plain_errors.__enter__()  # for good: the process is this run's, and Prefect logs its end after this
         refuse_misplaced(unknown)
         if unknown:
-            with heard():
+            with heard:
                 logger.warning("passed over, since the flow has no such parameter: %s", ", ".join(sorted(unknown)))
         return flow(config_from(config))
 

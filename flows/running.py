@@ -31,7 +31,7 @@ def running(config: RegionCapConfig) -> Iterator[tuple[RunContext, Workers]]:
     with in_run():
         context = context_of(config)
         try:
-            with heard(), page_of(context):
+            with heard, page_of(context):
                 check_output(context.output)
                 context.captioner.check()
                 check_prompt_keys(config, context.shards())

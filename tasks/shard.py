@@ -142,7 +142,7 @@ def caption_shard(step: Step, config: RegionCapConfig, apart: bool = True, run: 
 
     `run`: names the run in a process other than the flow's; see `regioncap.run.context.in_run`.
     """
-    with in_run(run), heard() if run else contextlib.nullcontext():
+    with in_run(run), heard if run else contextlib.nullcontext():
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 steps = six_steps(step, config, apart)

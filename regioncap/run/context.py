@@ -24,10 +24,12 @@ from regioncap.registry import make_captioner
 from regioncap.run.credentials import api_key, filesystems_of
 from regioncap.run.in_flight import InFlight
 from regioncap.run.marks import DrawnAhead, MarkedPictures
+from regioncap.run.plain_errors import plain_errors
 from regioncap.run.progress import OutputPart, Progress
 from regioncap.storage.answers import Answers
 from regioncap.storage.images import ImageFiles
 from regioncap.storage.steps import STEP_NAMES, StepStorage
+from regioncap.vision.libraries import image_libraries
 
 IO_THREADS = 32
 """Requests to object stores at once."""
@@ -66,6 +68,9 @@ class RunContext:
         self._input: list[InputPart] | None = None
         self.parts: dict[str, OutputPart] = {}
         """Parts of the output that this run wrote, by name."""
+        self._until_closed = contextlib.ExitStack()
+        for change in (image_libraries, plain_errors):
+            self._until_closed.enter_context(change)
 
     def shards(self) -> Generator[Shard]:
         """The input's shards, from the first on; its files are looked for once. Raises what `read_shards` raises."""
@@ -122,6 +127,7 @@ class RunContext:
         for pool in (self.pool, self.io_pool):
             pool.shutdown(wait=False, cancel_futures=True)
         self.images.close()
+        self._until_closed.close()
 
 
 def completed(config: RegionCapConfig) -> RegionCapConfig:
