@@ -32,7 +32,8 @@ from regioncap.config.model import RegionCapConfig, make_config
 from regioncap.flows.region_caption import region_caption
 from regioncap.inputs.readers import read_shards
 from regioncap.output.join import ShardSteps
-from regioncap.preflight.begin import begin
+from regioncap.preflight.check import check
+from regioncap.preflight.start import start
 from regioncap.records import Row
 from regioncap.run.context import RunContext, context_of, end_run, in_run
 from regioncap.tasks.caption import caption_rows
@@ -91,7 +92,7 @@ def overlapped(config: RegionCapConfig) -> None:
 
     with in_run():
         context, enough = context_of(config), enough_rows(config)
-        begin(context)
+        start(context, check(context))
         try:
             with ThreadPoolExecutor() as threads:
                 for shard in context.shards():
