@@ -11,7 +11,12 @@ from regioncap.run.prefect_defaults import OWN_SERVER
 
 NO_TELEMETRY = {"DO_NOT_TRACK": "1"}
 
-QUIET = {"PREFECT_LOGGING_LEVEL": "CRITICAL", "PREFECT_LOGGING_TO_API_ENABLED": "false"}
+QUIET = {
+    "PREFECT_LOGGING_LEVEL": "CRITICAL",
+    "PREFECT_LOGGING_TO_API_ENABLED": "false",
+    # Tracebacks of its server's libraries, such as SQLAlchemy's when a busy server is ended.
+    "PREFECT_LOGGING_ROOT_LEVEL": "CRITICAL",
+}
 """Prefect's log is for those who run Prefect; here errors come as messages."""
 
 
