@@ -33,7 +33,8 @@ from regioncap.config.model import RegionCapConfig
 from regioncap.flows.region_caption import region_caption
 from regioncap.inputs.readers import read_shards
 from regioncap.output.join import ShardSteps
-from regioncap.preflight.begin import begin
+from regioncap.preflight.check import check
+from regioncap.preflight.start import start
 from regioncap.records import Row
 from regioncap.run.context import RunContext
 from regioncap.run.runs import RUNS
@@ -93,7 +94,7 @@ def overlapped(config: RegionCapConfig) -> None:
 
     with RUNS.enter():
         context, enough = RUNS.context(config), target_rows_in_flight(config)
-        begin(context)
+        start(context, check(context))
         try:
             with ThreadPoolExecutor() as threads:
                 for shard in context.shards():

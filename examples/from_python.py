@@ -5,8 +5,7 @@ python examples/make_demo.py demo && python examples/from_python.py
 
 from __future__ import annotations
 
-from regioncap.config.model import RegionCapConfig
-from regioncap.flows.region_caption import region_caption
+from regioncap import RegionCapConfig, region_caption
 
 if __name__ == "__main__":
     summary = region_caption(

@@ -1,9 +1,3 @@
-"""RegionCap's flow and its command."""
+"""RegionCap's flow."""
 
-import os
-
-# Prefect reads this when it is imported. Without a server of the user's one is started for the run, which takes
-# longer on a fresh machine than the 20 s that Prefect allows.
-os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")
-# Prefect's clients report what they are used for unless this is set; we report nothing.
-os.environ.setdefault("DO_NOT_TRACK", "1")
+import regioncap.tasks  # noqa: F401  imports Prefect without a report to its makers

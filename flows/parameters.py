@@ -12,12 +12,13 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from prefect.runtime import flow_run
+from prefect.runtime import deployment, flow_run
 
 from regioncap.config.files import make_config
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import UsageError
-from regioncap.tasks.run_log import heard
+from regioncap.run.plain_errors import plain_errors
+from regioncap.tasks.run_log import forward_logs_to_prefect
 
 R = TypeVar("R")
 
@@ -35,9 +36,11 @@ def checked(flow: Callable[[RegionCapConfig], R]) -> Callable[[RegionCapConfig],
 
     @functools.wraps(flow)
     def run(config: RegionCapConfig, **unknown: Any) -> R:
+        if deployment.id is not None:
+            plain_errors.__enter__()  # for good: the process is this run's, and Prefect logs its end after this
         refuse_misplaced(unknown)
         if unknown:
-            with heard():
+            with forward_logs_to_prefect:
                 logger.warning("passed over, since the flow has no such parameter: %s", ", ".join(sorted(unknown)))
         return flow(config_from(config))
 

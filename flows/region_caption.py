@@ -6,11 +6,10 @@ a few at a time, and when all are done the output is written.
 
 from __future__ import annotations
 
-from prefect import flow
-
 from regioncap.config.model import RegionCapConfig
 from regioncap.flows.parameters import FLOW_NAME, checked
 from regioncap.flows.running import running
+from regioncap.flows.self_contained import self_contained_flow
 from regioncap.output.summary import Summary
 from regioncap.storage.steps import StepDamaged
 from regioncap.tasks.run_page import show
@@ -19,7 +18,7 @@ from regioncap.tasks.shard import ATTEMPTS, iter_shards_with_cache, keep_input, 
 from regioncap.tasks.write import write
 
 
-@flow(name=FLOW_NAME, task_runner=RUNNER, validate_parameters=False)
+@self_contained_flow(name=FLOW_NAME, task_runner=RUNNER, validate_parameters=False)
 @checked
 def region_caption(config: RegionCapConfig) -> Summary:
     """Images in, one caption for every region out.

@@ -9,13 +9,11 @@ from prefect.runtime import deployment
 
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import UsageError
-from regioncap.output.outputs import check_output
-from regioncap.preflight.begin import begin
-from regioncap.preflight.box_format import check_box_form
-from regioncap.preflight.prompt_keys import check_prompt_keys
+from regioncap.preflight.check import check
+from regioncap.preflight.start import start
 from regioncap.run.context import RunContext, completed
 from regioncap.run.runs import RUNS
-from regioncap.tasks.run_log import heard
+from regioncap.tasks.run_log import forward_logs_to_prefect
 from regioncap.tasks.run_page import page_of
 from regioncap.tasks.scheduling import open_workers
 from regioncap.tasks.workers import Workers
@@ -24,36 +22,49 @@ from regioncap.tasks.write import record_run
 
 @contextlib.contextmanager
 def running(config: RegionCapConfig) -> Iterator[tuple[RunContext, Workers]]:
-    """A run from start to end: its context and workers, told to stop and closed however the run ends; a stop is put on
-    record, and on the run's page.
+    """A run from start to end: its context and workers, stopped and closed however the run ends.
 
-    The context's config is the complete one: region fields that the input brings by its form are in it.
+    The context's config is complete: region fields that the input's format implies are in it.
     """
-    config = completed(config)
-    with RUNS.enter():
-        context = RUNS.context(config)
-        try:
-            with heard(), page_of(context):
-                check_output(context.output)
-                context.captioner.check()
-                check_prompt_keys(config, context.shards())
-                check_box_form(context)
-                begin(context, deployed=deployment.id is not None)
-                with open_workers(context) as workers, _halted_at_once(context):
-                    yield context, workers
-        except UsageError:
-            raise
-        except BaseException as error:
-            with contextlib.suppress(Exception):  # the record of a stop must not hide why the run stopped
-                record_run(context, "stopped", str(error) or type(error).__name__)
-            raise
-        finally:
-            RUNS.close(config)
+    with (
+        RUNS.enter(),
+        _open_context(config) as context,
+        forward_logs_to_prefect,
+        page_of(context),
+        _stop_recorded(context),
+    ):
+        start(context, check(context, deployed=deployment.id is not None))
+        with open_workers(context) as workers, _halted_at_once(context):
+            yield context, workers
+
+
+@contextlib.contextmanager
+def _open_context(config: RegionCapConfig) -> Iterator[RunContext]:
+    """The run's context, closed at the end: the command's, where the command has opened it, else a new one."""
+    if RUNS.find(config) is None:
+        config = completed(config)
+    try:
+        yield RUNS.context(config)
+    finally:
+        RUNS.close(config)
+
+
+@contextlib.contextmanager
+def _stop_recorded(context: RunContext) -> Iterator[None]:
+    """A run that stops is put on record, and on its page; a wrong call was no run."""
+    try:
+        yield
+    except UsageError:
+        raise
+    except BaseException as error:
+        with contextlib.suppress(Exception):  # the record of a stop must not hide why the run stopped
+            record_run(context, "stopped", str(error) or type(error).__name__)
+        raise
 
 
 @contextlib.contextmanager
 def _halted_at_once(context: RunContext) -> Iterator[None]:
-    """A run that stops asks for nothing more from that moment on, whatever is to be told and ended before its end."""
+    """A run that stops asks for nothing more from that moment on, whatever else must be done before its end."""
     try:
         yield
     except BaseException:

@@ -31,7 +31,7 @@ from regioncap.tasks.extract import EXTRACT, extract
 from regioncap.tasks.load import LOAD, load, pack
 from regioncap.tasks.normalize import NORMALIZE, normalize, normalize_row
 from regioncap.tasks.route import ROUTE, route
-from regioncap.tasks.run_log import heard
+from regioncap.tasks.run_log import forward_logs_to_prefect
 from regioncap.tasks.step import StepSpec, find_cached
 from regioncap.tasks.visualize import VISUALIZE, visualize
 from regioncap.vision.images import Picture
@@ -190,7 +190,7 @@ def caption_shard(step: Step, config: RegionCapConfig, as_task_runs: bool = True
 
     `run`: names the run in a process other than the flow's; see `regioncap.run.runs.Runs.enter`.
     """
-    with RUNS.enter(run), heard() if run else contextlib.nullcontext():
+    with RUNS.enter(run), forward_logs_to_prefect if run else contextlib.nullcontext():
         steps = run_steps(step, config, as_task_runs)
     message = f"shard {step.shard:05d}: {steps[-1].rows} rows, {steps[-1].rejects} rejects"
     return Completed(message=message, data=steps)

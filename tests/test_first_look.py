@@ -68,7 +68,7 @@ def rows(folder: Path, box: list[float], count: int = 6, **more: Any) -> None:
 
 def test_a_run_stops_and_says_what_to_say(tmp_path: Path, run: Run) -> None:
     rows(tmp_path, [60, 40, 90, 60])
-    with pytest.raises(UsageError, match=r"these look like xyxy: 6 boxes .* Say --bbox-format xyxy, or --no-box-check"):
+    with pytest.raises(UsageError, match=r"these look like xyxy: 6 boxes .* Set --bbox-format xyxy, or --no-box-check"):
         run(tmp_path)
     assert not (tmp_path / "out.jsonl").exists()
     assert run(tmp_path, bbox_format="xyxy").rows_out == 6

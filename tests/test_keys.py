@@ -15,7 +15,7 @@ from regioncap.output.join import form_of, key_of
 from regioncap.records import Row, Step
 from regioncap.run.context import RunContext
 from regioncap.storage.steps import digest
-from regioncap.tasks.answers import effort_of, key_of_answer, request_of
+from regioncap.tasks.answers import key_of_answer, request_of, retry_settings_key
 from regioncap.tasks.shard import STEPS
 
 GOLDEN = Path(__file__).parent / "golden" / "keys.json"
@@ -53,7 +53,7 @@ def keys(**settings: Any) -> dict[str, str]:
         prompt = context.captioner.prompt(request_of(ROW, context))
         return found | {
             "answer": key_of_answer(ROW, prompt, context),
-            "effort": effort_of(context),
+            "effort": retry_settings_key(context),
             "write": key_of([(step,) * 7], context, form_of(context)),
         }
 

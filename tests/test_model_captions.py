@@ -193,15 +193,15 @@ def test_before_it_asks_a_run_says_how_much(
     server = serve()
     caplog.set_level("INFO", "regioncap")
     run(tmp_path, **model(server))
-    assert "no answers are there yet: every region will be asked for" in caplog.text
+    assert "no answers yet: every region will be asked for" in caplog.text
     caplog.clear()
     run(tmp_path, **model(server))
-    assert "all of the 6 rows are done: nothing to ask for" in caplog.text
+    assert "all 6 rows are done: nothing to ask for" in caplog.text
     write_photo(tmp_path / "new.png", 77)
     write_rows(path, [*read_rows(path), {"image": "new.png", "bbox": [BOX]}, {"image": "new.png"}, "broken"])
     run(tmp_path, **model(server))
     # The shard is another one now, so its rows cannot be told before they are drawn; what is there is still not asked.
-    assert "1 of 9 rows need nothing; 8 with at most 16 regions are to be asked for" in caplog.text
+    assert "1 of 9 rows are done; at most 16 regions are left to ask for" in caplog.text
     caplog.clear()
     (tmp_path / "out.jsonl").unlink()
     (answer,) = [path for path in (tmp_path / "cache" / "captions").rglob("*.json") if b'"3"' in path.read_bytes()][:1]
@@ -209,7 +209,7 @@ def test_before_it_asks_a_run_says_how_much(
     for manifest in (tmp_path / "cache" / "regioncap_step6").glob("*.json"):
         manifest.unlink()
     run(tmp_path, **model(server))
-    assert "8 of 9 rows need nothing; 1 with 3 regions are to be asked for" in caplog.text
+    assert "8 of 9 rows are done; 3 regions are left to ask for" in caplog.text
 
 
 def test_other_settings_are_said_or_refused(
@@ -226,11 +226,11 @@ def test_other_settings_are_said_or_refused(
     caplog.clear()
     # The same words from elsewhere, more slowly, into other columns: no change.
     run(tmp_path, **model(other), on_config_change="refuse", max_in_flight=1, output_key="said", max_tokens=500)
-    assert not [record for record in caplog.records if "other settings" in record.message]
+    assert not [record for record in caplog.records if "settings differ" in record.message]
     run(tmp_path, **changed)
     with pytest.raises(UsageError, match=r"temperature 0\.5 -> 0\.0"):  # though the fake says the same at any
         run(tmp_path, **model(server), on_config_change="refuse")
-    assert "other settings than in the output's last run: prompt 'Describe" in caplog.text
+    assert "settings differ from the output's last run: prompt 'Describe" in caplog.text
     # A run that stops has begun: what it was told counts, though it wrote nothing.
     with pytest.raises(BudgetReached):
         run(tmp_path, **model(server), seed=3, max_requests=2)

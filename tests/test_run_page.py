@@ -20,8 +20,9 @@ from regioncap.flows.region_caption import region_caption
 from regioncap.inputs.readers import read_shards
 from regioncap.report import run_summary
 from regioncap.report.run_summary import TO_DO, _plain, slug_of
+from regioncap.run import plain_errors
 from regioncap.storage.filesystem import PLAIN
-from regioncap.tasks import run_log, workers
+from regioncap.tasks import workers
 from tests.conftest import Run, config_of, read_rows, write_rows
 from tests.deployed import until
 
@@ -180,7 +181,7 @@ def test_bugs_keep_their_traceback_and_our_errors_do_not() -> None:
         )
 
     bug, ours = record(ZeroDivisionError("a bug")), record(RowsFailAlike("mend the input"))
-    assert run_log.in_words(bug)
+    assert plain_errors.in_words(bug)
     assert bug.exc_info
-    assert run_log.in_words(ours)
+    assert plain_errors.in_words(ours)
     assert (ours.exc_info, ours.getMessage()) == (None, "mend the input")

@@ -11,6 +11,8 @@ import click
 from regioncap.config.files import make_config, read_config_file
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import UsageError
+from regioncap.run.credentials import filesystems
+from regioncap.storage.filesystem import Filesystems, Place
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -104,12 +106,35 @@ def fields_as_flags(names: Sequence[str]) -> Callable[[F], F]:
 CONFIG_HELP = "TOML or YAML file of settings, by the names of the flags (max_boxes: 5)."
 
 
+def given(flags: dict[str, Any]) -> dict[str, Any]:
+    """The flags that were given on the command line."""
+    return {name: value for name, value in flags.items() if value not in (None, ())}
+
+
 def config_from(source: str | None, config_file: str | None, flags: dict[str, Any]) -> RegionCapConfig:
     """The config that an input, a file of settings and flags make; flags win. Raises UsageError, ConfigError."""
-    given = {name: value for name, value in flags.items() if value not in (None, ())}
+    values = {**(read_config_file(config_file) if config_file else {}), **given(flags)}
     if source is not None:
-        given["input"] = source
-    values = {**(read_config_file(config_file) if config_file else {}), **given}
+        values["input"] = source
     if "input" not in values and not {"input_jsonl_path", "first_entry_file_name"} & set(values):
         raise UsageError("expected an input: regioncap run INPUT, or `input` in the --config file")
     return make_config(**values)
+
+
+def files_from(flags: dict[str, Any]) -> Filesystems:
+    """The filesystems that the `storage_flags` describe. Raises UsageError for a block that is not there."""
+    return filesystems(flags["s3_endpoint_url"], flags["s3_region"], flags["storage_block"])
+
+
+def cache_place(flags: dict[str, Any]) -> Place:
+    """The cache that the `storage_flags` name."""
+    return files_from(flags).place(_value_or_default("cache_path", flags))
+
+
+def file_name_prefix(flags: dict[str, Any]) -> str:
+    """The prefix of step files that the `storage_flags` name."""
+    return _value_or_default("file_name_prefix", flags)
+
+
+def _value_or_default(name: str, flags: dict[str, Any]) -> str:
+    return str(flags[name] or RegionCapConfig.model_fields[name].default)

@@ -1,4 +1,4 @@
-"""Commands that look at an output, or hand it on: report, export, sheet; an output that is there needs no Prefect."""
+"""Commands about an output: report, export, sheet. Only the report of an unfinished run imports Prefect."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any, get_args
 
 import click
 
-from regioncap.command.options import storage_flags
-from regioncap.config.model import RegionCapConfig
+from regioncap.command.exit_codes import OK, STOPPED
+from regioncap.command.options import cache_place, file_name_prefix, files_from, storage_flags
 from regioncap.errors import UsageError
 from regioncap.exports.base import Coords, Direction
 from regioncap.exports.export import ExportOrder, export
@@ -17,32 +17,20 @@ from regioncap.output.where import EXPLAINED
 from regioncap.registry import EXPORTS
 from regioncap.report.contact_sheet import sheet_of
 from regioncap.report.report import Reported, report_of
-from regioncap.run.credentials import filesystems
-from regioncap.storage.filesystem import Filesystems
+from regioncap.storage.filesystem import Filesystems, Place
 
-OK, STOPPED = 0, 1
-
-ROOT_HELP = "Where relative image paths start, if not where the run found them."
-
-
-def _files(flags: dict[str, Any]) -> Filesystems:
-    from regioncap.command.app import (
-        prepare_prefect,  # a storage block is Prefect's; the commands of that module hold these
-    )
-
-    prepare_prefect()
-    return filesystems(flags["s3_endpoint_url"], flags["s3_region"], flags["storage_block"])
+ROOT_HELP = "Folder that relative image paths start from, if it is not the run's."
 
 
 def _names(flags: dict[str, Any]) -> dict[str, str | None]:
     return {name: flags[name] for name in ("image_root", "image_key", "output_key")}
 
 
-def name_flags(command: Any) -> Any:
-    """Flags that tell an output's names, where its summary is lost or they are others now."""
+def _name_flags(command: Any) -> Any:
+    """Flags for an output's keys and image root, where its summary is lost or they have changed."""
     for name, text in (
-        ("output_key", "The rows' key for captions, if the output's summary is lost."),
-        ("image_key", "The rows' key for the image, if the output's summary is lost."),
+        ("output_key", "Key of the captions, if the output's summary is lost."),
+        ("image_key", "Key of the image, if the output's summary is lost."),
         ("image_root", ROOT_HELP),
     ):
         command = click.option("--" + name.replace("_", "-"), name, help=text)(command)
@@ -51,37 +39,30 @@ def name_flags(command: Any) -> Any:
 
 @click.command()
 @click.argument("output_name", metavar="OUTPUT")
-@click.option("--against", metavar="B", help="Another run's output: both side by side, with what changed.")
-@click.option("--output", "out", help="The page. Default: ….report.html beside OUTPUT.")
-@click.option("--rows", type=click.IntRange(1, 20_000), help="Pictures in the page, at most. Default: the run's, 2000.")
-@click.option("--live", is_flag=True, help="What the run has done up to now, though an earlier output is there.")
-@name_flags
+@click.option("--against", metavar="B", help="Another run's output: shows both side by side, with what changed.")
+@click.option("--output", "out", help="Where the page goes. Default: ….report.html beside OUTPUT.")
+@click.option("--rows", type=click.IntRange(1, 20_000), help="Maximum number of pictures. Default: the run's, 2000.")
+@click.option("--live", is_flag=True, help="Show what the run has done so far, even if an earlier output exists.")
+@_name_flags
 @storage_flags
 def report(output_name: str, against: str | None, out: str | None, rows: int | None, live: bool, **flags: Any) -> int:
-    """Write a page to look at: pictures, boxes and captions of OUTPUT, in one file that opens in a browser.
+    """Write a page of the pictures, boxes and captions of OUTPUT: one file that opens in a browser.
 
-    Works while a run goes on: then it shows the rows that are done.
+    Works while a run is under way: then it shows the rows that are done.
     """
     begun = time.perf_counter()
-    files = _files(flags)
+    files = files_from(flags)
     other = open_output(against, files, **_names(flags)) if against else None
     place = files.place(out) if out else None
     written = None if live else _written(output_name, files, flags)
     if written is not None:
         done = report_of(written, files, out=place, against=other, most=rows)
     else:
-        from regioncap.command.partial_report import config_of_run, report_live  # imports Prefect
-
-        cache = flags["cache_path"] or RegionCapConfig.model_fields["cache_path"].default
-        prefix = flags["file_name_prefix"] or RegionCapConfig.model_fields["file_name_prefix"].default
-        config = config_of_run(output_name, files, cache, prefix)
-        if config is None:
-            raise UsageError(
-                f"{output_name}: there is no output of a run, and the cache {cache} knows of none that goes on; "
-                "expected what --output named, and --cache-path where the run has it"
-            )
-        done = report_live(config, place, other, rows)
-    _say(done, begun)
+        done = _report_so_far(output_name, place, other, rows, flags)
+    click.echo(
+        f"{done.place.url}: {done.shown:,} of {done.rows:,} rows, {done.bytes / 1e6:,.1f} MB, "
+        f"{time.perf_counter() - begun:,.1f} s"
+    )
     return OK
 
 
@@ -92,36 +73,46 @@ def _written(output_name: str, files: Filesystems, flags: dict[str, Any]) -> Wri
         return None
 
 
-def _say(done: Reported, begun: float) -> None:
-    click.echo(
-        f"{done.place.url}: {done.shown:,} of {done.rows:,} rows, {done.bytes / 1e6:,.1f} MB, "
-        f"{time.perf_counter() - begun:,.1f} s"
-    )
+def _report_so_far(
+    output_name: str, out: Place | None, against: Written | None, rows: int | None, flags: dict[str, Any]
+) -> Reported:
+    from regioncap.command.partial_report import config_of_run, report_live  # imports Prefect
+
+    cache = cache_place(flags)
+    config = config_of_run(output_name, cache, file_name_prefix(flags))
+    if config is None:
+        raise UsageError(
+            f"{output_name}: there is no output of a run, and the cache {cache.url} knows of no unfinished run for it; "
+            "expected the path that --output named, and --cache-path as in the run"
+        )
+    return report_live(config, out, against, rows)
 
 
 @click.command("export")
 @click.argument("output_name", metavar="OUTPUT")
-@click.option("--to", type=click.Choice(list(EXPORTS)), required=True, help="The form.")
-@click.option("--output", "out", default="", help="File (wds: folder); a path or URL. Default: beside OUTPUT.")
-@click.option("--where", multiple=True, metavar="CONDITION", help=f"Only what meets this: {EXPLAINED}. Several: all.")
+@click.option("--to", type=click.Choice(list(EXPORTS)), required=True, help="The format.")
+@click.option("--output", "out", default="", help="File (wds: folder), a path or URL. Default: beside OUTPUT.")
+@click.option(
+    "--where", multiple=True, metavar="CONDITION", help=f"Only what meets this: {EXPLAINED}. If repeated, all of them."
+)
 @click.option(
     "--direction", type=click.Choice(get_args(Direction)), default="box2text", show_default=True,
-    help="llava: what is asked with, and what is answered.",
+    help="llava: which of the two the question holds, and which the answer.",
 )  # fmt: skip
 @click.option(
-    "--coords", type=click.Choice(get_args(Coords)), default="0-1", show_default=True, help="llava: how boxes are told."
+    "--coords", type=click.Choice(get_args(Coords)), default="0-1", show_default=True, help="llava: unit of the boxes."
 )
-@name_flags
+@_name_flags
 @storage_flags
 def export_(
     output_name: str, to: str, out: str, where: tuple[str, ...], direction: Direction, coords: Coords, **flags: Any
 ) -> int:
-    """Write OUTPUT in another form: COCO, Parquet, LLaVA conversations, CSV, WebDataset.
+    """Write OUTPUT in another format: COCO, Parquet, LLaVA conversations, CSV, WebDataset.
 
-    Boxes are those of the output's `bbox`, in pixels. Exit code 1: rows were left out, since their images cannot be
-    read (wds).
+    Boxes are those of the output's `bbox`, in pixels. Exit code 1: rows were left out because their images could not
+    be read (wds).
     """
-    files = _files(flags)
+    files = files_from(flags)
     written = open_output(output_name, files, **_names(flags))
     done = export(written, ExportOrder(to, out, where, direction, coords), files)
     for url in done.files[:3]:
@@ -137,19 +128,23 @@ def export_(
 @click.command()
 @click.argument("output_name", metavar="OUTPUT")
 @click.argument("picture", metavar="PICTURE.jpg")
-@click.option("--rows", type=click.IntRange(1, 400), default=12, show_default=True, help="Pictures, at most.")
-@click.option("--columns", type=click.IntRange(1, 20), help="Pictures side by side. Default: by their number.")
-@click.option("--width", type=click.IntRange(200, 8000), default=1600, show_default=True, help="Pixels of the sheet.")
+@click.option("--rows", type=click.IntRange(1, 400), default=12, show_default=True, help="Maximum number of pictures.")
+@click.option(
+    "--columns", type=click.IntRange(1, 20), help="Pictures side by side. Default: depends on how many there are."
+)
+@click.option(
+    "--width", type=click.IntRange(200, 8000), default=1600, show_default=True, help="Width of the sheet in pixels."
+)
 @click.option("--where", multiple=True, metavar="CONDITION", help="As for export.")
-@click.option("--font", help="A font file (.ttf, .otf), for scripts that no font of this machine has.")
-@name_flags
+@click.option("--font", help="Font file (.ttf, .otf), for scripts that no font of this machine covers.")
+@_name_flags
 @storage_flags
 def sheet(
     output_name: str, picture: str, rows: int, columns: int | None, width: int, where: tuple[str, ...],
     font: str | None, **flags: Any,
 ) -> int:  # fmt: skip
-    """Write a contact sheet: a grid of marked pictures of OUTPUT with their captions under them (.jpg, .png, .webp)."""
-    files = _files(flags)
+    """Write a contact sheet (.jpg, .png, .webp): a grid of marked pictures of OUTPUT, each above its captions."""
+    files = files_from(flags)
     written = open_output(output_name, files, **_names(flags))
     place = files.place(picture)
     count = sheet_of(written, files, place, rows=rows, columns=columns, width=width, where=where, font=font)

@@ -1,6 +1,6 @@
-"""A run that goes on, or was stopped, seen through its step files: what is captioned up to now.
+"""The report of an unfinished run, from its step files: what is captioned so far.
 
-Nothing is run, and no image is looked at.
+Nothing is run, and no image is read.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from regioncap.records import Row, Shard
 from regioncap.report.report import Reported, report_place, write_report
 from regioncap.report.source import ReportSetting
 from regioncap.run.context import RunContext
-from regioncap.storage.filesystem import Filesystems, Place
+from regioncap.storage.filesystem import Place
 from regioncap.storage.runs import entry_of, registered
 from regioncap.storage.steps import StepDamaged
 from regioncap.tasks.shard import STEPS, input_step
@@ -30,43 +30,43 @@ from regioncap.tasks.shard import STEPS, input_step
 
 @dataclass
 class LiveSource:
-    """The rows of all shards that are done; the contract is `regioncap.report.source.Source`."""
+    """The rows of all finished shards; the contract is `regioncap.report.source.Source`."""
 
     context: RunContext
     shards: list[ShardSteps]
 
     def rows(self) -> Iterator[Captioned]:
-        """The captioned rows up to now, in the input's order."""
+        """The captioned rows so far, in the input's order."""
         form, number = form_of(self.context), 0
-        for loaded, drawn, told in self._joined():
-            if "reject" not in told:
+        for loaded, drawn, captioned_row in self._joined():
+            if "reject" not in captioned_row:
                 number += 1
-                line = form.captioned(loaded, drawn, told, flags_of(told["captions"]))
+                line = form.captioned(loaded, drawn, captioned_row, flags_of(captioned_row["captions"]))
                 yield captioned(sound(line), number, self.context.config)
 
     def rejects(self) -> Iterator[Row]:
-        """The rejects up to now."""
-        for loaded, _, told in self._joined():
-            if "reject" in told:
-                yield sound(rejected_line(loaded, told))
+        """The rejects so far."""
+        for loaded, _, captioned_row in self._joined():
+            if "reject" in captioned_row:
+                yield sound(rejected_line(loaded, captioned_row))
 
     def _joined(self) -> Iterator[tuple[Row, Row, Row]]:
         for steps in self.shards:
-            with contextlib.suppress(StepDamaged):  # the run itself will make that shard anew
+            with contextlib.suppress(StepDamaged):  # the run itself will do that shard again
                 yield from joined(self.context, steps)
 
 
-def config_of_run(address: str, files: Filesystems, cache_path: str, prefix: str) -> RegionCapConfig | None:
-    """The settings of the run for this output that began last; None when the cache knows of none."""
-    found = registered(entry_of(files.place(cache_path), prefix, address)).config
+def config_of_run(address: str, cache: Place, prefix: str) -> RegionCapConfig | None:
+    """The settings of the latest run for the output at `address`; None when the cache knows of none."""
+    found = registered(entry_of(cache, prefix, address)).config
     known = {name: value for name, value in found.items() if name in RegionCapConfig.model_fields}
     return make_config(**known) if known else None
 
 
 def report_live(
-    config: RegionCapConfig, out: Place | None = None, against: Written | None = None, most: int | None = None
+    config: RegionCapConfig, out: Place | None = None, against: Written | None = None, max_rows: int | None = None
 ) -> Reported:
-    """The page of what a run has done up to now. Raises UsageError when that is nothing, and for a wrong input."""
+    """The page of what a run has done so far. Raises UsageError when that is nothing, and for a wrong input."""
     with contextlib.closing(RunContext(config)) as context:
         shards, rows, lines, share = [], 0, 0, 0.0
         for shard in context.shards():
@@ -77,7 +77,7 @@ def report_live(
                 shards.append(steps)
                 rows += steps[-1].rows
         if not shards:
-            raise UsageError(f"{context.output.url}: no rows of this run are done yet; expected some. Try again later")
+            raise UsageError(f"{context.output.url}: no rows of this run are done yet; try again later")
         setting = ReportSetting(
             context.output.url,
             config,
@@ -88,12 +88,12 @@ def report_live(
         )
         source = LiveSource(context, shards)
         return write_report(
-            source, setting, out or report_place(context.output, context.files), most or config.report_rows
+            source, setting, out or report_place(context.output, context.files), max_rows or config.report_rows
         )
 
 
 def _steps(shard: Shard, context: RunContext) -> ShardSteps | None:
-    """The steps of a shard whose captions are there, also if some of its rows are to be tried again."""
+    """The steps of a shard that is captioned, even if some of its rows will be tried again."""
     steps = [input_step(shard)]
     for spec in STEPS:
         made = made_of(spec, context, steps[-1])

@@ -1,7 +1,7 @@
-"""What of a cache no run needs any more: step files, and when asked for, marked pictures and answers.
+"""What no run needs any more in a cache: step files and, on demand, marked pictures and answers.
 
-A run is known by its entry in the register. Step files cost processor time to make again, answers were paid for; so
-answers, and marked pictures, which outputs name, are looked at only on demand.
+A run is known by its entry in the register. Step files cost processor time to make again; answers were paid for, and
+outputs name marked pictures, so these are removed only on demand.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from regioncap.config.model import RegionCapConfig
 from regioncap.errors import UsageError
 from regioncap.records import Row
 from regioncap.run.context import RunContext
-from regioncap.storage.filesystem import Filesystems, Found, Place
+from regioncap.storage.filesystem import Found, Place
 from regioncap.storage.runs import RUNS, Registered, entries, entry_of, registered
 from regioncap.storage.steps import STEP_NAMES, StepStorage
 from regioncap.tasks.answers import keys_of_answers
@@ -34,8 +34,8 @@ class Unneeded:
     places: list[Place] = field(default_factory=list)
     bytes: int = 0
 
-    def look(self, files: Iterable[Found], needed: set[str], before: float) -> None:
-        """Take those of `files` whose names begin with nothing in `needed`, and that are older than `before`."""
+    def collect(self, files: Iterable[Found], needed: set[str], before: float) -> None:
+        """Add those of `files` whose names begin with nothing in `needed`, and that are older than `before`."""
         for file in files:
             self.seen += 1
             if file.place.name.partition(".")[0].partition("-")[0] not in needed and file.changed_at <= before:
@@ -43,7 +43,7 @@ class Unneeded:
                 self.bytes += file.size
 
     def remove(self) -> None:
-        """Take the files away."""
+        """Delete the files."""
         with ThreadPoolExecutor(16) as pool:
             for _ in pool.map(Place.remove, self.places):
                 pass
@@ -54,35 +54,32 @@ class Cache:
     """A cache folder with all its registered runs, of every prefix."""
 
     folder: Place
-    files: Filesystems
     runs: dict[str, list[Registered]] = field(default_factory=dict)
     """By prefix."""
 
     @classmethod
-    def at(cls, cache_path: str, files: Filesystems, forgotten: Sequence[str] = ()) -> Cache:
-        """The cache at this path or URL; runs for the outputs `forgotten` are passed by. Raises UsageError when there
-        is no cache."""
-        folder = files.place(cache_path)
+    def at(cls, folder: Place, forgotten: Sequence[str] = ()) -> Cache:
+        """The cache in `folder`, without the runs of the outputs `forgotten`. Raises UsageError when there is none."""
         if not folder.is_folder():
             raise UsageError(f"--cache-path: {folder.url} is not there; expected the cache of earlier runs")
         prefixes = [name.removesuffix(RUNS) for name in folder.names() if name.endswith(RUNS)]
         runs = {}
         for prefix in prefixes:
-            passed_by = {entry_of(folder, prefix, output) for output in forgotten}
-            runs[prefix] = [registered(entry) for entry in entries(folder, prefix) if entry not in passed_by]
-        return cls(folder, files, runs)
+            left_out = {entry_of(folder, prefix, output) for output in forgotten}
+            runs[prefix] = [registered(entry) for entry in entries(folder, prefix) if entry not in left_out]
+        return cls(folder, runs)
 
     def forget(self, outputs: Sequence[str], prefix: str) -> None:
-        """Strike runs for these outputs off the register."""
+        """Remove the runs of these outputs from the register."""
         for output in outputs:
             entry_of(self.folder, prefix, output).remove()
 
     def storage(self, prefix: str) -> StepStorage:
         """The step files of a prefix."""
-        return StepStorage(self.folder.address, prefix, files=self.files)
+        return StepStorage(self.folder.address, prefix, files=self.folder.files)
 
     def drawn(self, prefix: str, run: Registered) -> Iterator[Row]:
-        """The rows of a run that were drawn, as far as their step files are there."""
+        """The rows of a run whose marks were drawn, from the step files that still exist."""
         storage = self.storage(prefix).at(DRAWN)
         for shard, keys in enumerate(run.shards):
             manifest = storage.manifest(keys[DRAWN])
@@ -95,7 +92,7 @@ def unneeded_steps(cache: Cache, prefix: str, before: float) -> Unneeded:
     found = Unneeded("step files")
     for step in range(len(STEP_NAMES)):
         needed = {keys[step] for run in cache.runs.get(prefix, []) for keys in run.shards if len(keys) > step}
-        found.look(cache.storage(prefix).at(step).folder.listed(), needed, before)
+        found.collect(cache.storage(prefix).at(step).folder.listed(), needed, before)
     return found
 
 
@@ -107,11 +104,11 @@ def unneeded_marks(cache: Cache, before: float) -> Unneeded:
 
 
 def unneeded_answers(cache: Cache, before: float) -> Unneeded:
-    """Answers that no registered run would look up. Raises UsageError when that cannot be told."""
+    """Answers that no registered run would reuse. Raises UsageError when that cannot be known."""
     if not any(run.shards for runs in cache.runs.values() for run in runs):
         raise UsageError(
             f"--answers: no complete run is registered in {cache.folder.url}, so all would go; remove its folder "
-            "captions/ by hand if that is meant"
+            "captions/ by hand if you mean that"
         )
     needed: set[str] = set()
     for prefix, runs in cache.runs.items():
@@ -123,22 +120,22 @@ def unneeded_answers(cache: Cache, before: float) -> Unneeded:
 
 
 def _config_of(run: Registered, cache: Cache) -> RegionCapConfig:
-    # Its images are not looked at, wherever they were.
+    # Its images are not read, wherever they were.
     known = {**run.config, "cache_path": cache.folder.address, "image_root": "."}
     try:
         return make_config(**known)
     except UsageError as error:
         raise UsageError(
-            f"--answers: the settings of the run for {run.output} cannot be read ({error}), so its answers cannot be "
-            "told apart; run it again, or forget it with --forget"
+            f"--answers: the settings of the run for {run.output} cannot be read ({error}), so its answers are not "
+            "known; run it again, or leave it out with --forget"
         ) from None
 
 
 def _in_folders(cache: Cache, kind: str, name: str, needed: set[str], before: float) -> Unneeded:
     found = Unneeded(kind)
     folder = cache.folder.child(name)
-    for part in folder.names():  # some hundred, so that few names are held at a time
-        found.look(folder.child(part).listed(), needed, before)
+    for part in folder.names():  # a few hundred folders, so that few names are held at a time
+        found.collect(folder.child(part).listed(), needed, before)
     return found
 
 

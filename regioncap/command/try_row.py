@@ -1,7 +1,6 @@
-"""One row through all steps, shown: what the model sees, what it is asked, what it says, what becomes of it.
+"""One row through all steps, shown: what the model sees, what it is asked, its raw answer, and the captions.
 
-Nothing of it goes into the cache but the marked picture, which is there to be looked at, and the captions, which were
-paid for.
+Only the marked picture, which is there to be viewed, and the captions, which were paid for, go into the cache.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ from regioncap.captioners.endpoint import Endpoint
 from regioncap.captioners.vlm import VlmCaptioner
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RowReject, UsageError
+from regioncap.preflight.first_rows import FirstRows
 from regioncap.preflight.prompt_keys import check_prompt_keys
 from regioncap.records import Row
 from regioncap.run.context import RunContext
@@ -32,13 +32,14 @@ Say = Callable[[str], None]
 
 
 def try_row(config: RegionCapConfig, line: int, say: Say) -> bool:
-    """Caption the row at `line` (from 1) of the input and `say` how it went; whether every region has its caption.
+    """Caption the row at `line` (from 1) of the input and `say` how it went. Returns whether every region has its
+    caption.
 
-    The model is asked even if the answer is there. Raises UsageError for a line that is not there, CaptionerError.
+    The model is asked even if the answer is cached. Raises UsageError for a line that does not exist, CaptionerError.
     """
     with contextlib.closing(RunContext(config)) as context:
         context.captioner.check()
-        check_prompt_keys(config, context.shards())
+        check_prompt_keys(config, FirstRows(context))
         try:
             drawn = _drawn(_line(context, line), context, say)
         except RowReject as reject:

@@ -17,6 +17,7 @@ from regioncap.output.where import Condition, chosen
 from regioncap.records import Row
 from regioncap.registry import EXPORTS, load
 from regioncap.storage.filesystem import Filesystems, Place
+from regioncap.vision.libraries import image_libraries
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class ExportOrder:
     coords: Coords = "0-1"
 
 
+@image_libraries
 def export(written: Written, order: ExportOrder, files: Filesystems) -> Exported:
     """Write an output in another form. Raises UsageError for a wrong order or an output that is none, StorageError."""
     conditions = [Condition.of(text) for text in order.where]

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
-from itertools import chain, islice
 from typing import get_args
 
 from regioncap.config.fields_input import BoxFormat, BoxUnit
-from regioncap.errors import InputDamaged, RowReject, UsageError
+from regioncap.config.model import RegionCapConfig
+from regioncap.errors import RowReject, UsageError
+from regioncap.preflight.first_rows import FirstRows
 from regioncap.records import Row, check_boxes
 from regioncap.run.context import RunContext
 from regioncap.storage.runs import entry_of, registered
@@ -20,9 +21,8 @@ from regioncap.tasks.load import load_row
 from regioncap.vision.boxes import to_xywh
 from regioncap.vision.images import read_info
 
-ROWS_TO_LOOK_AT = 1000
-IMAGES_TO_LOOK_AT = 64
-"""Pictures whose size is read, where rows do not tell it."""
+IMAGES_TO_READ = 64
+"""Pictures whose size is read, where rows do not say it."""
 
 FEWEST_BOXES = 3
 MANY_MISFITS = 0.3
@@ -44,10 +44,10 @@ class Seen:
     height: int
 
 
-def check_box_form(context: RunContext) -> None:
+def check_box_format(context: RunContext, rows: FirstRows) -> None:
     """Raises UsageError when the first rows' boxes look like another format or unit than the config's.
 
-    Looks at nothing when the output's last run had the same input and box settings, or `box_check` is off.
+    Skipped when the output's last run had the same input and box settings, or `box_check` is off.
     """
     config = context.config
     entry = entry_of(context.cache, config.file_name_prefix, config.output)
@@ -55,16 +55,16 @@ def check_box_form(context: RunContext) -> None:
     before = registered(entry).config
     if not config.box_check or all(before.get(name) == value for name, value in now.items()):
         return
-    seen = _seen(context)
+    seen = _seen(context, rows)
     found = other_form(seen, config.bbox_format, config.bbox_unit)
     if found is None:
         return
     count = sum(len(one.boxes) for one in seen)
     example = next(box for one in seen for box in one.boxes)
-    told = " ".join(f"{_flag(name)} {value}" for name, value in found.items())
+    flags = " ".join(f"{_flag(name)} {value}" for name, value in found.items())
     raise UsageError(
         f"bbox: expected {config.bbox_format} in {config.bbox_unit}, but these look like {_named(found)}: {count:,} "
-        f"boxes of the first rows were looked at, such as {example}. Say {told}, or --no-box-check if they are right"
+        f"boxes of the first rows, such as {example}. Set {flags}, or --no-box-check if they are right"
     )
 
 
@@ -115,46 +115,44 @@ def _flag(name: str) -> str:
 # --- what there is to see
 
 
-def _seen(context: RunContext) -> list[Seen]:
-    """The boxes of the first rows, with the size of their pictures: what rows say, else what a sample's files do."""
-    rows = _rows(context)
+def _seen(context: RunContext, first: FirstRows) -> list[Seen]:
+    """The boxes of the first rows, with the size of their pictures: as the rows say, else read from a sample of the
+    files."""
+    rows = _rows_with_boxes(context.config, first)
     as_parts = [Seen(row["boxes"], *PLAIN_SIZE) for row in rows]
     if _are_parts(as_parts):
         return as_parts  # how large the pictures are does not matter then
     known = [row for row in rows if row["size"] is not None]
     asked = [row for row in rows if row["size"] is None]
-    asked = asked[:: max(1, len(asked) // IMAGES_TO_LOOK_AT)][: max(0, IMAGES_TO_LOOK_AT - len(known))]
-    sizes = context.threads.io.map(lambda row: _size(row["image"], context), asked)
+    asked = asked[:: max(1, len(asked) // IMAGES_TO_READ)][: max(0, IMAGES_TO_READ - len(known))]
+    sizes = context.threads.io.map(lambda row: _size_of_file(row["image"], context), asked)
     found = [(row, row["size"]) for row in known] + list(zip(asked, sizes, strict=True))
     return [Seen(row["boxes"], *size) for row, size in found if size is not None]
 
 
-def _rows(context: RunContext) -> list[Row]:
-    config, found = context.config, []
-    # Where the input breaks off the run will say so, when it has done what comes before.
-    with contextlib.suppress(InputDamaged), contextlib.closing(context.shards()) as shards:
-        lines = chain.from_iterable(((shard.source, *line) for line in shard.lines) for shard in shards)
-        for source, number, text in islice(lines, ROWS_TO_LOOK_AT):
-            row = load_row(number, source, text, config.image_key)
-            if "reject" in row:
-                continue
-            with contextlib.suppress(RowReject):
-                boxes = check_boxes(row["row"].get(config.boxes_key)) or []
-                finite = [[float(number) for number in box if number is not None] for box in boxes]
-                finite = [box for box in finite if len(box) == 4]
-                if finite:
-                    found.append({"image": row["image"], "boxes": finite, "size": _told_size(row["row"])})
+def _rows_with_boxes(config: RegionCapConfig, first: FirstRows) -> list[Row]:
+    found = []
+    for source, number, text in first.lines():
+        row = load_row(number, source, text, config.image_key)
+        if "reject" in row:
+            continue
+        with contextlib.suppress(RowReject):
+            boxes = check_boxes(row["row"].get(config.boxes_key)) or []
+            finite = [[float(number) for number in box if number is not None] for box in boxes]
+            finite = [box for box in finite if len(box) == 4]
+            if finite:
+                found.append({"image": row["image"], "boxes": finite, "size": _size_in(row["row"])})
     return found
 
 
-def _told_size(row: Row) -> tuple[int, int] | None:
+def _size_in(row: Row) -> tuple[int, int] | None:
     width, height = row.get("width"), row.get("height")
     if not isinstance(width, int) or not isinstance(height, int) or min(width, height) < 1:
         return None
     return width, height
 
 
-def _size(image: str, context: RunContext) -> tuple[int, int] | None:
+def _size_of_file(image: str, context: RunContext) -> tuple[int, int] | None:
     try:
         info = read_info(context.images.read(image), max_image_pixels=context.config.max_image_pixels)
     except RowReject:

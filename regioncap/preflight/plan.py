@@ -9,11 +9,13 @@ import contextlib
 import math
 import statistics
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from regioncap.captioners.prompts import Prompts, form_of_answer
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RegionCapError, RowReject
+from regioncap.preflight.first_rows import FirstRows
 from regioncap.preflight.prompt_keys import check_prompt_keys
 from regioncap.records import WITHOUT_BBOX, Row, Shard
 from regioncap.run.context import RunContext
@@ -80,13 +82,14 @@ class Plan:
         return (self.prompt_tokens * per_m_in + self.completion_tokens * per_m_out) / 1e6
 
 
-def count(context: RunContext, sizes: list[tuple[int, int]] | None = None) -> Plan:
-    """What is there and what is to come, in numbers; with `sizes`, the sizes of a sample of the images are added there.
+def count(context: RunContext, shards: Iterable[Shard], sizes: list[tuple[int, int]] | None = None) -> Plan:
+    """How much of the input's `shards` is captioned, and how much is left. With `sizes`, the sizes of a sample of the
+    images are added there.
 
     Raises UsageError and InputDamaged for the input, StorageError.
     """
     planned = Plan()
-    for shard in context.shards():
+    for shard in shards:
         done = find_cached_steps(shard, context, STEPS)
         if done is not None and sizes is None:  # the run will come to the same shard, and need not look again
             context.cached_shards[done[0].key] = done
@@ -105,9 +108,10 @@ def plan(config: RegionCapConfig) -> Plan:
     """The plan of a run. Raises what `count` raises."""
     sizes: list[tuple[int, int]] = []
     with contextlib.closing(RunContext(config)) as context:
-        check_prompt_keys(config, context.shards())
+        first = FirstRows(context)
+        check_prompt_keys(config, first)
         prompts = Prompts.of(config)
-        planned = count(context, sizes)
+        planned = count(context, first.whole_input() or context.shards(), sizes)
     if sizes:
         shown = [fit_size(size, max_pixels=config.max_pixels) for size in sizes]
         planned.image_tokens = statistics.mean(math.ceil(w / PATCH) * math.ceil(h / PATCH) for w, h in shown)

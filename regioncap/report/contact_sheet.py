@@ -12,6 +12,7 @@ from regioncap.output.where import Condition, chosen
 from regioncap.storage.filesystem import Filesystems, Place
 from regioncap.vision.drawing import draw_marks
 from regioncap.vision.images import Pixels, decode, encode_image
+from regioncap.vision.libraries import image_libraries
 from regioncap.vision.sheet import Cell, draw_sheet
 
 QUALITY = 88
@@ -19,6 +20,7 @@ PICTURE_PIXELS = 1_003_520
 NO_LIMIT = 1 << 62
 
 
+@image_libraries
 def sheet_of(
     written: Written,
     files: Filesystems,

@@ -33,6 +33,7 @@ from regioncap.report.thumbs import Thumb, thumb_of
 from regioncap.report.words import page_of
 from regioncap.storage.filesystem import Filesystems, Place
 from regioncap.storage.steps import digest
+from regioncap.vision.libraries import image_libraries
 
 REPORT_VERSION = 1
 """Part of a page's key: raise it when the page of the same rows looks different."""
@@ -101,6 +102,7 @@ def is_report_of(place: Place, key: str) -> bool:
         return f'name="regioncap-key" content="{key}"'.encode() in file.read(KEY_BYTES)
 
 
+@image_libraries
 def write_report(source: Source, setting: ReportSetting, out: Place, most: int) -> Reported:
     """Write the page of `source`, with `most` pictures at most, to `out`: whole or not at all."""
     overview, picked, versus = _survey(source, setting, most)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Generator
 from functools import cached_property
@@ -15,12 +16,14 @@ from regioncap.run.captioner import LazyCaptioner
 from regioncap.run.credentials import api_key, filesystems_of
 from regioncap.run.in_flight import InFlight
 from regioncap.run.marks import MarkedPictures
+from regioncap.run.plain_errors import plain_errors
 from regioncap.run.progress import Progress
 from regioncap.run.shard_run import ShardRuns
 from regioncap.run.threads import RunThreads
 from regioncap.storage.answers import Answers
 from regioncap.storage.images import ImageFiles
 from regioncap.storage.steps import STEP_NAMES, StepStorage
+from regioncap.vision.libraries import image_libraries
 
 
 class RunContext:
@@ -45,6 +48,9 @@ class RunContext:
         self.cached_shards: dict[str, tuple[Step, ...]] = {}
         """The steps of shards that the preflight found done, by the key of their input, for the run not to check them
         again."""
+        self._until_closed = contextlib.ExitStack()
+        for change in (image_libraries, plain_errors):
+            self._until_closed.enter_context(change)
 
     @property
     def captioner(self) -> Captioner:
@@ -78,6 +84,7 @@ class RunContext:
         self.lazy_captioner.close()
         self.threads.close()
         self.images.close()
+        self._until_closed.close()
 
 
 def completed(config: RegionCapConfig) -> RegionCapConfig:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import struct
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -15,8 +14,6 @@ import cv2
 from PIL import Image, ImageFile, JpegImagePlugin
 
 from regioncap.errors import RowReject
-
-warnings.filterwarnings("ignore", module=r"PIL\.")
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM")
 """What can be read. Pillow opens more, but EPS would start Ghostscript, and the rest are no photographs."""

@@ -33,13 +33,6 @@ from regioncap.vision.headers import (
 )
 from regioncap.vision.modes import LEAST_WHOLE, decode_any
 
-# Steps decode in a pool of threads, one image a thread: 1.72 times the speed on two cores. OpenCV's own threads on
-# top of that cost 7-14 % more CPU for nothing, and so does asking for an OpenCL device that nobody uses.
-cv2.setNumThreads(1)
-cv2.ocl.setUseOpenCL(False)
-# A picture that cannot be decoded is told in its reject, with its name; the decoders' own lines on stderr have none.
-cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-
 Pixels = npt.NDArray[np.uint8]
 
 LARGE_PIXELS = 24_000_000

@@ -1,0 +1,123 @@
+"""Commands about what a run keeps in its cache: steps, explain, prune. They need no Prefect server."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from regioncap.command.exit_codes import OK, STOPPED
+from regioncap.command.options import (
+    GroupedCommand,
+    cache_place,
+    config_flags,
+    config_from,
+    file_name_prefix,
+    files_from,
+    given,
+    storage_flags,
+)
+from regioncap.config.files import make_config, read_config_file
+from regioncap.config.model import RegionCapConfig
+from regioncap.errors import UsageError
+from regioncap.output.outputs import config_of_output
+from regioncap.run.context import completed
+
+if TYPE_CHECKING:
+    from regioncap.command.prune import Unneeded
+
+
+@click.command(cls=GroupedCommand)
+@click.argument("run_name", metavar="RUN")
+@click.argument("number", metavar="K", type=click.IntRange(0, 6))
+@config_flags
+def steps(run_name: str, number: int, config_file: str | None, **flags: Any) -> int:
+    """Print the rows of step K (0 to 6) of RUN, one JSON object per line.
+
+    0 input, 1 load, 2 route, 3 extract, 4 normalize, 5 visualize, 6 caption. RUN is the output of a run, or the
+    input with the options that the run had.
+    """
+    from regioncap.command.explain import rows_of_step
+
+    missing = 0
+    for shard, lines in rows_of_step(_config_of_run(run_name, config_file, flags), number):
+        if lines is None:
+            missing += 1
+            click.echo(f"shard {shard:05d}: step {number} is not done yet", err=True)
+        else:
+            sys.stdout.buffer.write(lines)
+    return STOPPED if missing else OK
+
+
+@click.command(cls=GroupedCommand)
+@click.argument("run_name", metavar="RUN")
+@click.option("--verify", is_flag=True, help="Read every step file and check its sha256, not only its size.")
+@config_flags
+def explain(run_name: str, verify: bool, config_file: str | None, **flags: Any) -> int:
+    """Say for each step and shard of RUN: reused, or why it would run again.
+
+    RUN is the output of a run, or its input with options; options given here override those that the run had.
+    """
+    from regioncap.command.explain import explain_run
+
+    for line in explain_run(_config_of_run(run_name, config_file, flags), verify=verify):
+        click.echo(line)
+    return OK
+
+
+def _config_of_run(run_name: str, config_file: str | None, flags: dict[str, Any]) -> RegionCapConfig:
+    """The config that RUN means: an output's own, or RUN as an input; flags win."""
+    place = files_from(flags).place(run_name)
+    earlier = config_of_output(place)
+    if earlier is not None:
+        values = {**earlier, **(read_config_file(config_file) if config_file else {}), **given(flags)}
+        return completed(make_config(**values))
+    if not place.find():
+        raise UsageError(f"{run_name}: expected the output of a run, or its input and options; there is neither")
+    return completed(config_from(run_name, config_file, flags))
+
+
+@click.command(cls=GroupedCommand)
+@click.option("--dry-run", is_flag=True, help="Only count; remove nothing.")
+@click.option("--marks", is_flag=True, help="Also remove marked pictures that no run of this cache drew.")
+@click.option(
+    "--answers", is_flag=True, help="Also remove answers that no run of this cache would reuse. They were paid for."
+)
+@click.option("--forget", "forgotten", metavar="OUTPUT", multiple=True, help="Keep nothing for runs of this output.")
+@click.option("--min-age", default=24.0, show_default=True, help="Hours; younger files stay, as a run may need them.")
+@click.option("--yes", is_flag=True, help="Do not ask before answers are removed.")
+@storage_flags
+def prune(
+    dry_run: bool, marks: bool, answers: bool, forgotten: tuple[str, ...], min_age: float, yes: bool, **flags: Any
+) -> int:
+    """Remove step files that no run needs any more from a cache.
+
+    Kept is what the last complete run of each output used. Step files of stopped runs are made again when these
+    continue, without asking the model.
+    """
+    from regioncap.command.prune import Cache, older_than, unneeded_answers, unneeded_marks, unneeded_steps
+
+    prefix, before = file_name_prefix(flags), older_than(min_age)
+    cache = Cache.at(cache_place(flags), forgotten)
+    for run in cache.runs.get(prefix, []):
+        click.echo(f"needed for {run.output}")
+    found = [unneeded_steps(cache, prefix, before)]
+    found += [unneeded_marks(cache, before)] if marks else []
+    found += [unneeded_answers(cache, before)] if answers else []
+    for kind in found:
+        click.echo(f"{kind.kind:<16} {len(kind.places):>9,} of {kind.seen:,} unneeded, {kind.bytes / 1e6:,.1f} MB")
+    if dry_run:
+        return OK
+    if answers and not yes:
+        _confirm(found[-1])
+    for kind in found:
+        kind.remove()
+    cache.forget(forgotten, prefix)
+    click.echo("removed")
+    return OK
+
+
+def _confirm(answers: Unneeded) -> None:
+    if answers.places:
+        click.confirm(f"Remove {len(answers.places):,} answers that were paid for?", abort=True)

@@ -1,0 +1,75 @@
+"""Commands that take an input: run, plan, try.
+
+Prefect is imported inside the commands that need it: it takes seconds, and reads the environment that was prepared.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from regioncap.command import terminal
+from regioncap.command.exit_codes import OK, STOPPED
+from regioncap.command.options import GroupedCommand, config_flags, config_from
+from regioncap.command.prefect_env import check_prefect_home, start_prefect_server
+from regioncap.run.context import completed
+from regioncap.run.runs import RUNS
+
+
+@click.command(cls=GroupedCommand)
+@click.argument("source", metavar="[INPUT]", required=False)
+@config_flags
+def run(source: str | None, config_file: str | None, **flags: Any) -> int:
+    """Caption the regions of all images that INPUT lists.
+
+    INPUT is JSON Lines, a JSON array, CSV or Parquet, or a folder or glob of these or of images; a path or URL.
+    The same command run again does only what is not done yet.
+    """
+    config = completed(config_from(source, config_file, flags))
+    with RUNS.enter():
+        try:
+            from regioncap.preflight.check import check
+
+            check(RUNS.context(config))
+            check_prefect_home()
+            with terminal.watching(config):
+                from regioncap.flows.region_caption import region_caption
+
+                start_prefect_server()
+                summary = region_caption(config)
+        finally:
+            RUNS.close(config)
+    terminal.show(summary)
+    return OK if summary.ok else STOPPED
+
+
+@click.command(cls=GroupedCommand)
+@click.argument("source", metavar="[INPUT]", required=False)
+@config_flags
+def plan(source: str | None, config_file: str | None, **flags: Any) -> int:
+    """Show what a run on INPUT would ask for; what it costs, with --usd-per-m-in and --usd-per-m-out.
+
+    Reads the rows, and the size of a sample of the images. Sends no request and writes nothing.
+    """
+    from regioncap.preflight.plan import plan as plan_run
+
+    config = completed(config_from(source, config_file, flags))
+    for text in terminal.plan_lines(plan_run(config), config):
+        click.echo(text)
+    return OK
+
+
+@click.command("try", cls=GroupedCommand)
+@click.argument("source", metavar="[INPUT]", required=False)
+@click.option("--row", "line", type=click.IntRange(1), default=1, show_default=True, help="Line of the input, from 1.")
+@config_flags
+def try_(source: str | None, line: int, config_file: str | None, **flags: Any) -> int:
+    """Caption one row of INPUT and show everything: marked picture, request, raw answer, captions.
+
+    For finding a prompt or a model. The model is asked each time; no output is written.
+    """
+    from regioncap.command.try_row import try_row
+
+    config = completed(config_from(source, config_file, flags))
+    return OK if try_row(config, line, click.echo) else STOPPED

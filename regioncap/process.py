@@ -1,0 +1,62 @@
+"""What RegionCap changes in the whole process: only while something needs it, and never by being imported.
+
+Environment, warning filters, log filters and OpenCV's threads belong to whoever's process this is. Runs in several
+threads may need the same change at once, so the first makes it and the last undoes it.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ContextDecorator, contextmanager
+
+
+class SharedChange(ContextDecorator):
+    """A change of the process's state, shared by all blocks `with change:` that overlap, in any thread.
+
+    Also a decorator: `@change` makes it for the time of each call. `make` gives the change as a context manager:
+    entered with the first block, left with the last.
+    """
+
+    def __init__(self, make: Callable[[], AbstractContextManager[None]]) -> None:
+        self._make = make
+        self._lock = threading.Lock()
+        self._users = 0
+        self._made: AbstractContextManager[None] | None = None
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._made is None:
+                made = self._make()
+                made.__enter__()
+                self._made = made
+            self._users += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._users -= 1
+            if self._users == 0 and self._made is not None:
+                made, self._made = self._made, None
+                made.__exit__(None, None, None)
+
+
+def shared(change: Callable[[], Iterator[None]]) -> SharedChange:
+    """Decorator: a generator that makes a change, yields and undoes it becomes a `SharedChange`."""
+    return SharedChange(contextmanager(change))
+
+
+@shared
+def no_telemetry() -> Iterator[None]:
+    """Prefect's client reports its first import, flow and run to its makers unless the environment says no.
+
+    It looks at the environment each time, so this holds for Prefect's import and for runs alike.
+    """
+    if "DO_NOT_TRACK" in os.environ:  # the user has decided
+        yield
+        return
+    os.environ["DO_NOT_TRACK"] = "1"
+    try:
+        yield
+    finally:
+        os.environ.pop("DO_NOT_TRACK", None)
