@@ -39,6 +39,7 @@ check: $(STAMPS)/check
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 # Figures for README; never part of the tests
 bench: $(STAMPS)/test
@@ -49,7 +50,7 @@ bench: $(STAMPS)/test
 	$(BIN)/python benchmarks/pixels.py
 
 clean:
-	rm -rf $(VENV) $(VLLM_VENV) $(DEMO) .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(VLLM_VENV) $(DEMO) .pytest_cache .mypy_cache .ruff_cache .grimp_cache .import_linter_cache
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

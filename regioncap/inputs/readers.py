@@ -15,8 +15,6 @@ from functools import cache
 from itertools import islice
 from pathlib import PurePosixPath
 
-from fsspec.core import strip_protocol
-
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import UsageError
 from regioncap.inputs.coco import CocoFile, coco_fields, looks_like_coco
@@ -147,12 +145,12 @@ def find_parts(config: RegionCapConfig, filesystems: Filesystems) -> list[Part]:
         sized = len(data) <= MOST_SIZES_ASKED or not is_url(config.input)
         readers = _readers(data, config)
         return [
-            Part(_relative(file, root) if named else "", (file.size() or 1) if sized else 1, read)
+            Part(file.relative_to(root) if named else "", (file.size() or 1) if sized else 1, read)
             for file, read in zip(data, readers, strict=True)
         ]
     images = [file for file in files if file_kind(_name(file)) in IMAGES]
     if images:
-        names = [_relative(file, root) for file in images]
+        names = [file.relative_to(root) for file in images]
         return [Part("", 1, lambda gauge: _image_rows(names, config.image_key, gauge))]
     what = f"{_name(files[0])} is" if len(files) == 1 else f"{_name(files[0])} and {len(files) - 1} more files are"
     raise UsageError(
@@ -254,9 +252,3 @@ def _without_query(address: str) -> str:
 
 def _name(file: Place) -> str:
     return PurePosixPath(file.url).name
-
-
-def _relative(file: Place, root: str) -> str:
-    """A file's path below `root`, with slashes."""
-    path, start = str(strip_protocol(file.address)), str(strip_protocol(root)).rstrip("/")
-    return path.removeprefix(f"{start}/")

@@ -20,7 +20,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 from urllib.parse import urlsplit
 
-from fsspec.core import url_to_fs
+from fsspec.core import strip_protocol, url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
 from regioncap.errors import RegionCapError, StorageError
@@ -111,6 +111,11 @@ class Place:
     def child(self, *names: str) -> Place:
         """A place below this one."""
         return self.files.place("/".join([self.address.removesuffix("/"), *names]))
+
+    def relative_to(self, root: str) -> str:
+        """The path of this place below the folder at address `root`, with slashes."""
+        path, start = str(strip_protocol(self.address)), str(strip_protocol(root)).rstrip("/")
+        return path.removeprefix(f"{start}/")
 
     @cached_property
     def _located(self) -> tuple[Any, str]:
