@@ -1,4 +1,4 @@
-# Every target does its own set-up: a machine with Python 3.11 or later and make is enough.
+# Every target does its own setup: a machine with Python 3.11 or later and make is enough.
 PYTHON ?= python3
 VENV := .venv
 VLLM_VENV := .venv-vllm
@@ -12,7 +12,7 @@ STAMPS := $(VENV)/stamps
 install: $(STAMPS)/install
 	@echo "ready: $(BIN)/regioncap --help"
 
-# Photos, the real flow, and what came out
+# Photos, the real flow, and its output
 demo: $(STAMPS)/demo
 	$(BIN)/python examples/make_demo.py $(DEMO)
 	$(BIN)/regioncap run $(DEMO)/photos.jsonl --captioner pixels --max-boxes 5 \
@@ -22,15 +22,15 @@ demo: $(STAMPS)/demo
 test: $(STAMPS)/test
 	$(BIN)/python -m pytest
 
-# The flow with a real vLLM on a tiny model, without a GPU; an environment of its own, some 3 GB
+# The flow with a real vLLM on a tiny model, without a GPU; in an environment of its own, about 3 GB
 test-vllm: $(STAMPS)/test $(VLLM_VENV)/ready
 	REGIONCAP_VLLM_VENV=$(VLLM_VENV) $(BIN)/python -m pytest tests/vllm
 
 $(VLLM_VENV)/ready: tests/vllm/requirements.txt tests/vllm/tiny_model.py tests/vllm/path/sitecustomize.py
-	@echo "installing vLLM into $(VLLM_VENV) (some minutes and 3 GB the first time) ..."
+	@echo "installing vLLM into $(VLLM_VENV) (several minutes and 3 GB the first time) ..."
 	@$(PYTHON) -m venv $(VLLM_VENV)
 	@$(VLLM_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r tests/vllm/requirements.txt
-	@# Pulled in, not needed, and linked to CUDA: their import would fail.
+	@# Dependencies that are not needed and linked to CUDA: importing them would fail.
 	@$(VLLM_VENV)/bin/python -m pip uninstall --quiet --yes torchaudio torchcodec
 	@PYTHONPATH=tests/vllm/path $(VLLM_VENV)/bin/python tests/vllm/tiny_model.py $(VLLM_VENV)/tiny-model
 	@touch $@

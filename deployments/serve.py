@@ -1,6 +1,6 @@
-"""The deployments of prefect.yaml from this one process, without a worker: python deployments/serve.py
+"""Serve the deployments of prefect.yaml from one process, without a worker: python deployments/serve.py
 
-The same as `regioncap serve` at the root of the repository. Ctrl-C ends it, and pauses the schedules.
+The same as `regioncap serve` at the root of the repository. Ctrl-C stops it and pauses the schedules.
 """
 
 from pathlib import Path

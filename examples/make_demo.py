@@ -1,11 +1,11 @@
-"""Make a small data set to try RegionCap on: photos that ship inside scikit-image's wheel, so without a network.
+"""Create a small data set to try RegionCap on: photos that ship in scikit-image's wheel, so no network is needed.
 
     python examples/make_demo.py demo
     regioncap run demo/photos.jsonl --captioner pixels --output demo/captions.jsonl
 
-Some rows bring boxes (xywh pixels, set by looking at the pictures), some leave finding regions to RegionCap, and one
-is broken, to show where such rows go. The photos are in the public domain or CC0; scikit-image's data folder names
-the source of each.
+Some rows have boxes (xywh pixels, drawn by hand), some leave finding regions to RegionCap, and one is broken, to show
+where such rows end up. The photos are in the public domain or CC0; scikit-image's data folder names the source of
+each.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ ROWS: list[dict[str, Any]] = [
 
 
 def make(folder: Path) -> Path:
-    """Write the photos and `photos.jsonl` into `folder`; gives the path of the latter."""
+    """Write the photos and `photos.jsonl` into `folder`, and return the path of the latter."""
     photos = folder / "photos"
     photos.mkdir(parents=True, exist_ok=True)
     source = Path(skimage.__file__).parent / "data"
     for name in sorted({row["image"] for row in ROWS} - {"cut.jpg"}):
         shutil.copyfile(source / name, photos / name)
     whole = (source / "rocket.jpg").read_bytes()
-    (photos / "cut.jpg").write_bytes(whole[: len(whole) // 2])  # as after a download that broke off
+    (photos / "cut.jpg").write_bytes(whole[: len(whole) // 2])  # like an interrupted download
     lines = (json.dumps({**row, "image": f"photos/{row['image']}"}) for row in ROWS)
     listing = folder / "photos.jsonl"
     listing.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Print an output of RegionCap for people: each picture with its regions and their captions.
+"""Print an output of RegionCap in readable form: each picture with its regions and their captions.
 
 python examples/show.py demo/captions.jsonl
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 
 
 def show(output: Path) -> None:
-    """Print every row of `output`, then the rows that were rejected."""
+    """Print every row of `output`, then the rejected rows."""
     for line in output.read_text(encoding="utf-8").splitlines():
         row = json.loads(line)
         meta = row["meta_info"]
