@@ -452,7 +452,7 @@ def test_root_of_a_folder_or_glob_is_its_fixed_part(address: str, root: str) -> 
         ("notes.txt", r"notes\.txt is not in a supported format; expected JSON Lines \(\.jsonl"),
         ("empty", r"there is no file in .*/empty; expected JSON Lines"),
         ("*.jpg", r"no file matches .*/\*\.jpg; expected JSON Lines"),
-        ("", r"notes\.txt is of no format"),
+        ("", r"notes\.txt is not in a supported format"),
     ],
 )
 def test_what_cannot_be_read_is_refused_at_once(name: str, message: str, tmp_path: Path) -> None:
