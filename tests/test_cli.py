@@ -176,7 +176,7 @@ SOMEWHERE = ["--endpoint", "http://127.0.0.1:9/v1", "--model", "m"]
 
 WRONG = {
     "no input": (["run"], "expected an input"),
-    "input is missing": (["run", "gone.jsonl", "--captioner", "pixels"], "gone.jsonl is not there"),
+    "input is missing": (["run", "gone.jsonl", "--captioner", "pixels"], "gone.jsonl does not exist"),
     "no captioner": (["run", "photos.jsonl"], "choose one: --model Qwen/Qwen2.5-VL-7B-Instruct"),
     "no vLLM here": (["run", "photos.jsonl", "--model", "x"], "vLLM is not installed in this environment"),
     "no model": (["run", "photos.jsonl", "--endpoint", "http://h/v1"], "model: expected the name of a vision-language"),

@@ -1,4 +1,4 @@
-"""What an export is: rows of an output in, files of another form out. See `regioncap/registry.py` for which there are."""
+"""The contract of an export: rows of an output in, files of another format out. `regioncap/registry.py` lists them."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from regioncap.storage.filesystem import Place
 Direction = Literal["box2text", "text2box"]
 Coords = Literal["0-1", "0-1000", "px"]
 Rows = Callable[[], Iterator[Captioned]]
-"""Gives the rows from the start; more than one pass may be made."""
+"""Returns the rows from the start; an export may make several passes."""
 
 
 @dataclass(frozen=True)
 class ExportSetting:
-    """What exports are told. `read_image`: an image's bytes by its name; raises RowReject. `categories`: those of the
-    COCO file that the run read, in its terms. `direction`, `coords`: of conversations."""
+    """The options of an export. `read_image`: returns an image's bytes by its name; raises RowReject. `categories`:
+    those of the COCO file that the run read, as COCO has them. `direction`, `coords`: for conversations."""
 
     read_image: Callable[[str], bytes]
     categories: Sequence[Row] = ()
@@ -30,7 +30,7 @@ class ExportSetting:
 
 @dataclass
 class Exported:
-    """What was written. `left_out`: rows that could not be, by reason."""
+    """What was written. `left_out`: numbers of rows that could not be exported, by reason."""
 
     files: list[str] = field(default_factory=list)
     rows: int = 0
@@ -44,10 +44,10 @@ class Exported:
 
 
 class Export(Protocol):
-    """Writes `rows` to `out`, whole or not at all; memory does not grow with the rows. Raises StorageError."""
+    """Writes `rows` to `out`, all or nothing, in memory independent of their number. Raises StorageError."""
 
     def __call__(self, rows: Rows, out: Place, setting: ExportSetting) -> Exported:
-        """Do it."""
+        """Write the export."""
 
 
 class Array:
@@ -58,10 +58,10 @@ class Array:
         self._between = b"[\n"
 
     def add(self, element: bytes) -> None:
-        """One more element, as JSON."""
+        """Write one more element, given as JSON."""
         self._out.write(self._between + element)
         self._between = b",\n"
 
     def close(self) -> None:
-        """The end of it."""
+        """Write the closing bracket."""
         self._out.write(b"[]" if self._between == b"[\n" else b"\n]")

@@ -16,7 +16,7 @@ from regioncap.records import Row, dumps
 from regioncap.storage.filesystem import Place
 
 CATEGORY_FIELDS = ("category", "category_name", "label", "class", "class_name", "name")
-"""Region fields that name a region's category; the first that there is."""
+"""Region fields that may hold a region's category; the first one present is used."""
 
 NO_CATEGORY = "region"
 IMAGE_KEYS = ("license", "coco_url", "flickr_url", "date_captured")
@@ -24,14 +24,14 @@ OWN_KEYS = ("annotation_id", "category_id", *CATEGORY_FIELDS[:1])
 
 
 class Ids:
-    """Ids that are kept where they are given once, and new ones above all that were given. `highest`: of those."""
+    """Keeps given ids that are unique, and issues new ones above them. `highest`: the highest given id."""
 
     def __init__(self, highest: int) -> None:
         self._next = highest
         self._seen = Seen()
 
     def of(self, given: Any) -> Any:
-        """The id `given`, if it is one that was not taken; else a new one."""
+        """The id `given`, if it is valid and not taken; else a new one."""
         if _is_id(given) and self._seen.first_time(dumps(given)):
             return given
         self._next += 1
@@ -44,14 +44,14 @@ def _is_id(value: Any) -> bool:
 
 @dataclass
 class Categories:
-    """Names by id. Those of the input come first; a name that has no id gets the next that is free."""
+    """Category names by id. The input's come first; a name without an id gets the next free one."""
 
     names: dict[Any, Row] = field(default_factory=dict)
     _ids: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(cls, known: Sequence[Row]) -> Categories:
-        """Those that the input's file has."""
+        """The categories of the input file."""
         made = cls()
         for category in known:
             if _is_id(category.get("id")):
@@ -60,7 +60,7 @@ class Categories:
         return made
 
     def id_of(self, row: Captioned, place: int) -> Any:
-        """The category of a region; it is there afterwards."""
+        """The id of a region's category, which is added if it is new."""
         given = row.fields["category_id"][place] if "category_id" in row.fields else None
         named = next((row.fields[name][place] for name in CATEGORY_FIELDS if name in row.fields), None)
         name = NO_CATEGORY if named is None else named if isinstance(named, str) else dumps(named).decode()
@@ -76,19 +76,19 @@ class Categories:
         return self._ids[name]
 
     def listed(self) -> list[Row]:
-        """All of them, by id."""
+        """All categories, sorted by id."""
         return [self.names[key] for key in sorted(self.names, key=lambda key: (isinstance(key, str), key))]
 
 
 def image_id_of(row: Captioned) -> Any:
-    """The id that the input gave the image; None when it gave none."""
+    """The id that the input gave the image, or None."""
     found = row.row.get("image_id", row.row.get("id"))
     return found if _is_id(found) and ("image_id" in row.row or isinstance(found, int)) else None
 
 
 def write_coco(rows: Rows, out: Place, setting: ExportSetting) -> Exported:
-    """One file: `images`, `annotations` and `categories`. Ids of images, annotations and categories are the input's
-    where it gave them (`image_id`, region fields `annotation_id`, `category_id`); boxes are those of the output."""
+    """Write one file with `images`, `annotations` and `categories`. Ids are the input's where it has them (`image_id`,
+    region fields `annotation_id` and `category_id`); boxes are those of the output."""
     done, highest_image, highest_annotation = Exported(files=[out.url]), 0, 0
     for row in rows():
         highest_image = max(highest_image, _number(image_id_of(row)))
@@ -101,9 +101,9 @@ def write_coco(rows: Rows, out: Place, setting: ExportSetting) -> Exported:
         images, annotations = Array(file), Array(aside)
         for row in rows():
             image_id = image_ids.of(image_id_of(row))
-            told = {key: row.row[key] for key in IMAGE_KEYS if key in row.row}
+            extra = {key: row.row[key] for key in IMAGE_KEYS if key in row.row}
             image = {"id": image_id, "file_name": row.image, "width": row.width, "height": row.height}
-            images.add(dumps({**image, **told}))
+            images.add(dumps({**image, **extra}))
             for annotation in _annotations(row, image_id, annotation_ids, categories):
                 annotations.add(dumps(annotation))
             done.count(row)

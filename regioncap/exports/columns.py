@@ -1,4 +1,4 @@
-"""What the fields of rows become in a table: their names and kinds, found in one pass."""
+"""The columns that the fields of rows become in a table: their names and types, found in one pass."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LONG = 1 << 63
 
 
 def kind_of(value: Any) -> Kind:
-    """The kind of one JSON value; lists, objects and integers beyond 64 bits are text."""
+    """The type of one JSON value; lists, objects and integers beyond 64 bits are text."""
     match value:
         case None:
             return "none"
@@ -29,7 +29,7 @@ def kind_of(value: Any) -> Kind:
 
 
 def both(one: Kind, other: Kind) -> Kind:
-    """The kind that holds values of two.
+    """The type that can hold values of both types.
 
     >>> both("int", "float"), both("none", "bool"), both("int", "text")
     ('float', 'bool', 'text')
@@ -42,7 +42,7 @@ def both(one: Kind, other: Kind) -> Kind:
 
 
 def cell(value: Any, kind: Kind) -> Any:
-    """`value` as a column of `kind` has it: strings as they are, what else is in a text column as JSON."""
+    """`value` as stored in a column of `kind`: in text columns, strings as they are and other values as JSON."""
     if value is None or (kind == "text" and isinstance(value, str)):
         return value
     if kind == "text":
@@ -52,7 +52,7 @@ def cell(value: Any, kind: Kind) -> Any:
 
 @dataclass
 class Columns:
-    """Kinds by name: of region fields, and of the row's other keys."""
+    """Types by name: of region fields, and of the row's other keys."""
 
     regions: dict[str, Kind] = field(default_factory=dict)
     rows: dict[str, Kind] = field(default_factory=dict)
@@ -69,10 +69,10 @@ class Columns:
                 if name not in row.fields:
                     made.rows[name] = both(made.rows.get(name, "none"), kind_of(value))
         for name in made.regions:
-            made.rows.pop(name, None)  # the list before it was filtered
+            made.rows.pop(name, None)  # the unfiltered list of the same values
         return made
 
 
 def free_name(name: str, taken: Iterable[str], prefix: str) -> str:
-    """`name`, or with `prefix` where that is taken."""
+    """`name`, with `prefix` if it is already taken."""
     return f"{prefix}{name}" if name in set(taken) else name

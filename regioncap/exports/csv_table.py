@@ -1,4 +1,4 @@
-"""CSV (RFC 4180) with a line for every region, UTF-8."""
+"""CSV (RFC 4180, UTF-8) with one line per region."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from regioncap.output.reading import Captioned
 from regioncap.storage.filesystem import Place
 
 COLUMNS = ("image", "width", "height", "type", "region", "x", "y", "w", "h", "caption", "flags")
-"""The first columns; then region fields, then the row's own keys, both by name, with `field_` or `row_` before it
-where it is taken."""
+"""The first columns. Region fields and the row's own keys follow under their names, prefixed with `field_` or `row_`
+if the name is taken."""
 
 
 def write_csv(rows: Rows, out: Place, setting: ExportSetting) -> Exported:
-    """One file. `x`, `y`, `w`, `h` in pixels; `flags` with `;` between them; lists and objects as JSON text."""
+    """Write one file. `x`, `y`, `w`, `h` in pixels; `flags` separated by `;`; lists and objects as JSON text."""
     done = Exported(files=[out.url])
     columns = Columns.of(rows())
     names = {name: free_name(name, COLUMNS, "field_") for name in columns.regions}
@@ -24,7 +24,7 @@ def write_csv(rows: Rows, out: Place, setting: ExportSetting) -> Exported:
     own = {name: free_name(name, taken, "row_") for name in columns.rows}
     with out.writer() as file:
         text = io.TextIOWrapper(file, "utf-8", newline="", write_through=True)
-        table = csv.writer(text)  # with \r\n at line ends: so what holds either of them is quoted
+        table = csv.writer(text)  # ends lines with \r\n, so that cells with either character are quoted
         table.writerow([*COLUMNS, *names.values(), *own.values()])
         for row in rows():
             carried = [_cell(row.row.get(name)) for name in own]
@@ -37,11 +37,11 @@ def write_csv(rows: Rows, out: Place, setting: ExportSetting) -> Exported:
 
 
 def _region(row: Captioned, place: int) -> list[object]:
-    told = (row.image, row.width, row.height, row.kind, row.regions[place], *row.bbox[place])
-    return [*map(_cell, told), _cell(row.captions[place]), ";".join(row.flags[place])]
+    values = (row.image, row.width, row.height, row.kind, row.regions[place], *row.bbox[place])
+    return [*map(_cell, values), _cell(row.captions[place]), ";".join(row.flags[place])]
 
 
 def _cell(value: object) -> object:
     found = cell(value, "text") if isinstance(value, dict | list | str) else value
-    # A zero byte ends the text for many readers of CSV.
+    # Many CSV readers take a zero byte for the end of the text.
     return found.replace("\0", "\ufffd") if isinstance(found, str) else found

@@ -1,4 +1,4 @@
-"""An output in another form, in the terms of those who train on it."""
+"""Exports an output to another format, such as training code reads."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ from regioncap.vision.libraries import image_libraries
 
 @dataclass(frozen=True)
 class ExportOrder:
-    """What is wanted: one of `EXPORTS`, where ("": beside the output), of which rows and regions, how told."""
+    """An export to make. `to`: one of `EXPORTS`; `output`: where to ("": beside the output); `where`: filter conditions;
+    `direction`, `coords`: for conversations."""
 
     to: str
     output: str = ""
@@ -33,7 +34,7 @@ class ExportOrder:
 
 @image_libraries
 def export(written: Written, order: ExportOrder, files: Filesystems) -> Exported:
-    """Write an output in another form. Raises UsageError for a wrong order or an output that is none, StorageError."""
+    """Export an output. Raises UsageError for a wrong request or file, StorageError."""
     conditions = [Condition.of(text) for text in order.where]
 
     def rows() -> Iterator[Captioned]:
@@ -46,19 +47,19 @@ def export(written: Written, order: ExportOrder, files: Filesystems) -> Exported
     pictures = Pictures(written, files)
     done = write(rows, out, ExportSetting(pictures.read, categories, order.direction, order.coords))
     if not done.rows and not done.left_out:
-        raise UsageError("--where: no row meets all of it; nothing but an empty file was written")
+        raise UsageError("--where: no row satisfies all conditions; the export is empty")
     return done
 
 
 def export_place(written: Written, order: ExportOrder, files: Filesystems) -> Place:
-    """Where an export goes. Raises UsageError when that is the output itself."""
+    """Where an export is written. Raises UsageError if that is the output itself or the run's input."""
     _, ending = EXPORTS[order.to]
     address = order.output or written.place.address.rstrip("/").removesuffix(".jsonl") + ending
     if address.rstrip("/") == written.place.address.rstrip("/"):
-        raise UsageError(f"--output: expected another place than the output itself, got {address}")
+        raise UsageError(f"--output: expected a path other than the output itself, got {address}")
     if is_part_of(address, written.settings.input):
         raise UsageError(
-            f"--output: {address} is, or lies in, the run's input {written.settings.input}; choose another"
+            f"--output: {address} is, or is inside, the run's input {written.settings.input}; choose another path"
         )
     place = files.place(address.rstrip("/"))
     if order.to != "wds" and place.is_local and place.is_folder():
@@ -67,7 +68,7 @@ def export_place(written: Written, order: ExportOrder, files: Filesystems) -> Pl
 
 
 def _categories(written: Written, files: Filesystems) -> list[Row]:
-    """The categories of the COCO file that the run read, also those without a box; none when it is gone."""
+    """The categories of the COCO file that the run read, those without a box included; none if the file is gone."""
     source = files.place(written.settings.input)
     with contextlib.suppress(RegionCapError, FileNotFoundError, ValueError, OSError):
         if file_kind(source.url) == ".json" and source.size() and looks_like_coco(source):

@@ -1,4 +1,4 @@
-"""Conversations as LLaVA trains on them: https://github.com/haotian-liu/LLaVA/blob/main/docs/Finetune_Custom_Data.md.
+"""LLaVA training conversations: https://github.com/haotian-liu/LLaVA/blob/main/docs/Finetune_Custom_Data.md.
 
 The questions are those of LLaVA-1.5's region data (Visual Genome, RefCOCO).
 """
@@ -20,12 +20,12 @@ BOX_TO_TEXT = "Please provide a short description for this region: {box}."
 TEXT_TO_BOX = "Please provide the bounding box coordinate of the region this sentence describes: {text}"
 IMAGE = "<image>"
 _TOKEN = re.compile(r"<(/?(?:image|im_start|im_end|im_patch|s))>", re.IGNORECASE)
-"""What has a meaning to the trainer: one `<image>` too many breaks a batch."""
+"""Tokens with a meaning to the trainer: one `<image>` too many breaks a batch."""
 
 
 def write_llava(rows: Rows, out: Place, setting: ExportSetting) -> Exported:
-    """One JSON array; a conversation a picture with a turn for each region. Boxes are corners, clipped to the picture,
-    as parts of its width and height with 3 decimals, as 0 to 1000, or in pixels."""
+    """Write one JSON array with a conversation per picture and a turn per region. Boxes are xyxy corners, clipped to
+    the picture, as fractions of its width and height with 3 decimals, as 0 to 1000, or in pixels."""
     done = Exported(files=[out.url])
     with out.writer() as file:
         conversations = Array(file)
@@ -47,11 +47,11 @@ def _conversation(row: Captioned, setting: ExportSetting) -> Row:
 def _turns(row: Captioned, setting: ExportSetting) -> Iterator[dict[str, Any]]:
     for box, caption in zip(row.bbox, row.captions, strict=True):
         place, text = corners(box, row.width, row.height, setting.coords), _TOKEN.sub(r"\1", caption)
-        asked, told = BOX_TO_TEXT.format(box=place), text
+        question, answer = BOX_TO_TEXT.format(box=place), text
         if setting.direction == "text2box":
-            asked, told = TEXT_TO_BOX.replace("{text}", text), place
-        yield {"from": "human", "value": asked}
-        yield {"from": "gpt", "value": told}
+            question, answer = TEXT_TO_BOX.replace("{text}", text), place
+        yield {"from": "human", "value": question}
+        yield {"from": "gpt", "value": answer}
 
 
 def corners(box: list[float], width: int, height: int, coords: Coords) -> str:

@@ -1,6 +1,6 @@
-"""Parquet, a row a picture with its regions as a list; pyarrow is optional, and imported when it is needed.
+"""Parquet with one row per picture and its regions as a list; pyarrow is optional and imported when needed.
 
-Schema (kinds of fields are found by a pass over the rows; lists and objects in them are JSON text):
+Schema (the types of fields are found by a pass over the rows; lists and objects in them become JSON text):
 
     image       string
     width       int32         pixels, as displayed
@@ -11,12 +11,12 @@ Schema (kinds of fields are found by a pass over the rows; lists and objects in 
         bbox        list<double>[4]     x, y, width, height in pixels, as given
         caption     string
         flags       list<string>
-        fields      struct<…>           region fields; not there when there are none
+        fields      struct<…>           region fields; absent when there are none
     >>
     prompt      string
     captioner   string
     model       string
-    row         struct<…>     the row's own keys; not there when there are none
+    row         struct<…>     the row's own keys; absent when there are none
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ ROW_GROUP = 1000
 
 
 def write_parquet(rows: Rows, out: Place, setting: ExportSetting) -> Exported:
-    """One file, zstd, row groups of 1,000 pictures. Raises UsageError when pyarrow is not installed."""
+    """Write one zstd-compressed file with row groups of 1,000 pictures. Raises UsageError without pyarrow."""
     try:
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -83,7 +83,7 @@ def _schema(columns: Columns, pa: Any) -> Any:
             ("model", pa.string()),
             *([("row", struct(columns.rows))] if columns.rows else []),
         ],
-        metadata={"regioncap": "a row a picture; bbox: x, y, width, height in pixels"},
+        metadata={"regioncap": "one row per picture; bbox: x, y, width, height in pixels"},
     )
 
 
@@ -91,8 +91,8 @@ def _row(row: Captioned, columns: Columns) -> Row:
     regions = []
     for place, box in enumerate(row.bbox):
         fields = {n: cell(row.fields[n][place], kind) for n, kind in columns.regions.items() if n in row.fields}
-        told = {"region": row.regions[place], "bbox": list(map(float, box)), "caption": row.captions[place]}
-        regions.append({**told, "flags": row.flags[place], "fields": fields})
+        region = {"region": row.regions[place], "bbox": list(map(float, box)), "caption": row.captions[place]}
+        regions.append({**region, "flags": row.flags[place], "fields": fields})
     return {
         "image": row.image,
         "width": row.width,

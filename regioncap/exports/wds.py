@@ -1,4 +1,4 @@
-"""WebDataset: tar files of samples, each an image's bytes and a JSON: https://github.com/webdataset/webdataset."""
+"""WebDataset: tar files of samples, each an image and a JSON file: https://github.com/webdataset/webdataset."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from regioncap.vision.images import read_info
 
 SAMPLES_A_TAR = 10_000
 BYTES_A_TAR = 1_000_000_000
-"""As WebDataset's own writer begins another tar file."""
+"""At these limits WebDataset's own writer starts a new tar file, too."""
 
 READ_AHEAD = 16
 NO_LIMIT = 1 << 62
@@ -29,9 +29,9 @@ Sample = tuple[Captioned, bytes, str]
 
 
 def write_wds(rows: Rows, out: Place, setting: ExportSetting) -> Exported:
-    """Tar files `{name}-000000.tar`, … in the folder `out`. A sample's key is its row's number: `000000017.jpg` holds
-    the image as it is, `000000017.json` the regions and the row. Rows whose image cannot be read are left out and
-    counted. Files of an earlier, longer export go."""
+    """Write tar files `{name}-000000.tar`, … to the folder `out`. A sample's key is its row's number: `000000017.jpg`
+    is the unchanged image, `000000017.json` the regions and the row. Rows whose image cannot be read are left out and
+    counted. Surplus files of an earlier, longer export are removed."""
     done = Exported()
     stem = out.name.removesuffix(".wds") or "regions"
     samples = _samples(rows(), setting, done)
@@ -49,7 +49,7 @@ def write_wds(rows: Rows, out: Place, setting: ExportSetting) -> Exported:
 
 
 def _fill(file: object, samples: Iterator[Sample], done: Exported) -> Sample | None:
-    """Write samples to one tar file until it is full; gives the first that did not fit."""
+    """Write samples to one tar file until it is full. Returns the first sample that did not fit."""
     count = size = 0
     with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as tar:  # type: ignore[call-overload]
         for sample in samples:
@@ -58,16 +58,16 @@ def _fill(file: object, samples: Iterator[Sample], done: Exported) -> Sample | N
                 return sample
             count, size = count + 1, size + len(image)
             key = f"{row.number:09d}"
-            for name, data in ((f"{key}.{ending}", image), (f"{key}.json", dumps(_told(row)))):
-                member = tarfile.TarInfo(name)  # no time, no owner: the same rows make the same file
+            for name, data in ((f"{key}.{ending}", image), (f"{key}.json", dumps(_metadata(row)))):
+                member = tarfile.TarInfo(name)  # no time, no owner: the same rows give the same file
                 member.size = len(data)
                 tar.addfile(member, io.BytesIO(data))
-            tar.members.clear()  # it would remember all that it wrote
+            tar.members.clear()  # else tarfile keeps every member in memory
             done.count(row)
     return None
 
 
-def _told(row: Captioned) -> Row:
+def _metadata(row: Captioned) -> Row:
     return {
         "image": row.image,
         "width": row.width,
@@ -81,7 +81,7 @@ def _told(row: Captioned) -> Row:
 
 
 def _samples(rows: Iterator[Captioned], setting: ExportSetting, done: Exported) -> Iterator[Sample]:
-    """Rows with their images, in order, some read ahead."""
+    """Rows with their images, in order; some images are read ahead."""
 
     def read(row: Captioned) -> Sample | str:
         try:

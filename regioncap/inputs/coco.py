@@ -1,7 +1,7 @@
-"""COCO instances JSON as rows: one an image, its annotations as lists parallel to its boxes.
+"""Reads COCO instances JSON as rows: one per image, with its annotations as lists parallel to its boxes.
 
-Format: https://cocodataset.org/#format-data. Images, annotations and categories may come in any order; what does not
-fit in memory is grouped on disk.
+Format: https://cocodataset.org/#format-data. Images, annotations and categories may come in any order; they are grouped
+on disk, so that memory use does not depend on the file's size.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from regioncap.records import Row, dumps, loads
 from regioncap.storage.filesystem import Place
 
 REGION_FIELDS = ("annotation_id", "category_id", "category", "score", "iscrowd", "area")
-"""What becomes a list parallel to the boxes without being asked for; other keys of annotations when they are."""
+"""Annotation keys that always become lists parallel to the boxes; the config may name more."""
 
 HEAD_BYTES = 1_000_000
 ELEMENTS_TO_LOOK_AT = 10_000
 
 
 def looks_like_coco(place: Place) -> bool:
-    """Whether the JSON file at `place` is one object with arrays of images or annotations, told by its beginning."""
+    """Whether the JSON file at `place` begins like one object with arrays of images or annotations."""
     with open_stream(place, Gauge()) as stream, contextlib.suppress(InputDamaged):
         if not stream.peek().lstrip(b"\xef\xbb\xbf \r\n\t").startswith(b"{"):
             return False
@@ -52,7 +52,7 @@ def _is_json(text: bytes) -> bool:
 
 
 def read_categories(place: Place) -> list[Row]:
-    """The categories of a COCO file as they are there. Raises InputDamaged, StorageError."""
+    """The categories of a COCO file, unchanged. Raises InputDamaged, StorageError."""
     with open_stream(place, Gauge()) as stream:
         found = [_object(text) for key, _, text in split_members(place, stream, MOST_BYTES) if key == "categories"]
     return [category for category in found if category]
@@ -60,9 +60,9 @@ def read_categories(place: Place) -> list[Row]:
 
 @dataclass
 class CocoFile:
-    """A COCO file, grouped once and read as often as wanted.
+    """A COCO file, grouped once and readable any number of times.
 
-    `image_key`, `boxes_key`: the keys that rows have them under. `fields`: which keys of annotations become lists.
+    `image_key`, `boxes_key`: the rows' keys for the image and its boxes. `fields`: annotation keys that become lists.
     """
 
     place: Place
@@ -71,8 +71,8 @@ class CocoFile:
     fields: Sequence[str]
 
     def read(self, gauge: Gauge) -> Lines:
-        """(image's number in the file, its row as JSON), in the order of `images`. Annotations of an image that is
-        not there come last, as rows without an image. Raises InputDamaged, StorageError."""
+        """Yield (number of the image in the file, its row as JSON) in the order of `images`. Annotations of a missing
+        image come last, as rows without an image. Raises InputDamaged, StorageError."""
         groups, names = self._grouped(gauge)
         total, done = max(groups.count(), 1), 0
         gauge.done = lambda: done / total
@@ -101,22 +101,22 @@ class CocoFile:
                     category = _object(text)
                     names[_name(category.get("id"))] = category.get("name")
         if "images" not in seen:
-            raise InputDamaged(self.place.url, "its end", "COCO without `images`: expected a list of them")
+            raise InputDamaged(self.place.url, "its end", "this COCO file lacks the list `images`")
         groups.close_groups()
         return groups, names
 
     def _row(self, image: Row, annotations: list[Row], names: dict[Any, Any]) -> Row:
-        told = {key: value for key, value in image.items() if key not in ("id", "file_name")}
+        others = {key: value for key, value in image.items() if key not in ("id", "file_name")}
         named = {self.image_key: image["file_name"]} if "file_name" in image else {}
         lists = {field: [_value(one, field, names) for one in annotations] for field in self.fields}
         boxes = [one["bbox"] if _is_box(one.get("bbox")) else [None] * 4 for one in annotations]
         return {**named, "image_id": image.get("id"), self.boxes_key: boxes, **lists} | {
-            key: value for key, value in told.items() if key not in {*named, "image_id", self.boxes_key, *lists}
+            key: value for key, value in others.items() if key not in {*named, "image_id", self.boxes_key, *lists}
         }
 
 
 def _object(text: bytes) -> Row:
-    """The object that `text` is; an empty one when it is none, which becomes a reject for want of its keys."""
+    """The JSON object in `text`; an empty one if it is something else, which is rejected later for its missing keys."""
     try:
         found = loads(text)
     except ValueError:
@@ -141,5 +141,5 @@ def _is_box(value: Any) -> bool:
 
 
 def coco_fields(named: Iterable[str]) -> tuple[str, ...]:
-    """The region fields of a COCO input: those that are named, and those that it always brings."""
+    """The region fields of a COCO input: those named in the config, then those that are always read, each once."""
     return tuple(dict.fromkeys((*named, *REGION_FIELDS)))

@@ -1,7 +1,7 @@
-"""Data files as rows: JSON Lines, JSON arrays and CSV; one function a format, found by the file's name.
+"""Reads data files as rows: JSON Lines, JSON arrays and CSV, with one function per format, chosen by file name.
 
-Each yields (line number from 1, JSON text of the row), in the file's order. What a row's text is worth is for `load`
-to say: text that is no JSON is passed on as it is. Only a broken container stops the reading, with `InputDamaged`.
+Each yields (line number from 1, JSON text of the row) in file order. Judging a row's text is up to `load`: text that
+is not JSON is passed on unchanged. Only a broken container stops reading, with `InputDamaged`.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from regioncap.records import loads
 from regioncap.storage.filesystem import Place
 
 BOM = b"\xef\xbb\xbf"
-"""What some editors put at the start of a UTF-8 file; not part of the first row."""
+"""The byte order mark that some editors put at the start of a UTF-8 file; not part of the first row."""
 
 Reader = Callable[[Place, Gauge], Lines]
 
 
 def file_kind(name: str) -> str:
-    """Ending of a file's name that says its format, in small letters, without the compression's.
+    """The extension that tells a file's format, in lower case, without that of its compression.
 
     >>> file_kind("photos.JSONL.gz")
     '.jsonl'
@@ -37,9 +37,9 @@ def file_kind(name: str) -> str:
 
 
 def read_json_lines(place: Place, gauge: Gauge) -> Lines:
-    """JSON Lines: a row a line, split at b"\\n" alone, since JSON text may hold U+2028. Blank lines are left out.
+    """JSON Lines: one row per line, split at b"\\n" alone, since JSON text may hold U+2028. Blank lines are skipped.
 
-    Raises InputDamaged where compressed data is broken or a line is longer than `MOST_BYTES`; StorageError.
+    Raises InputDamaged if compressed data is broken or a line is longer than `MOST_BYTES`; StorageError.
     """
     with open_stream(place, gauge) as stream:
         for number, line in _lines(place, stream):
@@ -49,15 +49,15 @@ def read_json_lines(place: Place, gauge: Gauge) -> Lines:
 
 
 def read_json(place: Place, gauge: Gauge) -> Lines:
-    """A `.json` file: an array of rows when it begins with `[` (the number is the element's), else JSON Lines.
+    """A `.json` file: an array of rows if it begins with `[` (numbered by element), else JSON Lines.
 
-    Raises InputDamaged where the array or compressed data is broken; UsageError for one object over many lines.
+    Raises InputDamaged if the array or compressed data is broken; UsageError for one object over many lines.
     """
     with open_stream(place, gauge) as stream:
         with _damage(place, lambda: "line 1"):
             head = stream.peek().removeprefix(BOM).lstrip()
         if head.startswith(b"["):
-            # Raised by the splitter with its own place; here only what decompression raises.
+            # The splitter raises InputDamaged itself, with the element's position.
             yield from split_array(place, stream, MOST_BYTES)
             return
         if head.startswith(b"{"):
@@ -66,7 +66,7 @@ def read_json(place: Place, gauge: Gauge) -> Lines:
 
 
 def _refuse_one_object(place: Place, head: bytes) -> None:
-    """Raise UsageError when the file is one object over many lines, as pretty printers write it."""
+    """Raise UsageError if the file is one object over many lines, as pretty printers write it."""
     first, end, rest = head.partition(b"\n")
     if not end or not rest.strip() or not first.rstrip().endswith((b"{", b"[", b",")):
         return
@@ -75,17 +75,17 @@ def _refuse_one_object(place: Place, head: bytes) -> None:
     except ValueError:
         raise UsageError(
             f"input: {place.url} is one JSON object over many lines; expected an array of rows ([…]) or JSON Lines "
-            "(a row a line). To take the rows out of it: jq -c '.[\"images\"][]' FILE > rows.jsonl"
+            "(one row per line). To extract the rows: jq -c '.[\"images\"][]' FILE > rows.jsonl"
         ) from None
 
 
 def read_csv(place: Place, gauge: Gauge) -> Lines:
-    """CSV (RFC 4180) in UTF-8 with a header; every value stays a string; the number is that of a row's first line.
+    """CSV (RFC 4180) in UTF-8 with a header; every value stays a string; rows are numbered by their first line.
 
-    A row that has not the header's number of cells, or is not UTF-8, is passed on as its raw text. Raises UsageError
-    when the header names a column twice; InputDamaged for a quote that is never closed and for broken compression.
+    A row whose number of cells differs from the header's, or that is not UTF-8, is passed on as raw text. Raises
+    UsageError if the header names a column twice; InputDamaged for an unclosed quote and for broken compression.
     """
-    # The csv module's own limit (131,072 characters) is less than a picture in a data: URL.
+    # The csv module's default limit (131,072 characters) is less than a picture in a data: URL.
     csv.field_size_limit(MOST_BYTES)
     with open_stream(place, gauge) as stream:
         records = _csv_records(place, stream)
@@ -167,7 +167,7 @@ READERS: dict[str, Reader] = {
     ".csv": read_csv,
     ".parquet": read_parquet,
 }
-"""Endings of data files, and who reads them."""
+"""Readers of data files by extension."""
 
 IMAGES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
-"""Endings of image files."""
+"""Extensions of image files."""

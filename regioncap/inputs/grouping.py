@@ -1,6 +1,6 @@
-"""Texts put under keys, in any order, and given back key by key: on disk, so that memory stays as it is.
+"""Groups texts by key on disk, in any order of arrival and with constant memory.
 
-SQLite keeps them in a file of its own without a name, which is gone with the process (https://sqlite.org/inmemorydb.html,
+SQLite stores them in an unnamed temporary file that disappears with the process (https://sqlite.org/inmemorydb.html,
 "Temporary Databases").
 """
 
@@ -19,13 +19,13 @@ BATCH = 2000
 CACHE_KIB = 32_000
 
 Head = tuple[int, bytes, bytes]
-"""What a group goes by: a number, its key, and a text."""
+"""The head of a group: its number, key and text."""
 
 
 class Groups:
-    """Items under keys. First `add` and `head`, then `close_groups`, then `groups` as often as wanted.
+    """Items grouped by key. Call `add` and `head` first, then `close_groups`, then `groups` any number of times.
 
-    Raises StorageError from every method when the temporary folder's disk is full.
+    Every method raises StorageError if the temporary folder's disk is full.
     """
 
     def __init__(self) -> None:
@@ -38,7 +38,7 @@ class Groups:
             self._db.execute("BEGIN")
 
     def add(self, key: bytes, text: bytes) -> int:
-        """Put `text` under `key`; gives its place among all items, from 1."""
+        """Store `text` under `key`; return its position among all items, from 1."""
         self._waiting.append((key, text))
         self._count += 1
         if len(self._waiting) >= BATCH:
@@ -46,13 +46,13 @@ class Groups:
         return self._count
 
     def head(self, number: int, key: bytes, text: bytes) -> None:
-        """Add a group: the items under `key`, in the order of the heads."""
+        """Declare the group of the items under `key`; groups are returned in the order of these calls."""
         with _translated():
             self._db.execute("INSERT INTO heads (number, key, text) VALUES (?, ?, ?)", (number, key, text))
 
     def close_groups(self) -> None:
-        """No more items or heads come. Keys without a head get one now, after the others, in the order in which they
-        came first; its number is the place of its first item."""
+        """End the input. Keys without a head get one after the others, in the order of their first items, with the
+        position of that item as its number."""
         self._flush()
         with _translated():
             self._db.execute("CREATE INDEX by_key ON items (key)")
@@ -64,9 +64,9 @@ class Groups:
             self._db.execute("COMMIT")
 
     def groups(self, first: int = 0, behind: int = 1 << 62) -> Iterator[tuple[Head, list[bytes]]]:
-        """Every head with the texts of its items, in order; only heads whose number is in `first` … `behind` - 1."""
+        """Yield every head whose number is in `first` … `behind` - 1, in order, with the texts of its items."""
         with _translated():
-            # CROSS JOIN has SQLite walk the heads and look the items up, so that nothing is sorted.
+            # LEFT JOIN and INDEXED BY make SQLite scan the heads and look up their items, so that nothing is sorted.
             found = self._db.execute(
                 "SELECT heads.place, number, heads.key, heads.text, items.text FROM heads "
                 "LEFT JOIN items INDEXED BY by_key ON items.key = heads.key "
@@ -79,7 +79,7 @@ class Groups:
                 yield (number, key, text), [item for *_, item in texts if item is not None]
 
     def count(self) -> int:
-        """How many groups there are."""
+        """The number of groups."""
         return int(self._db.execute("SELECT COUNT(*) FROM heads").fetchone()[0])
 
     def _flush(self) -> None:
@@ -89,7 +89,7 @@ class Groups:
 
 
 def _database() -> sqlite3.Connection:
-    # Used by whichever thread wants the next rows, one at a time.
+    # Rows are read from changing threads, but only one at a time, so SQLite's own check would be wrong here.
     database = sqlite3.connect("", check_same_thread=False, isolation_level=None)
     for pragma in ("journal_mode=OFF", "synchronous=OFF", f"cache_size=-{CACHE_KIB}"):
         database.execute(f"PRAGMA {pragma}")
@@ -101,11 +101,11 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        raise StorageError(tempfile.gettempdir(), "keep a table's rows in", str(error)) from error
+        raise StorageError(tempfile.gettempdir(), "store temporary data in", str(error)) from error
 
 
 class Seen:
-    """Which keys have been met, on disk. Raises StorageError as `Groups` does."""
+    """A set of keys on disk. Raises StorageError as `Groups` does."""
 
     def __init__(self) -> None:
         with _translated():
@@ -114,13 +114,13 @@ class Seen:
             self._db.execute("BEGIN")
 
     def first_time(self, key: bytes) -> bool:
-        """Whether `key` was not met before; it is met now."""
+        """Add `key`; return whether it is new."""
         with _translated():
             return self._db.execute("INSERT OR IGNORE INTO seen VALUES (?)", (key,)).rowcount == 1
 
 
 class Lookup:
-    """Texts by two keys, taken out again one by one, on disk. Raises StorageError as `Groups` does."""
+    """Texts on disk under two keys each, taken out one at a time. Raises StorageError as `Groups` does."""
 
     def __init__(self) -> None:
         with _translated():
@@ -130,12 +130,12 @@ class Lookup:
             self._db.execute("BEGIN")
 
     def put(self, key: bytes, exact: bytes, text: bytes) -> None:
-        """Keep `text` under `key`, and within it under `exact`."""
+        """Store `text` under `key` and the more specific `exact`."""
         with _translated():
             self._db.execute("INSERT INTO items (key, exact, text) VALUES (?, ?, ?)", (key, exact, text))
 
     def take(self, key: bytes, exact: bytes) -> bytes | None:
-        """The first text under both keys, else the first under `key`; it is gone then. None when there is none."""
+        """Remove and return the first text under both keys, else the first under `key`; None if there is none."""
         with _translated():
             found = self._db.execute(
                 "SELECT place, text FROM items WHERE key = ? ORDER BY exact <> ?, place LIMIT 1", (key, exact)
@@ -146,5 +146,5 @@ class Lookup:
             return bytes(found[1])
 
     def count(self) -> int:
-        """How many are left."""
+        """The number of texts not yet taken."""
         return int(self._db.execute("SELECT COUNT(*) FROM items").fetchone()[0])

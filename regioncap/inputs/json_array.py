@@ -1,7 +1,7 @@
-"""Split a JSON array into the texts of its elements, without parsing them.
+"""Splits a JSON array into the texts of its elements without parsing them.
 
-A parser would give numbers, and numbers lose what they were written as: `1.10`, 30-digit integers. The text is kept
-as it is, and an element that is no JSON is one broken row instead of the end of the file.
+A parser would return numbers, which lose how they were written: `1.10`, 30-digit integers. The text is kept as it is,
+and an element that is not JSON is one broken row instead of the end of the file.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from regioncap.storage.filesystem import Place
 
 STEP_BYTES = 16_384
 
-# A whole string, the beginning of one (group 1 is empty: its end has not been read yet), or one sign of structure.
+# A whole string, the beginning of one (group 1 is empty: its end has not been read yet), or one structural character.
 _TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*("?)|[][{},]', re.DOTALL)
 
 
 def split_array(place: Place, stream: io.BufferedReader[Any], most_bytes: int) -> Lines:
-    """(element's number from 1, its text on one line) of the array in `stream`, in order.
+    """(number from 1, text on one line) of each element of the array in `stream`, in order.
 
-    Memory: a few times the longest element. Raises InputDamaged, with the element and the byte at which it begins,
-    when the array ends too early, holds nothing between two commas, goes on after its end, or an element is longer
-    than `most_bytes`.
+    Memory: a few times the longest element. Raises InputDamaged, with the element and the byte offset where it
+    begins, if the array is cut off, has an empty element, is followed by anything, or has an element longer than
+    `most_bytes`.
     """
     window = Window(place, stream, most_bytes)
     depth = 0
@@ -50,10 +50,10 @@ def split_array(place: Place, stream: io.BufferedReader[Any], most_bytes: int) -
 
 
 class Window:
-    """The piece of the file that is being looked at, from the element's beginning on.
+    """Scans a JSON text for structural characters, holding it from the beginning of the current element.
 
-    `opening`: the bracket before the first element. `token`: what is looked for: whole strings, the beginning of one
-    (then its only group is empty), and what is yielded (then its group is None).
+    `opening`: the bracket before the first element. `token`: matches whole strings, the beginning of one (its only
+    group is then empty), and the tokens to yield (the group is then None).
     """
 
     def __init__(
@@ -72,11 +72,11 @@ class Window:
         self._most = most_bytes
         self._bytes = b""
         self._offset = 0  # in the file, of the first byte held
-        self._start = 0  # of the element, in the bytes held; so is
-        self._end = 0  # how far they have been looked at
+        self._start = 0  # of the element, in the bytes held
+        self._end = 0  # of what has been scanned, in the bytes held
 
     def signs(self) -> Iterator[bytes]:
-        """Signs of structure outside of strings, after the array's opening bracket."""
+        """The structural characters outside strings, after the opening bracket."""
         while self._opening not in self._bytes and self._read_on():
             pass
         self._start = self._end = self._bytes.index(self._opening) + 1
@@ -92,20 +92,20 @@ class Window:
                 yield found[0]
 
     def text(self) -> bytes:
-        """The element that ends before the sign just seen."""
+        """The element that ends before the token just yielded."""
         return self._bytes[self._start : self._end - 1].strip()
 
     def pass_by(self) -> None:
-        """Hold nothing of what came before the sign just seen."""
+        """Drop everything up to and including the token just yielded."""
         self._start = self._end
 
     def next_element(self) -> None:
-        """Go on to the element that begins after the sign just seen."""
+        """Advance to the element that begins after the token just yielded."""
         self.pass_by()
         self.element += 1
 
     def check_end(self) -> None:
-        """Raise InputDamaged when anything but white space follows."""
+        """Raise InputDamaged if anything but white space follows."""
         while not self._bytes[self._start :].strip():
             self._start = self._end = len(self._bytes)
             if not self._read_on():
@@ -113,11 +113,11 @@ class Window:
         raise self.damaged("expected nothing after the array's ']'")
 
     def damaged(self, reason: str) -> InputDamaged:
-        """The error that names the element and the byte at which it begins."""
+        """The error that names the element and the byte offset where it begins."""
         return InputDamaged(self._place.url, f"element {self.element}, byte {self._offset + self._start}", reason)
 
     def _read_on(self) -> bool:
-        """Read more; False at the file's end. Steps grow with the element, so that a long one takes linear time."""
+        """Read more; False at the end of the file. Reads grow with the element, so that long ones take linear time."""
         held = len(self._bytes) - self._start
         if held > self._most:
             raise self.damaged(f"longer than {self._most // 1_000_000} MB; expected an array of rows")

@@ -1,6 +1,6 @@
-"""Split the arrays of one JSON object into the texts of their elements, without holding the object.
+"""Splits the arrays of one JSON object into the texts of their elements without holding the object.
 
-COCO's files are one object of hundreds of megabytes; its arrays are read element by element, as
+COCO files are single objects of hundreds of megabytes; their arrays are read element by element, as
 `regioncap/inputs/json_array.py` reads an array of rows.
 """
 
@@ -14,15 +14,15 @@ from regioncap.inputs.json_array import Window
 from regioncap.records import loads
 from regioncap.storage.filesystem import Place
 
-# As in json_array; an array of numbers (a polygon) is passed over as one sign, which takes half of the time.
+# As in json_array; an array of numbers (a polygon) is skipped as one token, which halves the time.
 _TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*("?)|\[[-+0-9.eE,\s]*\]|[][{},:]', re.DOTALL)
 
 
 def split_members(place: Place, stream: io.BufferedIOBase, most_bytes: int) -> Iterator[tuple[str, int, bytes]]:
-    """(key, element's number from 1, its text on one line) of every array right inside the object in `stream`.
+    """(key, number from 1, text on one line) of each element of every array that is a direct member of the object.
 
-    Values that are no arrays, and arrays of numbers, are passed over. Memory: a few times the longest element. Raises
-    InputDamaged, with the byte, when the object ends too early, goes on after its end, a key is no string, or an
+    Values that are not arrays, and arrays of numbers, are skipped. Memory: a few times the longest element. Raises
+    InputDamaged, with the byte offset, if the object is cut off or followed by anything, a key is not a string, or an
     element is longer than `most_bytes`.
     """
     window = Window(place, stream, most_bytes, b"{", _TOKEN)

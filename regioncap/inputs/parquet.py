@@ -1,4 +1,4 @@
-"""Parquet files as rows. pyarrow is optional, and imported here only when a file needs it."""
+"""Reads Parquet files as rows. pyarrow is optional and imported only when a file needs it."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ BUFFER_BYTES = 1_000_000
 
 
 def read_parquet(place: Place, gauge: Gauge) -> Lines:
-    """Parquet: (row's number from 1, its JSON text); dates, decimals and bytes as `regioncap.records.jsonable` has them.
+    """Yield (row number from 1, its JSON text); `regioncap.records.jsonable` converts dates, decimals and bytes.
 
-    Read by batches of rows, so memory holds pages and not row groups. Raises UsageError when pyarrow is not
-    installed or two columns have one name; InputDamaged, with the row, when the file is broken; StorageError.
+    Reads batches of rows, so that memory holds pages rather than whole row groups. Raises UsageError if pyarrow is not
+    installed or two columns share a name; InputDamaged, with the row, if the file is broken; StorageError.
     """
     try:
         import pyarrow as pa
@@ -45,14 +45,14 @@ def read_parquet(place: Place, gauge: Gauge) -> Lines:
 
 
 def refuse_doubles(place: Place, names: list[str]) -> None:
-    """Raise UsageError when two columns have one name: a row could hold only one of them."""
+    """Raise UsageError if two columns share a name: a row could hold only one of them."""
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise UsageError(f"input: {place.url} has the column {twice[0]!r} twice; give each column its own name")
 
 
 def _plain(batch: Any, pa: Any) -> Any:
-    """`batch` with times that Python cannot hold (nanoseconds) as ISO 8601 text."""
+    """`batch` with nanosecond timestamps, which Python cannot represent, as ISO 8601 text."""
     import pyarrow.compute as pc
 
     for index, field in enumerate(batch.schema):

@@ -1,6 +1,6 @@
-"""Tables with a row for each box as rows with a list of boxes: the rows of an image become one, wherever they stand.
+"""Reads tables with one row per box as rows with a list of boxes: all rows of an image, in any order, become one.
 
-An image's rows may lie in several files; they are read as a row of the file in which the first of them stands.
+An image's rows may be spread over several files; the joined row belongs to the file that holds the first of them.
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ Read = Callable[[Gauge], Lines]
 
 @dataclass
 class PerBoxTable:
-    """The files of one table, grouped once and read as often as wanted.
+    """The files of one table, grouped once and readable any number of times.
 
-    `files`: how to read each. `image_key`: the column of the image. `box_columns`: four columns with the numbers of a
-    box, or one with all four (a list, or its JSON text). `boxes_key`: where the boxes go. `fields`: columns that
-    become lists, with a value a box; others keep their value, and become lists where an image's rows differ in it.
+    `files`: the reader of each. `image_key`: the column of the image. `box_columns`: four columns with the numbers of a
+    box, or one with all four (a list, or its JSON text). `boxes_key`: the key of the list of boxes. `fields`: columns
+    that become lists with one value per box; other columns keep their value, or become lists if an image's rows differ
+    in it.
     """
 
     files: Sequence[Read]
@@ -33,10 +34,10 @@ class PerBoxTable:
     fields: Sequence[str]
     _groups: Groups | None = None
     _starts: list[int] = field(default_factory=list)
-    """Number of the first row of every file, among all rows; and one behind the last."""
+    """For every file, the number of its first row among all rows; finally the number after the last row."""
 
     def reader(self, place: int) -> Read:
-        """How to read what file `place` has: (line of an image's first row, its row as JSON)."""
+        """The reader of file number `place`: yields (line of the image's first row, the joined row as JSON)."""
 
         def read(gauge: Gauge) -> Lines:
             if self._groups is None:
@@ -58,7 +59,7 @@ class PerBoxTable:
             starts.append(place + 1)
             for number, text in read(gauge):
                 image = _image(text, self.image_key)
-                # A row without an image stays alone, and becomes a reject.
+                # A row without an image gets a key of its own: it is rejected later, alone.
                 key = b"=" + image.encode("utf-8", "surrogatepass") if image else b"#%d" % (place + 1)
                 place = groups.add(key, b"%d\t%s" % (number, text))
         self._starts = [*starts, place + 1]
@@ -66,16 +67,16 @@ class PerBoxTable:
         return groups
 
     def _row(self, texts: list[bytes]) -> tuple[int, bytes]:
-        parted = [text.split(b"\t", 1) for text in texts]
-        number = int(parted[0][0])
-        rows = [_object(text) for _, text in parted]
+        split = [text.split(b"\t", 1) for text in texts]
+        number = int(split[0][0])
+        rows = [_object(text) for _, text in split]
         if rows[0] is None:
-            return number, parted[0][1]
+            return number, split[0][1]
         return number, row_text(self._joined([row for row in rows if row is not None]))
 
     def _joined(self, rows: list[Row]) -> Row:
         boxes = [box_of(row, self.box_columns) for row in rows]
-        # A row without a box says only that there is such an image.
+        # A row without a box only declares the image.
         boxed = [place for place, box in enumerate(boxes) if box is not None]
         taken = {self.image_key, *self.box_columns, self.boxes_key}
         others = [name for name in dict.fromkeys(key for row in rows for key in row) if name not in taken]
@@ -91,7 +92,7 @@ class PerBoxTable:
 
 
 def box_of(row: Row, columns: Sequence[str]) -> Any:
-    """A row's box as it stands in one column, or in four; None where it has none. Text of numbers becomes numbers."""
+    """A row's box, from one column or four, with numeric text converted to numbers; None if it has no box."""
     if len(columns) == 1:
         box = _number(row.get(columns[0]))
         single = isinstance(box, list) and len(box) == 1 and isinstance(box[0], list)
@@ -101,7 +102,7 @@ def box_of(row: Row, columns: Sequence[str]) -> Any:
 
 
 def _number(value: Any) -> Any:
-    """CSV has text only: its JSON value, where it is one."""
+    """`value`, parsed as JSON if it is text that is valid JSON, as in CSV; None for blank text."""
     if not isinstance(value, str):
         return value
     if not value.strip():

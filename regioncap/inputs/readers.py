@@ -1,7 +1,7 @@
-"""The input as shards: which files it is made of, in which order, which of their rows, and where shards begin.
+"""Reads the input as shards: which files it consists of, in which order, and which of their rows are used.
 
 A file of rows, a folder or glob of them, or a folder or glob of images; at a path or any fsspec URL. See
-`regioncap/inputs/formats.py` for the formats and `regioncap/inputs/sharding.py` for the borders.
+`regioncap/inputs/formats.py` for the formats and `regioncap/inputs/sharding.py` for the shard borders.
 """
 
 from __future__ import annotations
@@ -28,17 +28,18 @@ from regioncap.storage.filesystem import GLOB_SIGNS, Filesystems, Place, is_url
 KNOWN = "JSON Lines (.jsonl, .ndjson), JSON (.json), CSV (.csv), each also .gz, .bz2 or .xz; Parquet (.parquet); images"
 
 ROWS_TO_LOOK_AT = 100
-"""Rows of a table whose columns are looked at."""
+"""Rows of a table that are read to learn its columns."""
 
 MOST_SIZES_ASKED = 100
-"""Files in an object store whose sizes are asked for at the start, a request each; with more, all count the same."""
+"""Up to this many files in an object store are sized at the start, with a request each; beyond, all weigh the same."""
 
 
 @dataclass
 class Part:
-    """A part of the input that shards do not span: a data file, or all the images.
+    """A unit of input that no shard extends beyond: a data file, or all images of a folder.
 
-    `source`: its name in the shards. `weight`: what it counts in the share of the whole, any unit. `read`: its rows.
+    `source`: its name in the shards. `weight`: its weight when progress is estimated, in any unit. `read`: reads its
+    rows.
     """
 
     source: str
@@ -48,23 +49,23 @@ class Part:
 
 
 def read_shards(config: RegionCapConfig, files: Filesystems) -> Generator[Shard]:
-    """The input's shards, in order: files sorted by name, rows as they lie in them. One shard is held at a time.
+    """The input's shards, in order: files sorted by name, rows in file order. One shard is held at a time.
 
-    `limit` takes the first N rows and reads no further. `sample` takes the N rows with the smallest hash of their
-    file's name and text, in input order, so a larger sample contains the smaller; it reads the input twice, and holds
-    N hashes. Both: the sample is taken among the first N. Rows with equal text have equal hashes: the first go first.
+    `limit` takes the first N rows and reads no further. `sample` takes the N rows with the smallest hash of file name
+    and text, in input order, so that a larger sample contains a smaller one; it reads the input twice and holds N
+    hashes. With both, the sample is drawn from the first `limit` rows. Of rows with equal text, the first win.
 
-    Raises UsageError at once when the input is not there, is empty or of no known format; while reading,
-    InputDamaged and StorageError, and UsageError for a file that cannot be read as rows.
+    Raises UsageError at once if the input is missing, empty or of an unknown format; while reading, InputDamaged,
+    StorageError, and UsageError for a file that cannot be read as rows.
     """
     return shards_of(find_parts(config, files), config)
 
 
 def input_root(config: RegionCapConfig, files: Filesystems) -> str:
-    """The folder that relative image paths of the input start from, as a path or URL.
+    """The folder that the input's relative image paths start from, as a path or URL.
 
-    A file's folder; a folder itself; the part of a glob before its first wildcard. Raises StorageError when it
-    cannot be told whether the input is a file.
+    A file's folder; the folder itself; the part of a glob before its first wildcard. Raises StorageError if it
+    cannot be determined whether the input is a file.
     """
     address = _without_query(config.input)
     place = files.place(address)
@@ -77,7 +78,7 @@ def input_root(config: RegionCapConfig, files: Filesystems) -> str:
 
 
 def shards_of(parts: list[Part], config: RegionCapConfig) -> Generator[Shard]:
-    """The shards of an input whose parts are known; see `read_shards`. May be called again."""
+    """The shards of the files of an input; see `read_shards`. May be called repeatedly."""
     chosen = None if config.sample is None else _choose(parts, config.sample, config.limit)
     reading = _Reading(parts, config.limit if chosen is None else max(chosen, default=0))
     wanted = config.limit if chosen is None else len(chosen)
@@ -93,7 +94,7 @@ def shards_of(parts: list[Part], config: RegionCapConfig) -> Generator[Shard]:
 
 
 class _Reading:
-    """One pass over the parts, of `limit` rows at most (None: of all)."""
+    """One pass over the input's files, over at most `limit` rows (None: all)."""
 
     def __init__(self, parts: list[Part], limit: int | None) -> None:
         self._limit = limit
@@ -103,25 +104,25 @@ class _Reading:
         self._part: Part | None = None
 
     def rows(self, part: Part) -> Generator[tuple[int, Line], None, None]:
-        """(place among all rows, from 1; line) of a part's rows. To be called for each part in turn."""
+        """(position among all rows, from 1; line) of the rows of a file. Call it for each file in turn."""
         self._behind += self._part.weight if self._part else 0.0
         self._part = part
         with closing(part.read(part.gauge)) as lines:
-            # The limit is looked at before a row is asked for: what lies behind it may be damaged.
+            # The limit is checked before the next row is read: whatever follows it may be damaged.
             while self._rows != self._limit and (line := next(lines, None)) is not None:
                 self._rows += 1
                 yield self._rows, line
 
     def done(self) -> float:
-        """Share of all parts that has been read, 0..1."""
+        """Share of the input that has been read, 0..1."""
         here = self._part.weight * self._part.gauge.done() if self._part else 0.0
         return min((self._behind + here) / self._total, 1.0)
 
 
 def _choose(parts: list[Part], sample: int, limit: int | None) -> set[int]:
-    """Places of the `sample` rows with the smallest hashes, among the first `limit`."""
+    """Positions of the `sample` rows with the smallest hashes among the first `limit` rows."""
     reading = _Reading(parts, limit)
-    heap: list[tuple[int, int]] = []  # negative, so that the largest hash is the first to go
+    heap: list[tuple[int, int]] = []  # negated, so that the largest hash is replaced first
     for part in parts:
         key = hashlib.blake2b(part.source.encode("utf-8", "surrogateescape")).digest()
         with closing(reading.rows(part)) as rows:
@@ -136,7 +137,7 @@ def _choose(parts: list[Part], sample: int, limit: int | None) -> set[int]:
 
 
 def find_parts(config: RegionCapConfig, filesystems: Filesystems) -> list[Part]:
-    """What the input is made of. Raises UsageError when there is nothing to read."""
+    """The files that the input consists of. Raises UsageError if there is nothing to read."""
     files = _files(filesystems.place(config.input))
     root = input_root(config, filesystems)
     data = [file for file in files if file_kind(_name(file)) in READERS]
@@ -154,19 +155,19 @@ def find_parts(config: RegionCapConfig, filesystems: Filesystems) -> list[Part]:
         return [Part("", 1, lambda gauge: _image_rows(names, config.image_key, gauge))]
     what = f"{_name(files[0])} is" if len(files) == 1 else f"{_name(files[0])} and {len(files) - 1} more files are"
     raise UsageError(
-        f"input: {filesystems.place(config.input).url}: {what} of no format that is read here; expected {KNOWN}"
+        f"input: {filesystems.place(config.input).url}: {what} not in a supported format; expected {KNOWN}"
     )
 
 
 def region_fields_of(config: RegionCapConfig, files: Filesystems) -> tuple[str, ...]:
-    """The region fields of a run: those that the config names, and those that the input brings by its form.
+    """The region fields of a run: those named in the config, and those that come with the input's format.
 
-    COCO brings `regioncap.inputs.coco.REGION_FIELDS`; a table with a row for each box, where the config names none, all
-    its columns but the image and the box. Raises UsageError as `read_shards` does, and for a table without the columns
-    that hold its boxes.
+    COCO adds `regioncap.inputs.coco.REGION_FIELDS`. A table with one row per box adds, if the config names none, all
+    columns but the image and the box. Raises UsageError as `read_shards` does, and for a table without the columns
+    of its boxes.
     """
     if config.rows == "per_image" and file_kind(_without_query(config.input)) in READERS.keys() - {".json"}:
-        return config.region_fields  # told by the name: nothing need be listed
+        return config.region_fields  # decided by the name alone: nothing has to be listed
     data = [file for file in _files(files.place(config.input)) if file_kind(_name(file)) in READERS]
     if not data:
         return config.region_fields
@@ -180,7 +181,7 @@ def region_fields_of(config: RegionCapConfig, files: Filesystems) -> tuple[str, 
 
 
 def _columns(file: Place, config: RegionCapConfig) -> list[str]:
-    """The columns that the first rows of a table have. Raises UsageError when those of its boxes are not there."""
+    """The columns of a table, learned from its first rows. Raises UsageError if those of its boxes are missing."""
     found: dict[str, None] = {}
     with closing(READERS[file_kind(_name(file))](file, Gauge())) as lines:
         for _, text in islice(lines, ROWS_TO_LOOK_AT):
@@ -190,7 +191,7 @@ def _columns(file: Place, config: RegionCapConfig) -> list[str]:
     for name in (config.image_key, *(config.box_columns or (config.bbox_key,))):
         if found and name not in found:
             field = "image_key" if name == config.image_key else "bbox_key"
-            hint = "; four columns that hold a box are named a,b,c,d" if field == "bbox_key" else ""
+            hint = "; for a box in four columns give their names as a,b,c,d" if field == "bbox_key" else ""
             raise UsageError(f"{field}: {file.url} has no column {name!r}; its columns: {', '.join(found)}{hint}")
     return list(found)
 
@@ -209,7 +210,7 @@ def _reader(file: Place, config: RegionCapConfig) -> Callable[[Gauge], Lines]:
     if file_kind(_name(file)) != ".json" or config.rows == "per_box":
         return lambda gauge: read(file, gauge)
     coco = CocoFile(file, config.image_key, config.boxes_key, coco_fields(config.region_fields))
-    # Read anew with each pass, as the file is; whether it is COCO does not change meanwhile.
+    # Every pass reads the file again; whether it is COCO is checked once.
     is_coco = cache(lambda: looks_like_coco(file))
     return lambda gauge: coco.read(gauge) if is_coco() else read(file, gauge)
 
@@ -222,20 +223,20 @@ def _image_rows(names: list[str], image_key: str, gauge: Gauge) -> Lines:
 
 
 def _files(place: Place) -> list[Place]:
-    """The files that an input names, sorted. Raises UsageError when there is none."""
+    """The files that an input names, sorted. Raises UsageError if there are none."""
     if _is_file(place):
         return [place]
     if not _is_glob(place.address) and not place.exists():
-        raise UsageError(f"input: {place.url} is not there; expected a file, a folder or a glob; see --input")
+        raise UsageError(f"input: {place.url} does not exist; expected a file, a folder or a glob")
     files = place.find()
     if not files:
-        what = "no file matches" if _is_glob(place.address) else "no file lies in"
-        raise UsageError(f"input: {what} {place.url}; expected {KNOWN} (names that begin with . or _ are left out)")
+        what = "no file matches" if _is_glob(place.address) else "there is no file in"
+        raise UsageError(f"input: {what} {place.url}; expected {KNOWN} (names that begin with . or _ are skipped)")
     return files
 
 
 def _is_file(place: Place) -> bool:
-    # In an object store a size says so with one small request; whether something is a folder takes a listing.
+    # In an object store one small request returns the size; telling a folder takes a listing.
     if not place.is_local and place.size():
         return True
     return place.exists() and not place.is_folder()
@@ -246,7 +247,7 @@ def _is_glob(address: str) -> bool:
 
 
 def _without_query(address: str) -> str:
-    """An address on the web ends before its query; elsewhere `?` is a wildcard or part of a name."""
+    """A web address without its query; elsewhere `?` is a wildcard or part of a name."""
     return address.partition("?")[0] if address.startswith(("http://", "https://")) else address
 
 

@@ -1,8 +1,8 @@
-"""Where one shard ends and the next begins: a pure function of the lines' text.
+"""Cuts lines into shards; the borders are a pure function of the lines' text.
 
 Content-defined chunking (Muthitacharoen, Chen, Mazières, "A Low-bandwidth Network File System", SOSP 2001) on whole
-lines: a border depends on the text near it and not on how many lines came before, so a row that is inserted, changed
-or taken away moves the border or two around it, and the shards after that are the ones that the cache holds already.
+lines: a border depends on the text near it, not on the number of lines before it. A row that is inserted, changed or
+removed therefore moves only one or two borders near it, and the cache still holds the shards that follow.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ Line = tuple[int, bytes]
 """Number of the line in its file, from 1, and its text without line end."""
 
 Lines = Generator[Line, None, None]
-"""Lines that are read as they are asked for; `close()` closes the file below."""
+"""Lines that are read lazily; `close()` closes the underlying file."""
 
 SMALL_SHARDS = (32, 64, 128, 256, 512)
-"""Rows, about, of the first shards: a first small one lets the first request leave early."""
+"""Approximate rows of the first shards: with a small first shard, the first request is sent early."""
 
 MOST_BYTES = 64_000_000
-"""Bytes of text in a shard, at most."""
+"""Maximum bytes of text in a shard."""
 
 
 def cut(lines: Iterable[Line], shard_size: int, most_bytes: int = MOST_BYTES) -> Iterator[list[Line]]:
-    """Cut `lines` into shards, in order, in one pass; memory: two shards at most.
+    """Cut `lines` into shards, in order, in one pass; at most two shards are held in memory.
 
-    The first five shards aim at `SMALL_SHARDS` rows (at `shard_size` where that is less), all others at `shard_size`.
-    A shard that aims at n rows ends after the first line, from row n/2 on, whose crc32 is 0 modulo n. Where there is
-    none up to row 2n, or the text would exceed `most_bytes`, it ends after the line with the smallest crc32 among
-    those where it might have ended; the last of them when there are several. So every shard but the last has n/2
-    to 2n rows, or fewer where they hold half of `most_bytes`. A line longer than `most_bytes` is a shard of its own.
+    The first five shards aim at `SMALL_SHARDS` rows (`shard_size` if that is less), all others at `shard_size`. A
+    shard that aims at n rows ends after the first line, from row n/2 on, whose crc32 is 0 modulo n. If there is none
+    up to row 2n, or the text would exceed `most_bytes`, it ends after the eligible line with the smallest crc32 (the
+    last of several). Every shard but the last thus has n/2 to 2n rows, or fewer if they hold half of `most_bytes`.
+    A line longer than `most_bytes` is a shard of its own.
 
     >>> [len(shard) for shard in cut(enumerate([b"same"] * 50, 1), shard_size=10)]
     [20, 20, 10]
@@ -49,7 +49,7 @@ def cut(lines: Iterable[Line], shard_size: int, most_bytes: int = MOST_BYTES) ->
 
 
 def _with_given_back(lines: Iterable[Line], given_back: deque[Line]) -> Iterator[Line]:
-    """`lines`, and among them those that were read, but belong to the next shard."""
+    """`lines`, interleaved with those that were read too far and belong to the next shard."""
     for line in lines:
         yield line
         while given_back:
@@ -57,7 +57,7 @@ def _with_given_back(lines: Iterable[Line], given_back: deque[Line]) -> Iterator
 
 
 def _take(stream: Iterator[Line], target: int, most_bytes: int) -> tuple[list[Line], int]:
-    """Lines from `stream` that hold one shard, and how many of them are that shard."""
+    """Lines from `stream` that contain one shard, and how many of them form it."""
     least = (target + 1) // 2
     taken: list[Line] = []
     size = best = 0
@@ -73,5 +73,5 @@ def _take(stream: Iterator[Line], target: int, most_bytes: int) -> tuple[list[Li
             return taken, len(taken)
         if (len(taken) >= least or 2 * size >= most_bytes) and crc <= smallest:
             best, smallest = len(taken), crc
-    # Fewer than asked for: the stream has ended, and what is left stays together.
+    # Fewer lines than requested: the stream has ended, and the rest stays together.
     return taken, best if len(taken) == 2 * target else len(taken)

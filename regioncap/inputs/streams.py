@@ -1,7 +1,7 @@
-"""A data file as a stream of bytes: decompressed by its name, foreign errors translated, progress told.
+"""Opens a data file as a stream of bytes: decompresses it, translates foreign errors and reports progress.
 
-Below the decompressor, what fails is the storage (`StorageError`); above it, what fails is the file itself
-(`InputDamaged`). Both raise `OSError`, so the border between them is drawn here.
+A failure below the decompressor is the storage's (`StorageError`), one above it the file's (`InputDamaged`). Both
+are `OSError`s to Python, so they are told apart here.
 """
 
 from __future__ import annotations
@@ -25,24 +25,24 @@ COMPRESSIONS: dict[str, Callable[[Any], Any]] = {
     ".bz2": bz2.BZ2File,
     ".xz": lzma.LZMAFile,
 }
-"""Endings of compressed files, and what opens an open file of that kind for reading."""
+"""Decompressors by extension: each wraps an open file of that kind for reading."""
 
 DAMAGE = (EOFError, OSError, zlib.error, lzma.LZMAError, ValueError)
-"""What decompressors raise for a broken file; BadGzipFile is an OSError."""
+"""Errors that decompressors raise for a broken file; BadGzipFile is an OSError."""
 
 STEP_BYTES = 16_384
-"""Compressed bytes handed over at a time: few, so that a position among them tells how far the reading is."""
+"""Compressed bytes passed on at a time: few, so that the position in them tells how far reading has come."""
 
 
 class Gauge:
-    """How much of one file has been handed over: `gauge.done()`, 0..1. Whoever reads the file sets it."""
+    """The progress of reading one file: `gauge.done()`, 0..1. The file's reader sets it."""
 
     def __init__(self) -> None:
         self.done: Callable[[], float] = lambda: 0.0
 
 
 class RawFile(io.RawIOBase):
-    """A place's bytes, as they lie there. Raises StorageError from every method when they cannot be read."""
+    """The raw bytes of a place. Every method raises StorageError if they cannot be read."""
 
     def __init__(self, place: Place, most_at_once: int | None = None) -> None:
         super().__init__()
@@ -58,7 +58,7 @@ class RawFile(io.RawIOBase):
         except RegionCapError:
             raise
         except Exception as error:
-            # Clients of object stores raise errors of many kinds; all mean that reading failed.
+            # Object store clients raise errors of many types; all mean that reading failed.
             reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
             raise StorageError(self._place.url, "read", reason) from error
 
@@ -89,23 +89,23 @@ class RawFile(io.RawIOBase):
 
 
 def compression(name: str) -> str:
-    """The ending of a file's name that says how it is compressed (`.gz`), or ""."""
+    """The extension of a compressed file (`.gz`), or ""."""
     suffix = PurePosixPath(name).suffix.lower()
     return suffix if suffix in COMPRESSIONS else ""
 
 
 @contextmanager
 def open_stream(place: Place, gauge: Gauge) -> Iterator[io.BufferedReader[Any]]:
-    """The place's bytes, decompressed when its name says so; `gauge` then follows the reading.
+    """The place's bytes, decompressed according to its name; `gauge` follows the reading.
 
-    Raises StorageError; reading raises StorageError, and one of `DAMAGE` where the compressed data is broken.
+    Raises StorageError; reading raises StorageError, and one of `DAMAGE` if compressed data is broken.
     """
     size = place.size() or 0
     decompress = COMPRESSIONS.get(compression(PurePosixPath(place.url).name))
     with RawFile(place, STEP_BYTES if decompress else None) as raw:
         stream = io.BufferedReader(raw if decompress is None else decompress(raw))
-        told: io.IOBase = stream if decompress is None else raw
-        gauge.done = lambda: min(told.tell() / size, 1.0) if size else 0.0
+        measured: io.IOBase = stream if decompress is None else raw
+        gauge.done = lambda: min(measured.tell() / size, 1.0) if size else 0.0
         try:
             yield stream
         finally:
@@ -114,5 +114,5 @@ def open_stream(place: Place, gauge: Gauge) -> Iterator[io.BufferedReader[Any]]:
 
 
 def row_text(row: Any) -> bytes:
-    """`row` as one line of JSON that may be held: orjson leaves 8 KB behind each text that it makes."""
+    """`row` as one line of JSON, copied: orjson over-allocates 8 KB for each text, which adds up when many are held."""
     return memoryview(dumps(row)).tobytes()

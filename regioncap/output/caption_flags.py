@@ -1,7 +1,7 @@
-"""Flags: what can be said against a caption without a model and without its picture.
+"""Flags: signs of a bad caption that need neither a model nor the picture.
 
-They depend on a row's captions and nothing else, so they are computed when the output is written: other rules need no
-caption, and no step file, anew.
+They depend on a row's captions alone and are computed when the output is written, so changed rules invalidate no
+answer and no step file.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ from regioncap.captioners.parsing import is_refusal
 from regioncap.config.fields_captions import FlagName
 
 FLAGS_VERSION = 1
-"""Part of the key of what is written: raise it when a rule gives other flags for the same captions."""
+"""Part of the write key: raise it when a rule gives different flags for the same captions."""
 
 FLAGS: tuple[FlagName, ...] = get_args(FlagName)
 
 MEANINGS: dict[str, str] = {
-    "mentions_mark": "speaks of the drawn box or its number instead of what is in it",
-    "refusal": "declines to describe, or says that nothing can be seen",
+    "mentions_mark": "describes the drawn box or its number instead of what is in it",
+    "refusal": "refuses to describe the region, or says that nothing can be seen",
     "duplicate_in_row": "another region of the picture has the same caption",
     "too_short": "fewer than three words",
-    "repeats": "goes round in circles",
+    "repeats": "repeats the same words in a loop",
 }
 
 FEWEST_WORDS = 3
 FEWEST_ROUNDS = 4
-"""So often in a row the same words are a circle; of one sentence or more, three times."""
+"""A short phrase repeated this often in a row is a loop; for a long one, three times are enough."""
 LONG_ROUND = 4
-"""Words from which on a round is a long one."""
+"""Number of words from which a repeated phrase counts as long."""
 LONGEST_ROUND = 40
 SAME_SIGNS = re.compile(r"(\S)\1{15,}")
 
@@ -71,12 +71,12 @@ _DECLINES = re.compile(
     r"\bplease (?:provide|upload|share|attach)\b",
     re.IGNORECASE,
 )
-# Signs that are words of their own: Chinese, Japanese, Korean, Thai and their neighbours are written without spaces.
+# Characters that count as words: Chinese, Japanese, Thai and their neighbours are written without spaces.
 _WORD = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]|[^\W_]+(?:['’-][^\W_]+)*")  # noqa: RUF001
 
 
 def words_of(caption: str) -> list[str]:
-    """A caption's words in small letters; of scripts without spaces, its signs.
+    """A caption's words in lower case; in scripts written without spaces, its characters.
 
     >>> words_of("A dog's bone."), len(words_of("一只狗"))
     (['a', "dog's", 'bone'], 3)
@@ -85,7 +85,7 @@ def words_of(caption: str) -> list[str]:
 
 
 def mentions_mark(caption: str) -> bool:
-    """Whether it tells of what was drawn on the picture.
+    """Whether the caption describes what was drawn on the picture.
 
     >>> mentions_mark("A green rectangle with the number 3."), mentions_mark("A green box of tea.")
     (True, False)
@@ -94,17 +94,17 @@ def mentions_mark(caption: str) -> bool:
 
 
 def refuses(caption: str) -> bool:
-    """Whether it says that it says nothing."""
+    """Whether the caption refuses to describe anything."""
     return is_refusal(caption) or _DECLINES.search(caption) is not None
 
 
 def is_too_short(caption: str) -> bool:
-    """Whether it has fewer than three words."""
+    """Whether the caption has fewer than three words."""
     return len(words_of(caption)) < FEWEST_WORDS
 
 
 def repeats(caption: str) -> bool:
-    """Whether the same words, or one sign, come again and again in a row, as of a model that does not find its end.
+    """Whether the same words, or one character, repeat over and over, as from a model stuck in a loop.
 
     >>> repeats("A dog and a cat and a cat and a cat and a cat"), repeats("A very, very big dog")
     (True, False)
@@ -131,15 +131,15 @@ _OF_ONE: tuple[tuple[FlagName, Callable[[str], bool]], ...] = (
 
 
 def flags_of(captions: Sequence[str]) -> list[list[FlagName]]:
-    """For each caption of a row its flags, in the order of `FLAGS`; an empty list where there are none."""
+    """The flags of each caption of a row, in the order of `FLAGS`."""
     same = [_same(caption) for caption in captions]
     often = Counter(same)
     found = []
     for caption, key in zip(captions, same, strict=True):
-        told = {name for name, holds in _OF_ONE if holds(caption)}
+        flags = {name for name, holds in _OF_ONE if holds(caption)}
         if often[key] > 1:
-            told.add("duplicate_in_row")
-        found.append([name for name in FLAGS if name in told])
+            flags.add("duplicate_in_row")
+        found.append([name for name in FLAGS if name in flags])
     return found
 
 

@@ -1,6 +1,6 @@
-"""What is written of the shards: the rows of their steps joined, counted, and summed up.
+"""Joins the rows of `load`, `visualize` and `caption` into output rows and rejects, and keeps the accounts.
 
-Joins what `load`, `visualize` and `caption` made of each row, and counts: what went in must have come out.
+Whatever went in must have come out: rows in = rows out + rejects, boxes in = regions + dropped.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from regioncap.storage.steps import digest, library_versions
 STEP_VERSION = 2
 
 JOINED = (1, 5, 6)
-"""Numbers of the steps whose rows make the output; step 5 has all that step 4 made."""
+"""Numbers of the steps whose rows make up the output; step 5 repeats everything of step 4."""
 
 
 ShardSteps = tuple[Step, ...]
@@ -34,15 +34,15 @@ ShardSteps = tuple[Step, ...]
 
 
 class Sink(Protocol):
-    """What lines are written to."""
+    """Where lines are written to."""
 
     def write(self, data: bytes, /) -> object:
-        """Add to it."""
+        """Append `data`."""
 
 
 @dataclass
 class Tally:
-    """Counts of what went through, line by line."""
+    """Counts of rows, boxes, regions and flags, kept line by line."""
 
     rows_in: int = 0
     rows_out: int = 0
@@ -76,22 +76,22 @@ class Tally:
             self.flags.update(names)
 
     def add(self, other: Tally) -> None:
-        """Count what another has counted."""
+        """Add another tally's counts to this one."""
         for name, value in vars(other).items():
             setattr(self, name, getattr(self, name) + value)
 
     @classmethod
     def of(cls, counts: dict[str, Any]) -> Tally:
-        """The tally that `as_dict` wrote down."""
+        """The tally that `as_dict` serialised."""
         given: dict[str, Any] = {n: Counter(value) if isinstance(value, dict) else value for n, value in counts.items()}
         return cls(**given)
 
     def as_dict(self) -> dict[str, Any]:
-        """The counts in JSON's terms."""
+        """The counts as JSON-compatible values."""
         return {name: dict(value) if isinstance(value, Counter) else value for name, value in vars(self).items()}
 
     def check(self, rows_in: int) -> None:
-        """Raises AccountingError unless `rows_in` rows went through, each to one side."""
+        """Raises AccountingError unless `rows_in` rows were counted, each as output or reject."""
         if not rows_in == self.rows_in == self.rows_out + self.rejects.total():
             raise AccountingError(
                 f"{rows_in} rows came in, but {self.rows_out} rows and {self.rejects.total()} rejects came out. "
@@ -100,7 +100,7 @@ class Tally:
 
 
 def joined(context: RunContext, steps: ShardSteps) -> Iterator[tuple[Row, Row, Row]]:
-    """What `load`, `visualize` and `caption` made of each row of a shard. Raises StepDamaged."""
+    """The `load`, `visualize` and `caption` versions of each row of a shard. Raises StepDamaged."""
     parts = [context.storage.read(steps[index]) for index in JOINED]
     if len({len(rows) for rows in parts}) != 1:
         counts = [len(rows) for rows in parts]
@@ -109,7 +109,7 @@ def joined(context: RunContext, steps: ShardSteps) -> Iterator[tuple[Row, Row, R
 
 
 def marks_folder(config: RegionCapConfig) -> str:
-    """The folder of the marked pictures as the output's rows name it: relative to the output when both are."""
+    """The folder of the marked pictures as output rows name it: relative to the output when both paths are relative."""
     output, cache = config.output, config.cache_path
     if is_url(cache) or Path(cache).is_absolute() or is_url(output):
         return f"{public_url(cache).rstrip('/')}/marks"
@@ -117,7 +117,7 @@ def marks_folder(config: RegionCapConfig) -> str:
 
 
 def write_rows(shards: Sequence[ShardSteps], context: RunContext, form: RowFormat, out: Sink, rejects: Sink) -> Tally:
-    """Write the rows of shards, each to one of two files. Raises AccountingError, StepDamaged."""
+    """Write each row of the shards to `out` or to `rejects`. Raises AccountingError, StepDamaged."""
     tally = Tally()
     for steps in shards:
         for loaded, drawn, told in joined(context, steps):
@@ -144,14 +144,14 @@ def problem_of(rows: int, rejects: int, max_reject_share: float) -> str:
 
 
 def form_of(context: RunContext) -> RowFormat:
-    """How the run's rows look."""
+    """The format of the run's output rows."""
     config, captioner = context.config, context.captioner
     marks = marks_folder(config) if config.draw_visualization else None
     return RowFormat(config.output_key, config.record_style == "joined", marks, captioner.name, captioner.model)
 
 
 def key_of(shards: Sequence[ShardSteps], context: RunContext, form: RowFormat) -> str:
-    """Names what is written of these shards: everything that decides a byte of it."""
+    """The write key of these shards: a digest of everything that decides a byte of the output."""
     return digest(
         {
             "step_version": STEP_VERSION,
@@ -170,11 +170,11 @@ def problem_of_shards(shards: Sequence[ShardSteps], context: RunContext) -> str:
 
 
 def summary_of(tally: Tally, context: RunContext, *, problem: str, **places: Any) -> Summary:
-    """What the run came to; `places`: where it was written, and under which key."""
+    """The run's summary. `places`: where the output was written, and under which key."""
     config, captioner = context.config, context.captioner
     complete = not problem
     if complete and tally.rejects["internal_error"]:
-        problem = f"{tally.rejects['internal_error']:,} rows met a bug (internal_error); please report it"
+        problem = f"{tally.rejects['internal_error']:,} rows hit a bug (internal_error); please report it"
     return Summary(
         complete=complete, problem=problem, input=public_url(config.input), rows_in=tally.rows_in,
         rows_out=tally.rows_out, rejects=tally.rejects.total(), rejects_by_code=dict(sorted(tally.rejects.items())),
@@ -186,7 +186,7 @@ def summary_of(tally: Tally, context: RunContext, *, problem: str, **places: Any
 
 
 def with_bill(summary: Summary, context: RunContext) -> Summary:
-    """The summary with what this run asked for and spent."""
+    """The summary with the requests, tokens and cost of this run."""
     bill = context.progress.bill()
     return summary.model_copy(
         update={**bill.model_dump(), "captions_reused": max(0, summary.regions - bill.captions_new)}

@@ -1,6 +1,6 @@
-"""The output: captioned rows as JSON Lines, and beside them the rows that could not be captioned.
+"""The lines of the output and of the rejects file, made from joined rows.
 
-Plain functions from joined rows to lines; `tasks/write.py` decides when and where they go.
+Plain functions; `tasks/write.py` decides when and where the lines are written.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ META_KEY = "meta_info"
 
 
 def region_texts(captions: list[str]) -> list[str]:
-    """One string a region, each beginning with its mark.
+    """One string per region, each beginning with its label.
 
     >>> region_texts(["a cup", "a spoon"])
     ['<region1> a cup', '<region2> a spoon']
@@ -25,10 +25,10 @@ def region_texts(captions: list[str]) -> list[str]:
 
 @dataclass(frozen=True)
 class RowFormat:
-    """How a captioned row looks: the output's contract.
+    """The format of an output row: the output's contract.
 
     `output_key`: the key of the captions. `joined`: all of them in one string. `marks`: the folder of the marked
-    pictures as the output names it, None when none are kept. `captioner`, `model`: who described the regions.
+    pictures as the output names it; None when none are kept. `captioner`, `model`: what described the regions.
     """
 
     output_key: str
@@ -37,10 +37,10 @@ class RowFormat:
     captioner: str
     model: str
 
-    def captioned(self, loaded: Row, drawn: Row, told: Row, flags: Sequence[Sequence[str]] = ()) -> Row:
-        """A line of the output, of what `load`, `visualize` and `caption` know of one row. `flags`: a list a region;
-        they, and region fields, are in the line only where there are any."""
-        texts = region_texts(told["captions"])
+    def captioned(self, loaded: Row, drawn: Row, captioned: Row, flags: Sequence[Sequence[str]] = ()) -> Row:
+        """An output line, from the `load`, `visualize` and `caption` versions of one row. `flags`: a list per region.
+        Flags and region fields are in the line only if there are any."""
+        texts = region_texts(captioned["captions"])
         sha256 = drawn["marked"]["sha256"]
         meta = {
             "type": drawn["type"],
@@ -52,11 +52,11 @@ class RowFormat:
             "dropped_bbox": drawn["dropped_bbox"],
             "width": drawn["width"],
             "height": drawn["height"],
-            "prompt": told["prompt"],
+            "prompt": captioned["prompt"],
             "captioner": self.captioner,
             "model": self.model,
-            "usage": told["usage"],
-            "warnings": drawn["warnings"] + told.get("warnings", []),
+            "usage": captioned["usage"],
+            "warnings": drawn["warnings"] + captioned.get("warnings", []),
         }
         if any(flags):
             meta["flags"] = [list(names) for names in flags]
@@ -67,7 +67,7 @@ class RowFormat:
 
 
 def region_lists(of_regions: Sequence[Row]) -> dict[str, list[Any]]:
-    """Values by region as lists by name, parallel to `bbox`; names that no region has a value for are left out.
+    """Turn values by region into lists by name, parallel to `bbox`. Names without any value are omitted.
 
     >>> region_lists([{"label": "cat", "score": None}, {"label": "dog", "score": None}])
     {'label': ['cat', 'dog']}
@@ -78,11 +78,11 @@ def region_lists(of_regions: Sequence[Row]) -> dict[str, list[Any]]:
 
 
 def rejected_line(loaded: Row, last: Row) -> Row:
-    """A line of the rejects file: the row as it came (its text where it was no JSON object), and what went wrong."""
+    """A line of the rejects file: the row as it was read (its text if it is no JSON object), and what went wrong."""
     source = {"source": loaded["source"]} if "source" in loaded else {}
     kept: Row = {key: last[key] for key in ("dropped_bbox", "captions") if key in last}
     row = loaded["row"] if "row" in loaded else loaded["raw"]
     where = f"{loaded['source']} line {loaded['line']}" if source else f"line {loaded['line']}"
     reject = last["reject"]
-    told: Row = {"step": reject["step"], "code": reject["code"], "message": f"{where}: {reject['message']}"}
-    return {"line": loaded["line"], **source, "row": row, **told, **kept}
+    reason: Row = {"step": reject["step"], "code": reject["code"], "message": f"{where}: {reject['message']}"}
+    return {"line": loaded["line"], **source, "row": row, **reason, **kept}

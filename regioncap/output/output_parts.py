@@ -1,4 +1,4 @@
-"""An output in parts: one for each shard as it finishes, for looking and training before the end."""
+"""An output in parts: one per shard, written as the shard finishes, so that it can be used before the run ends."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from regioncap.storage.steps import StepDamaged
 class PartWriter:
     """Writes an output in parts: each as its shard finishes, index, summary and `_SUCCESS` at the end.
 
-    A part that is there is left untouched; its name says what it was made of. `written`: parts that this run wrote
-    before, by another writer.
+    An existing part is left untouched: its name holds its write key. `written`: parts that an earlier writer of this
+    run wrote.
     """
 
     def __init__(self, context: RunContext, written: Iterable[OutputPart] = ()) -> None:
@@ -42,7 +42,7 @@ class PartWriter:
         return list(self._known.values())
 
     def add(self, steps: ShardSteps) -> OutputPart:
-        """The part of a shard, written if it is not there. Raises what `write_rows` raises, StorageError."""
+        """The part of a shard, written unless it exists. Raises what `write_rows` raises, and StorageError."""
         name = f"part-{steps[0].shard:05d}-{key_of([steps], self._context, self._form)}.jsonl"
         known = self._known.get(name)
         if known is not None and self._sizes.get(name) == known.bytes:
@@ -60,8 +60,8 @@ class PartWriter:
         return part
 
     def finish(self, shards: Sequence[ShardSteps]) -> Summary:
-        """All parts are there: index, summary and mark; parts that are no longer wanted go. Unless too much was
-        rejected: then the parts stay without the mark."""
+        """Write index, summary and `_SUCCESS`, and remove parts that are no longer part of the output. If too many
+        rows were rejected, the parts stay without `_SUCCESS`."""
         files, problem = self._files, problem_of_shards(shards, self._context)
         parts = [self.add(steps) for steps in shards]
         tally = Tally()

@@ -1,9 +1,9 @@
-"""The files of a run's output, by name, and whether they are what a summary says.
+"""The files of a run's output: their names, and whether they match the summary.
 
-One file, `out.jsonl`, with what belongs to it beside it; or, where the output ends in `/`, a folder of parts:
+Either one file, `out.jsonl`, with its companions beside it; or, if the output ends in `/`, a folder of parts:
 
     out/part-00000-3f2a….jsonl      the captioned rows of a shard
-    out/_SUCCESS                    there when the parts are all of a complete run
+    out/_SUCCESS                    present when the parts are those of a complete run
     out/_regioncap/index.json       the parts in order, with rows and bytes
     out/_regioncap/rejects/…        the rows that could not be captioned, by part
     out/_regioncap/summary.json, runs.jsonl
@@ -46,7 +46,7 @@ class OutputPart:
 
 @dataclass(frozen=True)
 class Outputs:
-    """What both kinds of output have: a summary, and a line for every run."""
+    """What both kinds of output have: a summary, and a log with a line per run."""
 
     output: Place
     variant: str = ""
@@ -62,7 +62,7 @@ class Outputs:
         raise NotImplementedError
 
     def read_summary(self) -> Summary | None:
-        """The summary; None when there is none that can be read."""
+        """The summary; None when it is missing or cannot be read."""
         with contextlib.suppress(FileNotFoundError, ValueError, ValidationError):
             return Summary.model_validate(loads(self.summary.read()))
         return None
@@ -70,7 +70,7 @@ class Outputs:
 
 @dataclass(frozen=True)
 class FileOutputs(Outputs):
-    """`out.jsonl` and what lies beside it; with `variant="incomplete"` the same for a run that must not replace it."""
+    """`out.jsonl` and its companions; with `variant="incomplete"` those of a run that must not replace it."""
 
     def _beside(self, kind: str) -> Place:
         stem = self.output.name.removesuffix(".jsonl")
@@ -97,7 +97,7 @@ class FileOutputs(Outputs):
         return FileOutputs(self.output)._beside("runs.jsonl")
 
     def written(self, key: str) -> Summary | None:
-        """The summary of the run that wrote these files for the work `key`, if the files still have their sizes."""
+        """The summary of the run that wrote these files under this write key, if they still have their sizes."""
         found = self.read_summary()
         if found is None or found.write_key != key:
             return None
@@ -105,23 +105,23 @@ class FileOutputs(Outputs):
         return found if sizes == (found.output_bytes, found.rejects_bytes) else None
 
     def remove(self) -> None:
-        """Take rows, rejects and summary away."""
+        """Remove rows, rejects and summary."""
         for place in (self.rows, self.rejects, self.summary):
             place.remove()
 
 
 @dataclass(frozen=True)
 class PartOutputs(Outputs):
-    """A folder of parts; see the module's text. A part's name has its shard's number and what it was made of."""
+    """A folder of parts; see the module's docstring. A part's name holds its shard's number and write key."""
 
     @property
     def inside(self) -> Place:
-        """What is not captioned rows; its name has readers of the folder pass it by."""
+        """The folder of everything but captioned rows; data-set readers skip names that begin with `_`."""
         return self.output.child(INSIDE)
 
     @property
     def success(self) -> Place:
-        """Empty; there when the parts are all of a complete run."""
+        """An empty file, present when the parts are those of a complete run."""
         return self.output.child(SUCCESS)
 
     @property
@@ -148,11 +148,11 @@ class PartOutputs(Outputs):
         return self.inside.child("rejects", name)
 
     def names(self) -> set[str]:
-        """Names of all parts that are there, of earlier runs too."""
+        """Names of all existing parts, those of earlier runs included."""
         return {name for name in self.output.names() if name.startswith("part-") and name.endswith(".jsonl")}
 
     def read_index(self) -> dict[str, OutputPart]:
-        """The parts of the last complete run by name; none when that cannot be read."""
+        """The parts of the last complete run by name; empty when the index cannot be read."""
         try:
             found = loads(self.index.read())
             return {part["name"]: OutputPart(**part) for part in found["parts"]}
@@ -160,18 +160,18 @@ class PartOutputs(Outputs):
             return {}
 
     def write_index(self, parts: list[OutputPart]) -> None:
-        """Say which parts there are."""
+        """Write the index of parts."""
         self.index.write(dumps({"schema": 1, "parts": [vars(part) for part in parts]}) + b"\n")
 
 
 def check_output(place: Place) -> None:
-    """Raises UsageError for an output that cannot be one, before anything is asked for."""
+    """Raises UsageError for an impossible output, before anything is paid for."""
     if place.is_local and not in_parts(place.address) and place.is_folder():
         raise UsageError(f"output: {place.url} is a folder; expected a file (….jsonl), or {place.url}/ for parts in it")
 
 
 def config_of_output(place: Place) -> dict[str, Any] | None:
-    """The settings of the run that wrote the output at `place`; None when there is no summary of it."""
+    """The settings of the run that wrote the output at `place`; None when there is no summary."""
     if in_parts(place.address):
         candidates: list[Outputs] = [PartOutputs(place)]
     elif place.address.endswith(".jsonl"):

@@ -1,4 +1,4 @@
-"""The pictures of an output's rows, wherever they can be found now."""
+"""The pictures of an output's rows, looked up in every place where they may be."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from regioncap.storage.images import ImageFiles
 
 
 class Pictures:
-    """Reads images by the names that rows have, from where the run found them, else from beside the output.
+    """Reads images by the names that rows have: from where the run found them, else from beside the output.
 
-    A run's relative paths start where it was begun; whoever looks at its output later may be elsewhere.
+    A run's relative paths start at its working directory; its output may be read from another one later.
     """
 
     def __init__(self, written: Written, files: Filesystems) -> None:
@@ -27,7 +27,7 @@ class Pictures:
         self._images = [ImageFiles(root, files) for root in roots]
 
     def read(self, image: str) -> bytes:
-        """An image's bytes. Raises RowReject as `ImageFiles.read` does, for where the run found it."""
+        """An image's bytes. Raises RowReject as `ImageFiles.read` does, naming where the run found the image."""
         first: RowReject | None = None
         for images in self._images:
             try:
@@ -38,7 +38,7 @@ class Pictures:
         raise first
 
     def marked(self, row: Captioned) -> bytes | None:
-        """The bytes of a row's marked picture; None when none is kept, or it cannot be read."""
+        """The bytes of a row's marked picture; None when none was kept or it cannot be read."""
         name = str(row.meta.get("image_with_bbox", ""))
         if not name:
             return None
@@ -52,12 +52,12 @@ def _roots(written: Written, files: Filesystems) -> Iterator[str]:
     with contextlib.suppress(UsageError):
         source = written.settings.input
         root = input_root(written.settings, files)
-        # Of an input that is gone nobody can tell whether it was a file.
+        # If the input is gone, only its name can tell whether it was a file.
         gone = root.rstrip("/") == source.rstrip("/") and "." in source.rstrip("/").rpartition("/")[2]
         yield files.place(source).parent.address if gone else root
 
 
 def _read(place: Place) -> bytes | None:
-    with contextlib.suppress(Exception):  # whatever is wrong, there is no picture
+    with contextlib.suppress(Exception):  # a picture that cannot be read is shown as missing
         return place.read()
     return None

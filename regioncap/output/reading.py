@@ -1,4 +1,4 @@
-"""A run's output read back: its rows and rejects as they are needed for looking and for exports."""
+"""Reads a run's output back, rows and rejects, for the report and for exports."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from regioncap.storage.filesystem import Filesystems, Place
 
 @dataclass(frozen=True)
 class Captioned:
-    """One captioned row. Lists are parallel: place i of each is the same region.
+    """One captioned row. The lists are parallel: index i of each is the same region.
 
-    `number`: place among the output's rows, from 1. `image`: as the row names it. `width`, `height`: pixels as
+    `number`: position among the output's rows, from 1. `image`: as the row names it. `width`, `height`: pixels, as
     displayed. `bbox`: (N, 4) xywh in those pixels, numbers as given. `regions`: the numbers of the regions, from 1.
-    `flags`: names, a list a region. `fields`: region fields, a list a name. `row`: the input's other keys.
+    `flags`: a list of names per region. `fields`: region fields, a list per name. `row`: the input's other keys.
     """
 
     number: int
@@ -44,7 +44,7 @@ class Captioned:
         return str(self.meta.get("type", ""))
 
     def only(self, places: Sequence[int]) -> Captioned:
-        """The row with the regions at these places only."""
+        """The row with only the regions at these indices."""
         return replace(
             self,
             bbox=[self.bbox[i] for i in places],
@@ -56,7 +56,7 @@ class Captioned:
 
 
 def captioned(row: Row, number: int, settings: RegionCapConfig) -> Captioned:
-    """A line of an output. Raises ValueError when it is none."""
+    """The `Captioned` row of an output line. Raises ValueError if the line is not one."""
     output_key, image_key = settings.output_key, settings.image_key
     try:
         meta = row[META_KEY]
@@ -64,13 +64,13 @@ def captioned(row: Row, number: int, settings: RegionCapConfig) -> Captioned:
         count = len(bbox)
         flags = meta.get("flags") or [[] for _ in bbox]
         captions = _texts(row[output_key], count)
-        told = (output_key, META_KEY, image_key, settings.boxes_key, *settings.region_fields)
-        own = {key: value for key, value in row.items() if key not in told}
+        represented = (output_key, META_KEY, image_key, settings.boxes_key, *settings.region_fields)
+        own = {key: value for key, value in row.items() if key not in represented}
         fields = meta.get("region_fields", {})
         width, height = int(meta["width"]), int(meta["height"])
         image = str(row[image_key])
     except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"no row of a RegionCap output: {type(error).__name__} {error}") from None
+        raise ValueError(f"not a row of a RegionCap output: {type(error).__name__} {error}") from None
     if not len(captions) == len(flags) == count or any(len(values) != count for values in fields.values()):
         raise ValueError(f"{count} boxes, but {len(captions)} captions and {len(flags)} lists of flags")
     numbers = list(range(1, count + 1))
@@ -78,15 +78,15 @@ def captioned(row: Row, number: int, settings: RegionCapConfig) -> Captioned:
 
 
 def _texts(record: list[str], count: int) -> list[str]:
-    """Captions without their labels, of both record styles."""
+    """Captions without their labels, for both record styles."""
     if len(record) == 1 and count > 1:
-        # A caption has no line end, so what begins a line is a label.
+        # A caption holds no line break, so whatever begins a line is a label.
         record = re.split(r"\n(?=<region\d+> )", record[0])
     return [re.sub(r"^<region\d+> ?", "", text) for text in record]
 
 
 def sound(value: Any) -> Any:
-    """`value` with every unpaired surrogate, which no other program could read, as U+FFFD."""
+    """`value` with every lone surrogate, which other programs cannot read, replaced by U+FFFD."""
     if isinstance(value, str):
         return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if isinstance(value, dict):
@@ -95,7 +95,7 @@ def sound(value: Any) -> Any:
 
 
 def lines_of(place: Place) -> Iterator[Row]:
-    """The rows of a JSON Lines file, one at a time; none when it is not there. Raises UsageError, StorageError."""
+    """The rows of a JSON Lines file, one at a time; none if there is no file. Raises UsageError, StorageError."""
     if place.size() is None:
         return
     with open_stream(place, Gauge()) as stream:
@@ -105,16 +105,16 @@ def lines_of(place: Place) -> Iterator[Row]:
             try:
                 row = loads(line)
             except ValueError as error:
-                raise UsageError(f"{place.url} line {number}: expected a JSON object a line: {error}") from None
-            # Only Python's own JSON, which escapes, lets unpaired surrogates through.
+                raise UsageError(f"{place.url} line {number}: expected one JSON object per line: {error}") from None
+            # Only escapes can smuggle lone surrogates in.
             yield sound(row) if b"\\ud" in line.lower() else row
 
 
 @dataclass(frozen=True)
 class Written:
-    """An output that was written: a file, or a folder of parts. `settings`: those of its run, as far as they matter.
+    """The output of a run: a file, or a folder of parts. `settings`: those of the run that matter for reading.
 
-    Raises UsageError from `rows` for lines that are no rows of an output.
+    `rows` raises UsageError for lines that are not output rows.
     """
 
     place: Place
@@ -125,7 +125,7 @@ class Written:
 
     @property
     def files(self) -> Outputs:
-        """Where its files lie."""
+        """The output's files."""
         return PartOutputs(self.place) if in_parts(self.place.address) else FileOutputs(self.place, self._variant)
 
     @property
@@ -161,7 +161,7 @@ class Written:
         return [files.rows]
 
     def _part_names(self, files: PartOutputs) -> list[str]:
-        # While a run replaces parts, the index is that of the run before.
+        # While a run replaces parts, the index is still that of the previous run.
         complete = files.success.size() is not None
         return list(files.read_index()) if complete else sorted(files.names())
 
@@ -170,10 +170,10 @@ NAMES = ("image_key", "output_key", "image_root")
 
 
 def open_output(address: str, files: Filesystems, **names: str | None) -> Written:
-    """The output at `address`. `names`: `image_key`, `output_key`, `image_root`, where they are others than in the run
-    that wrote it, or where its summary is lost.
+    """The output at `address`. `names`: `image_key`, `output_key`, `image_root`, if they differ from those of the run
+    that wrote it, or if its summary is lost.
 
-    Raises UsageError when there is no output.
+    Raises UsageError if there is no output.
     """
     place = files.place(address)
     if place.is_local and not in_parts(address) and place.is_folder():
@@ -187,7 +187,7 @@ def open_output(address: str, files: Filesystems, **names: str | None) -> Writte
             summary = outputs.read_summary()
             settings = settings_of(summary.config if summary else {}, address, names)
             return Written(place, settings, summary, outputs.variant == INCOMPLETE)
-    raise UsageError(f"{place.url}: there is no output of a run; expected the file or folder that --output named")
+    raise UsageError(f"{place.url}: no output of a run found; expected the file or folder given as --output")
 
 
 def _has_parts(outputs: Outputs) -> bool:
@@ -195,7 +195,7 @@ def _has_parts(outputs: Outputs) -> bool:
 
 
 def settings_of(config: dict[str, Any], address: str, names: dict[str, str | None]) -> RegionCapConfig:
-    """The settings that a summary has, also one of another version; without one, the defaults."""
+    """The settings recorded in a summary, also of another version; without a summary, the defaults."""
     known = {name: value for name, value in config.items() if name in RegionCapConfig.model_fields}
     given = {name: value for name, value in names.items() if value is not None}
     values: dict[str, Any] = {"input": address, "output": f"{address}.", "captioner": "pixels", **known, **given}

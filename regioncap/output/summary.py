@@ -1,4 +1,4 @@
-"""What a run says of itself: `Summary`, the content of `out.summary.json`, and a line of `out.runs.jsonl`."""
+"""`Summary`: the result of a run, the content of `out.summary.json`."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from regioncap.run.progress import Bill
 
 
 class Summary(Bill):
-    """What came of a run. Counts are rows, or boxes and regions where the name says so."""
+    """Run summary. Counts are rows unless the name says boxes or regions."""
 
     schema_version: int = 1
     complete: bool
-    """Whether the output was put in its place; else it lies beside, as `….incomplete.jsonl`."""
+    """Whether the output was replaced; otherwise the rows are in `….incomplete.jsonl` beside it."""
     problem: str = ""
-    """Why the run is not a success, in words for people; "" when it is one."""
+    """Why the run did not succeed, for people to read; "" when it did."""
     input: str
     output: str
     rejects_file: str
@@ -32,9 +32,9 @@ class Summary(Bill):
     flags: dict[str, int] = Field(default_factory=dict)
     """Regions by flag; a region may have several. See `regioncap.output.caption_flags`."""
     captions_reused: int = 0
-    """Regions whose caption was there before this run."""
+    """Regions whose caption existed before this run."""
     keys_replaced: dict[str, int]
-    """Keys of input rows that the output's own keys took the place of."""
+    """Keys of input rows that were replaced by the output's own keys."""
     captioner: str
     model: str
     config: dict[str, Any]

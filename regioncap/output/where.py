@@ -1,6 +1,6 @@
-"""Conditions that choose rows and regions: `flags=0`, `label=cat`, `score>=0.5`, `caption~bicycle`.
+"""Filter conditions for rows and regions: `flags=0`, `label=cat`, `score>=0.5`, `caption~bicycle`.
 
-A condition on something that regions have keeps regions, and rows that have one left; any other keeps whole rows.
+A condition on a property of regions filters regions, and drops rows that have none left; any other filters whole rows.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ OF_ROWS: dict[str, Callable[[Captioned], Any]] = {
     "height": lambda row: row.height,
 }
 EXPLAINED = (
-    "NAME OP VALUE; NAME: flag, flags (how many), caption, words, area (share of the picture) or a region field, or of "
-    "the row: type, regions, image, width, height or a key; OP: = != < <= > >= or ~ (contains)"
+    "NAME OP VALUE. NAME of a region: flag, flags (their number), caption, words, area (share of the picture) or a "
+    "region field; of a row: type, regions, image, width, height or a key. OP: = != < <= > >= or ~ (contains)"
 )
 
 
 @dataclass
 class Condition:
-    """One condition; `met`: whether any row had something of its name."""
+    """One condition. `met`: whether any row had the named property."""
 
     name: str
     op: str
@@ -51,14 +51,14 @@ class Condition:
 
     @classmethod
     def of(cls, text: str) -> Condition:
-        """The condition that `text` says. Raises UsageError."""
+        """The condition written as `text`. Raises UsageError."""
         found = _CONDITION.fullmatch(text)
         if found is None:
             raise UsageError(f"--where {text!r}: expected {EXPLAINED}")
         name, op, value = found.groups()
         if name == "flag":
             if op not in ("=", "!="):
-                raise UsageError(f"--where {text!r}: expected flag=NAME or flag!=NAME; flags>=1 counts them")
+                raise UsageError(f"--where {text!r}: expected flag=NAME or flag!=NAME; use flags>=1 to count flags")
             if value not in FLAG_NAMES:
                 near = difflib.get_close_matches(value, FLAG_NAMES, 1)
                 hint = f"; did you mean {near[0]}?" if near else ""
@@ -66,7 +66,7 @@ class Condition:
         return cls(name, op, value)
 
     def places(self, row: Captioned) -> list[int]:
-        """The places of the regions that it keeps."""
+        """The indices of the regions that satisfy the condition."""
         every = range(len(row.bbox))
         if self.name == "flag":
             self.met = True
@@ -124,9 +124,9 @@ def _text(value: Any) -> str:
 
 
 def chosen(rows: Iterable[Captioned], conditions: Sequence[Condition]) -> Iterator[Captioned]:
-    """The rows and regions that all conditions keep.
+    """The rows and regions that satisfy all conditions.
 
-    Raises UsageError at the end when no row had something of a condition's name: it is misspelt.
+    Raises UsageError at the end if no row had the property that a condition names: it must be misspelt.
     """
     seen: dict[str, None] = {}
     any_row = False
@@ -145,5 +145,5 @@ def chosen(rows: Iterable[Captioned], conditions: Sequence[Condition]) -> Iterat
         if any_row and not condition.met:
             known = ("flag", *OF_REGIONS, *OF_ROWS, *seen)
             near = difflib.get_close_matches(condition.name, known, 1)
-            hint = f"; did you mean {near[0]!r}?" if near else f"; there are: {', '.join(known)}"
+            hint = f"; did you mean {near[0]!r}?" if near else f"; available: {', '.join(known)}"
             raise UsageError(f"--where: no row has {condition.name!r}{hint}")

@@ -1,6 +1,7 @@
-"""The page around the pictures: its texts and numbers, and the template that holds them.
+"""The page around the pictures: its texts and numbers, and the template that renders them.
 
-One file that opens from disk: style, script and pictures are in it, and a content security policy lets nothing else in.
+A single self-contained file that opens from disk: style, script and pictures are embedded, and a content security
+policy forbids everything else.
 """
 
 from __future__ import annotations
@@ -24,18 +25,18 @@ from regioncap.report.selection import Overview
 
 HERE = Path(__file__).parent
 BARS = 24
-"""Columns of the histogram; the last stands for all above."""
+"""Columns of the histogram; the last one counts everything above."""
 
 WIDTH, HEIGHT = 240, 74
 MOST_FACT = 1_200
 
-KINDS = {"with_bbox": "boxes that the input gave", "without_bbox": "regions that were found"}
+KINDS = {"with_bbox": "boxes given in the input", "without_bbox": "regions found by RegionCap"}
 LABELS = {"with_bbox": "boxes given", "without_bbox": "boxes found"}
 
 
 @dataclass
 class Page:
-    """What a page says besides its pictures. `tone` of `status`: good, bad or "". `key`: what it was made of."""
+    """What a page says besides its pictures. `tone` of `status`: good, bad or "". `key`: identifies its content."""
 
     title: str
     made: str
@@ -60,7 +61,7 @@ def _environment() -> jinja2.Environment:
 
 
 def _own(name: str) -> tuple[Markup, str]:
-    """One of our own files as it stands in the page, and how the policy names it."""
+    """One of our own files as embedded in the page, and its hash for the policy."""
     text = (HERE / name).read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")
     return Markup(text), f"'sha256-{digest}'"
@@ -69,7 +70,7 @@ def _own(name: str) -> tuple[Markup, str]:
 def render(
     page: Page, overview: Overview, shown_count: int, cards: Iterable[Row], versus: Comparison | None
 ) -> Iterator[str]:
-    """The page, piece by piece; `cards` are asked for as they are written."""
+    """The page, piece by piece; `cards` are consumed as they are written."""
     style, style_hash = _own("report.css")
     script, script_hash = _own("report.js")
     policy = (
@@ -101,7 +102,7 @@ def render(
 
 
 def groups(overview: Overview, meanings: dict[str, str], versus: Comparison | None) -> list[Row]:
-    """What can be filtered by, with counts over all rows."""
+    """The filters, with counts over all rows."""
     found: list[Row] = []
     if versus is not None:
         tones = {"reject_gained": "bad", "reject_lost": "good", "changed": "warn"}
@@ -129,7 +130,7 @@ def _group(name: str, title: str, counts: dict[str, int], tones: dict[str, str],
 
 
 def bars(overview: Overview) -> list[Row]:
-    """The histogram's columns, as places in its picture."""
+    """The histogram's columns, with their positions in the drawing."""
     if not overview.histogram:
         return []
     last = min(max(overview.histogram), BARS)
@@ -143,20 +144,20 @@ def bars(overview: Overview) -> list[Row]:
         h = max(1.5, HEIGHT * count / highest) if count else 0
         w = min(step * 0.82, 28)
         x = (number - 0.5) * step - w / 2
-        told = f"{count:,} picture{'s' if count != 1 else ''} with {value} region{'s' if value != '1' else ''}"
+        label = f"{count:,} picture{'s' if count != 1 else ''} with {value} region{'s' if value != '1' else ''}"
         text = value if last <= 12 or number % 4 == 0 or number == 1 or number == last else ""
         place = {"x": x, "y": HEIGHT + 2 - h, "w": w, "h": h, "mid": (number - 0.5) * step}
-        found.append({"value": value, "label": told, "text": text, **{k: round(v, 1) for k, v in place.items()}})
+        found.append({"value": value, "label": label, "text": text, **{k: round(v, 1) for k, v in place.items()}})
     return found
 
 
 def tile(name: str, value: Any, more: str = "", tone: str = "") -> Row:
-    """One number of the strip at the top."""
+    """One number in the strip at the top."""
     return {"name": name, "value": f"{value:,}" if isinstance(value, int) else value, "more": more, "tone": tone}
 
 
 def share(part: int, whole: int) -> str:
-    """A share in percent, as people say it.
+    """A share in percent, rounded for reading.
 
     >>> share(1, 3), share(1, 5000), share(0, 0)
     ('33 %', '0.02 %', '')

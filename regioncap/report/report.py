@@ -1,6 +1,6 @@
-"""A page to look at: pictures, boxes and captions together, beside the output.
+"""The report: one page with pictures, boxes and captions, written beside the output.
 
-From an output that is there, or (`regioncap/command/partial_report.py`) from the step files of a run that goes on.
+Made from an existing output, or (`regioncap/command/partial_report.py`) from the step files of an unfinished run.
 """
 
 from __future__ import annotations
@@ -36,20 +36,20 @@ from regioncap.storage.steps import digest
 from regioncap.vision.libraries import image_libraries
 
 REPORT_VERSION = 1
-"""Part of a page's key: raise it when the page of the same rows looks different."""
+"""Part of a page's key: raise it when the same rows give a different page."""
 
 SHARE_OF_A_GROUP = 40
 SHARE_OF_CHANGES = 4
 READ_AHEAD = 4
-"""Pictures that are made ready, for each thread."""
+"""Pictures prepared in advance, per thread."""
 
 KEY_BYTES = 4096
-"""A page's key stands in its first bytes."""
+"""The key is within the first bytes of a page."""
 
 
 @dataclass(frozen=True)
 class Reported:
-    """What was written: where, how many pictures, of how many rows."""
+    """A written page: where it is, how many pictures it shows, of how many rows, and its size."""
 
     place: Place
     shown: int
@@ -58,7 +58,7 @@ class Reported:
 
 
 def report_place(output: Place, files: Filesystems) -> Place:
-    """Where the page of an output goes: `out.report.html` beside `out.jsonl`; of a folder of parts, beside it."""
+    """Where the page of an output is written: `out.report.html` beside `out.jsonl`, or beside the folder of parts."""
     stem = output.address.rstrip("/").removesuffix(".jsonl")
     return files.place(f"{stem}.report.html")
 
@@ -72,8 +72,8 @@ def report_of(
     most: int | None = None,
     anew: bool = True,
 ) -> Reported:
-    """The page of an output. `anew`: also where one is there that was made of the same. Raises UsageError for an output
-    that is none, StorageError."""
+    """Write the page of an output. `anew=False` reuses an existing page of the same content. Raises UsageError for
+    a file that is not an output, StorageError."""
     out = out or report_place(written.place, files)
     most = most or written.settings.report_rows
     summary = written.summary
@@ -95,7 +95,7 @@ def report_of(
 
 
 def is_report_of(place: Place, key: str) -> bool:
-    """Whether the page at `place` was made of what `key` says."""
+    """Whether the page at `place` has this key."""
     if not key or place.size() is None:
         return False
     with place.open() as file:
@@ -104,7 +104,7 @@ def is_report_of(place: Place, key: str) -> bool:
 
 @image_libraries
 def write_report(source: Source, setting: ReportSetting, out: Place, most: int) -> Reported:
-    """Write the page of `source`, with `most` pictures at most, to `out`: whole or not at all."""
+    """Write the page of `source` with at most `most` pictures to `out`, all or nothing."""
     overview, picked, versus = _survey(source, setting, most)
     count = len(picked.rows) + len(picked.rejects)
     page = page_of(overview, count, picked, versus, setting, MEANINGS)
@@ -119,7 +119,7 @@ def write_report(source: Source, setting: ReportSetting, out: Place, most: int) 
 
 
 def _survey(source: Source, setting: ReportSetting, most: int) -> tuple[Overview, Picked, Comparison | None]:
-    """One pass over all rows: counts, and which to show."""
+    """Count all rows and choose which to show, in one pass."""
     found, versus = Overview(), Comparison() if setting.against is not None else None
     special = Reservoirs(max(1, most // SHARE_OF_A_GROUP))
     changes, changed_rejects = (Reservoirs(max(1, most // SHARE_OF_CHANGES)) for _ in range(2))
@@ -167,7 +167,7 @@ def _compare_row(row: Captioned, other: Other | None, versus: Comparison) -> str
 
 
 def _cards(source: Source, setting: ReportSetting, picked: Picked, count: int) -> Iterator[Row]:
-    """The cards of the rows that were picked, in order; pictures are made small by all processors."""
+    """The cards of the chosen rows, in order; thumbnails are made in parallel."""
     room, other = room_of(count), _against(setting)
     order = 0
 

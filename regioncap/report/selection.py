@@ -1,7 +1,7 @@
-"""Which rows of an output are looked at, where it has more than a page can hold; and the counts over all of them.
+"""Selects the rows to show when an output has more than a page can hold, and counts over all of them.
 
-In memory that depends on how many rows are wanted: every reject code and every flag, the extremes, and of the
-rest every so-manieth row.
+Selected are examples of every reject code and every flag, the extremes, and an even sample of the rest. Memory
+depends on the number of rows shown, not on the size of the output.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Overview:
 
 @dataclass
 class Picked:
-    """Numbers, from 1, of the captioned rows and of the rejects to look at."""
+    """Numbers, from 1, of the captioned rows and of the rejects to show."""
 
     rows: set[int]
     rejects: set[int]
@@ -58,14 +58,14 @@ class Picked:
 
 
 class Reservoirs:
-    """The `size` best of each group. Without a rank an even sample of it: by hash, so that it stays when more come."""
+    """The `size` best rows of each group. Without a rank, an even sample: by hash, so that it is stable."""
 
     def __init__(self, size: int) -> None:
         self._size = size
         self._heaps: defaultdict[str, list[tuple[Any, int]]] = defaultdict(list)
 
     def offer(self, group: str, number: int, rank: float | None = None) -> None:
-        """Row `number` is of `group`; a higher `rank` is better."""
+        """Offer row `number` as a member of `group`; higher ranks win."""
         heap = self._heaps[group]
         item = (zlib.crc32(b"%d" % number) if rank is None else rank, -number)
         if len(heap) < self._size:
@@ -74,12 +74,12 @@ class Reservoirs:
             heapq.heapreplace(heap, item)
 
     def numbers(self) -> set[int]:
-        """All that were kept."""
+        """The numbers of all rows kept."""
         return {-number for heap in self._heaps.values() for _, number in heap}
 
 
 def offer_row(special: Reservoirs, row: Captioned) -> None:
-    """Put a row in the groups that it is of."""
+    """Offer a row to every group that it belongs to."""
     for name in {name for names in row.flags for name in names}:
         special.offer(f"flag {name}", row.number)
     lengths = [len(caption) for caption in row.captions]
@@ -93,7 +93,7 @@ def offer_row(special: Reservoirs, row: Captioned) -> None:
 
 
 def pick(found: Overview, special: set[int], rejected: set[int], most: int) -> Picked:
-    """All rows where they are not more than `most`; else the special ones and an even sample."""
+    """All rows if there are at most `most`; else the special ones and an even sample of the rest."""
     if found.all <= most:
         return Picked(set(range(1, found.rows + 1)), set(range(1, found.rejects + 1)), True)
     rejects = set(sorted(rejected)[:most])
@@ -102,7 +102,7 @@ def pick(found: Overview, special: set[int], rejected: set[int], most: int) -> P
 
 
 def even_rest(count: int, taken: set[int], most: int) -> set[int]:
-    """At most `most` of the numbers 1 to `count` that are not `taken`, evenly spread.
+    """At most `most` of the numbers 1 to `count` that are not `taken`, evenly spaced.
 
     >>> sorted(even_rest(10, {1, 2}, 4))
     [3, 5, 7, 9]

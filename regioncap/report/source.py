@@ -1,4 +1,4 @@
-"""What a report is made of: rows and rejects, of an output or of a run that goes on."""
+"""What a report is made from: rows and rejects, of an output or of an unfinished run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from regioncap.records import Row
 
 
 class Source(Protocol):
-    """Rows and rejects, from the start with each call, one at a time."""
+    """Rows and rejects, one at a time; each call starts from the beginning."""
 
     def rows(self) -> Iterator[Captioned]:
         """The captioned rows, in order."""
@@ -25,10 +25,10 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class ReportSetting:
-    """What a page is made of besides its rows.
+    """What a page is made from besides its rows.
 
-    `pictures`: where its images are. `against`: another run to compare with. `note`: what is to be said of an
-    unfinished run. `key`: names what the page is made of; "" where that is not known.
+    `pictures`: reads its images. `against`: another run to compare with. `note`: a remark on an unfinished run.
+    `key`: identifies the content of the page; "" if unknown.
     """
 
     title: str
@@ -42,7 +42,7 @@ class ReportSetting:
 
 
 def reject_image(reject: Row, image_key: str) -> str:
-    """The image that a rejected row names; "" where it names none."""
+    """The image that a rejected row names, or ""."""
     row: Any = reject.get("row")
     image = row.get(image_key) if isinstance(row, dict) else None
     return image if isinstance(image, str) else ""

@@ -46,11 +46,11 @@ def _name(address: str) -> str:
 
 def _sample(overview: Overview, count: int, picked: Picked) -> str:
     if picked.everything:
-        return "All rows are here; rejected ones stand at the end." if overview.rejects else "All rows are here."
+        return "All rows are shown; rejected ones come last." if overview.rejects else "All rows are shown."
     return (
-        f"{count:,} of {overview.all:,} rows are here: some of every reject code and every flag, the extremes (most "
-        "regions, longest and shortest captions, smallest regions), and of the rest an even sample. Counts are of all "
-        "rows; rejected ones stand at the end."
+        f"{count:,} of {overview.all:,} rows are shown: examples of every reject code and every flag, the extremes "
+        "(most regions, longest and shortest captions, smallest regions), and an even sample of the rest. Counts are "
+        "over all rows; rejected rows come last."
     )
 
 

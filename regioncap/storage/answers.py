@@ -1,7 +1,7 @@
-"""Accepted captions, kept by content: what was paid for once is found again.
+"""Accepted captions, addressed by content, so that none is paid for twice.
 
-One small file an answer, `{cache_path}/captions/{key[:2]}/{key}.json`, put as it comes and looked up by name. So
-answers survive new shard borders, another order, renamed files, duplicates, a moved cache and an upgrade.
+One small file per answer, `{cache_path}/captions/{key[:2]}/{key}.json`, written as it arrives and looked up by name.
+Answers therefore survive new shard borders, reordered rows, renamed files, duplicates, a moved cache and upgrades.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from regioncap.storage.steps import digest
 
 
 def answer_key(parts: dict[str, Any]) -> str:
-    """The name of the answer to a request that `parts` describe in full; 32 hex digits."""
+    """The name of the answer to the request that `parts` fully describe: 32 hex digits."""
     return digest(parts)
 
 
 class Answers:
-    """The answers in one folder. Two runs may share it: both write the same names, each a whole file."""
+    """The answers in one folder. Several runs may share it: each write replaces a whole file."""
 
     def __init__(self, folder: Place) -> None:
         self._folder = folder
@@ -28,7 +28,7 @@ class Answers:
         return self._folder.child(key[:2], f"{key}.json")
 
     def get(self, key: str) -> dict[str, Any] | None:
-        """The answer with this key; None when there is none, or none that can be read."""
+        """The answer with this key; None when there is none or it cannot be read."""
         try:
             found = loads(self._place(key).read())
         except (FileNotFoundError, ValueError):
@@ -36,10 +36,10 @@ class Answers:
         return found if isinstance(found, dict) else None
 
     def any(self) -> bool:
-        """Whether any answer was ever kept here."""
+        """Whether any answer has ever been stored here."""
         return self._folder.is_folder()
 
     def put(self, key: str, answer: dict[str, Any]) -> None:
-        """Keep an answer; one that is there is replaced."""
-        # Without fsync: losing the last few to a power cut costs a few requests, fsync costs every row.
+        """Store an answer, replacing any earlier one with the same key."""
+        # No fsync: losing the last few answers in a power cut costs a few requests; fsync would slow every row.
         self._place(key).write(dumps(answer), durable=False)

@@ -1,8 +1,8 @@
 """Files on disk, in memory and in object stores, through fsspec: one way to read, one way to write.
 
-Whoever reads a place sees a whole file or none: on disk a temporary file is renamed, in an object store there is
-one upload when all is there (fsspec's own `close()` publishes half files).
-Foreign errors become `StorageError` here and nowhere else; a missing file stays the builtin `FileNotFoundError`.
+Readers see a whole file or none: on disk a temporary file is renamed, to an object store a complete file is uploaded
+in one request (fsspec's own `close()` publishes half-written files). Foreign errors become `StorageError` here and
+nowhere else; a missing file stays the builtin `FileNotFoundError`.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ from fsspec.implementations.local import LocalFileSystem
 from regioncap.errors import RegionCapError, StorageError
 
 ONE_PUT_BYTES = 64_000_000
-"""Up to this size an object is sent from memory, in one go."""
+"""Up to this size an object is uploaded from memory in a single PUT."""
 
 GLOB_SIGNS = frozenset("*?[")
 
 NEAR = ("file://", "local://", "memory://", "data:")
-"""URLs that take no network."""
+"""Prefixes of URLs that need no network."""
 
 
 def is_url(text: str) -> bool:
-    """Whether `text` names its filesystem (`s3://…`, `data:…`) instead of being a path on disk."""
+    """Whether `text` is a URL (`s3://…`, `data:…`) rather than a path on disk."""
     return "://" in text or text.startswith("data:")
 
 
 def public_url(url: str) -> str:
-    """`url` as it may be shown: without user name, password, query and fragment (signatures live there)."""
+    """`url` without user name, password, query and fragment, where secrets and signatures are."""
     if not is_url(url) or "::" in url:
         return url
     parts = urlsplit(url)
@@ -51,8 +51,8 @@ DISK = LocalFileSystem()
 
 
 class Filesystems:
-    """How a run opens its filesystems. `options`: fsspec's storage options by protocol; they may hold secrets, so they
-    are shown nowhere."""
+    """How a run opens its filesystems. `options`: fsspec's storage options by protocol. They may hold secrets, so
+    nothing ever prints them."""
 
     def __init__(self, options: Mapping[str, Mapping[str, Any]] | None = None) -> None:
         self._options = dict(options or {})
@@ -66,18 +66,18 @@ class Filesystems:
         protocol = address.partition("://")[0] if "://" in address else "file"
         options = dict(self._options.get(protocol, {}))
         if protocol == "file" and not options and "::" not in address and not address.startswith("data:"):
-            return DISK, str(DISK._strip_protocol(address))  # fsspec's own way there takes ten times as long
+            return DISK, str(DISK._strip_protocol(address))  # ten times as fast as fsspec's url_to_fs
         if "::" in address:
-            options = dict(self._options)  # a chain of protocols, whose options go by their names
+            options = dict(self._options)  # a chain of protocols takes its options by protocol name
         elif protocol in ("s3", "s3a"):
-            options.setdefault("max_concurrency", 1)  # else every reading asks for the size first
-        # No listings cache: another process may have written what this one once did not see.
+            options.setdefault("max_concurrency", 1)  # else every read requests the size first
+        # No listings cache: it would hide what another process has written since.
         fs, path = url_to_fs(address, **options, use_listings_cache=False)
         return fs, str(path)
 
 
 PLAIN = Filesystems()
-"""Filesystems as the environment sets them up."""
+"""Filesystems configured by the environment alone."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class Place:
 
     @property
     def parent(self) -> Place:
-        """The folder that this lies in."""
+        """The folder that contains this place."""
         head, _, _ = self.address.rstrip("/").rpartition("/")
         if head.endswith(":/"):  # memory://name: the root of that filesystem
             return self.files.place(f"{head}/")
@@ -132,7 +132,7 @@ class Place:
 
     @cached_property
     def is_local(self) -> bool:
-        """Whether this lies on this machine's disk."""
+        """Whether this place is on a local disk."""
         return isinstance(self._fs, LocalFileSystem)
 
     @contextlib.contextmanager
@@ -142,14 +142,16 @@ class Place:
         except RegionCapError:
             raise
         except FileNotFoundError as error:
-            if doing != "write":  # there it is the bucket that is missing, not the file
+            if doing != "write":  # when writing, it is the bucket that is missing, not the file
                 raise
             raise StorageError(self.url, doing, reason_of(error)) from error
         except ImportError as error:
-            raise StorageError(self.url, doing, f"a package is missing for it: {error}") from None
+            raise StorageError(self.url, doing, f"a package is not installed: {error}") from None
         except PermissionError as error:
-            # S3 says so of what is not there, too, to those who may not list.
-            hint = " (s3:ListBucket is needed as well)" if self.address.startswith(("s3://", "s3a://")) else ""
+            # Without the s3:ListBucket permission, S3 answers 403 for a missing key, too.
+            hint = (
+                " (the s3:ListBucket permission is needed, too)" if self.address.startswith(("s3://", "s3a://")) else ""
+            )
             raise StorageError(self.url, doing, f"{reason_of(error)}{hint}") from error
         except Exception as error:
             raise StorageError(self.url, doing, reason_of(error)) from error
@@ -169,7 +171,7 @@ class Place:
 
     def size(self) -> int | None:
         """The file's size in bytes; None when there is no such file."""
-        with self._translated("look at"), contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        with self._translated("stat"), contextlib.suppress(FileNotFoundError, NotADirectoryError):
             if self.is_local:
                 return Path(self._path).stat().st_size
             size = self._fs.info(self._path)["size"]
@@ -178,22 +180,22 @@ class Place:
 
     def exists(self) -> bool:
         """Whether there is a file or folder here."""
-        with self._translated("look at"):
+        with self._translated("stat"):
             return bool(self._fs.exists(self._path))
 
     def is_folder(self) -> bool:
-        """Whether there is a folder here (in an object store: whether anything lies below)."""
-        with self._translated("look at"):
+        """Whether there is a folder here (in an object store: whether any object is below)."""
+        with self._translated("stat"):
             return bool(self._fs.isdir(self._path))
 
     def names(self) -> list[str]:
-        """Names of the files and folders right below, sorted; [] when there is no such folder."""
+        """Names of the files and folders directly below, sorted; [] when there is no such folder."""
         with self._translated("list"), contextlib.suppress(FileNotFoundError, NotADirectoryError):
             return sorted(PurePosixPath(path).name for path in self._fs.ls(self._path, detail=False))
         return []
 
     def listed(self) -> list[Found]:
-        """The files right below with size and time, by one listing; none when there is no such folder."""
+        """The files directly below with size and time, by one listing; none when there is no such folder."""
         with self._translated("list"), contextlib.suppress(FileNotFoundError, NotADirectoryError):
             found = self._fs.ls(self._path, detail=True)
             return [
@@ -204,13 +206,13 @@ class Place:
         return []
 
     def sizes(self) -> dict[str, int]:
-        """Names and sizes in bytes of the files right below; see `listed`."""
+        """Names and sizes in bytes of the files directly below; see `listed`."""
         return {file.place.name: file.size for file in self.listed()}
 
     # --- writing
 
     def write(self, data: bytes, *, durable: bool = True) -> None:
-        """Put the whole file at once. `durable=False` leaves out the fsync, for what can be made again."""
+        """Write the whole file at once. `durable=False` skips the fsync, for what can be reproduced."""
         with self._translated("write"):
             if self.is_local:
                 with _renamed(Path(self._path), durable) as file:
@@ -220,15 +222,15 @@ class Place:
 
     @contextlib.contextmanager
     def writer(self) -> Iterator[IO[bytes]]:
-        """A file to write to piece by piece; it appears here when the block ends well, and not at all otherwise."""
+        """A file to write to piece by piece. It appears here when the block succeeds, and not at all otherwise."""
         if self.is_local:
             try:
                 with _renamed(Path(self._path), durable=True) as file:
                     yield file
-            except OSError as error:  # not every exception: the block's own errors are not the disk's
+            except OSError as error:  # only these: the block's own errors are not the disk's
                 raise StorageError(self.url, "write", reason_of(error)) from error
             return
-        # Gathered on disk first: not every filesystem can take an upload back (memory:// shows half files).
+        # Spooled to disk first: not every filesystem can abort an upload (memory:// shows half-written files).
         with tempfile.NamedTemporaryFile("w+b", prefix="regioncap-") as file:
             yield file
             with self._translated("write"):
@@ -241,7 +243,7 @@ class Place:
                     self._fs.put_file(file.name, self._path)
 
     def append(self, data: bytes) -> None:
-        """Add to the end of the file, or begin it. Object stores cannot append: there it is written anew."""
+        """Append to the file, creating it if needed. Object stores cannot append: there it is rewritten."""
         with self._translated("write"):
             if self.is_local:
                 Path(self._path).parent.mkdir(parents=True, exist_ok=True)
@@ -252,17 +254,17 @@ class Place:
         self.write(before + data)
 
     def remove(self) -> None:
-        """Take the file away; nothing happens when there is none."""
+        """Remove the file, if there is one."""
         with self._translated("remove"), contextlib.suppress(FileNotFoundError):
             self._fs.rm_file(self._path)
 
     # --- many files
 
     def find(self) -> list[Place]:
-        """All files below this folder, or those that this address matches as a glob; sorted, hidden ones left out.
+        """All files below this folder, or matching this address as a glob; sorted, without hidden ones.
 
-        Hidden are names that begin with `.`, and folders and markers (`_SUCCESS`, no ending) that begin with `_`; a
-        photo may: cameras write `_DSC0001.JPG`.
+        Hidden are names that begin with `.`, and folders and markers (`_SUCCESS`, without an extension) that begin
+        with `_`. A photo's name may begin with `_`: cameras write `_DSC0001.JPG`.
         """
         with self._translated("list"):
             pattern = bool(GLOB_SIGNS & set(self._path))
@@ -295,7 +297,7 @@ def _seconds(item: dict[str, Any]) -> float:
 
 
 def fixed_part(pattern: str) -> str:
-    """The folder of a glob that comes before its first wildcard: `a/b*/c.jpg` has `a`."""
+    """The folder of a glob before its first wildcard: `a` for `a/b*/c.jpg`."""
     before = pattern[: min(pattern.index(sign) for sign in GLOB_SIGNS if sign in pattern)]
     return before.rpartition("/")[0]
 
@@ -308,7 +310,7 @@ def _hidden(path: str) -> bool:
 
 @contextlib.contextmanager
 def _renamed(path: Path, durable: bool) -> Iterator[IO[bytes]]:
-    """A temporary file beside `path` that takes its name when the block ends well."""
+    """A temporary file beside `path` that is renamed to it when the block succeeds."""
     part = path.with_name(f".{path.name[:80]}.{uuid.uuid4().hex}.part")
     try:
         file = part.open("xb")
@@ -328,6 +330,6 @@ def _renamed(path: Path, durable: bool) -> Iterator[IO[bytes]]:
 
 
 def reason_of(error: BaseException) -> str:
-    """What a foreign error says, in one line."""
+    """The message of a foreign error, as one line."""
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return text.strip().splitlines()[0]

@@ -1,4 +1,4 @@
-"""The images that rows name: where they lie, their bytes, and whether they changed."""
+"""The images that rows name: where they are, their bytes, and whether they changed."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ T = TypeVar("T")
 ImageCheck = Literal["listing", "head", "never"]
 
 Stat = list[Any] | None
-"""What changes when an image does: [size, mtime ns] on disk, [etag or size, time] elsewhere; None: not known."""
+"""What changes when an image does: [size, mtime ns] on disk, [etag or size, time] elsewhere; None: unknown."""
 
 NO_SUCH_NAME = frozenset({errno.ENAMETOOLONG, errno.EINVAL, errno.ELOOP})
 
 MOST_SHOWN = 300
-"""Characters of an address in a message: a `data:` URL can be millions."""
+"""Characters of an address in a message: a `data:` URL can have millions."""
 
 
 class ImageFiles:
     """The images that rows name, read as bytes.
 
-    Absolute paths and URLs are taken as they are, anything else is below `root`. Foreign errors become row rejects:
-    `image_missing` (not there, or no place that could be), `image_unreadable` (a folder), `image_unavailable` (it
-    may work later: timeout, access denied, server error, package missing).
+    Absolute paths and URLs are used as they are; anything else is relative to `root`. Foreign errors become row
+    rejects: `image_missing` (not there, or an impossible name), `image_unreadable` (a folder), `image_unavailable`
+    (may work later: timeout, access denied, server error, missing package).
     """
 
     def __init__(self, root: str, files: Filesystems = PLAIN) -> None:
@@ -48,7 +48,7 @@ class ImageFiles:
         return self._root + image
 
     def is_remote(self, image: str) -> bool:
-        """Whether the image lies beyond a network, where many are better asked for at once."""
+        """Whether the image is reached over a network, where many are better requested at once."""
         address = self.locate(image)
         return is_url(address) and not address.startswith(NEAR)
 
@@ -65,16 +65,17 @@ class ImageFiles:
 
     @contextlib.contextmanager
     def fetched(self, images: Sequence[str], pool: Executor) -> Iterator[None]:
-        """Bring remote images near, all at once, for the time of the block; what fails, fails when it is read."""
+        """Hold local copies of the remote images during the block, all fetched at once. A failure shows up when the
+        image is read."""
         addresses = dict.fromkeys(self.locate(image) for image in images if self.is_remote(image))
         with self._scratch.holding(list(addresses), self._read, pool):
             yield
 
     def stats(self, images: Sequence[str], check: ImageCheck, pool: Executor) -> list[Stat]:
-        """What changes when each image does.
+        """The `Stat` of each image.
 
-        `check`: `never` asks nothing (all None), `head` asks for each, `listing` takes it from the pages of a listing
-        where the store has those (S3). Never raises: reading the image later says what is wrong with it.
+        `check`: `never` asks nothing (all None), `head` sends a request per image, `listing` uses listings where the
+        store has them (S3). Never raises: reading the image later reports what is wrong with it.
         """
         if check == "never":
             return [None] * len(images)

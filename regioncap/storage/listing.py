@@ -1,8 +1,8 @@
-"""Etags of many S3 objects from the pages of listings: a look at a million objects takes a thousand requests.
+"""Etags of many S3 objects from listings: checking a million objects takes a thousand requests.
 
-S3 lists keys in order, a thousand a page, from any key on. So each page is asked for just before the next key that is
-wanted, and tells of that key and of all that follow it closely. However the keys lie, there are never more requests
-than keys. Pages are remembered for the run, so that rows in another order than the keys find theirs there.
+S3 lists keys in order, a thousand per page, starting after any key. Each page is therefore requested to start just
+before the next key that is needed, and covers that key and its close successors. However the keys are spread, there
+are never more requests than keys. Pages are kept for the run, so rows need not be in the order of the keys.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 from regioncap.storage.filesystem import Filesystems
 
 MOST_BYTES = 256_000_000
-"""Of remembered pages, about: two million objects; beyond that they are forgotten and asked for again."""
+"""Approximate size of the pages kept: two million objects. Beyond that they are dropped and requested again."""
 
 logger = logging.getLogger("regioncap")
 
@@ -25,15 +25,15 @@ _SEPARATOR = "\0"
 
 @dataclass(frozen=True)
 class Page:
-    """What one request told: all objects whose keys lie behind `after`, up to `last` (None: to the end)."""
+    """One page: all objects whose keys sort after `after`, up to and including `last` (None: to the end)."""
 
     after: str
     last: str | None
     text: str
-    """`NUL key NUL etag NUL key …`: a dict of each page would take five times the memory."""
+    """`NUL key NUL etag NUL key …`: a dict per page would take five times the memory."""
 
     def covers(self, key: str) -> bool:
-        """Whether the page tells of `key`, be it that there is no such object."""
+        """Whether the page settles whether `key` exists."""
         return self.after < key and (self.last is None or key <= self.last)
 
     def etag(self, key: str) -> str | None:
@@ -50,19 +50,19 @@ class Pages:
     pages: list[Page] = field(default_factory=list)
 
     def of(self, key: str) -> Page | None:
-        """The page that tells of `key`, if it was asked for."""
+        """The page that covers `key`, if it has been requested."""
         place = bisect.bisect_left(self.starts, key) - 1
         return self.pages[place] if place >= 0 and self.pages[place].covers(key) else None
 
     def add(self, page: Page) -> None:
-        """Remember a page."""
+        """Keep a page."""
         place = bisect.bisect_left(self.starts, page.after)
         self.starts.insert(place, page.after)
         self.pages.insert(place, page)
 
 
 class Listings:
-    """The listings of a run. `root`: keys below this URL are listed under it, others under their own folder."""
+    """The listings of a run. `root`: keys below this URL are listed with it as prefix, others with their folder."""
 
     def __init__(self, files: Filesystems, root: str) -> None:
         self._files = files
@@ -74,8 +74,8 @@ class Listings:
         self.requests = 0
 
     def look(self, addresses: list[str]) -> dict[str, list[Any] | None]:
-        """[etag, None] of each S3 URL, None where there is no such object. Without those that no listing tells of,
-        because the store refuses to list, or lists in another order."""
+        """[etag, None] of each S3 URL; None where there is no such object. URLs that no listing covers are left out:
+        the store refuses to list, or does not list in the order of the keys."""
         found: dict[str, list[Any] | None] = {}
         for address in sorted(set(addresses)):
             if self._refused:
@@ -100,7 +100,7 @@ class Listings:
             page = self._ask(bucket, prefix, key)
         except Exception as error:
             self._refused = True
-            logger.warning("s3://%s cannot be listed (%s); each image is asked for its etag", bucket, error)
+            logger.warning("s3://%s cannot be listed (%s); requesting the etag of each image instead", bucket, error)
             return None
         with self._lock:
             self._bytes += len(page.text)
@@ -114,18 +114,18 @@ class Listings:
         fs, _ = self._files.open(f"s3://{bucket}")
         after = just_before(key)
         self.requests += 1
-        told = fs.call_s3("list_objects_v2", Bucket=bucket, Prefix=prefix, StartAfter=after)
-        objects = told.get("Contents", [])
+        response = fs.call_s3("list_objects_v2", Bucket=bucket, Prefix=prefix, StartAfter=after)
+        objects = response.get("Contents", [])
         keys = [item["Key"] for item in objects]
         if keys != sorted(keys) or (keys and keys[0] <= after):
-            raise ValueError("its listings are not in the order of the keys")
+            raise ValueError("its listings are not in key order")
         parts = [part for item in objects for part in (item["Key"], item["ETag"])]
         text = _SEPARATOR + _SEPARATOR.join(parts) + _SEPARATOR
-        return Page(after, keys[-1] if told.get("IsTruncated") and keys else None, text)
+        return Page(after, keys[-1] if response.get("IsTruncated") and keys else None, text)
 
 
 def just_before(key: str) -> str:
-    """A key that sorts before `key`, with next to nothing between them.
+    """A key that sorts before `key`, with hardly any key between them.
 
     >>> just_before("photos/a.jpg")
     'photos/a.jpf~'

@@ -1,7 +1,7 @@
-"""How each output is made: its settings and step files. One register entry an output, replaced by its next run.
+"""The register of outputs: with which settings and step files each was made. One entry per output.
 
-`{cache_path}/{file_name_prefix}_runs/{name}.json`. `regioncap explain` compares with it, and whoever clears a cache
-knows from it which step files are still named.
+`{cache_path}/{file_name_prefix}_runs/{name}.json`, replaced by the output's next run. `regioncap explain` compares
+against it, and `regioncap prune` learns from it which step files are still in use.
 """
 
 from __future__ import annotations
@@ -34,15 +34,13 @@ def entries(cache: Place, file_name_prefix: str) -> list[Place]:
 
 
 def register(entry: Place, output: str, config: dict[str, Any], shards: Sequence[ShardKeys]) -> None:
-    """Say with which settings an output is made, and of which step files; `shards`: per shard the keys of its steps,
-    0 to 6."""
+    """Record the settings and step files of an output. `shards`: for each shard, the keys of its steps 0 to 6."""
     entry.write(dumps({"schema": 1, "output": output, "config": config, "shards": shards}) + b"\n")
 
 
 @dataclass(frozen=True)
 class Registered:
-    """What the register knows of an output: the settings of the run that began last, and the step files of the last
-    one that came to its end."""
+    """A register entry: the settings of the output's latest run, and the step files of its latest finished run."""
 
     output: str = ""
     config: dict[str, Any] = field(default_factory=dict)
@@ -50,7 +48,7 @@ class Registered:
 
 
 def registered(entry: Place) -> Registered:
-    """What the entry says; nothing when it is not there, or cannot be read."""
+    """The entry's content; an empty one when it is missing or cannot be read."""
     try:
         found = loads(entry.read())
         shards = [list(map(str, keys)) for keys in found["shards"]]

@@ -1,4 +1,4 @@
-"""Remote images brought near for a while: in a temporary folder of bounded size."""
+"""Local copies of remote images, in a temporary folder of bounded size, for as long as a shard needs them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 
 MOST_BYTES = 4_000_000_000
 MOST_SHARE_OF_DISK = 0.5
-"""Of what is free on the disk of temporary files when the first image comes."""
+"""Share of the space that is free on the temporary disk when the first image arrives."""
 
 
 @dataclass
@@ -25,7 +25,7 @@ class _Held:
 
 
 class Scratch:
-    """Copies of remote files, each for as long as someone holds it. What does not fit is not kept: it is read anew."""
+    """Reference-counted copies of remote files. What does not fit is not copied: it is read from its source."""
 
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:
         self._most = most_bytes
@@ -37,7 +37,7 @@ class Scratch:
 
     @contextlib.contextmanager
     def holding(self, addresses: Sequence[str], read: Callable[[str], bytes], pool: Executor) -> Iterator[None]:
-        """Copies of the files at `addresses` for the time of the block, read in the threads of `pool`."""
+        """Hold copies of the files at `addresses` during the block; they are fetched by the threads of `pool`."""
         with self._lock:
             new = [address for address in addresses if address not in self._held]
             for address in addresses:
@@ -75,7 +75,7 @@ class Scratch:
             path.write_bytes(data)
             held.path = path
         except Exception:
-            # Whoever reads the image will meet the same failure, and there it has a row to belong to.
+            # Reading the image fails in the same way, and there the failure belongs to a row.
             return
 
     def _let_go(self, address: str) -> None:

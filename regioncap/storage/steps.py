@@ -1,9 +1,9 @@
-"""Step files and their manifests: what `storage.step()` is in DataFlow, made safe to run again.
+"""Step files and their manifests: DataFlow's `storage.step()`, made safe to rerun.
 
-Step k reads what step k-1 wrote; step 0 is the input's rows. A step file is immutable and named by the key of the
-work that made it; its manifest names it, and is the only thing that is ever replaced. The folder
-`{cache_path}/{file_name_prefix}_step{k}/` holds `{key}-{sha8}.jsonl` and `{key}.json`. Names carry no shard number:
-a row inserted at the top renumbers every shard after it, and must not cost their work.
+Step k reads what step k-1 wrote; step 0 is the input's rows. A step file is immutable and named after the key of the
+work that produced it. Its manifest names it and is the only file that is ever replaced. The folder
+`{cache_path}/{file_name_prefix}_step{k}/` holds `{key}-{sha8}.jsonl` and `{key}.json`. File names carry no shard
+number: a row inserted at the top renumbers every later shard, and that must not invalidate their work.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ STEP_NAMES = ("input", "load", "route", "extract", "normalize", "visualize", "ca
 
 
 class StepDamaged(RegionCapError):
-    """A step file is not what its manifest says; the manifest is gone now, so that the step runs again."""
+    """A step file does not match its manifest. The manifest has been removed, so the step runs again."""
 
     def __init__(self, url: str) -> None:
         super().__init__(url)
@@ -37,7 +37,7 @@ class StepDamaged(RegionCapError):
 
 @dataclass(frozen=True)
 class Manifest:
-    """What is known of one step file; DESIGN of the fields: README, "The cache"."""
+    """The description of one step file; README, "The cache", explains the fields."""
 
     schema: int
     step: str
@@ -56,12 +56,12 @@ class Manifest:
     versions: dict[str, str] = field(default_factory=dict)
 
     def reference(self, shard: int) -> Step:
-        """This file as the reference that tasks hand on; `shard` is the number that it has in this run."""
+        """The reference to this file that tasks pass on; `shard` is the shard's number in this run."""
         return Step(STEP_NAMES.index(self.step), shard, self.key, self.sha256, self.rows, self.rejects)
 
 
 def key_parts(step: str, step_version: str, fields: dict[str, Any], input_sha256: str) -> dict[str, Any]:
-    """What decides a step's output; `digest` of it is the step's key."""
+    """Everything that decides a step's output; its `digest` is the step's key."""
     return {"step": step, "step_version": step_version, "fields": fields, "input_sha256": input_sha256}
 
 
@@ -111,7 +111,7 @@ class StepStorage:
     # --- the input's rows
 
     def put_input(self, text: bytes, shard: int, rows: int) -> Step:
-        """Keep a shard's rows as step 0 and give the reference to them. `text`: see `regioncap.tasks.load`."""
+        """Store a shard's rows as step 0 and return the reference to them. `text`: see `regioncap.tasks.load`."""
         sha256 = hashlib.sha256(text).hexdigest()
         step = Step(0, shard, sha256[:32], sha256, rows, 0)
         place = self.at(0)._data_place(step.key, sha256)
@@ -122,14 +122,14 @@ class StepStorage:
     # --- manifests
 
     def find(self, key: str) -> Manifest | None:
-        """The manifest of finished work with this key, or None: not there, to be tried again, or without its file."""
+        """The manifest of finished work with this key. None: it is missing, has rows to retry, or its file is gone."""
         manifest = self.manifest(key)
         if manifest is None or manifest.retryable:
             return None
         return manifest if self.folder.child(manifest.data).size() == manifest.bytes else None
 
     def manifest(self, key: str) -> Manifest | None:
-        """The manifest with this key, finished or not; None when there is none that can be read."""
+        """The manifest with this key, finished or not; None when it is missing or cannot be read."""
         try:
             found = Manifest(**loads(self._manifest_place(key).read()))
         except (FileNotFoundError, ValueError, TypeError):
@@ -137,7 +137,7 @@ class StepStorage:
         return found if found.schema == SCHEMA else None
 
     def forget(self, key: str) -> None:
-        """Take the manifest away, so that the step runs again."""
+        """Remove the manifest, so that the step runs again."""
         self._manifest_place(key).remove()
 
     # --- data
@@ -152,7 +152,7 @@ class StepStorage:
             data = None
         if data is None or hashlib.sha256(data).hexdigest() != step.data:
             storage.forget(step.key)
-            place.remove()  # else a step that makes the same bytes again would find a file of its name and size
+            place.remove()  # else the rerun, which produces the same name and size, would take it for its own
             raise StepDamaged(place.url)
         return data
 
@@ -161,7 +161,7 @@ class StepStorage:
         return list(read_lines(self.read_bytes(step)))
 
     def write(self, parts: dict[str, Any], rows: list[Row], seconds: float) -> Manifest:
-        """Keep `rows` as this step's file for the work that `parts` (see `key_parts`) describe."""
+        """Store `rows` as this step's file for the work that `parts` (see `key_parts`) describe."""
         data = to_lines(rows)
         key, sha256 = digest(parts), hashlib.sha256(data).hexdigest()
         rejects, retryable = count_rejects(rows, parts["step"])
@@ -191,7 +191,7 @@ def _place(files: Filesystems, url: str) -> Place:
 
 @cache
 def library_versions() -> dict[str, str]:
-    """Versions of what decides a step's bytes, for manifests and summaries."""
+    """Versions of the libraries that decide a step's bytes, for manifests and summaries."""
     found = {"python": platform.python_version()}
     for name in ("regioncap", "prefect", "opencv-python-headless", "numpy", "pillow"):
         try:

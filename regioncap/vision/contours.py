@@ -1,7 +1,7 @@
-"""Regions by contours: the method of DataFlow's operator, and a common recipe; there to be compared with.
+"""Region finders based on contours: the method of DataFlow's operator and a common recipe, as baselines.
 
-Both were written from a description, so their boxes need not be the operator's. Their kernels are in pixels of the
-image that they are given, so what they find depends on its size.
+Both were written from a description, so their boxes may differ from the operator's. Kernel sizes are in pixels of the
+given image, so the result depends on its resolution.
 """
 
 from __future__ import annotations
@@ -17,20 +17,21 @@ Image = npt.NDArray[np.uint8]
 Boxes = npt.NDArray[np.int64]
 
 CANNY_SHARES = (0.002, 0.9)
-"""Least and largest share of the picture that a box of `canny` covers."""
+"""Minimum and maximum area of a `canny` box, as a fraction of the picture's."""
 
 AREA_SHARES = (0.01, 0.8)
 ASPECTS = (0.1, 5.0)
 MOST_OF_A_SIDE = 0.9
 MOST_COVERED = 0.3
-"""The operator's filters: share of the contour's area, width over height, share of a side; and how much of a box an
-earlier one may cover."""
+"""The operator's filters: contour area as a fraction of the picture's; width over height; a side as a fraction of the
+picture's; and the fraction of a box that an earlier one may cover."""
 
 
 def canny(image: Image, *, max_boxes: int = 10, min_score: float = 0.0) -> Boxes:
     """A common recipe: bounding boxes of the outer contours of Canny edges, largest first.
 
-    `image`: HxWx3 uint8 BGR; `min_score` is not used. Gives (N, 4) int64 xywh in the image's pixels.
+    `image`: HxWx3 uint8 BGR; `min_score` is ignored. Returns (N, 4) int64 xywh in the image's pixels, N at most
+    `max_boxes`.
     """
     grey = cv2.GaussianBlur(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), (5, 5), 0)
     contours, _ = cv2.findContours(cv2.Canny(grey, 50, 150), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
@@ -41,9 +42,10 @@ def canny(image: Image, *, max_boxes: int = 10, min_score: float = 0.0) -> Boxes
 
 def adaptive(image: Image, *, max_boxes: int = 10, min_score: float = 0.0) -> Boxes:
     """The method of DataFlow's operator `ImageRegionCaptionGenerate`, with its parameters: contours of an adaptive
-    threshold, closed; by area, sides and proportions; then non-maximum suppression, largest first.
+    threshold after closing, filtered by area, side lengths and aspect ratio, then suppressed, largest first.
 
-    `image`: HxWx3 uint8 BGR; `min_score` is not used. Gives (N, 4) int64 xywh in the image's pixels.
+    `image`: HxWx3 uint8 BGR; `min_score` is ignored. Returns (N, 4) int64 xywh in the image's pixels, N at most
+    `max_boxes`.
     """
     grey = cv2.GaussianBlur(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), (5, 5), 0)
     mask = cv2.adaptiveThreshold(grey, 255, cv2.ADAPTIVE_THRESH_GAUSSIAN_C, cv2.THRESH_BINARY_INV, 11, 2)
@@ -59,7 +61,7 @@ def adaptive(image: Image, *, max_boxes: int = 10, min_score: float = 0.0) -> Bo
 
 
 def _boxes_of(contours: Sequence[Any]) -> Boxes:
-    """Bounding boxes of contours, (N, 4) xywh."""
+    """Bounding boxes of contours: (N, 4) int64 xywh."""
     return np.array([cv2.boundingRect(contour) for contour in contours], np.int64).reshape(-1, 4)
 
 
@@ -69,13 +71,13 @@ def _largest_first(boxes: Boxes) -> Boxes:
 
 
 def _without_covered(boxes: Boxes) -> Boxes:
-    """Non-maximum suppression as the operator does it: a box goes when an earlier one covers too much of it."""
+    """The operator's non-maximum suppression: a box is dropped if an earlier one covers too much of it."""
     kept: list[int] = []
-    for number, (x, y, w, h) in enumerate(boxes):
+    for index, (x, y, w, h) in enumerate(boxes):
         earlier = boxes[kept]
         across = np.minimum(x + w, earlier[:, 0] + earlier[:, 2]) - np.maximum(x, earlier[:, 0])
         down = np.minimum(y + h, earlier[:, 1] + earlier[:, 3]) - np.maximum(y, earlier[:, 1])
         if not np.any(np.maximum(across, 0) * np.maximum(down, 0) > MOST_COVERED * w * h):
-            kept.append(number)
+            kept.append(index)
     found: Boxes = boxes[kept]
     return found

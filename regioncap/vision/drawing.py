@@ -1,8 +1,8 @@
-"""Marks: the numbered boxes on the picture that the model sees.
+"""Draws the marks: the numbered boxes on the picture that the model sees.
 
-Each region has an outline in its colour around the box (not over it, so that small things stay visible) and a label
-with its number. Outline and label have a thin contrasting edge, so they show on any background. Labels are put where
-they hide least (`regioncap/vision/labels.py`); one that is not beside its region is tied to it by a leader line.
+Each region gets an outline in its own colour around the box (not over it, so that small objects stay visible) and a
+label with its number. Both have a thin contrasting edge that makes them visible on any background. Labels are placed
+where they hide least (`regioncap/vision/labels.py`); a leader line connects a label that does not touch its region.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from regioncap.vision.boxes import box_iou, clip_xywh
 from regioncap.vision.labels import place_labels
 
 DRAW_VERSION = 2
-"""Part of the key of every answer: raise it when marks look different, and every picture is captioned again."""
+"""Part of every answer's key: raising it, as any change of the marks' appearance requires, recaptions every picture."""
 
 Pixels = npt.NDArray[np.uint8]
 FloatArray = npt.NDArray[np.float64]
 IntBox = tuple[int, int, int, int]
-"""Corners in whole pixels, right and bottom not included."""
+"""xyxy in whole pixels; right and bottom are exclusive."""
 Colour = tuple[int, int, int]
-"""Blue, green, red."""
+"""Blue, green, red, each 0..255."""
 
 PALETTE_RGB = (
     (230, 25, 75),
@@ -43,27 +43,29 @@ PALETTE_RGB = (
     (255, 180, 200),
     (0, 0, 160),
 )
-"""Neighbours in the list differ in lightness as well as in hue, so they are told apart by colour-blind readers and
-in greyscale; from Okabe and Ito, https://jfly.uni-koeln.de/color/, and Trubetskoy's list, made more vivid."""
+"""Neighbours in the list differ in lightness as well as in hue, so that they can be distinguished in greyscale and by
+colour-blind readers. Based on Okabe and Ito, https://jfly.uni-koeln.de/color/, and Trubetskoy's list, saturated."""
 
 TINY_SIDE = 12
-"""A region with a side of fewer pixels, at the size that the model sees, has a warning in its row."""
+"""A region with a shorter side than this (px, at the size that the model sees) gets a warning in its row."""
 SAME_IOU = 0.9
+"""Two regions with a higher IoU get a warning in their row."""
+
 MOST_WARNINGS = 5
 
 _FONT = cv2.FONT_HERSHEY_DUPLEX
 _DRAWN_AT = 96
-"""Digits are drawn this high (px) and shrunk: sharper than small ones, and the same in OpenCV 4 and 5."""
+"""Digits are drawn at this height (px) and scaled down: sharper than drawn small, and identical in OpenCV 4 and 5."""
 
 _BLACK, _WHITE = (0, 0, 0), (255, 255, 255)
-_MANY = 16
-"""From so many regions on, labels get smaller, down to 0.7."""
+_CROWDED_FROM = 16
+"""With more regions than this, marks shrink, down to a factor of 0.7."""
 
 
 @dataclass(frozen=True)
 class _Sizes:
-    """Measures of the marks, in pixels: `line` and its contrasting `edge` on either side, height of the `digits`,
-    and `pad` between the digits and the label's border."""
+    """Dimensions of the marks in pixels: the `line` and its contrasting `edge` on either side, the height of the
+    `digits`, and the `pad` between the digits and the label's border."""
 
     line: int
     edge: int
@@ -84,17 +86,17 @@ def draw_marks(
     only: Sequence[int] | None = None,
     copy: bool = True,
 ) -> Pixels:
-    """`image` with every box outlined and numbered, from 1.
+    """`image` with every box outlined and numbered, from 1: HxWx3 uint8, BGR, of the same size.
 
-    `image`: HxWx3 uint8, BGR, at the size that the model sees; it is not changed, unless `copy` is False. `boxes`: N
-    xywh in pixels of the full-size picture of `full_size_wh` (width, height); parts beyond its edges are left out.
-    `dim`: brightness of the photo under the marks, 0..1 (1 leaves it as it is). `only`: numbers of the regions to
-    mark, if not all; they keep their numbers and colours.
+    `image`: HxWx3 uint8, BGR, at the size that the model sees; modified only if `copy` is False. `boxes`: N xywh in
+    pixels of the full-size picture of `full_size_wh` (width, height); they are clipped to it. `dim`: brightness of the
+    photo under the marks, 0..1 (1 leaves it unchanged). `only`: numbers of the regions to mark, if not all; they keep
+    the numbers and colours that they have among all.
 
     Raises ValueError if `image` is not HxWx3 uint8.
     """
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-        raise ValueError(f"expected HxWx3 uint8, got {image.shape} {image.dtype}; decode() gives that")
+        raise ValueError(f"expected HxWx3 uint8, got {image.shape} {image.dtype}; decode() returns such arrays")
     if dim != 1:
         image = cv2.convertScaleAbs(image, alpha=dim).astype(np.uint8, copy=False)
     canvas = np.array(image, order="C") if copy and dim == 1 else np.require(image, requirements=["C", "W"])
@@ -109,7 +111,7 @@ def draw_marks(
     labels = _labels(marked, outlines, plates, (width, height))
     for at, label in enumerate(labels):
         _draw_leader(canvas, label, outlines[at], colours[numbers[at] - 1], sizes)
-    # Small ones last: they would vanish under the lines of large ones.
+    # Small regions last: they would vanish under the outlines of large ones.
     for at in sorted(range(len(numbers)), key=lambda at: -_area(marked[at])):
         _draw_outline(canvas, outlines[at], colours[numbers[at] - 1], sizes)
     for label, plate in zip(labels, plates, strict=True):
@@ -118,7 +120,7 @@ def draw_marks(
 
 
 def colours_of(boxes: Sequence[IntBox]) -> list[Colour]:
-    """The colours of regions: those of the palette in turn; when it is used up, each takes the one whose regions are
+    """The regions' colours, in order: the palette first, then for each region the colour whose nearest region is
     farthest from it, so that neighbours differ."""
     palette = [(blue, green, red) for red, green, blue in PALETTE_RGB]
     chosen: list[int] = list(range(min(len(boxes), len(palette))))
@@ -127,14 +129,14 @@ def colours_of(boxes: Sequence[IntBox]) -> list[Colour]:
         for colour, other in zip(chosen, boxes, strict=False):
             nearest[colour] = min(nearest[colour], _gap(boxes[number], other))
         farthest = max(nearest)
-        # Among equals the one whose turn it is.
+        # Ties go to the colour that would be next in a cycle.
         turns = [(number + step) % len(palette) for step in range(len(palette))]
         chosen.append(next(colour for colour in turns if nearest[colour] == farthest))
     return [palette[colour] for colour in chosen]
 
 
 def _gap(a: IntBox, b: IntBox) -> float:
-    """Distance of two boxes in pixels; below 0 where they overlap, the more the nearer their centres."""
+    """Distance between two boxes in pixels; negative if they overlap, and the lower the deeper."""
     across, down = max(a[0], b[0]) - min(a[2], b[2]), max(a[1], b[1]) - min(a[3], b[3])
     return float(max(across, down)) if across < 0 and down < 0 else float(np.hypot(max(across, 0), max(down, 0)))
 
@@ -142,10 +144,10 @@ def _gap(a: IntBox, b: IntBox) -> float:
 def mark_warnings(
     boxes: Sequence[Sequence[float]], *, full_size_wh: tuple[int, int], model_size_wh: tuple[int, int]
 ) -> list[str]:
-    """Sentences on regions that a model can hardly tell: tiny at the size that it sees, or nearly the same box.
+    """Warnings about regions that are hard for a model: tiny at the size that it sees, or nearly identical boxes.
 
-    `boxes`: N xywh in pixels of the picture of `full_size_wh`; `model_size_wh`: size of the marked picture. At most
-    `MOST_WARNINGS` sentences, the last of which counts what was left out.
+    `boxes`: N xywh in pixels of the picture of `full_size_wh` (width, height); `model_size_wh`: size of the marked
+    picture. At most `MOST_WARNINGS` sentences, the last of which counts those omitted.
     """
     clipped = [clip_xywh(box, *full_size_wh) for box in boxes]
     found = _tiny(clipped, full_size_wh, model_size_wh) + _nearly_same(clipped)
@@ -165,7 +167,7 @@ def _tiny(clipped: Sequence[Sequence[float]], full: tuple[int, int], seen: tuple
 
 
 def _nearly_same(clipped: Sequence[Sequence[float]]) -> list[str]:
-    # Few are: an area that is much smaller than the other's cannot be, which spares looking at most pairs.
+    # The IoU is at most the ratio of the areas, so comparing areas first rules out most pairs cheaply.
     xyxy = [(x, y, x + w, y + h) for x, y, w, h in clipped]
     areas = [w * h for _, _, w, h in clipped]
     pairs = [
@@ -185,12 +187,12 @@ def _nearly_same(clipped: Sequence[Sequence[float]]) -> list[str]:
 
 
 def _sizes(width: int, height: int, count: int) -> _Sizes:
-    """Measures for a picture: one of 1,000 x 1,000 has lines of 4 and digits of 26 pixels, one of 32 x 32 1 and 9."""
+    """Dimensions for a picture: 1,000 x 1,000 pixels get lines of 4 and digits of 26 pixels, 32 x 32 get 1 and 9."""
     scale = (width * height) ** 0.5
-    crowd = max(0.7, min(1.0, (_MANY / max(count, 1)) ** 0.5))
-    # Digits of fewer than 11 pixels are hard to read; on thumbnails those would hide the picture.
+    crowd = max(0.7, min(1.0, (_CROWDED_FROM / max(count, 1)) ** 0.5))
+    # Digits below 11 pixels are hard to read, but on thumbnails 11 pixels would hide the picture.
     digits = round(max(scale * 0.026 * crowd, min(11, 8 + scale / 60)))
-    # A line of one pixel between its edges has no colour left.
+    # A line of one pixel between two edges no longer shows its colour.
     line = max(2 if scale > 200 else 1, round(scale * 0.004 * crowd))
     return _Sizes(line=line, edge=max(1, round(line / 3)), digits=digits, pad=round(digits * 0.25) - (digits < 11))
 
@@ -219,7 +221,7 @@ def _draw_outline(canvas: Pixels, outer: IntBox, colour: Colour, sizes: _Sizes) 
 
 
 def _draw_frame(canvas: Pixels, box: IntBox, thickness: int, colour: Colour) -> None:
-    """A frame of `thickness` pixels, inwards from `box`; of four bars, since cv2.rectangle rounds its corners."""
+    """Draw a frame `thickness` pixels wide, inwards from `box`: four bars, since cv2.rectangle rounds the corners."""
     x1, y1, x2, y2 = box
     if x1 >= x2 or y1 >= y2:
         return
@@ -233,14 +235,14 @@ def _draw_frame(canvas: Pixels, box: IntBox, thickness: int, colour: Colour) -> 
 
 @lru_cache(maxsize=256)
 def _bars(colour: Colour, length: int, thickness: int) -> tuple[Pixels, Pixels]:
-    """Bars to cut sides of frames from, lying and standing: copying them takes a third of the time of filling."""
+    """Horizontal and vertical bars to copy the sides of frames from: a third of the time of filling pixels."""
     across = np.empty((thickness, length, 3), np.uint8)
     across[:] = colour
     return across, np.ascontiguousarray(across.transpose(1, 0, 2))
 
 
 def _contrast(bgr: Colour) -> Colour:
-    """Black or white, whichever is read more easily on the colour."""
+    """Black or white, whichever is more legible on the colour (luma of ITU-R BT.601)."""
     luminance = 0.114 * bgr[0] + 0.587 * bgr[1] + 0.299 * bgr[2]
     return _BLACK if luminance > 140 else _WHITE
 
@@ -251,7 +253,7 @@ def _contrast(bgr: Colour) -> Colour:
 def _labels(
     places: list[IntBox], outlines: list[IntBox], plates: Sequence[Pixels], frame: tuple[int, int]
 ) -> list[IntBox]:
-    """Where each label goes; it should be away from a region that it would dwarf."""
+    """Where each label goes, as `IntBox`es; a label larger than its region should stand clear of it."""
     sizes = np.array([plate.shape[1::-1] for plate in plates], dtype=np.float64).reshape(-1, 2)
     dwarfed = [max(x2 - x1, y2 - y1) < plate.shape[0] for (x1, y1, x2, y2), plate in zip(places, plates, strict=True)]
     chosen = place_labels(np.array(outlines, dtype=np.float64).reshape(-1, 4), sizes, frame, dwarfed)
@@ -259,7 +261,7 @@ def _labels(
 
 
 def _draw_leader(canvas: Pixels, label: IntBox, outline: IntBox, colour: Colour, sizes: _Sizes) -> None:
-    """A line between a label and its region, if they do not touch."""
+    """Draw a line between a label and its region, if they do not touch."""
     ends = [_nearest(label[axis], label[axis + 2], outline[axis], outline[axis + 2]) for axis in (0, 1)]
     (from_x, to_x), (from_y, to_y) = ends
     if max(abs(from_x - to_x), abs(from_y - to_y)) <= 1:
@@ -269,7 +271,7 @@ def _draw_leader(canvas: Pixels, label: IntBox, outline: IntBox, colour: Colour,
 
 
 def _nearest(a1: int, a2: int, b1: int, b2: int) -> tuple[int, int]:
-    """The points of the spans a1..a2 and b1..b2 (ends not included) that are nearest to each other."""
+    """The closest points of the intervals a1..a2 and b1..b2 (ends exclusive), one of each."""
     if a2 <= b1:
         return a2 - 1, b1
     if b2 <= a1:
@@ -280,7 +282,9 @@ def _nearest(a1: int, a2: int, b1: int, b2: int) -> tuple[int, int]:
 
 @lru_cache(maxsize=1024)
 def _plate(text: str, sizes: _Sizes, colour: Colour, width: int, height: int) -> Pixels:
-    """A label: HxWx3 uint8, digits on the region's colour with a contrasting edge; at most `width` x `height`."""
+    """A label: HxWx3 uint8, BGR, digits on the region's colour with a contrasting edge; at most `width` x `height`.
+
+    Read-only, since the cache shares it."""
     ink = _digits(text, sizes.digits)
     around = 2 * (sizes.pad + sizes.edge)
     high = ink.shape[0] + around
@@ -298,7 +302,7 @@ def _plate(text: str, sizes: _Sizes, colour: Colour, width: int, height: int) ->
 
 @lru_cache(maxsize=1024)
 def _digits(text: str, height: int) -> npt.NDArray[np.float32]:
-    """`text` in ink: `height` x W float32, 0 (none) to 1, without a border."""
+    """The ink coverage of `text`: `height` x W float32, 0..1, cropped to the glyphs."""
     thickness = _DRAWN_AT // 9
     scale = cv2.getFontScaleFromHeight(_FONT, _DRAWN_AT, thickness)
     sheet = np.zeros((3 * _DRAWN_AT, 2 * _DRAWN_AT * len(text)), np.uint8)

@@ -1,11 +1,12 @@
-"""Regions without a neural network: where a picture has something with an outline.
+"""Finds regions without a neural network: objects with a visible outline.
 
-`edges` follows the idea of Edge Boxes (Zitnick & Dollár, ECCV 2014): a box is good when edges lie on its rim and not
-in it or around it. Candidates are the connected components of a few thresholds of a very small picture, so the cost is
-a millisecond or two whatever the picture's size. The weights were fitted as a logistic ranking on public boxes.
+`edges` follows the idea of Edge Boxes (Zitnick & Dollár, ECCV 2014): a box is good if edges lie on its rim rather than
+inside or around it. Candidates are the connected components of a few thresholds of a very small copy of the picture,
+so the cost is one or two milliseconds whatever the picture's size. The weights come from a logistic ranking fitted to
+public boxes.
 
 A region finder is a function `(image) -> boxes`: an HxWx3 uint8 BGR picture in, (N, 4) int64 xywh in its pixels out,
-best first. It takes `max_boxes` and `min_score` by name, and may leave either unused.
+best first. It takes `max_boxes` and `min_score` as keyword arguments and may ignore either.
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ import numpy.typing as npt
 from regioncap.vision.boxes import nms_xyxy
 
 EXTRACTION_VERSION = 3
-"""Raised whenever a method finds other regions in the same picture."""
+"""Raise it whenever a finder returns different regions for the same picture."""
 
 FINDING_LONG_SIDE = 640
-"""Long side (px) at which pictures are given to the finders, at most: common photos then need no resizing."""
+"""Maximum long side (px) of the pictures given to the finders: large enough that many photos need no resizing."""
 
 FINDING_LEAST_SIDE = 448
-"""A JPEG that can be had this large (px) for less than the whole one is: four times what `edges` works at, so that
-nothing is blurred away."""
+"""A JPEG may be decoded at reduced size for speed, down to this long side (px): four times the working size of
+`edges`, so that no detail it uses is lost."""
 
 Image = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.uint8]
@@ -39,7 +40,7 @@ WORKING_LONG_SIDE = 112
 WORKING_SHORT_SIDE = 16
 QUANTILES = (0.2, 0.5, 0.8)
 CLOSE_THRESHOLDS = 3
-"""Grey levels: a threshold this near to the one before would give the same components again."""
+"""Grey levels: a threshold closer than this to the previous one would only repeat its components."""
 EDGE_QUANTILE = 0.85
 LEAST_EDGE = 10
 LEAST_SHARE = 0.004
@@ -47,7 +48,7 @@ LEAST_FILL = 0.15
 LEAST_SIDE = 5
 SUPPRESSION_IOU = 0.42
 BLUR_MARGIN = 0.25
-"""Working pixels by which blurring lets a component grow on each side."""
+"""Working pixels by which blurring enlarges a component on each side."""
 DEFAULT_MIN_SCORE = -3.0
 
 # --- edges: pages
@@ -61,10 +62,10 @@ PAGE_SUPPRESSION_IOU = 0.3
 
 
 class Finder(Protocol):
-    """See the module's text."""
+    """The signature of a region finder; see the module's docstring."""
 
     def __call__(self, image: Image, /, *, max_boxes: int = ..., min_score: float = ...) -> IntBoxes:
-        """(N, 4) int64 xywh, best first."""
+        """Regions of `image`, HxWx3 uint8 BGR: (N, 4) int64 xywh in its pixels, best first."""
 
 
 def find_regions(
@@ -72,10 +73,12 @@ def find_regions(
 ) -> IntBoxes:
     """Regions of a picture, best first.
 
-    `image`: HxWx3 uint8 BGR, the whole picture at any scale. `finder`: `edges`, `canny`, `adaptive`. `max_boxes`: at
-    most so many. `min_score`: lowest rank (`edges` on photos only). `full_size_wh`: the picture's real size, pixels.
-    Gives (N, 4) int64 xywh in real pixels, inside the picture, each at least 1 pixel wide and high; N is 0 for a
-    picture without anything in it.
+    `image`: HxWx3 uint8 BGR, the whole picture at any scale. `finder`: `edges`, `canny`, `adaptive` or a function with
+    the signature of `Finder`. `max_boxes`: maximum number of regions. `min_score`: minimum score (only used by `edges`
+    on photos). `full_size_wh`: width and height of the full-size picture in pixels.
+
+    Returns (N, 4) int64 xywh in pixels of the full-size picture, inside it, each at least 1 pixel wide and high; N is
+    0 for a picture without content.
     """
     height, width = image.shape[:2]
     if min(height, width) < 3 or _is_flat(image):
@@ -87,13 +90,14 @@ def find_regions(
 
 
 def _is_flat(image: Image) -> bool:
-    """Whether all of a picture has one value; a look at some rows tells most pictures that have not."""
+    """Whether all values of a picture are equal."""
+    # Most pictures differ within a few rows, which saves reading the rest.
     some = image[:: max(1, image.shape[0] // 16)]
     return bool(some.max() == some.min()) and bool(image.max() == image.min())
 
 
 def _to_pixels(xyxy: FloatArray, scale: tuple[float, float], size_wh: tuple[int, int]) -> IntBoxes:
-    """Boxes (N, 4) xyxy times `scale` as xywh in whole pixels: outwards, but inside the picture; none is empty."""
+    """Boxes (N, 4) xyxy times `scale` (x, y) as xywh, rounded outwards to pixels and clipped; none is empty."""
     scaled = xyxy.reshape(-1, 4) * np.tile(scale, 2)
     starts, ends = np.floor(scaled[:, :2] + 1e-6), np.ceil(scaled[:, 2:] - 1e-6)
     clipped = np.clip(np.concatenate([starts, ends], axis=1), 0, np.tile(size_wh, 2)).astype(np.int64)
@@ -106,16 +110,16 @@ def _to_pixels(xyxy: FloatArray, scale: tuple[float, float], size_wh: tuple[int,
 
 
 def edges(image: Image, *, max_boxes: int = 10, min_score: float = DEFAULT_MIN_SCORE) -> IntBoxes:
-    """Ranked regions by edges on their rim, on photos; by area, on pages (mostly white pictures).
+    """Regions ranked by the edges on their rim, on photos; by area, on pages (mostly white pictures).
 
-    `image`: HxWx3 uint8 BGR. `min_score`: photos only; a page's boxes have no score. Gives (N, 4) int64 xywh in the
-    image's pixels, best first.
+    `image`: HxWx3 uint8 BGR. `min_score`: photos only; boxes on pages have no score. Returns (N, 4) int64 xywh in the
+    image's pixels, best first, N at most `max_boxes`.
     """
     size_wh = (image.shape[1], image.shape[0])
     small, scale = _working_size(image, WORKING_LONG_SIDE)
     if _is_page(small):
         blocks, page_scale = _page_regions(image, max_boxes)
-        if len(blocks):  # else one thing fills a white picture: a silhouette, a packshot
+        if len(blocks):  # else one object fills a white picture: a silhouette, a packshot
             return _to_pixels(blocks, page_scale, size_wh)
     lab = np.asarray(cv2.GaussianBlur(cv2.cvtColor(small, cv2.COLOR_BGR2LAB), (3, 3), 0), np.uint8)
     twice_edge = _twice_edge_map(lab)
@@ -130,11 +134,11 @@ def edges(image: Image, *, max_boxes: int = 10, min_score: float = DEFAULT_MIN_S
 
 
 def _working_size(image: Image, long_side: int) -> tuple[Image, tuple[float, float]]:
-    """The image at working size, and the factors (x, y) that bring its boxes back."""
+    """The image at working size, and the factors (x, y) that scale boxes back to the image."""
     height, width = image.shape[:2]
     ratio = min(1.0, long_side / max(height, width))
     size = (max(WORKING_SHORT_SIDE, round(width * ratio)), max(WORKING_SHORT_SIDE, round(height * ratio)))
-    if max(height, width) > 4 * long_side:  # nearest first: area averaging would cost as much as the picture has
+    if max(height, width) > 4 * long_side:  # subsample first: averaging areas costs time per pixel read
         twice = (2 * size[0], 2 * size[1])
         image = np.asarray(cv2.resize(image, twice, interpolation=cv2.INTER_NEAREST), np.uint8)
     small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
@@ -142,14 +146,14 @@ def _working_size(image: Image, long_side: int) -> tuple[Image, tuple[float, flo
 
 
 def _twice_edge_map(lab: Image) -> npt.NDArray[np.int16]:
-    """HxW int16, 0 to 4,080: twice the strongest of the channels' |d/dx| + |d/dy|, lightness at half weight."""
+    """HxW int16, 0..4,080: twice the maximum of the channels' |d/dx| + |d/dy|, with lightness at half weight."""
     across, down = cv2.Sobel(lab, cv2.CV_16S, 1, 0), cv2.Sobel(lab, cv2.CV_16S, 0, 1)
     lightness, a, b = cv2.split(np.abs(across) + np.abs(down))
     return np.asarray(np.maximum(lightness, 2 * np.maximum(a, b)), np.int16)
 
 
 def _candidates(lab: Image, twice_edge: npt.NDArray[np.int16]) -> tuple[FloatArray, FloatArray]:
-    """(boxes (N, 4) xyxy, component area over box area (N,)) of all components worth ranking, each once."""
+    """The distinct components worth ranking: boxes (N, 4) xyxy, and component area over box area (N,) in 0..1."""
     masks: list[Mask] = []
     for channel in cv2.split(cv2.blur(lab, (3, 3))):
         blurred = np.asarray(channel, np.uint8)
@@ -167,14 +171,14 @@ def _candidates(lab: Image, twice_edge: npt.NDArray[np.int16]) -> tuple[FloatArr
 
 
 def _quantiles(values: npt.NDArray[np.integer], shares: Sequence[float]) -> list[int]:
-    """The values below which `shares` of all `values`, none negative, lie: by counting, a tenth of sorting's time."""
+    """The quantiles of non-negative `values` at `shares`, each 0..1: by counting, in a tenth of the time of sorting."""
     below = np.cumsum(np.bincount(values.ravel()))
     ranks = [int((values.size - 1) * share) for share in shares]
     return [int(level) for level in np.searchsorted(below, ranks, side="right")]
 
 
 def _components(masks: Sequence[Mask]) -> npt.NDArray[np.int64]:
-    """(N, 5) x, y, w, h, area of the 8-connected components of masks, mask by mask."""
+    """The 8-connected components of the masks, mask by mask: (N, 5) int64, x, y, w, h and area."""
     found = [cv2.connectedComponentsWithStatsWithAlgorithm(mask, 8, cv2.CV_16U, cv2.CCL_DEFAULT)[2] for mask in masks]
     return np.concatenate([stats[1:] for stats in found]).astype(np.int64)
 
@@ -184,13 +188,13 @@ def _worth_ranking(stats: npt.NDArray[np.int64], pixels: int) -> tuple[FloatArra
     keep = (w * h >= LEAST_SHARE * pixels) & (area >= LEAST_FILL * w * h) & (np.minimum(w, h) >= LEAST_SIDE)
     x, y, w, h, area = stats[keep].T
     _, first = np.unique(((x * 1024 + y) * 1024 + w) * 1024 + h, return_index=True)
-    first.sort()  # in the order of the masks, so that equal scores keep one order
+    first.sort()  # in mask order, so that ties in the score are always ranked alike
     boxes = np.stack([x, y, x + w, y + h], axis=1)[first].astype(np.float64)
     return boxes, (area / np.maximum(w * h, 1))[first]
 
 
 def _scores(boxes: FloatArray, fill: FloatArray, twice_edge: npt.NDArray[np.int16]) -> FloatArray:
-    """(N,) ranks: how much a box looks like a thing. The weights are a logistic fit on public boxes."""
+    """(N,) scores, higher for boxes that look more like an object. The weights are a logistic fit on public boxes."""
     height, width = twice_edge.shape
     in_box, at_core, around = _densities(boxes, twice_edge)
     w, h = (boxes[:, 2:] - boxes[:, :2]).T
@@ -210,33 +214,39 @@ def _scores(boxes: FloatArray, fill: FloatArray, twice_edge: npt.NDArray[np.int1
 
 
 def _densities(boxes: FloatArray, twice_edge: npt.NDArray[np.int16]) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Mean edge strength in each box, in its core (15 % less a side) and in the ring around it (20 % more a side),
-    relative to the picture's: three look-ups in one integral image."""
+    """Mean edge strength in each box, in its core (15 % off each side) and in the ring around it (20 % added to each
+    side), each (N,) and relative to the picture's mean.
+
+    One integral image makes each a constant-time look-up (Crow, SIGGRAPH 1984).
+    """
     height, width = twice_edge.shape
     sums = cv2.integral(twice_edge.astype(np.float32), sdepth=cv2.CV_64F)
     sizes = boxes[:, 2:] - boxes[:, :2]
     inwards = np.concatenate([sizes, -sizes], axis=1)
-    areas_of = np.rint(np.stack([boxes, boxes + 0.15 * inwards, boxes - 0.20 * inwards]))
-    corners = np.clip(areas_of, 0, (width, height, width, height)).astype(np.intp)
+    rectangles = np.rint(np.stack([boxes, boxes + 0.15 * inwards, boxes - 0.20 * inwards]))
+    corners = np.clip(rectangles, 0, (width, height, width, height)).astype(np.intp)
     x1, y1, x2, y2 = np.moveaxis(corners, -1, 0)
     x2, y2 = np.maximum(x2, np.minimum(x1 + 1, width)), np.maximum(y2, np.minimum(y1 + 1, height))
     total = sums[y2, x2] - sums[y1, x2] - sums[y2, x1] + sums[y1, x1]
     area = np.maximum((x2 - x1) * (y2 - y1), 1)
-    # 4 grey levels more (of edges taken twice) keep plain pictures from dividing by next to nothing.
-    usual = float(sums[-1, -1]) / twice_edge.size + 2 * 4
+    # Adding 4 grey levels (8, as edges count twice) keeps plain pictures from dividing by almost zero.
+    mean = float(sums[-1, -1]) / twice_edge.size + 2 * 4
     ring = (total[2] - total[0]) / np.maximum(area[2] - area[0], 1)
-    return total[0] / area[0] / usual, total[1] / area[1] / usual, ring / usual
+    return total[0] / area[0] / mean, total[1] / area[1] / mean, ring / mean
 
 
 def _is_page(small: Image) -> bool:
-    """Whether more than half of the picture is nearly white: print, forms, screenshots."""
+    """Whether more than half of the picture is almost white: print, forms, screenshots."""
     blue, green, red = cv2.split(small)
     darkest = np.minimum(np.minimum(blue, green), red)
     return bool(np.count_nonzero(darkest > PAGE_WHITE) > 0.5 * darkest.size)
 
 
 def _page_regions(image: Image, max_boxes: int) -> tuple[FloatArray, tuple[float, float]]:
-    """Blocks of print, largest first (N, 4) xyxy, and their scale: ink closed to lines, paragraphs and figures."""
+    """Blocks of print, largest first, (N, 4) xyxy in working pixels, and the factors (x, y) that scale them back.
+
+    Morphological closing joins ink into lines, paragraphs and figures.
+    """
     small, scale = _working_size(image, PAGE_WORKING_LONG_SIDE)
     ink = (cv2.cvtColor(small, cv2.COLOR_BGR2GRAY) < PAGE_INK).astype(np.uint8)
     closings = (cv2.morphologyEx(ink, cv2.MORPH_CLOSE, np.ones((size, size), np.uint8)) for size in PAGE_CLOSINGS)

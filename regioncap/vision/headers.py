@@ -1,6 +1,6 @@
-"""What an image file says of itself before it is decoded: format, size, frames, orientation; or what it is instead.
+"""Reads image headers without decoding: format, size, frames, orientation; or tells what the file is instead.
 
-Pillow reads the headers. Whatever a decoder dislikes becomes a RowReject that says what was found.
+Pillow parses the headers. Every decoder error becomes a RowReject that says what was found.
 """
 
 from __future__ import annotations
@@ -16,32 +16,32 @@ from PIL import Image, ImageFile, JpegImagePlugin
 from regioncap.errors import RowReject
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM")
-"""What can be read. Pillow opens more, but EPS would start Ghostscript, and the rest are no photographs."""
+"""Supported formats. Pillow opens more, but EPS would start Ghostscript, and the others do not hold photographs."""
 
 SEQUENCES = ("PNG", "WEBP", "GIF", "TIFF", "AVIF")
-"""Of those, the ones that may hold several pictures."""
+"""The formats that may hold several pictures."""
 
 ORIENTATION_TAG = 0x0112
 _JPEG_SCAN, _JPEG_END = b"\xff\xda", b"\xff\xd9"
 DECODER_ERRORS = (cv2.error, OSError, ValueError, SyntaxError, struct.error, ArithmeticError, AttributeError,
                   LookupError, TypeError, EOFError, RuntimeError, Image.DecompressionBombError, Warning)  # fmt: skip
-"""What decoders raise on files that they did not expect; seen in the wild, in Pillow's own tests or by fuzzing."""
+"""What decoders raise on malformed files, as seen in the wild, in Pillow's own tests and by fuzzing."""
 
 
 class _JpegFile(JpegImagePlugin.JpegImageFile):
-    """Pillow's, without the look for dots per inch, which warns about damaged EXIF blocks."""
+    """Pillow's class without reading the resolution, which would warn about damaged EXIF blocks."""
 
     def _read_dpi_from_exif(self) -> None: ...
 
 
 @contextmanager
 def rejecting(image: ImageFile.ImageFile) -> Iterator[None]:
-    """Decoders' errors on the opened `image` become RowReject `image_unreadable`."""
+    """Turn decoder errors on the opened `image` into RowReject `image_unreadable`."""
     picture = f"a {image.format} of {image.size[0]}x{image.size[1]} pixels"
     try:
         yield
     except MemoryError as error:
-        reason = f"{picture} needs more memory than there is; see max_image_pixels"
+        reason = f"{picture} needs more memory than is available; see max_image_pixels"
         raise RowReject("image_unreadable", reason) from error
     except DECODER_ERRORS as error:
         if "truncated" in str(error).lower() or "incomplete" in str(error).lower():
@@ -52,10 +52,10 @@ def rejecting(image: ImageFile.ImageFile) -> Iterator[None]:
 
 
 def open_header(data: bytes) -> ImageFile.ImageFile:
-    """The image in `data`, not decoded.
+    """The image in `data`, not yet decoded. Raises RowReject `image_unreadable`.
 
-    Not by `Image.open`: that looks at the size itself, with a limit and a warning which are settings of the whole
-    process, and reads the frames of a JPEG's stereo twin.
+    `Image.open` is avoided: its size limit and warning are process-wide settings, and it also parses the second frame
+    of stereo JPEGs.
     """
     Image.init()
     for name in FORMATS:
@@ -71,36 +71,37 @@ def open_header(data: bytes) -> ImageFile.ImageFile:
 
 
 def _what_it_is(data: bytes) -> str:
-    """In words, what `data` is instead of an image that can be read."""
+    """Describes `data` that is not a readable image."""
     formats = ", ".join(FORMATS)
     if not data.strip(b"\0"):
         return "the file is empty" if not data else f"the file is {len(data):,} zero bytes; fetch it again"
     if data[4:8] == b"ftyp":
-        return f"a HEIC image or a video ({data[8:12]!r}), which cannot be read; one of {formats} can"
+        return f"a HEIC image or a video ({data[8:12]!r}), which is not supported; supported formats: {formats}"
     text = data[:40].decode("utf-8-sig", "replace")
     if all(char.isprintable() or char.isspace() for char in text) and "\ufffd" not in text[:-1]:
-        return f"no image but text that begins {text!r}; one of {formats} can be read"
-    return f"no image that can be read: {len(data):,} bytes that begin {data[:8].hex(' ')}; one of {formats} can be"
+        return f"not an image but text that begins {text!r}; supported formats: {formats}"
+    return f"not a readable image: {len(data):,} bytes that begin {data[:8].hex(' ')}; supported formats: {formats}"
 
 
 def is_cut(data: bytes, image: ImageFile.ImageFile) -> bool:
-    """Whether a JPEG or PNG seems to end too early, told without decoding. (WebP is refused when it is opened.)"""
+    """Whether a JPEG or PNG seems truncated, without decoding it. (A truncated WebP already fails to open.)"""
     if image.format == "JPEG":
         return not jpeg_is_complete(data)
     return image.format == "PNG" and b"IEND" not in data[-1024:]
 
 
 def jpeg_is_complete(data: bytes) -> bool:
-    # Inside a scan 0xff is always followed by 0x00 or a restart marker, so an end marker after the last scan's start
-    # is one. Cameras write more after it, so it need not be last.
+    """Whether the JPEG file `data` has an end marker after its last scan (ITU-T T.81, B.1.1)."""
+    # In a scan 0xff is always followed by 0x00 or a restart marker, so an end marker after the last start of scan is
+    # genuine. It need not be the last bytes: cameras append data of their own.
     end = data.rfind(_JPEG_END)
     return end >= 0 and data.find(_JPEG_SCAN, end) < 0
 
 
 def orientation_of(exif: bytes | None) -> int:
-    """The orientation, 1 to 8, that an EXIF block (with or without its "Exif" mark) tells; 1 if it tells none.
+    """The orientation, 1 to 8, in an EXIF block (with or without its "Exif" prefix); 1 if it has none.
 
-    Pillow's reader warns about damaged blocks, and decodes a PNG to look for one.
+    Parsed here since Pillow's reader warns about damaged blocks, and decodes a whole PNG to find one.
     """
     block = (exif or b"").removeprefix(b"Exif\0\0")
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(block[:4])
@@ -114,12 +115,12 @@ def orientation_of(exif: bytes | None) -> int:
             if tag == ORIENTATION_TAG:
                 return value if kind == 3 and 1 <= value <= 8 else 1
     except struct.error:
-        pass  # a cut EXIF block is no reason to reject a good picture
+        pass  # a truncated EXIF block is no reason to reject a sound picture
     return 1
 
 
 def frames_in(data: bytes) -> int:
-    """How many pictures a file holds; 1 as well where a damaged file does not tell."""
+    """The number of pictures in the file `data`; 1 if it is too damaged to tell."""
     with suppress(RowReject, MemoryError, *DECODER_ERRORS):
         return max(1, int(getattr(open_header(data), "n_frames", 1)))
     return 1

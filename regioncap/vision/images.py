@@ -1,11 +1,11 @@
-"""Image files to pixels and back: bytes in, arrays out.
+"""Decodes and encodes image files: bytes in, arrays out, and back.
 
-Every array is HxWx3 uint8, BGR, as displayed: EXIF orientation applied, alpha over white, animations by their first
-frame. Whatever a decoder dislikes becomes a RowReject that says what was found.
+Every array is HxWx3 uint8, BGR, as displayed: EXIF orientation applied, alpha composited over white, the first frame of
+an animation. Every decoder error becomes a RowReject that says what was found.
 
-libjpeg-turbo, by simplejpeg, decodes sound JPEGs (a third to a half of Pillow's time, 0.6 to 0.9 of OpenCV's, and at
-1/2, 1/4 or 1/8 of the size when less is wanted); Pillow decodes all else and everything doubtful, since it says what is
-wrong with cut and damaged files.
+libjpeg-turbo, through simplejpeg, decodes sound JPEGs (a third to a half of Pillow's time, 0.6 to 0.9 of OpenCV's, and
+at 1/2, 1/4 or 1/8 of the size when less is needed). Pillow decodes everything else and everything doubtful, since it
+reports what is wrong with truncated and damaged files.
 """
 
 from __future__ import annotations
@@ -36,17 +36,17 @@ from regioncap.vision.modes import LEAST_WHOLE, decode_any
 Pixels = npt.NDArray[np.uint8]
 
 LARGE_PIXELS = 24_000_000
-"""Pictures of more pixels are decoded one at a time, so that the memory that they take together has a limit."""
+"""Pictures with more pixels are decoded one at a time, which bounds their total memory."""
 
 _REDUCED = (2, 4, 8)
-"""What a JPEG's size may be divided by for less work; the eighths between these take more than all of it."""
+"""Factors that make decoding a JPEG cheaper; the other eighths that libjpeg offers take longer than full size."""
 
 _one_large = threading.Lock()
 
 
 @dataclass(frozen=True)
 class ImageInfo:
-    """What an image's header says: `format` ("JPEG", "PNG", …), `width` and `height` in pixels as displayed."""
+    """An image's header: `format` ("JPEG", "PNG", …), `width` and `height` in pixels as displayed."""
 
     format: str
     width: int
@@ -54,9 +54,9 @@ class ImageInfo:
 
 
 class Picture:
-    """An image file whose header was read; its pixels are decoded when they are asked for.
+    """An image file whose header has been read; its pixels are decoded on demand.
 
-    Raises RowReject `image_unreadable` (empty, text, no image, unknown format, damaged) or `image_too_large` (more
+    Raises RowReject `image_unreadable` (empty, text, not an image, unknown format, damaged) or `image_too_large` (more
     than `max_image_pixels`).
     """
 
@@ -72,7 +72,7 @@ class Picture:
         if width * height > max_image_pixels:
             size = f"{width}x{height} is {width * height:,} pixels"
             raise RowReject("image_too_large", f"{size}, more than {max_image_pixels:,}; see max_image_pixels")
-        # Pillow turns TIFFs itself.
+        # Pillow applies the orientation of TIFFs itself.
         self._turn = 1 if self._image.format == "TIFF" else orientation_of(self._image.info.get("exif"))
         if self._turn >= 5:
             width, height = height, width
@@ -80,20 +80,20 @@ class Picture:
 
     @property
     def frames(self) -> int:
-        """How many pictures the file holds; the first is shown."""
+        """The number of pictures in the file; the first one is used."""
         return frames_in(self._data) if self.info.format in SEQUENCES else 1
 
     def check(self) -> None:
-        """Raises RowReject `image_unreadable` for a file that is visibly cut, without decoding those that are not."""
+        """Raise RowReject `image_unreadable` for a truncated file; only files that look truncated are decoded."""
         image = self._take()
         if is_cut(self._data, image):
             with rejecting(image):
-                image.load()  # the decoder has the last word: some good files end in a way that only looks wrong
+                image.load()  # the decoder decides: some sound files only look truncated
         else:
             self._image = image
 
     def has_whole(self, *, max_pixels: int) -> bool:
-        """Whether `pixels(max_pixels=…)` would take its pixels from those that were kept, and give the same."""
+        """Whether `pixels(max_pixels=…)` would reuse the kept pixels and return the same as decoding again."""
         target = fit_size(self._stored, max_pixels=max_pixels)
         if self._whole is None:
             return False
@@ -109,10 +109,10 @@ class Picture:
         least_side: int | None = None,
         keep_whole: bool = False,
     ) -> Pixels:
-        """The picture: HxWx3 uint8, BGR, as displayed. Arguments but the last as for `decode`.
+        """The picture: HxWx3 uint8, BGR, as displayed. The size arguments are those of `decode`.
 
-        `keep_whole`: decode all of it, keep that for the next call, and lend it (it may be read only). Raises RowReject
-        `image_unreadable`.
+        `keep_whole`: decode at full size and keep the pixels for the next call; the returned array may then be a
+        read-only view of them. Raises RowReject `image_unreadable`.
         """
         target = fit_size(self._stored, max_pixels=max_pixels, long_side=long_side)
         pixels, self._whole = self._whole, None
@@ -122,11 +122,11 @@ class Picture:
             self._whole = pixels
             pixels = pixels.view()
             pixels.flags.writeable = False
-        # Region search, which asks for a long side, was tuned on pictures whose areas were averaged.
+        # Region search, which passes a long side, was tuned on area-averaged pictures.
         return _turned(_shrunk(pixels, target, exact=long_side is not None), self._turn)
 
     def _decoded(self, enough: tuple[int, int]) -> Pixels:
-        """The pixels as they are stored, at least `enough` (width, height) of them."""
+        """The pixels as stored, not smaller than `enough` (width, height) unless the picture is."""
         image = self._take()
         large = self._stored[0] * self._stored[1] > LARGE_PIXELS
         with rejecting(image), _one_large if large else nullcontext():
@@ -134,7 +134,7 @@ class Picture:
             return decode_any(self._data, image, enough) if pixels is None else pixels
 
     def _take(self) -> ImageFile.ImageFile:
-        """Pillow's image, which can be loaded once."""
+        """Pillow's image; opened again each time, since it can be loaded only once."""
         image, self._image = self._image or open_header(self._data), None
         return image
 
@@ -143,19 +143,19 @@ class Picture:
         return max((f for f in _REDUCED if width // f >= enough[0] and height // f >= enough[1]), default=1)
 
     def _from_jpeg(self, enough: tuple[int, int]) -> Pixels | None:
-        """A complete JPEG of grey or YCbCr, not smaller than `enough`; None if it is another."""
+        """The pixels of a sound JPEG, at least `enough` (width, height); None if simplejpeg cannot decode it."""
         width, height = self._stored
         factor = self._factor(enough)
-        least = {"min_width": -(-width // factor), "min_height": -(-height // factor)}
+        at_least = {"min_width": -(-width // factor), "min_height": -(-height // factor)}
         try:
-            pixels = simplejpeg.decode_jpeg(self._data, "BGR", **least)
+            pixels = simplejpeg.decode_jpeg(self._data, "BGR", **at_least)
         except ValueError:
-            return None  # Pillow says what is wrong, if anything is
-        return np.asarray(pixels, np.uint8) if pixels.shape[1::-1] == tuple(least.values()) else None
+            return None  # Pillow reports what is wrong, if anything is
+        return np.asarray(pixels, np.uint8) if pixels.shape[1::-1] == tuple(at_least.values()) else None
 
 
 def read_info(data: bytes, *, max_image_pixels: int) -> ImageInfo:
-    """The format and size of the image file `data`, from its header; a file that is visibly cut is refused here too.
+    """The format and size of the image file `data`, from its header; a truncated file is rejected as well.
 
     Raises RowReject as `Picture` does.
     """
@@ -174,30 +174,30 @@ def decode(
 ) -> Pixels:
     """The pixels of the image file `data`: HxWx3 uint8, BGR, as displayed.
 
-    `max_pixels`: the result has at most so many pixels. `long_side`: its longer side has at most so many. Proportions
-    are kept, sides are at least 1, nothing is enlarged. `least_side`: it may come smaller than that, with a longer
-    side of so many at least, where that is quicker. 16-bit values are scaled by 1/257.
+    `max_pixels`: maximum number of pixels of the result. `long_side`: maximum length of its longer side. The aspect
+    ratio is kept, sides are at least 1, nothing is enlarged. `least_side`: the result may be smaller than that if this
+    is faster to decode, but its longer side has at least this many pixels. 16-bit values are scaled by 1/257.
 
-    Raises RowReject as `Picture` does; `image_unreadable` also for a file whose pixels are cut or damaged.
+    Raises RowReject as `Picture` does; `image_unreadable` also if the pixels are truncated or damaged.
     """
     picture = Picture(data, max_image_pixels=max_image_pixels)
     return picture.pixels(max_pixels=max_pixels, long_side=long_side, least_side=least_side)
 
 
 def _shrunk(pixels: Pixels, target: tuple[int, int], *, exact: bool) -> Pixels:
-    """`pixels` at `target` (width, height), if they are larger. `exact`: by averaging areas in any case."""
+    """`pixels` scaled down to `target` (width, height), if larger. `exact`: always by area averaging."""
     height, width = pixels.shape[:2]
     if width <= target[0] and height <= target[1]:
         return pixels
-    # Down to 0.55 of the size INTER_LINEAR is as near to a Lanczos filter (40 dB) as INTER_AREA, in a seventh of the
-    # time.
+    # Down to 0.55 of the size, INTER_LINEAR is as close to a Lanczos filter (40 dB PSNR) as INTER_AREA, in a seventh of
+    # the time.
     linear = not exact and min(target[0] / width, target[1] / height) >= LEAST_WHOLE
     how = cv2.INTER_LINEAR if linear else cv2.INTER_AREA
     return cv2.resize(pixels, target, interpolation=how).astype(np.uint8, copy=False)
 
 
 def _turned(pixels: Pixels, turn: int) -> Pixels:
-    """`pixels` as displayed, for an EXIF orientation; https://exiftool.org/TagNames/EXIF.html, tag 0x0112."""
+    """`pixels` as displayed, given the EXIF orientation; see https://exiftool.org/TagNames/EXIF.html, tag 0x0112."""
     if turn in (5, 6, 7, 8):
         pixels = pixels.transpose(1, 0, 2)
     if turn in (2, 3, 6, 7):
@@ -208,25 +208,25 @@ def _turned(pixels: Pixels, turn: int) -> Pixels:
 
 
 def encode_jpeg(image: Pixels, quality: int) -> bytes:
-    """`image` (HxWx3 uint8, BGR) as a JPEG file of `quality` 1..100. Raises ValueError if it cannot be one."""
+    """`image` (HxWx3 uint8, BGR) as a JPEG file of `quality` 1..100. Raises ValueError if a side is too long."""
     height, width = image.shape[:2]
     if not (0 < height < 65_536 and 0 < width < 65_536):
-        raise ValueError(f"a JPEG has sides of 1 to 65,535 pixels, got {width}x{height}; make max_pixels smaller")
+        raise ValueError(f"the sides of a JPEG are 1 to 65,535 pixels, got {width}x{height}; lower max_pixels")
     return cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
 
 
 def encode_webp(image: Pixels, quality: int) -> bytes:
-    """`image` (HxWx3 uint8, BGR) as a WebP file of `quality` 1..100. Raises ValueError if it cannot be one."""
+    """`image` (HxWx3 uint8, BGR) as a WebP file of `quality` 1..100. Raises ValueError if a side is too long."""
     height, width = image.shape[:2]
     if not (0 < height < 16_384 and 0 < width < 16_384):
-        raise ValueError(f"a WebP has sides of 1 to 16,383 pixels, got {width}x{height}")
+        raise ValueError(f"the sides of a WebP are 1 to 16,383 pixels, got {width}x{height}")
     return cv2.imencode(".webp", image, [cv2.IMWRITE_WEBP_QUALITY, quality])[1].tobytes()
 
 
 def encode_image(image: Pixels, ending: str, quality: int) -> bytes:
-    """`image` (HxWx3 uint8, BGR) as a file of the kind that `ending` names (`.jpg`, `.png`, `.webp`).
+    """`image` (HxWx3 uint8, BGR) as a file of the format that `ending` names (`.jpg`, `.png`, `.webp`).
 
-    Raises ValueError for another ending, or an image that such a file cannot hold.
+    `quality`: 1..100, ignored for PNG. Raises ValueError for another extension, or sides too long for the format.
     """
     if ending not in (".jpg", ".jpeg", ".png", ".webp"):
         raise ValueError(f"expected .jpg, .png or .webp, got {ending!r}")
@@ -238,8 +238,9 @@ def encode_image(image: Pixels, ending: str, quality: int) -> bytes:
 
 
 def fit_size(size: tuple[int, int], *, max_pixels: int | None = None, long_side: int | None = None) -> tuple[int, int]:
-    """The (width, height) that `size` shrinks to, proportions kept, to have at most `max_pixels` pixels and a longer
-    side of at most `long_side`; `size` itself if it fits.
+    """`size` (width, height) scaled down to at most `max_pixels` pixels and a longer side of at most `long_side`.
+
+    The aspect ratio is kept. Returns `size` itself if it fits.
 
     >>> fit_size((4000, 3000), max_pixels=1_000_000)
     (1154, 866)

@@ -1,4 +1,4 @@
-"""A contact sheet: a grid of pictures with numbered lines of text under each. Arrays in, an array out."""
+"""Draws contact sheets: a grid of pictures with numbered lines of text under each. Arrays in, an array out."""
 
 from __future__ import annotations
 
@@ -31,22 +31,22 @@ FONTS = (
     "NotoSansHebrew-Regular.ttf",
     "NotoSansDevanagari-Regular.ttf",
 )
-"""Looked for in this machine's font folders, after Pillow's own (Latin only): the first that has a text's signs."""
+"""Fonts looked up on the system after Pillow's own (Latin only); the first that has a text's glyphs is used."""
 
 GROUND, INK, SOFT, PLACE = (255, 255, 255), (28, 31, 36), (110, 116, 128), (236, 238, 242)
 TALLEST = 0.85
-"""A picture is at most so high, as a share of its column's width."""
+"""Maximum height of a picture, as a fraction of its column's width."""
 
 MOST_TEXTS = 8
 MOST_LINES = 3
 MOST_SIGNS = 400
-"""Texts under a picture, lines of one, signs that are looked at of one."""
+"""Maximum number of texts under a picture, of lines per text, and of characters per text."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A picture (HxWx3 uint8, BGR; None: there is none), its name, and (number, text) of what stands under it. Numbers
-    have the colours of `regioncap.vision.drawing`'s marks."""
+    """A picture (HxWx3 uint8, BGR; None if missing), its name, and the (number, text) pairs below it. Numbers have the
+    colours of the marks in `regioncap.vision.drawing`."""
 
     picture: Pixels | None
     name: str
@@ -55,7 +55,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class _Measures:
-    """In pixels: the column's `width`, `gap` between columns, `size` of letters, height of a `line`."""
+    """Dimensions in pixels: `width` of a column, `gap` between columns, font `size`, height of a `line`."""
 
     width: int
     gap: int
@@ -64,9 +64,10 @@ class _Measures:
 
 
 def draw_sheet(cells: Sequence[Cell], *, width: int, columns: int | None = None, font: str | None = None) -> Pixels:
-    """A grid of `cells`, row by row: HxWx3 uint8, BGR, `width` pixels wide. `columns`: None chooses by their number.
+    """A grid of `cells`, row by row: HxWx3 uint8, BGR, `width` pixels wide.
 
-    `font`: a font file that is tried first. Raises ValueError for no cells, OSError for a font that cannot be read.
+    `columns`: None derives it from the number of cells. `font`: a font file that is tried first. Raises ValueError for
+    no cells, OSError for a font that cannot be read.
     """
     if not cells:
         raise ValueError("expected at least one picture, got none")
@@ -99,7 +100,7 @@ def _picture_size(cell: Cell, measures: _Measures) -> tuple[int, int]:
 
 
 def _texts(cell: Cell, measures: _Measures, font: str | None) -> Iterator[tuple[int, list[str], Font]]:
-    """(number or 0, its lines, their font) of what stands under the picture."""
+    """(number or 0, lines, their font) of every text under the picture."""
     more = len(cell.texts) - MOST_TEXTS
     shown = list(cell.texts[: MOST_TEXTS - 1] if more > 0 else cell.texts)
     for number, text in shown:
@@ -158,7 +159,7 @@ def _draw_number(draw: ImageDraw.ImageDraw, number: int, at: tuple[int, int], me
 
 
 def _wrapped(text: str, font: Font, width: int) -> list[str]:
-    """`text` in lines of at most `width` pixels; the last one says if there would be more."""
+    """`text` in lines of at most `width` pixels; an ellipsis marks omitted text."""
     lines: list[str] = []
     line = ""
     cut = len(text) > MOST_SIGNS
@@ -180,7 +181,7 @@ def _wrapped(text: str, font: Font, width: int) -> list[str]:
 
 
 def _pieces(text: str, font: Font, width: int) -> Iterator[str]:
-    """What a line may end behind: words, and the signs of words that are longer than a line."""
+    """Units between which lines may break: words, and single characters of overlong words and of CJK text."""
     for word in text.split(" "):
         piece = f"{word} "
         if font.getlength(piece) > width or any(sign >= "\u2e80" for sign in word):
@@ -191,7 +192,7 @@ def _pieces(text: str, font: Font, width: int) -> Iterator[str]:
 
 
 def _ended(text: str, font: Font, width: int) -> str:
-    """`text`, or its beginning and an ellipsis, in at most `width` pixels."""
+    """`text`, truncated with an ellipsis to at most `width` pixels."""
     text = text[:MOST_SIGNS]
     if font.getlength(text) <= width:
         return text
@@ -202,7 +203,7 @@ def _ended(text: str, font: Font, width: int) -> str:
 
 
 def _font_for(text: str, size: int, first: str | None) -> Font:
-    """The font that has most of the signs of `text`; the first of those."""
+    """The first of the fonts that lack the fewest characters of `text`."""
     fonts = [_font(first, size)] if first else []
     fonts += [_own_font(size), *_system_fonts(size)]
     signs = {sign for sign in text if not sign.isspace()}
@@ -224,7 +225,7 @@ def _font(path: str, size: int) -> Font:
 @lru_cache(maxsize=64)
 def _own_font(size: int) -> Font:
     font = ImageFont.load_default(size)
-    assert isinstance(font, ImageFont.FreeTypeFont)  # with a size it is the one that Pillow brings
+    assert isinstance(font, ImageFont.FreeTypeFont)  # with a size, Pillow returns its bundled TrueType font
     return font
 
 
@@ -241,5 +242,5 @@ def _system_fonts(size: int) -> list[Font]:
 
 @lru_cache(maxsize=20_000)
 def _has(font: Font, sign: str) -> bool:
-    """Whether `font` draws `sign` otherwise than a sign that no font has."""
+    """Whether `font` has a glyph for `sign`: it then differs from the glyph of a character that no font has."""
     return bytes(font.getmask(sign)) != bytes(font.getmask("\U0010fffe"))

@@ -448,11 +448,11 @@ def test_root_of_a_folder_or_glob_is_its_fixed_part(address: str, root: str) -> 
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("gone.jsonl", r"gone\.jsonl is not there; expected a file, a folder or a glob"),
-        ("notes.txt", r"notes\.txt is of no format that is read here; expected JSON Lines \(\.jsonl"),
-        ("empty", r"no file lies in .*/empty; expected JSON Lines"),
+        ("gone.jsonl", r"gone\.jsonl does not exist; expected a file, a folder or a glob"),
+        ("notes.txt", r"notes\.txt is not in a supported format; expected JSON Lines \(\.jsonl"),
+        ("empty", r"there is no file in .*/empty; expected JSON Lines"),
         ("*.jpg", r"no file matches .*/\*\.jpg; expected JSON Lines"),
-        ("", r"notes\.txt is of no format"),
+        ("", r"notes\.txt is not in a supported format"),
     ],
 )
 def test_what_cannot_be_read_is_refused_at_once(name: str, message: str, tmp_path: Path) -> None:

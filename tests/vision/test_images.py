@@ -86,7 +86,7 @@ def reject_of(data: bytes, limit: int = LIMIT) -> RowReject:
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n", "PS-Adobe"),
         (bytes(range(128, 200)), "80 81 82"),
         (b"\x89PNG\r\n\x1a\n", "PNG"),
-        (b"\xff\xd8\xff\xe0", "no image"),
+        (b"\xff\xd8\xff\xe0", "not a readable image"),
     ],
 )
 def test_what_is_no_image_is_refused_with_what_was_found(data: bytes, words: str) -> None:

@@ -253,7 +253,7 @@ def test_conditions(output: Path, where: list[str], expected: list[str]) -> None
         ("flag=refusals", "did you mean refusal"),
         ("flag>1", "expected flag=NAME"),
         ("nonsense", "expected NAME OP VALUE"),
-        ("label=horse", "no row meets all of it"),
+        ("label=horse", "no row satisfies all conditions"),
     ],
 )
 def test_conditions_that_are_none(output: Path, where: str, message: str) -> None:
@@ -262,12 +262,12 @@ def test_conditions_that_are_none(output: Path, where: str, message: str) -> Non
 
 
 def test_an_output_that_is_none_is_told(tmp_path: Path, output: Path) -> None:
-    with pytest.raises(UsageError, match="there is no output of a run"):
+    with pytest.raises(UsageError, match="no output of a run found"):
         exported(tmp_path / "gone.jsonl", "csv")
     (tmp_path / "other.jsonl").write_text('{"image": "a.png"}\n')
-    with pytest.raises(UsageError, match=r"other\.jsonl row 1: no row of a RegionCap output"):
+    with pytest.raises(UsageError, match=r"other\.jsonl row 1: not a row of a RegionCap output"):
         exported(tmp_path / "other.jsonl", "csv")
-    with pytest.raises(UsageError, match="expected another place than the output itself"):
+    with pytest.raises(UsageError, match="expected a path other than the output itself"):
         exported(output, "csv", output=str(output))
 
 
@@ -275,7 +275,7 @@ def test_an_export_that_would_be_read_as_input_is_refused(project: Path, run: Ru
     (project / "in").mkdir()
     (project / "photos.jsonl").rename(project / "in" / "photos.jsonl")
     run(project, input=str(project / "in"), image_root=str(project))
-    with pytest.raises(UsageError, match="lies in, the run's input"):
+    with pytest.raises(UsageError, match="is inside, the run's input"):
         exported(project / "out.jsonl", "csv", output=str(project / "in" / "more.csv"))
 
 

@@ -126,7 +126,7 @@ def test_more_rows_than_a_page_holds(tmp_path: Path, make_output: Make) -> None:
     shown = cards(page)
     assert len(shown) == 100
     assert count_in(page) == "100 pictures"
-    assert "100 of 550 rows are here" in page
+    assert "100 of 550 rows are shown" in page
     assert {card["data-code"] for card in shown} == {"", "image_missing", "no_regions"}
     assert {"r322", "r124"} <= {card["id"] for card in shown}
     numbers = [int((card["id"] or "")[1:]) for card in shown if (card["id"] or "").startswith("r")]
