@@ -9,9 +9,9 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from regioncap.command.app import prepare_prefect
+from regioncap.command.prefect_env import prepare_prefect
 
-prepare_prefect()
+prepare_prefect(quiet=True)
 logging.getLogger("regioncap").setLevel(logging.WARNING)
 
 

@@ -23,7 +23,7 @@ import cv2
 import numpy as np
 from throughput import Case, fake_server
 
-from regioncap.command.app import prepare_prefect
+from regioncap.command.prefect_env import prepare_prefect
 
 ROWS = (10_000, 100_000, 1_000_000)
 DIFFERENT = 500
@@ -45,7 +45,7 @@ def make_input(folder: Path, rows: int) -> None:
 
 def run_once(folder: Path, url: str) -> dict[str, float]:
     """One call of the flow in this process: its seconds, peak MB and images read."""
-    prepare_prefect()
+    prepare_prefect(quiet=True)
     from regioncap.config.files import make_config
     from regioncap.flows import region_caption as module
     from regioncap.storage.images import ImageFiles

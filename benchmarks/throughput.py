@@ -29,7 +29,7 @@ import cv2
 import numpy as np
 from prefect_server import prefect_server
 
-from regioncap.command.app import prepare_prefect
+from regioncap.command.prefect_env import prepare_prefect
 
 CASES = ("1600x32x0.8", "8000x256x2", "8000x2048x4")
 COLUMNS = ("wall_s", "floor_s", "wall_floor", "busy", "first_s", "cpu_s", "server_cpu_s", "peak", "peak_mb")
@@ -89,7 +89,7 @@ def cpu_seconds(pid: int) -> float:
 
 def run_once(listing: str, folder: str, url: str, in_flight: int | None) -> None:
     """The flow in this process; prints when its body began, and what it took."""
-    prepare_prefect()
+    prepare_prefect(quiet=True)
     import resource
 
     from regioncap.config.files import make_config

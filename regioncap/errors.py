@@ -3,13 +3,13 @@
     RegionCapError
     ├── UsageError               the call itself is wrong: exit code 2
     │   └── ConfigError          one config value is wrong: field, expected, actual
-    ├── RowReject                one row cannot be captioned: it goes to the rejects file, others go on
-    └── RunStopped               the run cannot go on: exit code 1, an earlier output stays as it was
+    ├── RowReject                one row cannot be captioned: it goes to the rejects file, the others continue
+    └── RunStopped               the run cannot continue: exit code 1, an earlier output stays as it was
         ├── Stopped              Ctrl-C, a cancelled flow run, or a failure elsewhere
         ├── InputDamaged         the input's container (gzip, Parquet, JSON array) is broken
-        ├── StorageError         a place cannot be read from or written to
+        ├── StorageError         a file or folder cannot be read or written
         ├── CaptionerError       the captioner cannot work at all (no server, a refusal of every request)
-        ├── WorkersLost          the cluster that works on the shards is gone
+        ├── WorkersLost          the cluster that processes the shards is gone
         ├── BudgetReached        max_requests or max_usd is reached
         ├── RowsFailAlike        the first rows all fail for one reason
         └── AccountingError      rows or boxes do not add up: a bug in RegionCap
@@ -37,7 +37,7 @@ RetryableCode = Literal["image_unavailable", "caption_failed", "captions_incompl
 RejectCode = FinalCode | RetryableCode
 
 RETRYABLE_CODES: frozenset[str] = frozenset(get_args(RetryableCode))
-"""Codes that a later run may cure: a step with one of these is not done, and runs again."""
+"""Codes that a later run may resolve: a step with one of these is not done, and runs again."""
 
 
 class RegionCapError(Exception):
@@ -45,7 +45,7 @@ class RegionCapError(Exception):
 
 
 class UsageError(RegionCapError):
-    """The call is wrong: a flag, a path, a combination. Nothing has been run."""
+    """The call is wrong: a flag, a path, a combination. Nothing was run."""
 
 
 class ConfigError(UsageError):
@@ -80,14 +80,14 @@ class RowReject(RegionCapError):
 
 
 class RunStopped(RegionCapError):
-    """The run stops here; what was done is kept, and the same command goes on from there."""
+    """The run stops here; what is done is kept, and the same command resumes it."""
 
 
 class Stopped(RunStopped):
     """The run was asked to stop (Ctrl-C, a cancelled flow run, a failure elsewhere)."""
 
     def __str__(self) -> str:
-        return "stopped; what was done is kept"
+        return "stopped; what is done is kept, and the same command resumes it"
 
 
 class InputDamaged(RunStopped):
@@ -101,13 +101,13 @@ class InputDamaged(RunStopped):
 
     def __str__(self) -> str:
         return (
-            f"{self.url} is damaged at {self.place}: {self.reason}. Nothing was written; "
-            "make the file anew (or cut it with limit=) and run the same command again."
+            f"{self.url} is damaged at {self.place}: {self.reason}. No output was written. Replace the file, or stop "
+            "before that place with limit=, and rerun the same command; it resumes."
         )
 
 
 class StorageError(RunStopped):
-    """A place cannot be read from or written to. Attributes: `url` (without secrets), `doing`, `reason`."""
+    """A file or folder cannot be read or written. Attributes: `url` (without secrets), `doing`, `reason`."""
 
     def __init__(self, url: str, doing: str, reason: str) -> None:
         super().__init__(url, doing, reason)
@@ -116,7 +116,7 @@ class StorageError(RunStopped):
         self.reason = reason
 
     def __str__(self) -> str:
-        return f"cannot {self.doing} {self.url}: {self.reason}. Mend that, then run the same command again."
+        return f"cannot {self.doing} {self.url}: {self.reason}. Fix this and rerun the same command; it resumes."
 
 
 class CaptionerError(RunStopped):
@@ -124,11 +124,11 @@ class CaptionerError(RunStopped):
 
 
 class WorkersLost(RunStopped):
-    """The processes of the cluster that work on the shards are gone, or shards end them."""
+    """The cluster's processes that work on the shards are gone, or shards make them crash."""
 
 
 class BudgetReached(RunStopped):
-    """The run asked for as much as it may: `max_requests` or `max_usd` is reached."""
+    """`max_requests` or `max_usd` is reached."""
 
 
 class RowsFailAlike(RunStopped):

@@ -164,7 +164,7 @@ def test_ctrl_c_in_a_terminal_reaches_prefects_own_server_too_and_ends_the_run_a
             os.killpg(running.pid, signal.SIGKILL)  # its server, should it be left
         running.wait()
     assert running.returncode == 1
-    assert "The same command goes on from there" in errors
+    assert "The same command resumes the run" in errors
     assert "Traceback" not in errors
     assert "ERROR" not in errors
 
@@ -324,7 +324,7 @@ def test_three_commands_and_a_fake_server(project: Path, prefect_server: None) -
         assert counts["rows"] == "6"
         assert (counts["  with boxes"], counts["regions given"]) == ("3", "3")
         assert (counts["  without boxes"], counts["regions found, at most"]) == ("3", "9")
-        assert (counts["requests to come"], counts["  captioned before"]) == ("6", "0")
+        assert (counts["requests needed"], counts["  already done"]) == ("6", "0")
         assert float(counts["US dollars, about"]) > 0
 
         tried = regioncap(project, "try", *flags, "--row", "2", "--prompt", "{num_regions} for {id}")
@@ -341,7 +341,7 @@ def test_three_commands_and_a_fake_server(project: Path, prefect_server: None) -
         assert len(read_rows(project / "photos.regioncap.jsonl")) == 6
         after = regioncap(project, "plan", *flags)
         counts = dict(line.rsplit(maxsplit=1) for line in after.stdout.splitlines()[:10])
-        assert (counts["  captioned before"], counts["requests to come"]) == ("6", "0")
+        assert (counts["  already done"], counts["requests needed"]) == ("6", "0")
     finally:
         server.send_signal(signal.SIGINT)
         server.communicate(timeout=60)

@@ -201,7 +201,7 @@ def test_a_full_disk_is_one_clear_line_and_the_run_goes_on_when_there_is_room(
     last = text.strip().splitlines()[-1]
     assert last.startswith(f"regioncap: cannot write {tmp_path}/{where}"), text
     assert "File too large" in last
-    assert "run the same command again" in last
+    assert "rerun the same command" in last
     assert "Traceback" not in text
     assert not (tmp_path / "out.jsonl").exists()
     run(tmp_path, **settings)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from regioncap.errors import UsageError
-from regioncap.preflight.box_format import PLAIN_SIZE, Seen, other_form
+from regioncap.preflight.box_format import PLAIN_SIZE, Seen, better_format
 from tests.conftest import BOX, Run, write_photo, write_rows
 
 FORMS = list(product(("xywh", "xyxy", "cxcywh"), ("px", "0-1", "0-1000")))
@@ -32,15 +32,15 @@ def boxes_of(box_format: str, unit: str, count: int = 60) -> list[Seen]:
 
 @pytest.mark.parametrize(("box_format", "unit"), FORMS)
 def test_the_right_form_is_taken(box_format: Any, unit: Any) -> None:
-    assert other_form(boxes_of(box_format, unit), box_format, unit) is None
+    assert better_format(boxes_of(box_format, unit), box_format, unit) is None
 
 
 @pytest.mark.parametrize(("box_format", "unit"), [form for form in FORMS if form != ("xywh", "px")])
-def test_the_default_is_refused_for_every_other_form(box_format: str, unit: str) -> None:
+def test_the_default_is_refused_for_every_better_format(box_format: str, unit: str) -> None:
     named = {"bbox_format": box_format, "bbox_unit": unit}
     given = {"bbox_format": "xywh", "bbox_unit": "px"}
     expected = {name: value for name, value in named.items() if value != given[name]}
-    assert other_form(boxes_of(box_format, unit), "xywh", "px") == expected
+    assert better_format(boxes_of(box_format, unit), "xywh", "px") == expected
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_the_default_is_refused_for_every_other_form(box_format: str, unit: str)
     ids=["none", "one", "little", "hopeless"],
 )
 def test_what_may_be_meant_is_taken(seen: list[Seen]) -> None:
-    assert other_form(seen, "xywh", "px") is None
+    assert better_format(seen, "xywh", "px") is None
 
 
 # --- before a run
@@ -88,7 +88,7 @@ def test_sizes_that_rows_tell_are_taken_from_them(tmp_path: Path, run: Run) -> N
 def test_it_can_be_left_out_and_is_not_repeated(tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     rows(tmp_path, [60, 40, 90, 60])
     assert run(tmp_path, box_check=False).rows_out == 6
-    monkeypatch.setattr("regioncap.preflight.box_format.other_form", lambda *args: pytest.fail("looked again"))
+    monkeypatch.setattr("regioncap.preflight.box_format.better_format", lambda *args: pytest.fail("looked again"))
     run(tmp_path, max_boxes=2)
     rows(tmp_path, [float(number) for number in BOX])
     monkeypatch.undo()

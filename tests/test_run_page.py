@@ -126,7 +126,7 @@ def test_a_page_that_cannot_be_written_stops_nothing(
         monkeypatch.setattr(f"regioncap.tasks.run_page.{name}", broken)
     assert run(project).rows_out == 6
     assert [record.getMessage() for record in caplog.records if "page lacks" in record.getMessage()] == [
-        f"the run's page lacks its {what}: cannot read x: y. Mend that, then run the same command again."
+        f"the run's page lacks its {what}: cannot read x: y. Fix this and rerun the same command; it resumes."
         for what in ("progress", "summary")
     ]
 

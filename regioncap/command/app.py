@@ -18,7 +18,14 @@ from regioncap.command.servers import fake_vlm, serve, serve_model
 from regioncap.errors import RegionCapError, UsageError
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+class _Ordered(click.Group):
+    """A group whose help lists commands in the order in which they were added."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+
+@click.group(cls=_Ordered, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(regioncap.__version__, prog_name="regioncap")
 @click.pass_context
 def app(context: click.Context) -> None:
@@ -26,7 +33,7 @@ def app(context: click.Context) -> None:
     prepare_prefect(quiet=context.invoked_subcommand != serve.name)
 
 
-for command in (run, steps, explain, try_, plan, prune, report, export_, sheet, fake_vlm, serve, serve_model):
+for command in (run, try_, plan, report, sheet, export_, steps, explain, prune, serve, serve_model, fake_vlm):
     app.add_command(command)
 
 

@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 @click.argument("number", metavar="K", type=click.IntRange(0, 6))
 @config_flags
 def steps(run_name: str, number: int, config_file: str | None, **flags: Any) -> int:
-    """Print the rows of step K (0 to 6) of RUN, one JSON object per line.
+    """Print the rows after step K of RUN, one JSON object per line.
 
-    0 input, 1 load, 2 route, 3 extract, 4 normalize, 5 visualize, 6 caption. RUN is the output of a run, or the
+    K: 0 input, 1 load, 2 route, 3 extract, 4 normalize, 5 visualize, 6 caption. RUN is the output of a run, or its
     input with the options that the run had.
     """
     from regioncap.command.explain import rows_of_step
@@ -55,7 +55,7 @@ def steps(run_name: str, number: int, config_file: str | None, **flags: Any) -> 
 @click.option("--verify", is_flag=True, help="Read every step file and check its sha256, not only its size.")
 @config_flags
 def explain(run_name: str, verify: bool, config_file: str | None, **flags: Any) -> int:
-    """Say for each step and shard of RUN: reused, or why it would run again.
+    """Show which steps of RUN would run again, and why.
 
     RUN is the output of a run, or its input with options; options given here override those that the run had.
     """
@@ -91,10 +91,10 @@ def _config_of_run(run_name: str, config_file: str | None, flags: dict[str, Any]
 def prune(
     dry_run: bool, marks: bool, answers: bool, forgotten: tuple[str, ...], min_age: float, yes: bool, **flags: Any
 ) -> int:
-    """Remove step files that no run needs any more from a cache.
+    """Remove step files that no run needs from a cache.
 
-    Kept is what the last complete run of each output used. Step files of stopped runs are made again when these
-    continue, without asking the model.
+    What the last complete run of each output used is kept. A stopped run that is resumed makes its step files again,
+    without asking the model.
     """
     from regioncap.command.prune import Cache, older_than, unneeded_answers, unneeded_marks, unneeded_steps
 

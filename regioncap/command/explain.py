@@ -1,4 +1,4 @@
-"""Looking at a cache without running anything: the rows of a step, and why a step would run again."""
+"""What a cache holds of a run: the rows of a step, and why a step would run again. Runs nothing."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def rows_of_step(config: RegionCapConfig, number: int) -> Iterator[tuple[int, by
 
 
 def made_of(spec: StepSpec, context: RunContext, step: Step) -> Step | None:
-    """What this step made of `step`'s file, if anything: rows that will be tried again are shown as well."""
+    """What this step made of `step`'s file, if anything; rows that will be retried are included."""
     storage = context.storage.at(spec.index)
     manifest = storage.manifest(digest(spec.parts(context, step)))
     return manifest.reference(step.shard) if manifest is not None else None
@@ -45,7 +45,7 @@ def made_of(spec: StepSpec, context: RunContext, step: Step) -> Step | None:
 
 @dataclass(frozen=True)
 class Finding:
-    """What is to be said of one step of one shard; `reused` when it would not run."""
+    """Whether one step of one shard is reused; if not, `why`."""
 
     shard: int
     step: str
@@ -54,7 +54,7 @@ class Finding:
 
 
 def explain_run(config: RegionCapConfig, *, verify: bool) -> Iterator[str]:
-    """Lines for people: for each shard and step `reused`, or why it would run again; then a count of each step.
+    """Lines of text: for each shard and step `reused`, or why it would run again; then the counts of each step.
 
     `verify`: read every step file and compare its sha256. Raises what `rows_of_step` raises.
     """
@@ -81,7 +81,7 @@ def _explain_shard(
         if done is None:
             yield Finding(shard.index, spec.name, False, why)
             for later in STEPS[place + 1 :]:
-                yield Finding(shard.index, later.name, False, f"reads what {spec.name!r} makes anew, if that differs")
+                yield Finding(shard.index, later.name, False, f"if {spec.name!r} gives something else")
             return
         yield Finding(shard.index, spec.name, True)
         step = done.reference(shard.index)
@@ -104,14 +104,14 @@ def _done_or_why(
     if manifest is None:
         return None, _difference(spec.parts(context, step), _nearest(step, before))
     if manifest.retryable:
-        return None, f"{manifest.retryable} rows may succeed now"
+        return None, f"{manifest.retryable} rows may succeed this time"
     if storage.folder.child(manifest.data).size() != manifest.bytes:
-        return None, f"its file is missing or cut: {storage.folder.child(manifest.data).url}"
+        return None, f"its file is missing or truncated: {storage.folder.child(manifest.data).url}"
     return None, "the size or time of an image changed"
 
 
 def _registered_manifests(context: RunContext) -> dict[str, list[tuple[int, Manifest]]]:
-    """By step name the (shard, manifest) pairs that the output's last run had."""
+    """The (shard, manifest) pairs of the output's last run, by step name."""
     config = context.config
     shards = registered(entry_of(context.cache, config.file_name_prefix, config.output)).shards
     found: dict[str, list[tuple[int, Manifest]]] = {}
@@ -124,7 +124,7 @@ def _registered_manifests(context: RunContext) -> dict[str, list[tuple[int, Mani
 
 
 def _nearest(step: Step, before: Iterable[tuple[int, Manifest]]) -> Manifest | None:
-    """The earlier work to compare with: of the same rows, else of the shard at the same place."""
+    """The earlier work to compare with: that on the same rows, else that on the shard with the same number."""
     same_place = None
     for shard, manifest in before:
         if manifest.input_sha256 == step.data:
@@ -135,7 +135,7 @@ def _nearest(step: Step, before: Iterable[tuple[int, Manifest]]) -> Manifest | N
 
 
 def _difference(parts: dict[str, Any], earlier: Manifest | None) -> str:
-    """Which parts of the key changed, in words."""
+    """What changed in the key, in words."""
     if earlier is None:
         return "never done before"
     old = earlier.key_parts
@@ -148,4 +148,4 @@ def _difference(parts: dict[str, Any], earlier: Manifest | None) -> str:
             changes.append(f"{name} {old_fields.get(name)!r} -> {fields.get(name)!r}")
     if parts["input_sha256"] != old.get("input_sha256"):
         changes.append("other rows" if parts["step"] == "load" else "other rows from the step before")
-    return "; ".join(changes) or "its manifest is gone"
+    return "; ".join(changes) or "its manifest was removed"

@@ -23,26 +23,28 @@ def flag_of(name: str) -> str:
 
 
 def _option(name: str) -> Callable[[F], F]:
-    field, group = RegionCapConfig.model_fields[name], RegionCapConfig.use_of(name).heading
-    kind = _inner(field.annotation)
-    shown = "" if field.default in (None, "", ()) else f" Default: {_shown(field.default)}."
-    text = f"{field.description}{shown}"
+    """The option of a config field. Its default is None: what is not given is left to the config."""
+    kind = _kind(RegionCapConfig.model_fields[name].annotation)
+    flag, more = flag_of(name), _CLICK_TYPES.get(kind, {})
     if kind is bool:
-        flag = f"{flag_of(name)}/{flag_of('no_' + name)}"
-        return click.option(flag, name, cls=_Grouped, group=group, default=None, help=text)
-    if kind is tuple:
-        given = f"{text} May be given more than once."
-        return click.option(flag_of(name), name, cls=_Grouped, group=group, multiple=True, help=given)
-    choices = get_args(kind) if get_origin(kind) is Literal else None
-    taken: Any = click.Choice([str(choice) for choice in choices]) if choices else _CLICK_TYPES[kind]
-    return click.option(flag_of(name), name, cls=_Grouped, group=group, type=taken, default=None, help=text)
+        flag = f"{flag}/{flag_of('no_' + name)}"
+    if get_origin(kind) is Literal:
+        more = {"type": click.Choice([str(choice) for choice in get_args(kind)])}
+    text = _help(name) + (" May be given more than once." if kind is tuple else "")
+    group = RegionCapConfig.use_of(name).heading
+    return click.option(flag, name, cls=_Grouped, group=group, help=text, **{"default": None, **more})
 
 
-_CLICK_TYPES: dict[Any, click.ParamType[Any]] = {int: click.INT, float: click.FLOAT, str: click.STRING}
+_CLICK_TYPES: dict[Any, dict[str, Any]] = {
+    int: {"type": click.INT},
+    float: {"type": click.FLOAT},
+    str: {"type": click.STRING},
+    tuple: {"multiple": True},
+}
 
 
-def _inner(annotation: Any) -> Any:
-    """`int` of `int | None`."""
+def _kind(annotation: Any) -> Any:
+    """`int` of `int | None`, `tuple` of `tuple[str, ...]`."""
     if get_origin(annotation) is tuple:
         return tuple
     if isinstance(annotation, types.UnionType):
@@ -50,8 +52,13 @@ def _inner(annotation: Any) -> Any:
     return annotation
 
 
-def _shown(value: Any) -> str:
-    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
+def _help(name: str) -> str:
+    """A field's description with its default, as a sentence."""
+    field = RegionCapConfig.model_fields[name]
+    if field.default in (None, "", ()):
+        return f"{field.description}"
+    default = ("yes" if field.default else "no") if isinstance(field.default, bool) else str(field.default)
+    return f"{field.description} Default: {default.removesuffix('.')}."
 
 
 class _Grouped(click.Option):

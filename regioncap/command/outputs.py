@@ -46,9 +46,9 @@ def _name_flags(command: Any) -> Any:
 @_name_flags
 @storage_flags
 def report(output_name: str, against: str | None, out: str | None, rows: int | None, live: bool, **flags: Any) -> int:
-    """Write a page of the pictures, boxes and captions of OUTPUT: one file that opens in a browser.
+    """Write an HTML page of OUTPUT's pictures, boxes and captions.
 
-    Works while a run is under way: then it shows the rows that are done.
+    The page is one file that opens in a browser. While a run is in progress it shows the rows that are done.
     """
     begun = time.perf_counter()
     files = files_from(flags)
@@ -90,7 +90,7 @@ def _report_so_far(
 
 @click.command("export")
 @click.argument("output_name", metavar="OUTPUT")
-@click.option("--to", type=click.Choice(list(EXPORTS)), required=True, help="The format.")
+@click.option("--to", type=click.Choice(list(EXPORTS)), required=True, help="Format to convert to.")
 @click.option("--output", "out", default="", help="File (wds: folder), a path or URL. Default: beside OUTPUT.")
 @click.option(
     "--where", multiple=True, metavar="CONDITION", help=f"Only what meets this: {EXPLAINED}. If repeated, all of them."
@@ -107,7 +107,7 @@ def _report_so_far(
 def export_(
     output_name: str, to: str, out: str, where: tuple[str, ...], direction: Direction, coords: Coords, **flags: Any
 ) -> int:
-    """Write OUTPUT in another format: COCO, Parquet, LLaVA conversations, CSV, WebDataset.
+    """Convert OUTPUT to COCO, Parquet, LLaVA, CSV or WebDataset.
 
     Boxes are those of the output's `bbox`, in pixels. Exit code 1: rows were left out because their images could not
     be read (wds).
@@ -143,7 +143,10 @@ def sheet(
     output_name: str, picture: str, rows: int, columns: int | None, width: int, where: tuple[str, ...],
     font: str | None, **flags: Any,
 ) -> int:  # fmt: skip
-    """Write a contact sheet (.jpg, .png, .webp): a grid of marked pictures of OUTPUT, each above its captions."""
+    """Write a contact sheet of OUTPUT's marked pictures.
+
+    It is an image (.jpg, .png, .webp) with a grid of pictures, each above its captions.
+    """
     files = files_from(flags)
     written = open_output(output_name, files, **_names(flags))
     place = files.place(picture)

@@ -21,10 +21,10 @@ from regioncap.run.runs import RUNS
 @click.argument("source", metavar="[INPUT]", required=False)
 @config_flags
 def run(source: str | None, config_file: str | None, **flags: Any) -> int:
-    """Caption the regions of all images that INPUT lists.
+    """Caption the regions of all images in INPUT.
 
-    INPUT is JSON Lines, a JSON array, CSV or Parquet, or a folder or glob of these or of images; a path or URL.
-    The same command run again does only what is not done yet.
+    INPUT is a path or URL: JSON Lines, a JSON array, COCO instances, CSV, TSV, Parquet or images, or a folder or glob
+    of these. Rerunning the same command does only what is not done yet.
     """
     config = completed(config_from(source, config_file, flags))
     with RUNS.enter():
@@ -48,9 +48,10 @@ def run(source: str | None, config_file: str | None, **flags: Any) -> int:
 @click.argument("source", metavar="[INPUT]", required=False)
 @config_flags
 def plan(source: str | None, config_file: str | None, **flags: Any) -> int:
-    """Show what a run on INPUT would ask for; what it costs, with --usd-per-m-in and --usd-per-m-out.
+    """Estimate the requests, tokens and cost of a run on INPUT.
 
-    Reads the rows, and the size of a sample of the images. Sends no request and writes nothing.
+    Reads the rows, and the sizes of a sample of the images. Sends no request and writes nothing. The cost needs
+    --usd-per-m-in and --usd-per-m-out.
     """
     from regioncap.preflight.plan import plan as plan_run
 
@@ -65,9 +66,10 @@ def plan(source: str | None, config_file: str | None, **flags: Any) -> int:
 @click.option("--row", "line", type=click.IntRange(1), default=1, show_default=True, help="Line of the input, from 1.")
 @config_flags
 def try_(source: str | None, line: int, config_file: str | None, **flags: Any) -> int:
-    """Caption one row of INPUT and show everything: marked picture, request, raw answer, captions.
+    """Caption one row of INPUT and show each stage of it.
 
-    For finding a prompt or a model. The model is asked each time; no output is written.
+    Shows where the marked picture is, the request, the raw answer and the captions, to find the right prompt or model.
+    The model is asked each time; no output is written.
     """
     from regioncap.command.try_row import try_row
 

@@ -1,4 +1,4 @@
-"""Commands that serve: they run until Ctrl-C."""
+"""Commands that serve until Ctrl-C: fake-vlm, serve, serve-model."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from regioncap.command.options import GroupedCommand, fields_as_flags
+from regioncap.command.options import GroupedCommand, fields_as_flags, given
 from regioncap.config.files import make_config
 from regioncap.errors import UsageError
 
@@ -19,27 +19,33 @@ from regioncap.errors import UsageError
 @click.command("fake-vlm")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=8000, show_default=True, help="Port to listen on; 0 takes a free one.")
-@click.option("--model", default="fake-vlm", show_default=True, help="The model's name.")
-@click.option("--slots", default=32, show_default=True, help="Requests that are served at once.")
-@click.option("--latency", default=0.8, show_default=True, help="Seconds that a request is served.")
+@click.option("--model", default="fake-vlm", show_default=True, help="Name of the model.")
+@click.option("--slots", default=32, show_default=True, help="Number of requests served at once.")
+@click.option("--latency", default=0.8, show_default=True, help="Seconds that each request takes.")
 @click.option("--max-waiting", type=int, help="Answer 429 when this many requests are queued.")
 @click.option(
     "--structure",
     type=click.Choice(["regex", "json_schema", "none"]),
     default="regex",
     show_default=True,
-    help="The form of answers that it keeps to.",
+    help="Structured output that it enforces.",
 )
-@click.option("--max-model-len", default=32_768, show_default=True, help="Tokens of a request and its answer.")
 @click.option(
-    "--fault", "faults", multiple=True, metavar="NAME=SHARE", help="A mistake and how often, such as 500=0.05."
+    "--max-model-len", default=32_768, show_default=True, help="Maximum number of tokens of a request and its answer."
 )
-@click.option("--seed", default=0, show_default=True, help="Of the mistakes.")
+@click.option(
+    "--fault",
+    "faults",
+    multiple=True,
+    metavar="NAME=SHARE",
+    help="A fault and its share of the requests: 500=0.05. May be given more than once.",
+)
+@click.option("--seed", default=0, show_default=True, help="Random seed of the faults.")
 def fake_vlm(host: str, port: int, faults: tuple[str, ...], structure: str, **behaviour: Any) -> int:
-    """Serve an OpenAI-compatible endpoint without a model: for trying a deployment out.
+    """Serve a fake OpenAI-compatible model, for tests.
 
-    Its answers name the picture and the region. Mistakes on demand: 500, 429, 503, hang, cut, truncated, garbage,
-    missing, extra, reordered, length, refusal. GET /stats tells what it was asked.
+    Its answers name the picture and the region. Faults on demand: 500, 429, 503, hang, cut, truncated, garbage,
+    missing, extra, reordered, length, refusal. GET /stats returns what it was asked.
     """
     from regioncap.captioners.fake_server import Behaviour, RunningServer
 
@@ -74,21 +80,22 @@ def _fault(text: str) -> tuple[str, float]:
     default="deployments/prefect.yaml",
     show_default=True,
     type=click.Path(path_type=Path),
-    help="A prefect.yaml; deployments in it that name an image are left out.",
+    help="The prefect.yaml; its deployments that run in a Docker image are skipped.",
 )
 def serve(path: Path) -> int:
-    """Serve the deployments nightly and manual from this process: schedules, and runs from Prefect's UI.
+    """Serve the deployments of a prefect.yaml from this process.
 
-    Needs a Prefect server (PREFECT_API_URL), but no work pool and no worker. Ctrl-C ends it, and pauses the schedules.
+    Runs their schedules, and runs started from Prefect's UI. Needs a Prefect server (PREFECT_API_URL), but no work pool
+    and no worker. Ctrl-C ends it and pauses the schedules.
     """
     if not path.is_file():
-        raise UsageError(f"--file {path}: there is no such file; expected a prefect.yaml, as the repository's")
+        raise UsageError(f"--file {path}: there is no such file; expected a prefect.yaml, such as the repository's")
     if not os.environ.get("PREFECT_API_URL") and not _profile_has_server():
         raise UsageError(
             "PREFECT_API_URL: expected the address of a Prefect server, got none. `prefect server start` starts one; "
             "then: export PREFECT_API_URL=http://127.0.0.1:4200/api"
         )
-    # Imported here: it takes seconds, and no other command wants it.
+    # Imported here: it takes seconds, and no other command needs it.
     from regioncap.flows.serving import serve_file
 
     serve_file(path)
@@ -103,24 +110,26 @@ def _profile_has_server() -> bool:
 
 SERVED = ("gpus", "tensor_parallel_size", "max_model_len", "gpu_memory_utilization", "vllm_args",
           "vllm_python", "prompt_mode", "max_boxes", "max_pixels", "max_tokens")  # fmt: skip
-"""Fields that decide how vLLM is started. The last four decide how long its context is."""
+"""Settings that decide how vLLM is started. The last four decide its context length."""
 
 
 @click.command("serve-model", cls=GroupedCommand)
 @click.argument("model")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0: all of them.")
-@click.option("--port", default=8000, show_default=True, help="Of the first server; the next ones follow.")
+@click.option(
+    "--port", default=8000, show_default=True, help="Port of the first server; the others take the next ones."
+)
 @fields_as_flags(SERVED)
 def serve_model(model: str, host: str, port: int, **flags: Any) -> int:
-    """Serve MODEL with vLLM on the GPUs of this machine, for runs elsewhere; prints --endpoint for them.
+    """Serve MODEL with vLLM on this machine's GPUs.
 
-    One server for each group of --tensor-parallel-size GPUs. A server that ends is started again once. Clients need the
-    key in REGIONCAP_API_KEY; where that is not set here, one is made and printed.
+    For runs on other machines: prints the --endpoint for them. One server per group of --tensor-parallel-size GPUs; a
+    server that dies is restarted once. Clients need the key in REGIONCAP_API_KEY; if it is not set here, one is made and
+    printed.
     """
     from regioncap.captioners.vllm_serving import serve_until
 
-    given = {key: value for key, value in flags.items() if value not in (None, ())}
-    config = make_config(**{**given, "input": "-", "captioner": "vllm", "model": model})
+    config = make_config(**{**given(flags), "input": "-", "captioner": "vllm", "model": model})
     key = os.environ.get("REGIONCAP_API_KEY") or None
     log = logging.getLogger("regioncap")
     log.setLevel(logging.INFO)
@@ -128,10 +137,10 @@ def serve_model(model: str, host: str, port: int, **flags: Any) -> int:
 
     def ready(endpoints: Sequence[str], made: str) -> None:
         # The key goes to the terminal, not to the log, and only where the user could not know it.
-        told = f"REGIONCAP_API_KEY={made} " if key is None else ""
-        flags_of_run = " ".join(f"--endpoint {url}" for url in endpoints)
+        variable = f"REGIONCAP_API_KEY={made} " if key is None else ""
+        endpoint_flags = " ".join(f"--endpoint {url}" for url in endpoints)
         click.echo("serving; Ctrl-C ends it. In another terminal, or on another machine:", err=True)
-        click.echo(f"  {told}regioncap run photos.jsonl --model {model} {flags_of_run}", err=True)
+        click.echo(f"  {variable}regioncap run photos.jsonl --model {model} {endpoint_flags}", err=True)
         for url in endpoints:
             click.echo(url)
 

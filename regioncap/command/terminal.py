@@ -1,6 +1,6 @@
-"""What a run looks like in a terminal: a line that says what starts, a bar, and a table at the end.
+"""A run in the terminal: a line that says what starts, a progress bar, and a table at the end.
 
-Everything goes to stderr but the final table, so that output can be piped; without a terminal there is no bar.
+Everything but the final table goes to stderr, so that output can be piped; without a terminal there is no bar.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ from regioncap.run.runs import RUNS
 from regioncap.storage.filesystem import Place, public_url
 
 if TYPE_CHECKING:
-    # It imports Prefect, for which no command should wait that does not run it.
+    # It imports Prefect, which takes seconds and which not every command needs.
     from regioncap.preflight.plan import Plan
 
-SECONDS_BETWEEN_LOOKS = 0.2
+REFRESH_SECONDS = 0.2
 
 
 @contextlib.contextmanager
 def watching(config: RegionCapConfig) -> Iterator[None]:
-    """Show how the run of `config` in this process goes, until the block ends; a stop says how to go on."""
-    console = Console(stderr=True, highlight=False)
+    """Show the progress of this process's run of `config` until the block ends; if it stops, how to resume it."""
+    console = _console(stderr=True)
     log = logging.getLogger("regioncap")
     log.setLevel(logging.INFO)
     log.propagate = False  # other loggers are for those who run Prefect; what concerns the user comes through this
-    log.handlers = [_handler(console)]
+    log.handlers = [RichHandler(console=console, show_path=False, show_time=False, rich_tracebacks=False)]
     progress = RUNS.context(config).progress
     console.print(f"regioncap: {public_url(config.input)} -> {public_url(config.output)}", soft_wrap=True)
     console.print(f"captioner: {_captioner(config)}; starting Prefect …", soft_wrap=True)
@@ -50,18 +50,18 @@ def watching(config: RegionCapConfig) -> Iterator[None]:
     except BaseException:
         done, expected = progress.counts.rows, progress.rows_expected()
         if done or expected:
-            console.print(f"stopped after {done:,} of about {expected:,} rows; what was done is kept.", soft_wrap=True)
-            console.print(f"The same command goes on from there:\n  {resume_command()}", soft_wrap=True)
+            console.print(f"Stopped after {done:,} of about {expected:,} rows; these are kept.", soft_wrap=True)
+            console.print(f"The same command resumes the run:\n  {resume_command()}", soft_wrap=True)
         raise
 
 
 def resume_command() -> str:
-    """The command that was given, as it can be given again."""
+    """The command line that was typed, for the shell."""
     return shlex.join(["regioncap", *sys.argv[1:]])
 
 
 def _captioner(config: RegionCapConfig) -> str:
-    """Who describes, and where pictures go for that."""
+    """Who captions, and where pictures go for that."""
     name = config.captioner_name
     if name == "openai":
         hosts = ", ".join(dict.fromkeys(urlsplit(url).netloc for url in config.endpoint))
@@ -72,39 +72,41 @@ def _captioner(config: RegionCapConfig) -> str:
 
 
 def plan_lines(plan: Plan, config: RegionCapConfig) -> Iterator[str]:
-    """A plan, for people."""
+    """A plan as lines of text."""
     counts = [
         ("rows", plan.rows),
         ("  with boxes", plan.with_bbox),
         ("  without boxes", plan.without_bbox),
         ("  that will be rejected", plan.rejected),
-        ("  captioned before", plan.rows_done),
+        ("  already done", plan.rows_done),
         ("regions given", plan.regions_given),
-        ("regions found, at most", plan.regions_at_most),
-        ("requests to come", plan.requests),
+        ("regions to find, at most", plan.regions_at_most),
+        ("requests needed", plan.requests),
         ("prompt tokens, about", plan.prompt_tokens),
-        ("answers' tokens, about", plan.completion_tokens),
+        ("answer tokens, about", plan.completion_tokens),
     ]
     for name, count in counts:
         yield f"{name:<24} {count:>14,}"
     if config.prices is not None:
         yield f"{'US dollars, about':<24} {plan.usd(*config.prices):>14,.2f}"
-    learnt = f"from {plan.learnt:,} answers that are there" if plan.learnt else "a guess: two sentences"
+    basis = f"mean of {plan.answers_sampled:,} cached answers" if plan.answers_sampled else "assumed: two sentences"
     yield ""
     yield (
-        f"A request: {plan.image_tokens:,.0f} tokens of picture (a sample of {plan.sampled:,} images, 28x28 pixels a "
-        f"token), {plan.text_tokens:,.0f} of text; an answer: {plan.answer_tokens:,.0f} a region ({learnt})."
+        f"Per request: {plan.image_tokens:,.0f} tokens for the picture (mean of {plan.images_sampled:,} images, 28x28 "
+        f"pixels per token) and {plan.text_tokens:,.0f} for the text. Per region: {plan.answer_tokens:,.0f} answer "
+        f"tokens ({basis})."
     )
-    yield "Repairs and requests that fail are not in it. Rows whose boxes all lie outside count as captioned."
+    yield "Repairs and failed requests are not included. Rows whose boxes all lie outside the picture count as done."
 
 
-def _handler(console: Console) -> logging.Handler:
-    return RichHandler(console=console, show_path=False, show_time=False, rich_tracebacks=False)
+def _console(*, stderr: bool) -> Console:
+    """A console that prints paths and messages as they are: brackets and colons in them are no markup."""
+    return Console(stderr=stderr, highlight=False, markup=False, emoji=False)
 
 
 @contextlib.contextmanager
 def _bar(console: Console, progress: RunProgress) -> Iterator[None]:
-    """A bar that a thread keeps up to date."""
+    """A progress bar, refreshed by a thread."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -117,7 +119,7 @@ def _bar(console: Console, progress: RunProgress) -> Iterator[None]:
     over = threading.Event()
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("starting", total=None, rejects=0, expected="?", speed="")
-        thread = threading.Thread(target=_keep_up, args=(bar, task, progress, over), name="bar", daemon=True)
+        thread = threading.Thread(target=_refresh, args=(bar, task, progress, over), name="bar", daemon=True)
         thread.start()
         try:
             yield
@@ -126,8 +128,8 @@ def _bar(console: Console, progress: RunProgress) -> Iterator[None]:
             thread.join()
 
 
-def _keep_up(bar: Progress, task: TaskID, progress: RunProgress, over: threading.Event) -> None:
-    while not over.wait(SECONDS_BETWEEN_LOOKS):
+def _refresh(bar: Progress, task: TaskID, progress: RunProgress, over: threading.Event) -> None:
+    while not over.wait(REFRESH_SECONDS):
         expected = progress.rows_expected()
         if not expected:
             continue
@@ -144,8 +146,8 @@ def _keep_up(bar: Progress, task: TaskID, progress: RunProgress, over: threading
 
 
 def show(summary: Summary) -> None:
-    """The end of a run: a table of counts, and the files to look at."""
-    console = Console(highlight=False)
+    """Print the end of a run: a table of counts, and the files it wrote."""
+    console = _console(stderr=False)
     table = Table.grid(padding=(0, 2))
     table.add_column()
     table.add_column(justify="right")
@@ -157,7 +159,7 @@ def show(summary: Summary) -> None:
         ("regions captioned", summary.regions),
         *((f"boxes dropped: {reason}", count) for reason, count in summary.boxes_dropped.items()),
         *((f"flagged: {name}", count) for name, count in summary.flags.items()),
-        ("captions asked for", summary.captions_asked),
+        ("captions requested", summary.captions_asked),
         ("captions reused", summary.captions_reused),
         *((name, count) for name, count in _requests(summary) if count),
     ):
@@ -169,19 +171,19 @@ def show(summary: Summary) -> None:
     for name, path in (("output", summary.output), ("rejects", summary.rejects_file), ("summary", _summary(summary))):
         console.print(f"{name:<8} {path}", soft_wrap=True)
     if summary.problem:
-        aside = "" if summary.complete else f", so the output lies aside, in {summary.output}"
+        where = "" if summary.complete else f"; the output was written to {summary.output} instead"
         if not summary.complete and in_parts(summary.output):
-            aside = ", so there is no _SUCCESS"
-        Console(stderr=True, highlight=False).print(f"regioncap: {summary.problem}{aside}", soft_wrap=True)
+            where = "; the output has no _SUCCESS"
+        _console(stderr=True).print(f"regioncap: {summary.problem}{where}", soft_wrap=True)
 
 
 def _requests(summary: Summary) -> tuple[tuple[str, int], ...]:
     return (
         ("captions repaired", summary.captions_repaired),
         ("requests", summary.requests),
-        ("requests sent again", summary.requests_retried),
+        ("requests retried", summary.requests_retried),
         ("prompt tokens", summary.prompt_tokens),
-        ("answers' tokens", summary.completion_tokens),
+        ("answer tokens", summary.completion_tokens),
     )
 
 

@@ -1,7 +1,7 @@
-"""Before the first run: are the boxes of the form that the config says?
+"""Whether boxes have the format and unit that the config says, checked before the first run.
 
-Boxes of another form fit so badly that it shows: corners taken for width and height reach beyond the picture, parts of
-the picture taken for pixels are all 1 or less. A run that went on would pay for captions of the wrong regions.
+A wrong format shows: corners read as width and height reach beyond the picture, fractions of the picture read as pixels
+are all 1 or less. A run with it would pay for captions of the wrong regions.
 """
 
 from __future__ import annotations
@@ -24,15 +24,20 @@ from regioncap.vision.images import read_info
 IMAGES_TO_READ = 64
 """Pictures whose size is read, where rows do not say it."""
 
-FEWEST_BOXES = 3
-MANY_MISFITS = 0.3
-FITS = 0.95
-"""Share of the boxes that another form must fit to be named."""
+MIN_BOXES = 3
+"""With fewer boxes nothing is concluded."""
+
+MAX_MISFITS = 0.3
+"""Share of boxes that may not fit the given format before others are tried."""
+
+MIN_FITS = 0.95
+"""Share of boxes that another format must fit to be suggested."""
 
 PLAIN_SIZE = (1000, 1000)
+"""Stands for the size of a picture where it does not matter."""
 
 SLACK = 0.02
-"""Share of the picture's side by which a box may reach beyond it: annotators and rounding do that."""
+"""Share of the picture's side by which a box may reach beyond it: annotators and rounding cause that."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,7 @@ def check_box_format(context: RunContext, rows: FirstRows) -> None:
     if not config.box_check or all(before.get(name) == value for name, value in now.items()):
         return
     seen = _seen(context, rows)
-    found = other_form(seen, config.bbox_format, config.bbox_unit)
+    found = better_format(seen, config.bbox_format, config.bbox_unit)
     if found is None:
         return
     count = sum(len(one.boxes) for one in seen)
@@ -68,33 +73,33 @@ def check_box_format(context: RunContext, rows: FirstRows) -> None:
     )
 
 
-def other_form(seen: list[Seen], box_format: BoxFormat, unit: BoxUnit) -> dict[str, str] | None:
-    """The `bbox_format` and `bbox_unit` that fit these boxes much better than the given ones, as far as they differ;
-    None where the given ones may be right, or nothing else is."""
+def better_format(seen: list[Seen], box_format: BoxFormat, unit: BoxUnit) -> dict[str, str] | None:
+    """The `bbox_format` and `bbox_unit` that fit these boxes much better than the given ones, whichever differ; None if
+    the given ones may be right, or no others fit."""
     count = sum(len(one.boxes) for one in seen)
-    parts = unit != "0-1" and _are_parts(seen)
-    if not parts:
-        few = count < FEWEST_BOXES or _misfits(seen, box_format, unit) <= MANY_MISFITS * count
+    fractions = unit != "0-1" and _are_fractions(seen)
+    if not fractions:
+        few = count < MIN_BOXES or _misfits(seen, box_format, unit) <= MAX_MISFITS * count
         if few or not _misfits(seen, box_format, unit, slack=0.1):
             return None  # large boxes of a careless annotator stick out a little, all of them
-    units: tuple[BoxUnit, ...] = ("0-1",) if parts else get_args(BoxUnit)
+    units: tuple[BoxUnit, ...] = ("0-1",) if fractions else get_args(BoxUnit)
     given = {"bbox_format": box_format, "bbox_unit": unit}
-    # What is nearest to the given form is tried first.
+    # Those that share a setting with the given form are tried first.
     for other_unit in sorted(units, key=lambda one: one != unit):
         for other in sorted(get_args(BoxFormat), key=lambda one: one != box_format):
             found = {"bbox_format": other, "bbox_unit": other_unit}
-            if found != given and _misfits(seen, other, other_unit) <= (1 - FITS) * count:
+            if found != given and _misfits(seen, other, other_unit) <= (1 - MIN_FITS) * count:
                 return {name: value for name, value in found.items() if value != given[name]}
-    return {"bbox_unit": "0-1"} if parts else None
+    return {"bbox_unit": "0-1"} if fractions else None
 
 
-def _are_parts(seen: list[Seen]) -> bool:
+def _are_fractions(seen: list[Seen]) -> bool:
     numbers = [number for one in seen for box in one.boxes for number in box]
     return bool(numbers) and all(0 <= number <= 1 for number in numbers)
 
 
 def _misfits(seen: list[Seen], box_format: BoxFormat, unit: BoxUnit, slack: float = SLACK) -> int:
-    """How many boxes have no area, or reach beyond their picture, if they are of this form."""
+    """How many boxes have no area, or reach beyond their picture, if read in this format and unit."""
     return sum(not _fits(box, one, box_format, unit, slack) for one in seen for box in one.boxes)
 
 
@@ -119,9 +124,9 @@ def _seen(context: RunContext, first: FirstRows) -> list[Seen]:
     """The boxes of the first rows, with the size of their pictures: as the rows say, else read from a sample of the
     files."""
     rows = _rows_with_boxes(context.config, first)
-    as_parts = [Seen(row["boxes"], *PLAIN_SIZE) for row in rows]
-    if _are_parts(as_parts):
-        return as_parts  # how large the pictures are does not matter then
+    unsized = [Seen(row["boxes"], *PLAIN_SIZE) for row in rows]
+    if _are_fractions(unsized):
+        return unsized
     known = [row for row in rows if row["size"] is not None]
     asked = [row for row in rows if row["size"] is None]
     asked = asked[:: max(1, len(asked) // IMAGES_TO_READ)][: max(0, IMAGES_TO_READ - len(known))]

@@ -1,6 +1,6 @@
-"""What a run would ask for, and what that would cost: counted where it can be, estimated where it cannot.
+"""What a run would ask for and what that would cost: counted where possible, else estimated.
 
-Reads every row, but of the images only the headers of a sample.
+Reads every row, but only the headers of a sample of the images.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from regioncap.tasks.route import route_row, score_key_of
 from regioncap.tasks.shard import STEPS, find_cached_steps
 from regioncap.vision.images import fit_size, read_info
 
-SAMPLE = 200
-"""Images whose header is read for their size."""
+MAX_SAMPLED = 200
+"""Images whose size is read."""
 
 PATCH = 28
-"""Pixels a side of one visual token: Qwen2.5-VL's."""
+"""Side of one visual token in pixels: Qwen2.5-VL's."""
 
-CHARS_A_TOKEN = 4
-TOKENS_A_CAPTION = 45
-"""Of an answer, a region, where no answer is there to learn from: a sentence or two."""
+CHARS_PER_TOKEN = 4
+TOKENS_PER_CAPTION = 45
+"""Assumed as long as no answer is cached: a sentence or two."""
 
 
 @dataclass
@@ -48,37 +48,38 @@ class Plan:
     regions_given: int = 0
     regions_at_most: int = 0
     rows_done: int = 0
-    """Rows that are captioned, rejected or rest."""
+    """Rows that are captioned, rejected or on hold."""
     rows_to_ask: int = 0
     requests: int = 0
     image_tokens: float = 0.0
-    """Of one picture, by the sample."""
+    """Per picture: mean of the sample."""
     text_tokens: float = 0.0
-    """Of one request."""
-    answer_tokens: float = TOKENS_A_CAPTION
-    """Of one region."""
-    sampled: int = 0
-    learnt: int = 0
-    """Answers that the length of an answer was learnt from."""
+    """Per request."""
+    answer_tokens: float = TOKENS_PER_CAPTION
+    """Per region."""
+    images_sampled: int = 0
+    answers_sampled: int = 0
+    """Cached answers that `answer_tokens` is the mean of."""
     regions_to_ask: int = 0
     exact: bool = True
-    """Whether no row to ask for lacks boxes, so that its regions are known."""
+    """Whether the regions of all rows to ask for are known, since each has boxes."""
     certain: bool = False
-    """Whether a caption is known to be missing; else the answers of all rows may be there."""
+    """Whether a caption is known to be missing; else the answers of all rows may be cached."""
     usage: list[float] = field(default_factory=list, repr=False)
+    """Answer tokens per region of each cached answer."""
 
     @property
     def prompt_tokens(self) -> int:
-        """Of all requests to come."""
+        """Of all requests."""
         return round(self.requests * (self.image_tokens + self.text_tokens))
 
     @property
     def completion_tokens(self) -> int:
-        """Of all answers to come."""
+        """Of all answers."""
         return round(self.regions_to_ask * self.answer_tokens)
 
     def usd(self, per_m_in: float, per_m_out: float) -> float:
-        """The price of what is to come."""
+        """The price in US dollars, for prices per million prompt and answer tokens."""
         return (self.prompt_tokens * per_m_in + self.completion_tokens * per_m_out) / 1e6
 
 
@@ -91,7 +92,7 @@ def count(context: RunContext, shards: Iterable[Shard], sizes: list[tuple[int, i
     planned = Plan()
     for shard in shards:
         done = find_cached_steps(shard, context, STEPS)
-        if done is not None and sizes is None:  # the run will come to the same shard, and need not look again
+        if done is not None and sizes is None:  # the run meets the same shard next, and need not check it again
             context.cached_shards[done[0].key] = done
             planned.rows += len(shard.lines)
             planned.rows_done += len(shard.lines)
@@ -105,7 +106,7 @@ def count(context: RunContext, shards: Iterable[Shard], sizes: list[tuple[int, i
 
 
 def plan(config: RegionCapConfig) -> Plan:
-    """The plan of a run. Raises what `count` raises."""
+    """Plan a run. Raises what `count` raises."""
     sizes: list[tuple[int, int]] = []
     with contextlib.closing(RunContext(config)) as context:
         first = FirstRows(context)
@@ -115,11 +116,11 @@ def plan(config: RegionCapConfig) -> Plan:
     if sizes:
         shown = [fit_size(size, max_pixels=config.max_pixels) for size in sizes]
         planned.image_tokens = statistics.mean(math.ceil(w / PATCH) * math.ceil(h / PATCH) for w, h in shown)
-    planned.sampled = len(sizes)
+    planned.images_sampled = len(sizes)
     planned.text_tokens = _text_tokens(config, prompts)
     if planned.usage:
         planned.answer_tokens = statistics.mean(planned.usage)
-        planned.learnt = len(planned.usage)
+        planned.answers_sampled = len(planned.usage)
     return planned
 
 
@@ -148,24 +149,33 @@ def _count_row(
         planned.regions_given += regions
     if missing == 0:
         planned.rows_done += 1
-        return
-    if not context.captioner.paid:
-        return
-    planned.certain = planned.certain or missing is not None
-    wanted = regions if missing is None else missing
-    planned.requests += wanted if config.prompt_mode == "focal" else min(wanted, len(config.groups_of(regions)))
+    elif context.captioner.paid:
+        planned.certain = planned.certain or missing is not None
+        _count_requests(regions, regions if missing is None else missing, config, planned)
+        if sizes is not None:
+            _sample_size(row, context, planned, sizes)
+
+
+def _count_requests(regions: int, missing: int, config: RegionCapConfig, planned: Plan) -> None:
+    """Count what a row of `regions` regions, of which `missing` lack a caption, will ask for."""
+    requests = missing if config.prompt_mode == "focal" else min(missing, len(config.groups_of(regions)))
+    planned.requests += requests
     planned.rows_to_ask += 1
-    planned.regions_to_ask += wanted
-    # The first ones, then ever fewer: a sample over the whole input without knowing its length.
-    sampled = planned.rows <= SAMPLE // 2 or zlib.crc32(row["image"].encode()) % 64 == 0
-    if sizes is not None and sampled and len(sizes) < SAMPLE:
+    planned.regions_to_ask += missing
+
+
+def _sample_size(row: Row, context: RunContext, planned: Plan, sizes: list[tuple[int, int]]) -> None:
+    """Add the size of the row's image to `sizes`, if it is in the sample and can be read."""
+    # All of the first, then one in 64: a sample over the whole input without knowing its length.
+    sampled = planned.rows <= MAX_SAMPLED // 2 or zlib.crc32(row["image"].encode()) % 64 == 0
+    if sampled and len(sizes) < MAX_SAMPLED:
         with contextlib.suppress(RegionCapError):
-            info = read_info(context.images.read(row["image"]), max_image_pixels=config.max_image_pixels)
+            info = read_info(context.images.read(row["image"]), max_image_pixels=context.config.max_image_pixels)
             sizes.append((info.width, info.height))
 
 
 def _missing(shard: Shard, context: RunContext, planned: Plan) -> list[int | None]:
-    """For each row of a shard how many captions it lacks, as far as the steps that are done can tell."""
+    """How many captions each row of a shard lacks; None where its steps are not done yet, so that nobody knows."""
     drawn = find_cached_steps(shard, context, STEPS[:-1])
     if drawn is None:
         return [None] * len(shard.lines)
@@ -179,10 +189,10 @@ def _missing_of(row: Row, context: RunContext, planned: Plan) -> int:
     if "reject" in row or not context.captioner.paid:
         return 0 if "reject" in row else row["valid_bboxes_num"]
     request = request_of(row, context)
-    kept = CachedAnswer.find(key_of_answer(row, context.captioner.prompt(request), context), context)
-    if kept.captions and kept.usage.get("completion_tokens"):
-        planned.usage.append(kept.usage["completion_tokens"] / len(kept.captions))
-    return 0 if kept.on_hold(context.config) else len(request.wanted) - len(kept.captions)
+    answer = CachedAnswer.find(key_of_answer(row, context.captioner.prompt(request), context), context)
+    if answer.captions and answer.usage.get("completion_tokens"):
+        planned.usage.append(answer.usage["completion_tokens"] / len(answer.captions))
+    return 0 if answer.on_hold(context.config) else len(request.wanted) - len(answer.captions)
 
 
 def _text_tokens(config: RegionCapConfig, prompts: Prompts) -> float:
@@ -193,4 +203,4 @@ def _text_tokens(config: RegionCapConfig, prompts: Prompts) -> float:
     if config.prompt_mode != "focal":
         asked = prompts.marks_text(config.max_boxes, fields, of_regions)
     text = f"{prompts.system_text(fields)}{asked}{form_of_answer(wanted, json=False)}"
-    return len(text) / CHARS_A_TOKEN
+    return len(text) / CHARS_PER_TOKEN
