@@ -41,7 +41,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name, fake_server(Case(args.rows, args.in_flight, 0.8)) as (url, _):
         folder = Path(name)
         command = [
-            sys.executable, "-c", "from regioncap.command.app import main; main()", "run", str(make_photos(folder, args.rows)),
+            sys.executable, "-c", "from regioncap.command.app import main; main()",
+            "run", str(make_photos(folder, args.rows)),
             "--output", f"{name}/out.jsonl", "--cache-path", f"{name}/cache", "--endpoint", url,
             "--model", "fake-vlm", "--max-in-flight", str(args.in_flight),
         ]  # fmt: skip

@@ -27,7 +27,8 @@ CAPTIONERS = {
     "vllm": "regioncap.captioners.vllm_server:VllmCaptioner",
     "pixels": "regioncap.captioners.pixels:PixelsCaptioner",
 }
-"""Who describes regions: a class with the contract of `regioncap.captioners.base.Captioner`, made of a `CaptionerOptions`."""
+"""Captioners by name: classes with the contract of `regioncap.captioners.base.Captioner`, made from
+`CaptionerOptions`."""
 
 EXPORTS = {
     "coco": ("regioncap.exports.coco:write_coco", ".coco.json"),

@@ -31,7 +31,7 @@ class _Forward(logging.Handler):
 
 @shared
 def forward_logs_to_prefect() -> Iterator[None]:
-    """In `with forward_logs_to_prefect:` what RegionCap logs in this process is part of the run's log. Inside of a flow or task."""
+    """Forward what RegionCap logs in this process to the Prefect run, during the block. Use it in a flow or a task."""
     handler, level = _Forward(), OURS.level
     OURS.addHandler(handler)
     if level == logging.NOTSET:

@@ -238,7 +238,8 @@ def test_two_runs_at_once_on_one_cache_are_both_right(
 ) -> None:
     expected = undisturbed(tmp_path, run, settings)
     code = (
-        "import json, sys; from regioncap.config.files import make_config; from regioncap.flows.region_caption import region_caption; "
+        "import json, sys; from regioncap.config.files import make_config; "
+        "from regioncap.flows.region_caption import region_caption; "
         "region_caption(make_config(**json.loads(sys.argv[1])))"
     )
     children = []

@@ -462,7 +462,8 @@ def test_killed_in_the_middle_nothing_answered_is_asked_again(tmp_path: Path, ru
     settings = {**model(server, max_in_flight=4), "input": str(tmp_path / "photos.jsonl")}
     settings |= {"output": str(tmp_path / "out.jsonl"), "cache_path": str(tmp_path / "cache"), "max_boxes": 3}
     code = (
-        "import json, sys; from regioncap.config.files import make_config; from regioncap.flows.region_caption import region_caption; "
+        "import json, sys; from regioncap.config.files import make_config; "
+        "from regioncap.flows.region_caption import region_caption; "
         "region_caption(make_config(**json.loads(sys.argv[1])))"
     )
     # With the tests' Prefect server: one of its own would be left running.

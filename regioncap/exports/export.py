@@ -22,7 +22,7 @@ from regioncap.vision.libraries import image_libraries
 
 @dataclass(frozen=True)
 class ExportOrder:
-    """An export to make. `to`: one of `EXPORTS`; `output`: where to ("": beside the output); `where`: filter conditions;
+    """An export to make. `to`: one of `EXPORTS`; `output`: where to ("": beside the output); `where`: conditions;
     `direction`, `coords`: for conversations."""
 
     to: str
