@@ -146,7 +146,7 @@ class Asking:
         reply = await send(ask)
         result, usage = so_far.result, so_far.usage
         usage.update(requests=1, prompt_tokens=reply.prompt_tokens, completion_tokens=reply.completion_tokens)
-        found = {} if reply.refused else parse(reply.text, ask.wanted, cut=reply.cut)
+        found = {} if reply.refused else parse(reply.text, ask.wanted, cut=reply.cut, structured=reply.structured)
         if found:
             if repair or request.again:
                 usage["repaired"] += len(found)

@@ -9,7 +9,7 @@ import os
 import re
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import aiohttp
@@ -73,13 +73,17 @@ class Ask:
 
 @dataclass(frozen=True)
 class Reply:
-    """What a server said: `finish_reason` as it gives it, tokens as it counts them."""
+    """What a server said: `finish_reason` as it gives it, tokens as it counts them.
+
+    `structured`: the server was held to the form that was asked for.
+    """
 
     text: str
     finish_reason: str
     prompt_tokens: int = 0
     completion_tokens: int = 0
     refused: bool = False
+    structured: bool = False
 
     @property
     def cut(self) -> bool:
@@ -209,7 +213,8 @@ class Endpoint:
     async def ask(self, ask: Ask) -> Reply:
         """The server's answer. Raises TryAgain, Refused, or CaptionerError when no request can succeed."""
         # Here, though it takes 0.1 ms: handing it to a thread takes longer.
-        return await self.post(orjson.dumps(self.body(ask)))
+        held = self.structure in STRUCTURES
+        return replace(await self.post(orjson.dumps(self.body(ask))), structured=held)
 
     async def post(self, body: bytes) -> Reply:
         """The answer to a request that is JSON already. Raises as `ask` does."""
