@@ -43,7 +43,10 @@ class JsonTexts:
 
 
 def texts_in(value: Any) -> JsonTexts:
-    """The texts in one JSON value, wherever in it: `{"regions": {"region1": "…"}}`, `[{"id": 2, "caption": "…"}, …]`."""
+    """The texts in one JSON value, wherever in it.
+
+    As in `{"regions": {"region1": "…"}}`, `[{"id": 2, "caption": "…"}, …]`.
+    """
     found = JsonTexts()
     _walk(value, found)
     return found

@@ -46,7 +46,10 @@ _HELD = re.compile(r"^<region(\d+)>: ", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Parsed:
-    """The result of reading a reply. `captions`: by region number, in order. `reason`: why others are missing, "" if none is."""
+    """The result of reading a reply.
+
+    `captions`: by region number, in order. `reason`: why others are missing, "" if none is.
+    """
 
     captions: dict[int, str]
     reason: str = ""
