@@ -1,3 +1,4 @@
+# ruff: noqa: RUF001 - signs of other scripts are meant here.
 """Flags: what is said against captions, counted, written beside them, and cured."""
 
 from __future__ import annotations
@@ -24,6 +25,20 @@ MARKS = [
     "A cat inside the green rectangle.",
     "The numbered box contains a car.",
     "The object labeled 5 is a cup.",
+    "红色矩形框，数字3",
+    "绿色框内有一只狗。",
+    "区域2显示一只猫。",
+    "赤い枠で囲まれた犬。",
+    "領域3には猫がいる。",
+    "빨간색 사각형 안에 있는 개.",
+    "영역 2는 고양이입니다.",
+    "Ein rotes Rechteck mit der Nummer 3.",
+    "Der rot umrandete Hund.",
+    "Bereich 2 zeigt eine Katze.",
+    "Un rectangle vert avec le numéro 3.",
+    "Le chien encadré en rouge.",
+    "Un recuadro rojo con el número 3.",
+    "La persona resaltada en azul.",
 ]
 NO_MARKS = [
     "A green box of tea on a shelf.",
@@ -38,6 +53,17 @@ NO_MARKS = [
     "A man in a red shirt sits in the box office.",
     "A red car surrounded by a white fence.",
     "A clock with roman numerals.",
+    "一个红色的盒子放在桌上。",
+    "墙上的黑色相框。",
+    "3号公交车。",
+    "赤い箱の上の猫。",
+    "빨간 상자 위의 고양이.",
+    "Ein Bild in einem schwarzen Rahmen.",
+    "Haus Nummer 3.",
+    "Un tableau dans un cadre noir.",
+    "Une zone 30 en ville.",
+    "Una caja roja sobre la mesa.",
+    "Un cartel del Área 51.",
 ]
 
 

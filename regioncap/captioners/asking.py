@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import replace
 from typing import Any
 
 from regioncap.captioners.base import CaptionRequest, CaptionResult
 from regioncap.captioners.chat import ChatRequest, ChatResponse
-from regioncap.captioners.parsing import is_refusal, parse
+from regioncap.captioners.parsing import Parsed, is_refusal, read_reply
 from regioncap.captioners.prompts import label
 from regioncap.captioners.row_requests import RowRequests
 from regioncap.captioners.server_errors import Refused, TryAgain
@@ -97,7 +97,8 @@ class RowConversation:
         response = await self._send(asked)
         result, usage = self._result, self._usage
         usage.update(requests=1, prompt_tokens=response.prompt_tokens, completion_tokens=response.completion_tokens)
-        found = {} if response.refused else parse(response.text, asked.wanted, cut=response.cut)
+        read = self._read(response, asked.wanted)
+        found = read.captions
         if found:
             if repair or self._request.again:
                 usage["repaired"] += len(found)
@@ -107,15 +108,20 @@ class RowConversation:
             ended = [number for number, text in found.items() if most is not None and len(text) >= most]
             result.warnings += [f"caption of {label(number)} ends at max_caption_chars={most}" for number in ended]
             await self._keep()
-        return "" if len(found) == len(asked.wanted) else self._problem_of(response)
+        return "" if len(found) == len(asked.wanted) else self._problem_of(response, read.reason)
 
-    def _problem_of(self, response: ChatResponse) -> str:
+    def _read(self, response: ChatResponse, wanted: Sequence[int]) -> Parsed:
+        if response.refused:
+            return Parsed({})
+        return read_reply(response.text, wanted, cut=response.cut, structured=response.structured)
+
+    def _problem_of(self, response: ChatResponse, reason: str) -> str:
         begin = " ".join(response.text[:QUOTED_CHARS].split())
         if response.refused or is_refusal(response.text):
             return f"the model refused: {begin!r}"
         if response.cut:
             return f"the answer was cut at max_tokens={self._config.max_tokens}; it began {begin!r}"
-        return f"the last answer began {begin!r}"
+        return f"the last answer began {begin!r}{reason and f': {reason}'}"
 
     def _record_failure(self, error: BaseException) -> None:
         """A request was not answered. Raises what concerns more than this row."""

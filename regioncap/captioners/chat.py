@@ -51,7 +51,8 @@ def judge_finish(finish_reason: str) -> Ending:
 class ChatResponse:
     """What a model answered: `finish_reason` as the server gives it, tokens as the server counts them.
 
-    `declined`: the server put the text where refusals go.
+    `declined`: the server put the text where refusals go. `structured`: the server enforced the form that was asked
+    for.
     """
 
     text: str
@@ -59,6 +60,7 @@ class ChatResponse:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     declined: bool = False
+    structured: bool = False
 
     @property
     def cut(self) -> bool:

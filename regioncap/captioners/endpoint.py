@@ -6,7 +6,7 @@ import asyncio
 import logging
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import aiohttp
@@ -26,7 +26,7 @@ from regioncap.captioners.server_errors import (
     connection_error,
     unreachable,
 )
-from regioncap.captioners.structure import PROBE_WORD, regex_of, structured
+from regioncap.captioners.structure import PROBE_WORD, STRUCTURES, regex_of, structured
 
 LIST_SECONDS = 10.0
 """For a server to answer about itself."""
@@ -97,7 +97,8 @@ class Endpoint:
     async def send(self, request: ChatRequest) -> ChatResponse:
         """The answer to `request`. Raises TryAgain, Refused, or CaptionerError when no request can succeed."""
         # Serialized here, though it takes 0.1 ms: handing it to a thread takes longer.
-        return await self.post(orjson.dumps(self.body(request)))
+        response = await self.post(orjson.dumps(self.body(request)))
+        return replace(response, structured=self.structure in STRUCTURES)
 
     async def post(self, body: bytes) -> ChatResponse:
         """The answer to a request that is JSON already. Raises as `send` does."""

@@ -1,191 +1,194 @@
-# ruff: noqa: RUF001 - models write typographic quotes, dashes and colons, and all are meant here.
-"""From a model's answer to one caption a region: nothing is guessed.
+"""From a model's reply to one caption a region: nothing is guessed, and doubt is a missing region.
 
-A label wins over a position. Positions count only when there is no label at all and there are exactly as many items
-as regions were asked for. What is not certain is missing, and is asked for again.
+A reply is read in this order:
+
+1. Reasoning, channels and special tokens are taken out (`reasoning`).
+2. JSON, wherever it stands: an object by region (`{"region1": "…"}`, `{"1": "…"}`, `{"regions": {…}}`), a list of
+   objects (`[{"region": 1, "caption": "…"}]`), a list of texts; in fences, amidst prose, with Python's quotes.
+3. Labels (`labels`): `<region1>: …` in any brackets, emphasis, language and digits, at the begin of a line or
+   sentence, on a line or heading of their own, as XML elements, in a table; a list whose numbers are those asked for.
+4. Positions: only where no line begins with anything like a label, and there are exactly as many items.
+
+Labels of one answer have one scheme. A 0 among them: nothing counts. A number twice with different texts: that region
+is missing. Numbers that were not asked for are ignored where every region asked for has its label exactly once; where
+one has not, the model may have counted in its own way, and nothing counts.
+
+What is then one region's text becomes a caption if it can be had clean (`caption_text`): no other region's label that
+begins a line or sentence, no JSON, no introduction or remark, no refusal, no markup, no control signs.
 """
 
 from __future__ import annotations
 
+import html
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 
-from regioncap.records import loads
+from regioncap.captioners.caption_text import caption_of, plain
+from regioncap.captioners.json_answers import JsonTexts, texts_in
+from regioncap.captioners.labels import line_labels, list_labels
+from regioncap.captioners.lenient_json import Value, find_values
+from regioncap.captioners.reasoning import answer_of
+from regioncap.captioners.remarks import is_refusal
+from regioncap.captioners.text_answers import Piece, items_of, rows_of_table, split_by_labels, without_own_label
 
-_EMPHASIS = r"(?:[*_`#>\s\-•]|\d+[.)]\s)*(?:[Ii]n\s+)?"
-_TAG = r"<\s*(?i:region)[\s_]*(\d+)\s*>"
-_BARE = r"(?i:region)[\s_#]*(\d+)(?=[\s*_`]*[:：–—-])"
+__all__ = ["Parsed", "is_refusal", "parse", "read_reply"]
 
-LABEL_OF_LINE = re.compile(rf"^{_EMPHASIS}(?:{_TAG}|{_BARE})", re.MULTILINE)
-"""Where a region's text begins: at the start of a line, behind list marks and emphasis."""
-
-LABEL = re.compile(rf"{LABEL_OF_LINE.pattern}|(?<=[.;!?])\s+{_EMPHASIS}{_TAG}|{_TAG}(?=[\s*_`]*[:：])", re.MULTILINE)
-"""The same, and behind the end of a sentence, or with a colon. `<region2>` within a sentence is no label."""
-
-CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b\ufeff\ufffd]")
-"""What is no text: terminals and viewers stumble over it."""
-
-CLOSING = re.compile(r"<\s*/\s*region[\s_]*\d*\s*>")
-NUMBERED = re.compile(r"^\s*(?:\*\*)?\(?(\d+)[.):]\s*(?:\*\*)?\s*(.+)$")
-BULLET = re.compile(r"^\s*[-*•]\s+(.+)$")
-FENCE = re.compile(r"```[a-zA-Z]*\s*\n?(.*?)```", re.DOTALL)
-KEY = re.compile(r"^\s*<?\s*(?:region)?[\s_]*(\d+)\s*>?\s*:?\s*$", re.IGNORECASE)
-
-REFUSAL = re.compile(
-    r"^\W*(?:i['’]?m (?:very |so |really )?sorry|sorry\b|i apologi[sz]e|unfortunately,? i (?:can|am)|"
-    r"i (?:can(?:no|['’])t|am (?:not able|unable))|i['’]m (?:not able|unable)|i won['’]t|"
-    r"as an ai\b)",
-    re.IGNORECASE,
-)
+_FENCE_LINE = re.compile(r"^[ \t]*(?:`{3,}|~{3,})[ \t]*[\w+-]{0,16}[ \t]*$", re.MULTILINE)
+_ESCAPED = re.compile(r"\\([<>\[\]().#*_`~|:-])")
+_ESCAPED_TAG = re.compile(r"&lt;(?=/?\w)|(?<=[\w\"'])&gt;")
+_BLOCK_TAG = re.compile(r"</?(?:p|li|ol|ul|div|br|h[1-6])\s?/?>", re.IGNORECASE)
+_INLINE_TAG = re.compile(r"</?(?:b|i|u|em|strong|span|mark)>", re.IGNORECASE)
+_WRITTEN_OUT = re.compile(r"\\n(?![a-z])")
+_HELD = re.compile(r"^<region(\d+)>: ", re.MULTILINE)
 
 
-def is_refusal(text: str) -> bool:
-    """Whether a text declines to answer.
+@dataclass(frozen=True)
+class Parsed:
+    """The result of reading a reply.
 
-    >>> is_refusal("I'm sorry, but I can't help with that."), is_refusal("A sorry-looking dog.")
-    (True, False)
+    `captions`: by region number, in order. `reason`: why others are missing, "" if none is.
     """
-    return REFUSAL.match(text) is not None
+
+    captions: dict[int, str]
+    reason: str = ""
 
 
-def parse(text: str, wanted: Sequence[int], *, cut: bool = False) -> dict[int, str]:
-    """Captions by region number, for those of `wanted` that `text` tells for certain.
-
-    `cut`: the answer ended at its limit, so its last caption, and any answer without labels, is not taken.
+def parse(text: str, wanted: Sequence[int], *, cut: bool = False, structured: bool = False) -> dict[int, str]:
+    """The captions of `read_reply`.
 
     >>> parse("<region1>: A dog. <region2>: Its ball.", [1, 2])
     {1: 'A dog.', 2: 'Its ball.'}
     """
-    text = text.replace("\r\n", "\n").strip()
-    fenced = FENCE.search(text)
-    found = _from_json(fenced.group(1) if fenced else text, wanted)
-    if found is None:
-        found = _from_labels(text, wanted, cut)
-    if found is None:
-        found = {} if cut or is_refusal(text) else _from_positions(text, wanted)
-    return {number: found[number] for number in sorted(found)}
+    return read_reply(text, wanted, cut=cut, structured=structured).captions
 
 
-def _settled(pairs: Iterable[tuple[int, str]], wanted: Sequence[int]) -> dict[int, str]:
-    """The pairs of wanted regions with a usable text; a region told twice in different words is left out."""
-    told: dict[int, set[str]] = {}
-    for number, text in pairs:
-        if number in wanted:
-            told.setdefault(number, set()).add(clean(text))
-    certain = {number: texts.pop() for number, texts in told.items() if len(texts) == 1}
-    return {number: text for number, text in certain.items() if re.search(r"\w", text) and not is_refusal(text)}
+def read_reply(text: str, wanted: Sequence[int], *, cut: bool = False, structured: bool = False) -> Parsed:
+    """Captions by region number, for those of `wanted` that `text` gives for certain, and why others are missing.
+
+    `cut`: the reply ended at its limit, so that only what is closed by structure counts: a JSON string, and, where the
+    server was `structured` (held to the form that was asked for), a region that another one follows.
+
+    >>> read_reply("Region 0: A dog.\\nRegion 1: A cat.", [1, 2])
+    Parsed(captions={}, reason='labels 0, 1 do not match the regions asked for (1, 2)')
+    """
+    answer = answer_of(plain(text))
+    if not answer.text:
+        return Parsed({}, answer.problem or "there is no answer in it")
+    if answer.around and line_labels(answer.around) and not line_labels(answer.text):
+        return Parsed({}, "its labels are outside of what it marks as its answer")
+    return _read(answer.text, wanted, cut, structured)
 
 
-def clean(text: str) -> str:
-    """A caption without what stood around it: label's colon, emphasis, quotes, white space."""
-    text = re.sub(r"\s+", " ", CONTROL.sub(" ", CLOSING.sub(" ", text))).strip()
-    text = re.sub(r"^[\s*_`]*[:：,–—-]?[\s*_`]+|^[:：,–—-]\s*", "", text)
-    text = re.sub(r"[\s*_`]+$", "", text).rstrip(";|").rstrip()
-    if len(text) > 1 and text[0] == text[-1] == '"':
-        text = text[1:-1].strip()
-    return text
-
-
-# --- JSON
-
-
-def _from_json(text: str, wanted: Sequence[int]) -> dict[int, str] | None:
-    """From an object by region, or a list in order; None when `text` is no JSON of that kind."""
-    start = text.lstrip()
-    if not start.startswith(("{", "[")):
-        return None
-    try:
-        value = loads(start.encode())
-    except ValueError:
-        # A JSON answer that broke off: its pieces look like text, and must not become a caption.
-        return {} if re.match(r"[{\[]\s*[\"{\[]", start) else None
-    if isinstance(value, dict) and len(value) == 1 and isinstance(next(iter(value.values())), list | dict):
-        value = next(iter(value.values()))
-    if isinstance(value, dict):
-        return _settled(_pairs_of_object(value), wanted)
-    if isinstance(value, list):
-        return _from_list(value, wanted)
-    return {}
-
-
-def _pairs_of_object(value: dict[str, Any]) -> Iterator[tuple[int, str]]:
-    for name, told in value.items():
-        match = KEY.match(name)
-        text = _text_of(told)
-        if match and text is not None:
-            yield int(match.group(1)), text
-
-
-def _text_of(told: Any) -> str | None:
-    """The text of a region's entry: a string, or the one string of an object that is no label."""
-    if isinstance(told, dict):
-        texts = [text for name, text in told.items() if isinstance(text, str) and not KEY.match(text)]
-        return texts[0] if len(texts) == 1 else None
-    return told if isinstance(told, str) else None
-
-
-def _from_list(items: list[Any], wanted: Sequence[int]) -> dict[int, str]:
-    pairs: list[tuple[int, str]] = []
-    for item in items:
-        if isinstance(item, dict):
-            number = next((_number(item[name]) for name in ("region", "id", "number", "label") if name in item), None)
-            text = _text_of({name: told for name, told in item.items() if name not in ("region", "id", "number")})
-            if number is not None and text is not None:
-                pairs.append((number, text))
-    if pairs:
-        return _settled(pairs, wanted)
-    texts = [item for item in items if isinstance(item, str)]
-    if len(texts) != len(items):
-        return {}
-    labelled = _from_labels("\n".join(texts), wanted, cut=False)
-    if labelled is not None:
-        return labelled
-    return _settled(zip(wanted, texts, strict=True), wanted) if len(texts) == len(wanted) else {}
-
-
-def _number(value: Any) -> int | None:
-    match = KEY.match(str(value))
-    return int(match.group(1)) if match else None
-
-
-# --- text
-
-
-def _from_labels(text: str, wanted: Sequence[int], cut: bool) -> dict[int, str] | None:
-    """From `<region1>: …`; None when there is no label."""
-    marks = list(LABEL_OF_LINE.finditer(text))
-    if [*map(_number_of, marks)] != list(wanted):
-        marks = list(LABEL.finditer(text))
-    if not marks:
-        return None
-    ends = [mark.start() for mark in marks[1:]] + [len(text)]
-    pieces = [(_number_of(mark), text[mark.end() : end]) for mark, end in zip(marks, ends, strict=True)]
+def _read(text: str, wanted: Sequence[int], cut: bool, structured: bool) -> Parsed:
+    values = [(value, texts_in(value.value)) for value in find_values(text, trusted=structured)]
+    values = [(value, found) for value, found in values if found.pairs or not value.whole or found.holds_texts]
+    around = _around(text, [value for value, _ in values])
+    if values and not line_labels(around):
+        if cut and text[: values[0][0].begin].strip("`json \n"):
+            # A model that thinks without saying so may have drafted it.
+            return Parsed({}, "it was cut off")
+        return _of_json(values, wanted, cut)
     if cut:
-        return _settled(pieces[:-1], wanted)
-    # Behind a blank line the model has left its last region for a closing remark.
-    number, last = pieces[-1]
-    pieces[-1] = (number, re.split(r"\n\s*\n", last.strip("\n"))[0])
-    return _settled(pieces, wanted)
+        return _of_held_lines(text, wanted) if structured else Parsed({}, "it was cut off")
+    prose = _as_prose(text)
+    pieces = rows_of_table(prose) or split_by_labels(prose, wanted)
+    return _agreed(pieces, wanted) if pieces else _of_positions(prose, wanted)
 
 
-def _number_of(mark: re.Match[str]) -> int:
-    return next(int(group) for group in mark.groups() if group is not None)
+def _as_prose(text: str) -> str:
+    """Without fences, and the escapes and tags of Markdown and HTML."""
+    if _ESCAPED_TAG.search(text):
+        text = html.unescape(text)
+    if "\n" not in text:
+        text = _WRITTEN_OUT.sub("\n", text)
+    text = _INLINE_TAG.sub("", _BLOCK_TAG.sub("\n", text))
+    return _ESCAPED.sub(r"\1", _FENCE_LINE.sub("", text)).strip()
 
 
-def _from_positions(text: str, wanted: Sequence[int]) -> dict[int, str]:
-    """From exactly as many items as regions, in order; numbers before them must agree with that order."""
-    lines = [line for line in text.splitlines() if line.strip()]
-    numbered = [match for match in map(NUMBERED.match, lines) if match]
-    if numbered:
-        told = [(int(match.group(1)), match.group(2)) for match in numbered]
-        expected = list(wanted) if list(wanted) == [number for number, _ in told] else list(range(1, len(wanted) + 1))
-        if len(told) != len(lines) or [number for number, _ in told] != expected or expected != list(wanted):
-            return {}
-        return _settled(told, wanted)
-    bullets = [match.group(1) for match in map(BULLET.match, lines) if match]
-    if bullets:
-        lines = bullets if len(bullets) == len(lines) else []
-    elif len(wanted) == 1:
-        lines = [text]
-    return _settled(zip(wanted, lines, strict=True), wanted) if len(lines) == len(wanted) else {}
+def _around(text: str, values: list[Value]) -> str:
+    """What stands around the JSON values of a text."""
+    kept, begin = [], 0
+    for value in values:
+        if value.begin >= begin:
+            kept.append(text[begin : value.begin])
+            begin = value.end
+    return "\n".join([*kept, text[begin:]])
+
+
+def _of_json(values: list[tuple[Value, JsonTexts]], wanted: Sequence[int], cut: bool) -> Parsed:
+    """From what JSON tells by label; from texts by label within them, or by position, where it is whole."""
+    pairs = [pair for _, found in values for pair in found.pairs]
+    if not cut and not all(value.whole for value, _ in values):
+        return Parsed({}, "its JSON is broken")
+    if pairs:
+        return _agreed([Piece(number, scheme, text) for scheme, number, text in pairs], wanted, prose=False)
+    items = [item for _, found in values for item in found.items or ()]
+    pieces = [piece for item in items for piece in split_by_labels(item, wanted)[:1]]
+    if pieces:
+        return _agreed(pieces, wanted)
+    if cut or len(items) != len(wanted) or any(found.items is None for _, found in values):
+        return Parsed({}, f"its JSON has no labels, and {len(items)} texts for {len(wanted)} regions")
+    return _agreed([Piece(number, "", item) for number, item in zip(wanted, items, strict=True)], wanted, prose=False)
+
+
+def _of_held_lines(text: str, wanted: Sequence[int]) -> Parsed:
+    """From a cut answer that keeps to the form it was held to: all regions but the last that it has."""
+    marks = list(_HELD.finditer(text))
+    numbers = [int(mark[1]) for mark in marks]
+    if numbers != list(wanted[: len(numbers)]) or not text.startswith("<region"):
+        return Parsed({}, "it was cut off, and does not keep to its form")
+    pieces = [text[mark.end() : following.start()] for mark, following in pairwise(marks)]
+    parsed = _agreed([Piece(n, "region", piece) for n, piece in zip(numbers, pieces, strict=False)], wanted)
+    return Parsed(parsed.captions, "it was cut off")
+
+
+def _of_positions(text: str, wanted: Sequence[int]) -> Parsed:
+    if is_refusal(text):
+        return Parsed({}, "it refuses")
+    items = items_of(text, len(wanted))
+    numbers = [label.number for label in list_labels(text)]
+    if not items and numbers and numbers != list(wanted):
+        return Parsed({}, f"labels {_names(numbers)} do not match the regions asked for ({_names(wanted)})")
+    if not items:
+        return Parsed({}, f"it has no labels that are understood, and not one item for each of {len(wanted)} regions")
+    return _agreed([Piece(number, "", item) for number, item in zip(wanted, items, strict=True)], wanted)
+
+
+def _agreed(pieces: list[Piece], wanted: Sequence[int], *, prose: bool = True) -> Parsed:
+    """The captions of the pieces whose labels agree with each other and with what was asked for."""
+    numbers = [piece.number for piece in pieces]
+    found: dict[int, set[str]] = {}
+    for piece in pieces:
+        if piece.number is not None:
+            found.setdefault(piece.number, set()).add(" ".join(piece.text.split()))
+    doubtful = len({piece.scheme for piece in pieces}) > 1 or 0 in numbers
+    if not set(wanted) <= set(found):
+        doubtful = doubtful or not set(found) <= set(wanted) or any(len(texts) > 1 for texts in found.values())
+    if doubtful or not found:
+        return Parsed({}, f"labels {_names(numbers)} do not match the regions asked for ({_names(wanted)})")
+    captions = {}
+    for number in sorted(set(wanted) & set(found)):
+        caption = _caption(found[number], number, prose)
+        if caption is not None:
+            captions[number] = caption
+    missing = [number for number in wanted if number not in captions]
+    return Parsed(captions, f"no usable text for {_names(missing)}" if missing else "")
+
+
+def _caption(texts: set[str], number: int, prose: bool) -> str | None:
+    if len(texts) != 1:
+        return None
+    text = without_own_label(next(iter(texts)), number)
+    return None if text is None else caption_of(text, prose=prose)
+
+
+def _names(numbers: Iterable[int | None]) -> str:
+    return ", ".join(
+        sorted({"several at once" if number is None else str(number) for number in numbers}, key=_by_number)
+    )
+
+
+def _by_number(name: str) -> tuple[int, str]:
+    return (int(name), "") if name.isdigit() else (1 << 30, name)

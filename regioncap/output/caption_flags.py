@@ -12,10 +12,11 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import get_args
 
+from regioncap.captioners.mark_mentions import mentions_mark
 from regioncap.captioners.parsing import is_refusal
 from regioncap.config.fields_captions import FlagName
 
-FLAGS_VERSION = 1
+FLAGS_VERSION = 2
 """Part of the write key: raise it when a rule gives different flags for the same captions."""
 
 FLAGS: tuple[FlagName, ...] = get_args(FlagName)
@@ -36,30 +37,6 @@ LONG_ROUND = 4
 LONGEST_ROUND = 40
 SAME_SIGNS = re.compile(r"(\S)\1{15,}")
 
-_COLOUR = (
-    r"(?:bright|light|dark|vivid|neon)?[\s-]*(?:red|green|blue|yellow|orange|purple|violet|pink|magenta|cyan|teal|"
-    r"turquoise|lime|brown|white|black|navy|colou?red)"
-)
-_FRAME = r"(?:rectangle|rectangular\s+(?:box|outline|frame)|bounding\s+box|box|square|outline|frame|border|tab)"
-_MARK = re.compile(
-    "|".join(
-        (
-            r"<\s*region[\s_]*\d+\s*>",
-            r"\bregions?\s+(?:number(?:ed)?\s+|#\s*)?\d+\b",
-            r"\bbounding\s+box",
-            rf"\b{_FRAME}\s+(?:that\s+is\s+|is\s+)?(?:with|label+ed|marked|numbered|showing|bearing|containing)\b"
-            r"[^.;]{0,24}?(?:\bnumber\b|\bnumeral\b|\bdigit\b|[\"'#]?\b\d{1,3}\b[\"']?\s*(?:[.,;:)]|$|(?:on|in|at|around|above)\b))",
-            rf"\b(?:outlined|highlighted|enclosed|surrounded|framed|boxed|marked)\s+(?:in|by|with|inside)\s+(?:an?\s+|the\s+)?"
-            rf"{_COLOUR}\s+{_FRAME}\b",
-            rf"\b(?:outlined|highlighted|marked|boxed)\s+(?:in|with|by)\s+(?:an?\s+|the\s+)?(?:{_COLOUR}\s*(?:[.,;:)]|$)|{_FRAME}\b)",
-            rf"\b(?:inside|within|in)\s+the\s+(?:{_COLOUR}\s+)?(?:rectangle|{_COLOUR}\s+(?:box|outline|frame))\b",
-            rf"\b(?:numbered|marked)\s+(?:{_FRAME}|region|area)s?\b",
-            r"\b(?:object|item|area|part|thing|one)\s+(?:marked|label+ed|numbered)\s+\d{1,3}\b",
-            r"\b(?:marked|label+ed|numbered|tagged)\s+(?:as\s+|with\s+(?:the\s+)?(?:number\s+)?|number\s+)[\"'#]?\d{1,3}\b",
-        )
-    ),
-    re.IGNORECASE,
-)
 _DECLINES = re.compile(
     r"\bas an (?:ai|artificial intelligence)\b|\bi(?:['’]m| am) (?:sorry|unable|not able)\b|"  # noqa: RUF001
     r"\bi (?:can(?:no|['’])t|could not|couldn['’]t|am unable to) (?:\w+ )?(?:see|identify|determine|describe|provide|"  # noqa: RUF001
@@ -82,15 +59,6 @@ def words_of(caption: str) -> list[str]:
     (['a', "dog's", 'bone'], 3)
     """
     return _WORD.findall(caption.casefold())
-
-
-def mentions_mark(caption: str) -> bool:
-    """Whether the caption describes what was drawn on the picture.
-
-    >>> mentions_mark("A green rectangle with the number 3."), mentions_mark("A green box of tea.")
-    (True, False)
-    """
-    return _MARK.search(caption) is not None
 
 
 def refuses(caption: str) -> bool:

@@ -78,7 +78,7 @@ def test_missing_regions_alone_are_asked_for_again_a_little_warmer(serve: Serve,
 
 
 def test_a_cut_answer_keeps_what_was_whole(serve: Serve, captioner_of: Ask) -> None:
-    server = serve(structure=())
+    server = serve()
     captioner, _ = captioner_of(server, max_repairs=0)
     warm_up(captioner)
     server.change(faults={"length": 1.0})

@@ -1,0 +1,135 @@
+"""Which region has which text in a JSON value: by key, by a field, or by place in a list."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from regioncap.captioners.labels import number_named
+from regioncap.captioners.lenient_json import Pairs, find_values
+
+_TEXT_FIELDS = (
+    "caption", "description", "text", "content", "desc", "sentence", "region_caption", "region_description",
+    "detailed_caption", "描述", "说明", "説明", "キャプション", "설명", "캡션", "beschreibung", "légende",
+    "legende", "descripción", "descripcion", "descrizione", "descrição", "описание", "answer", "output", "response",
+    "value",
+)  # fmt: skip
+"""Where the caption of a region's object is, best first."""
+
+_NUMBER_FIELDS = (
+    "region", "region_id", "regionid", "region_number", "region_no", "region_index", "region_label", "region_name",
+    "mark", "box", "box_id", "区域", "區域", "领域", "領域", "영역", "bereich", "région", "región", "regione",
+    "region_num", "id", "number", "index", "no", "num", "label", "name", "key", "tag", "object", "编号", "番号",
+    "번호", "nummer",
+)  # fmt: skip
+"""Where its number is, best first."""
+
+_DRAFTS = ("reasoning", "thought", "thoughts", "thinking", "analysis", "draft", "drafts", "rationale", "scratchpad")
+_PLACES = ("bbox", "bbox_2d", "box_2d", "bounding_box", "coordinates", "point_2d")
+
+
+@dataclass
+class JsonTexts:
+    """The texts of a value. `pairs`: (scheme, number, text) by label. `items`: texts without one, None where a list is
+    nothing but such texts no more."""
+
+    pairs: list[tuple[str, int, str]] = field(default_factory=list)
+    items: list[str] | None = field(default_factory=list)
+
+    @property
+    def holds_texts(self) -> bool:
+        """Whether there are texts without a label that are more than a label in brackets."""
+        return self.items is None or any(not number_named(item) for item in self.items)
+
+
+def texts_in(value: Any) -> JsonTexts:
+    """The texts in one JSON value, wherever in it.
+
+    As in `{"regions": {"region1": "…"}}`, `[{"id": 2, "caption": "…"}, …]`.
+    """
+    found = JsonTexts()
+    _walk(value, found)
+    return found
+
+
+def text_of(value: Any) -> str | None:
+    """The one text of a region's entry: itself, that of its best field, or its only one that is no label."""
+    if isinstance(value, list) and not isinstance(value, Pairs):
+        return value[0] if len(value) == 1 and isinstance(value[0], str) else None
+    if not isinstance(value, Pairs):
+        return value if isinstance(value, str) else None
+    if any(number_named(name) for name, _ in value):
+        return None
+    fields = [(name.strip().lower(), text) for name, text in value if isinstance(text, str) and text.strip()]
+    for wanted in _TEXT_FIELDS:
+        texts = [text for name, text in fields if name == wanted]
+        if texts:
+            return texts[0] if len(set(texts)) == 1 else None
+    texts = [text for _, text in fields if not number_named(text)]
+    return texts[0] if len(texts) == 1 else None
+
+
+def _walk(value: Any, found: JsonTexts) -> None:
+    if isinstance(value, Pairs):
+        _walk_object(value, found)
+    elif isinstance(value, list):
+        _walk_list(value, found)
+
+
+def _walk_object(pairs: Pairs, found: JsonTexts) -> None:
+    named = [(number_named(name), entry) for name, entry in pairs]
+    if any(name for name, _ in named):
+        for name, entry in named:
+            text = text_of(entry)
+            if name and text is not None:
+                found.pairs.append((*name, text))
+        return
+    number, text = _number_of(pairs), text_of(pairs)
+    if number and text is not None:
+        found.pairs.append((*number, text))
+        return
+    inner = [entry for name, entry in pairs if isinstance(entry, list) and name.strip().lower() not in _DRAFTS]
+    if not any(inner) and text is not None and any(name.strip().lower() in _TEXT_FIELDS for name, _ in pairs):
+        _item(text, found)
+    for entry in inner:
+        _walk(entry, found)
+
+
+def _walk_list(entries: list[Any], found: JsonTexts) -> None:
+    for entry in entries:
+        if isinstance(entry, str):
+            _item(entry, found)
+        elif isinstance(entry, Pairs):
+            if any(name.strip().lower() in _PLACES for name, _ in entry) and not _number_of(entry) and len(entries) > 1:
+                found.items = None  # Boxes that it found itself may be in another order.
+            _walk(entry, found)
+        elif isinstance(entry, list) and len(entry) == 2 and isinstance(entry[1], str):
+            name = number_named(str(entry[0]))
+            if name:
+                found.pairs.append((*name, entry[1]))
+
+
+def _item(text: str, found: JsonTexts) -> None:
+    if found.items is not None:
+        found.items.append(text)
+
+
+def _number_of(pairs: Pairs) -> tuple[str, int] | None:
+    fields = {
+        name.strip().lower(): entry for name, entry in pairs if isinstance(entry, str | int) and str(entry).strip()
+    }
+    for name in _NUMBER_FIELDS:
+        found = number_named(str(fields[name])) if name in fields else None
+        if found:
+            return name, found[1]
+    return None
+
+
+def text_of_piece(piece: str) -> str:
+    """The text of a labelled piece of an answer: where that is one JSON value, of the value."""
+    values = find_values(piece)
+    if len(values) != 1 or not values[0].whole:
+        return piece
+    around = piece[: values[0].begin] + piece[values[0].end :]
+    text = text_of(values[0].value) if not around.strip("`json \n") else None
+    return piece if text is None else text

@@ -1,0 +1,188 @@
+# ruff: noqa: RUF001, RUF002 - signs of many scripts are meant here.
+"""Labels of regions in a text: where they stand, which number they name, and how.
+
+A label is a word for a region and a number, or a number alone as in a list, in whatever brackets, emphasis, language
+and digits (`label_grammar`): `<region1>:`, `**Region 1:**`, `[区域1]`, `Bereich 1 –`, `the first region shows`,
+`<region id="1">`, `1.`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from regioncap.captioners.label_grammar import (
+    ANYWHERE,
+    BRACKETS,
+    ELEMENT,
+    LEFT,
+    LIKE,
+    LINE_BEGIN,
+    LONE,
+    NAMED,
+    ORDERED,
+    SENTENCE_BEGIN,
+)
+from regioncap.captioners.numerals import NUMBER, ORDINAL, number_of
+
+_BRACKET = re.compile(f"[{BRACKETS}]")
+_COLON = re.compile("[:：﹕=→]")
+_COUNT = re.compile(f"{NUMBER}|{ORDINAL}|[첫두세네]|다섯|여섯")
+_ALONE = re.compile(rf"\W{{0,3}}({NUMBER})\W{{0,3}}")
+_FIELD_NAME = re.compile(r"([^\W\d]{1,24}?(?:[ _-][^\W\d]{1,24}?)??)[ _#-]{0,2}(\d{1,4})")
+
+
+@dataclass(frozen=True)
+class Label:
+    """A label in a text.
+
+    `begin`, `end`: where it and all that belongs to it stands. `number`: which region, None for several at once.
+    `scheme`: labels of one answer have the same. `strong`: it stands apart from its text, by brackets, separator or
+    line; one that is not may be the begin of a sentence. `line`: it begins a line. `colon`: one stands behind it.
+    """
+
+    begin: int
+    end: int
+    number: int | None
+    scheme: str
+    strong: bool
+    line: bool
+    colon: bool
+
+
+def line_labels(text: str) -> list[Label]:
+    """The labels with a word at the begin of the lines of `text`."""
+    places = (match.start() for match in LINE_BEGIN.finditer(text))
+    return list(_at(text, places, line=True))
+
+
+def sentence_labels(text: str) -> list[Label]:
+    """The labels with a word that begin a sentence within a line."""
+    places = (match.end() for match in SENTENCE_BEGIN.finditer(text) if "\n" not in match.group())
+    return list(_at(text, places, line=False))
+
+
+def inner_labels(text: str) -> list[Label]:
+    """The labels with a word and a colon, wherever they stand."""
+    places = (match.end() for match in ANYWHERE.finditer(text))
+    return [label for label in _at(text, places, line=False) if label.colon]
+
+
+def leading_label(text: str) -> Label | None:
+    """The label with a word at the very begin of `text`."""
+    return next(_at(text, iter((0,)), line=True), None)
+
+
+def list_labels(text: str) -> list[Label]:
+    """The numbers without a word at the begin of the lines of `text`."""
+    low, labels = _lowered(text), []
+    for place in LINE_BEGIN.finditer(text):
+        match = LONE.match(low, place.start())
+        label = _lone(match) if match else None
+        if label:
+            labels.append(label)
+    return labels
+
+
+def is_like_label(line: str) -> bool:
+    """Whether a line begins with something that may be meant as a label: a word or bracket with a number."""
+    return LIKE.match(_lowered(line)) is not None or bool(list_labels(line)) or bool(line_labels(line))
+
+
+def number_named(text: str) -> tuple[str, int] | None:
+    """(scheme, number) of a text that is a label and nothing else, as a JSON key is.
+
+    >>> [number_named(text) for text in ("<region1>", "Region 2:", "3", "caption_4", "A dog")]
+    [('region', 1), ('region', 2), ('', 3), ('caption', 4), None]
+    """
+    low = _lowered(text.strip())
+    alone = _ALONE.fullmatch(low)
+    if alone:
+        return _named("", number_of(alone[1]))
+    label = leading_label(low)
+    if label and label.end == len(low):
+        return _named(label.scheme, label.number)
+    other = _FIELD_NAME.fullmatch(low)
+    return _named(other[1], int(other[2])) if other else None
+
+
+def _named(scheme: str, number: int | None) -> tuple[str, int] | None:
+    return None if number is None else (scheme, number)
+
+
+def _lowered(text: str) -> str:
+    """In small letters, each sign where it was."""
+    low = text.lower()
+    return low if len(low) == len(text) else "".join(sign.lower() if len(sign.lower()) == 1 else sign for sign in text)
+
+
+def _at(text: str, places: Iterator[int], *, line: bool) -> Iterator[Label]:
+    low, end = _lowered(text), -1
+    for place in places:
+        # The places are in order, and one label holds several of them.
+        if place < end:
+            continue
+        label = _element_at(low, place, line) or _named_at(text, low, place, line)
+        if label:
+            end = label.end
+            yield label
+
+
+def _element_at(low: str, place: int, line: bool) -> Label | None:
+    match = ELEMENT.match(low, place) if "<" in low[place : place + 18] else None
+    if match is None:
+        return None
+    number = number_of(match["number"] or match["field"])
+    return Label(place, match.end(), number, "element", strong=True, line=line, colon=True)
+
+
+def _named_at(text: str, low: str, place: int, line: bool) -> Label | None:
+    match = NAMED.match(low, place) or ORDERED.match(low, place)
+    if match is None or not _is_joined(match, low):
+        return None
+    # "Region 1 is a dog"; "Is it a dog?" begins a text.
+    verb = match["verb"] and text[slice(*match.span("verb"))] == match["verb"]
+    framed = bool(_BRACKET.search(match["open"]) and _BRACKET.search(match["close"]))
+    strong = framed or _is_apart(match, low, line)
+    after = text[match.end() : match.end() + 1]
+    if not strong and not verb and not (match["sep"] and (after.isupper() or not after.isascii())):
+        return None
+    number = None if match["several"] else _count(match["number"])
+    if number is None and not match["several"]:
+        return None
+    word = " ".join(match["word"].replace("_", " ").split()).removesuffix("s")
+    colon = bool(_COLON.search(match["sep"]))
+    end = match.start("verb") if match["verb"] and (framed or not verb) and not (verb and colon) else match.end()
+    return Label(place, end, number, word if match.re is NAMED else f"nth {word}", strong, line, colon)
+
+
+def _is_joined(match: re.Match[str], low: str) -> bool:
+    """Whether word and number belong together: "regioni" is no "region I", "Caption: 3 apples" no third caption."""
+    glue, number = match["glue"], match["number"].strip()
+    if match.re is NAMED and not glue and number.isascii() and number.isalpha():
+        return False
+    ends_line = low[match.end() : match.end() + 1] in ("", "\n")
+    return not _COLON.search(glue) or bool(match["close"]) or (ends_line and not match["verb"]) or "," in match["sep"]
+
+
+def _is_apart(match: re.Match[str], low: str, line: bool) -> bool:
+    sep = match["sep"].strip("*_`~ \t")
+    ends_line = line and low[match.end() : match.end() + 1] in ("", "\n") and not match["verb"]
+    return bool(sep) or ends_line or "*" in match["sep"] + match["close"] or bool(_BRACKET.search(match["close"]))
+
+
+def _count(number: str) -> int | None:
+    inner = _COUNT.search(number)
+    return number_of(inner.group()) if inner else None
+
+
+def _lone(match: re.Match[str]) -> Label | None:
+    sign, plain = (match["square"] or "").strip(), match["plain"]
+    sep = match["sep"].strip("*_` ")
+    if plain is not None and not match["sep"].strip() and (plain.isdecimal() or plain.isalpha()):
+        return None  # "3 apples"; a number in a circle or on a key needs no separator.
+    if sign and sign in LEFT and not match["close"]:
+        return None
+    number = number_of(match["number"] or plain)
+    return Label(match.start(), match.end(), number, sign + (sep if plain else ""), strong=True, line=True, colon=False)

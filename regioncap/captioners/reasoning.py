@@ -1,0 +1,153 @@
+# ruff: noqa: RUF001 - the tokens of some models are written with signs that look like others.
+"""The answer within a reply: what models think aloud, mark with channels, or end with special tokens is taken out.
+
+Where the families differ (and which the tests have): `<think>` (DeepSeek, Qwen, GLM, InternVL, Kimi-VL as
+`◁think▷`), `[THINK]` (Magistral), `<seed:think>` (Seed), `<|begin_of_thought|>` (Sky-T1), `<|START_THINKING|>`
+(Cohere), `<|inner_prefix|>` (Apertus), channels `<|channel|>analysis` (gpt-oss) and `<|channel>thought` (Gemma 4),
+"Here is my thought process:" (Granite), `<|begin_of_box|>` (GLM-V), `<answer>` (Hunyuan, R1-style training).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+_NAMES = (
+    r"(?:[a-z]{1,8}:)?(?:think|thinking|thought|thoughts|reasoning|reason|reflection|reflect|analysis|scratchpad|"
+    r"rationale|summary_of_thought|inner_monologue|chain_of_thought|cot)"
+)
+# Every part has a length, so that no text makes one search slow.
+_BLOCK = re.compile(
+    rf"(?P<open><{_NAMES}(?:\s[^<>]{{0,80}})?>|\[THINK\]|◁think▷|<\|(?:think|thinking|begin_of_thought|"
+    rf"START_THINKING|"
+    r"inner_prefix)\|>|<\|channel>(?!\s*(?:final|response|answer)\b)|\[unused16\])"
+    rf"|(?P<close></\s?{_NAMES}\s?>|\[/THINK\]|◁/think▷|<\|(?:/think|/thinking|end_of_thought|END_THINKING|"
+    r"inner_suffix)\|>|<channel\|>|\[unused17\])",
+    re.IGNORECASE,
+)
+
+_MESSAGE = re.compile(r"<\|message\|>", re.IGNORECASE)
+_HEADER_START = re.compile(r"<\|(?:start|channel|end|return|call|eom|eot)\|>", re.IGNORECASE)
+_NO_ANSWER = re.compile(r"analysis|commentary|thought|think|reason|to=(?!user)", re.IGNORECASE)
+_BARE_CHANNELS = re.compile(r"analysis(?=[A-Z\s])")
+_GRANITE = re.compile(r"Here(?:'s| is) my thought process:", re.IGNORECASE)
+_GRANITE_ANSWER = re.compile(r"Here(?:'s| is) my response:", re.IGNORECASE)
+
+_BAR = r"[|｜]"
+_TOKEN = (
+    rf"<{_BAR}[^<>|｜\n]{{1,48}}{_BAR}>|<{_BAR}[a-z_]{{1,24}}>|<[a-z_]{{1,24}}{_BAR}>|</?s>|<[be]os>|<pad>|<unk>|"
+    r"<(?:start|end)_of_(?:turn|utterance|text|image)>|\[/?INST\]|\[(?:EOS|BOS|PAD|/s)\]|<image>|<0x[0-9A-F]{2}>"
+)
+SPECIAL_TOKEN = re.compile(_TOKEN, re.IGNORECASE)
+"""What tokenizers have and no prose: in a caption it shows that something was not understood."""
+
+_ROLE = r"(?:#{2,4}\s?)?\b(?:assistant|model|gpt|bot)(?:\s?:|\s?\n)|\bthought\n"
+_LEADING = re.compile(rf"(?:\s|{_TOKEN}|{_ROLE})++", re.IGNORECASE)
+_TURN_ENDS = re.compile(
+    r"<end_of_(?:turn|utterance)>|<\|(?:im_end|im_start|eot_id|eom_id|eot|eom|end|return|endoftext|end_of_text|user|"
+    r"observation|start_header_id|end_of_solution|end_of_sentence|endofresponse|end_response|end_of_turn_token)\|>|"
+    rf"</s>|<eos>|<turn\|>|<\|turn>|<start_of_turn>|\[EOS\]|\[/?INST\]|<{_BAR}end▁of▁sentence{_BAR}>|"
+    rf"<{_BAR}User{_BAR}>|(?:\n|(?<=[.!?])\s)(?:\#{{2,3}}\s?)?(?:user|human|assistant)\s?:",
+    re.IGNORECASE,
+)
+_ANSWER = re.compile(
+    r"(?P<open><(?:answer|final_answer|final|response|conclusion|output|solution)>|<\|begin_of_(?:box|solution)\|>)"
+    r"|(?P<close></(?:answer|final_answer|final|response|conclusion|output|solution)>|<\|end_of_(?:box|solution)\|>)",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a reply answers: `text`, "" where it answers nothing, and then `problem` says why.
+
+    `around`: what stood around a marked answer, "" where nothing marks it.
+    """
+
+    text: str
+    problem: str = ""
+    around: str = ""
+
+
+def answer_of(reply: str) -> Answer:
+    """The answer in `reply`, without reasoning, channels and special tokens.
+
+    >>> answer_of("<think>A wolf?</think>A dog.<|im_end|>").text, answer_of("<think>A wolf?").problem
+    ('A dog.', 'its reasoning never ended')
+    """
+    text = _without_reasoning(_of_final_channel(reply))
+    if text is None:
+        return Answer("", "its reasoning never ended")
+    return _marked(_of_first_turn(text))
+
+
+def _of_final_channel(text: str) -> str | None:
+    """The last message of a channel that is meant for the user; None where all channels are others."""
+    if _MESSAGE.search(text):
+        return _of_messages(text)
+    if _BARE_CHANNELS.match(text):
+        # The markers were decoded away, and their words are left.
+        _, found, final = text.rpartition("assistantfinal")
+        return final if found else None
+    granite = _GRANITE.match(text.lstrip())
+    if granite:
+        answers = list(_GRANITE_ANSWER.finditer(text))
+        return text[answers[-1].end() :] if answers else None
+    return text
+
+
+def _of_messages(text: str) -> str | None:
+    header, *pieces = _MESSAGE.split(text)
+    answer = None
+    for piece in pieces:
+        # Behind a message stands the header of the next one, from the first marker on.
+        end = _HEADER_START.search(piece)
+        if not _NO_ANSWER.search(header[-80:]):
+            answer = piece[: end.start()] if end else piece
+        header = piece[end.start() :] if end else ""
+    return answer
+
+
+def _without_reasoning(text: str | None) -> str | None:
+    """None where a block of reasoning is open at the end."""
+    if text is None:
+        return None
+    kept: list[str] = []
+    depth = begin = 0
+    for mark in _BLOCK.finditer(text):
+        if mark["open"]:
+            if not depth:
+                kept.append(text[begin : mark.start()])
+            depth += 1
+            continue
+        # A closing tag alone: the template wrote the opening one, and all before it is reasoning.
+        kept = kept if depth else []
+        depth = max(0, depth - 1)
+        begin = mark.end()
+    return None if depth else "\n".join([*kept, text[begin:]])
+
+
+def _of_first_turn(text: str) -> str:
+    """Up to where the model ends its turn; what comes then is made up. Without special tokens at both ends."""
+    leading = _LEADING.match(text)
+    text = text[leading.end() :] if leading else text
+    end = _TURN_ENDS.search(text)
+    text = (text[: end.start()] if end else text).rstrip()
+    begin = len(text)
+    for token in reversed(list(SPECIAL_TOKEN.finditer(text))):
+        if text[token.end() : begin].strip():
+            break
+        begin = token.start()
+    return text[:begin].rstrip()
+
+
+def _marked(text: str) -> Answer:
+    """The one answer that tags mark; several tags mark parts of it, and are dropped."""
+    marks = list(_ANSWER.finditer(text))
+    opened = [mark for mark in marks if mark["open"]]
+    if len(opened) == 1:
+        closed = next((mark for mark in marks if mark["close"] and mark.start() > opened[0].start()), None)
+        begin, end = opened[0].end(), closed.start() if closed else len(text)
+        after = text[closed.end() :] if closed else ""
+        return Answer(text[begin:end].strip(), around=f"{text[: opened[0].start()]}\n{after}".strip())
+    return Answer(_ANSWER.sub("", text).strip())
