@@ -59,7 +59,7 @@ def test_a_whole_run(project: Path, run: Run) -> None:
     page = Page()
     text = page.data("markdown")
     assert text.startswith(f"## 6 of 9 rows captioned, {summary.regions} regions")
-    for line in ("| rows in | 9 |", "| rows rejected | 3 |", f"| captions asked for | {summary.regions} |"):
+    for line in ("| rows in | 9 |", "| rows rejected | 3 |", f"| captions requested | {summary.regions} |"):
         assert line in text
     assert f"- output: `{project / 'out.jsonl'}`" in text
     assert text.count("data:image/jpeg;base64,") == 2
@@ -108,7 +108,7 @@ def test_a_run_that_stops_says_why_what_is_kept_and_what_to_do(
         run(project, captioner="openai", endpoint="http://127.0.0.1:9/v1", model="m")
     text = Page().data("markdown")
     assert text.startswith("## The run stopped before its end\n\n> http://127.0.0.1:9/v1 does not answer")
-    assert "**What to do:** mend what it says, then rerun the same command" in text
+    assert "**What to do:** fix this, then rerun the same command" in text
     assert "CaptionerError" in str(Page().run.state and Page().run.state.message)
     assert not [record for record in caplog.records if record.exc_info and record.name.startswith("prefect.")]
     with pytest.raises(UsageError):
@@ -180,8 +180,8 @@ def test_bugs_keep_their_traceback_and_our_errors_do_not() -> None:
             {"msg": "it failed", "exc_info": (type(error), error, None), "name": "prefect.flow_runs"}
         )
 
-    bug, ours = record(ZeroDivisionError("a bug")), record(RowsFailAlike("mend the input"))
+    bug, ours = record(ZeroDivisionError("a bug")), record(RowsFailAlike("fix the input"))
     assert plain_errors.in_words(bug)
     assert bug.exc_info
     assert plain_errors.in_words(ours)
-    assert (ours.exc_info, ours.getMessage()) == (None, "mend the input")
+    assert (ours.exc_info, ours.getMessage()) == (None, "fix the input")

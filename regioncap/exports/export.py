@@ -22,8 +22,8 @@ from regioncap.vision.libraries import image_libraries
 
 @dataclass(frozen=True)
 class ExportOrder:
-    """An export to make. `to`: one of `EXPORTS`; `output`: where to ("": beside the output); `where`: conditions;
-    `direction`, `coords`: for conversations."""
+    """An export to make. `to`: one of `EXPORTS`; `output`: its address ("": beside the output); `where`: filter
+    conditions; `direction`, `coords`: for conversations."""
 
     to: str
     output: str = ""

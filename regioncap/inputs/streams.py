@@ -1,7 +1,7 @@
 """Opens a data file as a stream of bytes: decompresses it, translates foreign errors and reports progress.
 
 A failure below the decompressor is the storage's (`StorageError`), one above it the file's (`InputDamaged`). Both
-are `OSError`s to Python, so they are told apart here.
+are `OSError`s to Python, so they are distinguished here.
 """
 
 from __future__ import annotations

@@ -53,9 +53,9 @@ class Tally:
     replaced: Counter[str] = field(default_factory=Counter)
     flags: Counter[str] = field(default_factory=Counter)
 
-    def captioned(self, loaded: Row, drawn: Row, told: Row, config: RegionCapConfig) -> None:
+    def captioned(self, loaded: Row, drawn: Row, captioned: Row, config: RegionCapConfig) -> None:
         """Count a captioned row. Raises AccountingError when its boxes, regions and captions do not add up."""
-        regions, dropped, captions = len(drawn["bbox"]), drawn["dropped_bbox"], told["captions"]
+        regions, dropped, captions = len(drawn["bbox"]), drawn["dropped_bbox"], captioned["captions"]
         boxes = check_boxes(loaded["row"].get(config.boxes_key)) if drawn["type"] == WITH_BBOX else None
         boxes_in = len(boxes) if boxes is not None else regions + len(dropped)
         whole = len(captions) == regions == drawn["valid_bboxes_num"] and all(captions)
@@ -120,16 +120,16 @@ def write_rows(shards: Sequence[ShardSteps], context: RunContext, form: RowForma
     """Write each row of the shards to `out` or to `rejects`. Raises AccountingError, StepDamaged."""
     tally = Tally()
     for steps in shards:
-        for loaded, drawn, told in joined(context, steps):
+        for loaded, drawn, captioned in joined(context, steps):
             tally.rows_in += 1
-            if "reject" in told:
-                tally.rejects[told["reject"]["code"]] += 1
-                rejects.write(dumps(rejected_line(loaded, told)) + b"\n")
+            if "reject" in captioned:
+                tally.rejects[captioned["reject"]["code"]] += 1
+                rejects.write(dumps(rejected_line(loaded, captioned)) + b"\n")
             else:
-                tally.captioned(loaded, drawn, told, context.config)
-                flags = flags_of(told["captions"])
+                tally.captioned(loaded, drawn, captioned, context.config)
+                flags = flags_of(captioned["captions"])
                 tally.flagged(flags)
-                out.write(dumps(form.captioned(loaded, drawn, told, flags)) + b"\n")
+                out.write(dumps(form.captioned(loaded, drawn, captioned, flags)) + b"\n")
     tally.check(sum(steps[-1].rows for steps in shards))
     return tally
 

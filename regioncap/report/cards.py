@@ -1,4 +1,4 @@
-"""One picture of a page, in the words and numbers that its template wants."""
+"""Builds the cards of a page: for every picture, the dict that the template `card.html.j2` renders."""
 
 from __future__ import annotations
 
@@ -13,38 +13,41 @@ from regioncap.report.thumbs import Thumb, boxes_on
 from regioncap.vision.drawing import PALETTE_RGB
 
 TEXT_BYTES = 8_000_000
-"""Of all captions together, as HTML."""
+"""Maximum size of all captions of a page together, as HTML."""
 
 FEWEST_BYTES, MOST_BYTES = 1_500, 20_000
-"""Of one picture's captions."""
+"""Bounds of the size of one picture's captions, as HTML."""
 
 SHORTEST_CUT = 80
+"""A caption is never truncated to fewer characters than this."""
+
 MOST_RAW = 2_000
 MOST_FIELDS = 6
 MOST_NAME = 300
 MOST_WORDS_COMPARED = 400
 FONT_SHARE = 26
-"""Numbers on a picture are a 26th of its longer side high."""
+"""The numbers on a picture have 1/26 of the length of its longer side as font size."""
 
 _UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ufffe\uffff]")
 _WORDS = re.compile(r"\s+|[^\s]+")
 
 
 def shown(value: Any, most: int) -> str:
-    """A value as text of at most `most` characters, without signs that a page cannot hold."""
+    """A value as text of at most `most` characters, without those that HTML does not allow."""
     text = value if isinstance(value, str) else dumps(value).decode("utf-8", "replace")
     text = _UNSEEN.sub("\ufffd", text)
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def room_of(count: int) -> int:
-    """Bytes for the captions of one picture on a page of `count`."""
+    """The bytes available for the captions of one picture on a page of `count`."""
     return min(MOST_BYTES, max(FEWEST_BYTES, TEXT_BYTES // max(count, 1)))
 
 
 def cut(text: str, room: int) -> tuple[str, int]:
-    """`text` as far as it has room, and how long it was; 0 where all of it has room."""
+    """`text` truncated to `room` bytes of HTML, and its full length in characters; 0 if it was not truncated."""
     text = _UNSEEN.sub("\ufffd", text)
+    # No character weighs 6 bytes, so a short text needs no counting.
     if len(text) * 6 <= room or sum(map(_weight, text)) <= room:
         return text, 0
     used = end = 0
@@ -57,11 +60,15 @@ def cut(text: str, room: int) -> tuple[str, int]:
 
 
 def _weight(sign: str) -> int:
+    """The bytes of a character in the page, HTML escapes included."""
     return 5 if sign in "<>&\"'" else len(sign.encode("utf-8", "replace"))
 
 
 def card_of(row: Captioned, order: int, thumb: Thumb | None, gone: str, room: int) -> Row:
-    """A captioned row. `order`: place on the page. `gone`: why there is no `thumb`. `room`: bytes for its captions."""
+    """The card of a captioned row.
+
+    `order`: position on the page. `gone`: why there is no `thumb`. `room`: bytes available for its captions.
+    """
     each = room // max(1, len(row.bbox))
     longest = max((len(caption) for caption in row.captions), default=0)
     return {
@@ -70,7 +77,7 @@ def card_of(row: Captioned, order: int, thumb: Thumb | None, gone: str, room: in
         "label": f"#{row.number:,}",
         "order": order,
         "image": shown(row.image, MOST_NAME),
-        "size": f"{row.width} × {row.height}",  # noqa: RUF001 - the sign for "by"
+        "size": f"{row.width} × {row.height}",  # noqa: RUF001 - the multiplication sign
         "kind": row.kind,
         "code": "",
         "flags": list(dict.fromkeys(name for names in row.flags for name in names)),
@@ -85,9 +92,9 @@ def card_of(row: Captioned, order: int, thumb: Thumb | None, gone: str, room: in
 
 
 def reject_card(reject: Row, number: int, order: int, image: str, thumb: Thumb | None, gone: str) -> Row:
-    """A row that could not be captioned, with the captions that came."""
-    told = reject.get("captions")
-    captions = {str(key): str(text) for key, text in told.items()} if isinstance(told, dict) else {}
+    """The card of a rejected row, with the captions it received. `number`: position among the rejects, from 1."""
+    received = reject.get("captions")
+    captions = {str(key): str(text) for key, text in received.items()} if isinstance(received, dict) else {}
     regions = []
     for key, text in captions.items():
         caption, whole = cut(text, FEWEST_BYTES)
@@ -121,8 +128,8 @@ def _picture(thumb: Thumb | None, gone: str, boxes: Sequence[Sequence[float]], s
     placed: list[Row] = [dict(box) for box in boxes_on(thumb, boxes, size, font)]
     for box in placed:
         box["colour"] = (box["n"] - 1) % len(PALETTE_RGB)
-    told = {"thumb": thumb.data, "width": thumb.width, "height": thumb.height}
-    return {**told, "gone": "", "boxes": placed, "font": round(font, 1)}
+    picture = {"thumb": thumb.data, "width": thumb.width, "height": thumb.height}
+    return {**picture, "gone": "", "boxes": placed, "font": round(font, 1)}
 
 
 def _plain_region(number: int) -> Row:
@@ -134,8 +141,8 @@ def _region(row: Captioned, place: int, room: int) -> Row:
     caption, whole = cut(row.captions[place], room)
     values = {name: values[place] for name, values in row.fields.items()}
     fields = [f"{shown(name, 40)}: {shown(value, 80)}" for name, value in values.items() if value is not None]
-    told = {"caption": caption, "cut": whole, "fields": " · ".join(fields[:MOST_FIELDS]), "flags": row.flags[place]}
-    return {**_plain_region(row.regions[place]), **told}
+    texts = {"caption": caption, "cut": whole, "fields": " · ".join(fields[:MOST_FIELDS]), "flags": row.flags[place]}
+    return {**_plain_region(row.regions[place]), **texts}
 
 
 def _notes(row: Captioned) -> list[str]:
@@ -149,7 +156,9 @@ def _notes(row: Captioned) -> list[str]:
 
 
 def changed_words(was: str, now: str) -> tuple[Row, int]:
-    """Both texts in parts that are the same or changed, and how many words changed.
+    """Both texts split into equal and changed parts, `{"was": [...], "now": [...]}`, and the number of changed words.
+
+    Two texts too long to be diffed are one part each, and the number is an estimate.
 
     >>> parts, count = changed_words("a red dog", "a brown dog")
     >>> [part["text"] for part in parts["now"] if part["changed"]], count

@@ -1,4 +1,4 @@
-"""Two runs side by side: for every row of one, what the other made of the same picture."""
+"""Compares two runs: finds for every row of one (A) what the other (B) made of the same picture."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from regioncap.report.source import Source, reject_image
 Change = Literal["same", "changed", "reject_gained", "reject_lost", "only_here"]
 
 CHANGES: dict[Change, str] = {
-    "changed": "other captions, other regions, or another reject code than in B",
+    "changed": "captions, regions or reject code differ from B",
     "same": "the same captions, or the same reject code",
     "reject_gained": "rejected here, captioned in B",
     "reject_lost": "captioned here, rejected in B",
@@ -26,7 +26,8 @@ CHANGES: dict[Change, str] = {
 
 @dataclass
 class Other:
-    """What the other run made of a picture: `captions` by box (xywh as JSON), or `code` and `message`."""
+    """The other run's result for a picture: parallel lists of `boxes` (xywh as JSON), `captions` and `flags`; or `code`
+    and `message` of a reject."""
 
     boxes: list[bytes]
     captions: list[str]
@@ -37,7 +38,7 @@ class Other:
 
 @dataclass
 class Comparison:
-    """Counts over all rows of both. `words`: changed ones; `only_there`: rows of B whose picture is not here."""
+    """Counts over all rows of both runs. `words`: changed words; `only_there`: rows of B whose picture A lacks."""
 
     changes: Counter[str] = field(default_factory=Counter)
     captions_same: int = 0
@@ -49,33 +50,33 @@ class Comparison:
 
 
 class Against:
-    """The rows of B, looked up by picture; each is found once."""
+    """The rows of B, looked up by picture; each is returned only once."""
 
     def __init__(self, source: Source, image_key: str) -> None:
         self._lookup = Lookup()
         self.flags: Counter[str] = Counter()
         self.codes: Counter[str] = Counter()
         for row in source.rows():
-            told = {"boxes": row.bbox, "captions": row.captions, "flags": row.flags}
-            self._lookup.put(_key(row.image), dumps(row.bbox), dumps(told))
+            entry = {"boxes": row.bbox, "captions": row.captions, "flags": row.flags}
+            self._lookup.put(_key(row.image), dumps(row.bbox), dumps(entry))
             for names in row.flags:
                 self.flags.update(names)
         for reject in source.rejects():
             code, message = str(reject.get("code")), str(reject.get("message"))
             self.codes[code] += 1
-            told = {"code": code, "message": message}
-            self._lookup.put(_key(reject_image(reject, image_key)), b"", dumps(told))
+            entry = {"code": code, "message": message}
+            self._lookup.put(_key(reject_image(reject, image_key)), b"", dumps(entry))
 
     def of_row(self, row: Captioned) -> Other | None:
-        """What B made of a captioned row's picture."""
+        """B's result for the picture of a captioned row, preferably one with the same boxes; None if there is none."""
         return _other(self._lookup.take(_key(row.image), dumps(row.bbox)))
 
     def of_reject(self, image: str) -> Other | None:
-        """What B made of a rejected row's picture."""
+        """B's result for the picture of a rejected row; None if there is none."""
         return _other(self._lookup.take(_key(image), b""))
 
     def left(self) -> int:
-        """Rows of B that nobody asked for."""
+        """The number of rows of B that were never looked up."""
         return self._lookup.count()
 
 
@@ -86,13 +87,14 @@ def _key(image: str) -> bytes:
 def _other(text: bytes | None) -> Other | None:
     if text is None:
         return None
-    told: dict[str, Any] = loads(text)
-    boxes = [dumps(box) for box in told.get("boxes", [])]
-    return Other(boxes, told.get("captions", []), told.get("flags", []), told.get("code", ""), told.get("message", ""))
+    entry: dict[str, Any] = loads(text)
+    boxes = [dumps(box) for box in entry.get("boxes", [])]
+    captions, flags = entry.get("captions", []), entry.get("flags", [])
+    return Other(boxes, captions, flags, entry.get("code", ""), entry.get("message", ""))
 
 
 def change_of_row(row: Captioned, other: Other | None) -> Change:
-    """What became of a captioned row."""
+    """How a captioned row differs from B's result for it."""
     if other is None:
         return "only_here"
     if other.code:
@@ -102,7 +104,7 @@ def change_of_row(row: Captioned, other: Other | None) -> Change:
 
 
 def change_of_reject(code: str, other: Other | None) -> Change:
-    """What became of a rejected row."""
+    """How a rejected row differs from B's result for it."""
     if other is None:
         return "only_here"
     if not other.code:
@@ -111,7 +113,7 @@ def change_of_reject(code: str, other: Other | None) -> Change:
 
 
 def pairs(row: Captioned, other: Other) -> Iterator[tuple[int, int | None]]:
-    """(place here, place there or None) of every region: the same box, each of the other's taken once."""
+    """Pair every region with one of B that has the same box: yield (index in A, index in B or None)."""
     free = dict(enumerate(other.boxes))
     for place, box in enumerate(row.bbox):
         found = next((there for there, its in free.items() if its == dumps(box)), None)
@@ -121,7 +123,7 @@ def pairs(row: Captioned, other: Other) -> Iterator[tuple[int, int | None]]:
 
 
 def words_changed(row: Captioned, other: Other) -> tuple[int, int, int]:
-    """(captions that are the same, captions that changed, words that changed)."""
+    """The numbers of (equal captions, changed captions, changed words)."""
     same = changed = words = 0
     for here, there in pairs(row, other):
         was = other.captions[there] if there is not None else ""
@@ -134,7 +136,7 @@ def words_changed(row: Captioned, other: Other) -> tuple[int, int, int]:
 
 
 def add_pairs(card: Row, row: Captioned, other: Other | None, change: Change, room: int) -> None:
-    """Put the other run's captions beside those of a card."""
+    """Add the other run's captions to a card, in place. `room`: bytes available for its captions."""
     card["change"], card["changed"] = change, 0
     if other is None:
         return
@@ -153,4 +155,4 @@ def add_pairs(card: Row, row: Captioned, other: Other | None, change: Change, ro
             card["changed"] += words
     only = len(other.boxes) - paired
     if only:
-        card["notes"].append(f"B has {only} region{'s' if only > 1 else ''} more, with other boxes")
+        card["notes"].append(f"B has {only} more region{'s' if only > 1 else ''} with other boxes")

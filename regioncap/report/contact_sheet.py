@@ -1,4 +1,4 @@
-"""Contact sheets: some marked pictures of an output with their captions, as one picture."""
+"""Makes contact sheets: a sample of an output's marked pictures and captions in one picture."""
 
 from __future__ import annotations
 
@@ -32,31 +32,32 @@ def sheet_of(
     where: Sequence[str] = (),
     font: str | None = None,
 ) -> int:
-    """Write a sheet of `rows` pictures at most, an even sample of the output's, to `out`; gives their number.
+    """Write a sheet of at most `rows` pictures, evenly sampled from those that meet `where`; return their number.
 
-    Raises UsageError for an output without such rows, another ending than .jpg, .png or .webp, a font that cannot be
-    read.
+    `columns`: pictures per line; None derives it from their number. `width`: of the sheet, in pixels. `font`: a font
+    file to try first. Raises UsageError if no row meets `where`, if `out` does not end in .jpg, .png or .webp, or if
+    the font cannot be read.
     """
     ending = PurePosixPath(out.name.lower()).suffix
     if ending not in (".jpg", ".jpeg", ".png", ".webp"):
         raise UsageError(f"{out.url}: expected a file name that ends in .jpg, .png or .webp")
     sample = even_sample(written, rows, where)
     if not sample:
-        raise UsageError(f"{written.place.url}: expected captioned rows, got none that are wanted")
+        raise UsageError(f"{written.place.url}: expected captioned rows that meet all conditions")
     pictures = Pictures(written, files)
     out.write(sheet_bytes(sample, pictures, ending, columns=columns, width=width, font=font))
     return len(sample)
 
 
 def even_sample(written: Written, most: int, where: Sequence[str] = ()) -> list[Captioned]:
-    """At most `most` of the rows that meet all conditions, evenly spread over them. Reads the output twice."""
+    """At most `most` rows, evenly spaced among those that meet all conditions. Reads the output twice."""
 
     def rows() -> Iterator[Captioned]:
         return chosen(written.rows(), [Condition.of(text) for text in where])
 
     count = sum(1 for _ in rows())
-    wanted = {place * count // most for place in range(most)} if count > most else set(range(count))
-    return [row for place, row in enumerate(rows()) if place in wanted]
+    sampled = {index * count // most for index in range(most)} if count > most else set(range(count))
+    return [row for index, row in enumerate(rows()) if index in sampled]
 
 
 def sheet_bytes(
@@ -68,18 +69,18 @@ def sheet_bytes(
     width: int = 1600,
     font: str | None = None,
 ) -> bytes:
-    """The sheet of these rows as the bytes of a picture file. Raises UsageError as `sheet_of` does."""
+    """The sheet of these rows as an image file. Raises UsageError as `sheet_of` does."""
     cells = [Cell(_marked(row, pictures), row.image, list(zip(row.regions, row.captions, strict=True))) for row in rows]
     try:
         return encode_image(draw_sheet(cells, width=width, columns=columns, font=font), ending, QUALITY)
     except OSError as error:
         raise UsageError(f"--font {font}: cannot be read as a font: {error}") from None
     except ValueError as error:
-        raise UsageError(f"the sheet becomes too large: {error}; see --rows and --width") from None
+        raise UsageError(f"the sheet is too large: {error}; lower --rows or --width") from None
 
 
 def _marked(row: Captioned, pictures: Pictures) -> Pixels | None:
-    """The row's marked picture as it was kept, else drawn anew; None when there is no picture."""
+    """The row's stored marked picture, else one drawn now; None if its image cannot be read."""
     kept = pictures.marked(row)
     try:
         if kept is not None:

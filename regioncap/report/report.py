@@ -35,11 +35,13 @@ from regioncap.storage.filesystem import Filesystems, Place
 from regioncap.storage.steps import digest
 from regioncap.vision.libraries import image_libraries
 
-REPORT_VERSION = 1
+REPORT_VERSION = 2
 """Part of a page's key: raise it when the same rows give a different page."""
 
 SHARE_OF_A_GROUP = 40
 SHARE_OF_CHANGES = 4
+"""At most 1/40 of a page's pictures are examples of one reject code or flag, and 1/4 of one kind of change."""
+
 READ_AHEAD = 4
 """Pictures prepared in advance, per thread."""
 
@@ -171,46 +173,48 @@ def _cards(source: Source, setting: ReportSetting, picked: Picked, count: int) -
     room, other = room_of(count), _against(setting)
     order = 0
 
-    def of_row(row: Captioned, order: int, told: Other | None) -> Callable[[], Row]:
+    def of_row(row: Captioned, order: int, theirs: Other | None) -> Callable[[], Row]:
         def make() -> Row:
             thumb, gone = _thumb(row.image, row, setting, count)
             card = card_of(row, order, thumb, gone, room)
             if other is not None:
-                add_pairs(card, row, told, change_of_row(row, told), room)
+                add_pairs(card, row, theirs, change_of_row(row, theirs), room)
             return card
 
         return make
 
-    def of_reject(reject: Row, number: int, order: int, told: Other | None) -> Callable[[], Row]:
+    def of_reject(reject: Row, number: int, order: int, theirs: Other | None) -> Callable[[], Row]:
         def make() -> Row:
             image = reject_image(reject, setting.config.image_key)
             thumb, gone = _thumb(image, None, setting, count) if image else (None, "")
             card = reject_card(reject, number, order, image, thumb, gone)
             if other is not None:
-                card["change"], card["changed"] = change_of_reject(card["code"], told), 0
-                if told is not None and told.code and told.code != card["code"]:
-                    card["code_before"], card["message_before"] = told.code, told.message
+                card["change"], card["changed"] = change_of_reject(card["code"], theirs), 0
+                if theirs is not None and theirs.code and theirs.code != card["code"]:
+                    card["code_before"], card["message_before"] = theirs.code, theirs.message
             return card
 
         return make
 
-    def wanted() -> Iterator[Callable[[], Row]]:
+    def makers() -> Iterator[Callable[[], Row]]:
         nonlocal order
+        # Every row is looked up, shown or not, so that the other run's rows are matched as in the survey.
         for row in source.rows():
-            told = other.of_row(row) if other is not None else None
+            theirs = other.of_row(row) if other is not None else None
             if row.number in picked.rows:
                 order += 1
-                yield of_row(row, order, told)
+                yield of_row(row, order, theirs)
         for number, reject in enumerate(source.rejects(), start=1):
-            told = other.of_reject(reject_image(reject, setting.config.image_key)) if other is not None else None
+            theirs = other.of_reject(reject_image(reject, setting.config.image_key)) if other is not None else None
             if number in picked.rejects:
                 order += 1
-                yield of_reject(reject, number, order, told)
+                yield of_reject(reject, number, order, theirs)
 
-    yield from _in_order(wanted())
+    yield from _in_order(makers())
 
 
 def _in_order(makers: Iterator[Callable[[], Row]]) -> Iterator[Row]:
+    """Run `makers` in threads and yield their results in order; only `READ_AHEAD` per thread are held in memory."""
     threads = os.cpu_count() or 1
     ahead: deque[Future[Row]] = deque()
     with ThreadPoolExecutor(threads, thread_name_prefix="report") as pool:
@@ -223,7 +227,7 @@ def _in_order(makers: Iterator[Callable[[], Row]]) -> Iterator[Row]:
 
 
 def _thumb(image: str, row: Captioned | None, setting: ReportSetting, count: int) -> tuple[Thumb | None, str]:
-    """A small copy of the picture; or None, and why."""
+    """A small copy of the image or else of the row's marked picture; or None and the reason."""
     try:
         return thumb_of(setting.pictures.read(image), count, setting.config.max_image_pixels), ""
     except RowReject as reject:

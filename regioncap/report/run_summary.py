@@ -1,6 +1,6 @@
-"""What the page of a run says in Prefect's UI: Markdown and tables made of its summary and its rows. No Prefect here.
+"""The content of a run's page in Prefect's UI: Markdown and tables, made from its summary and rows, without Prefect.
 
-Prefect's database keeps what is made here; nothing of it but the run's page reads it.
+Prefect stores the result in its database; only the run's page reads it.
 """
 
 from __future__ import annotations
@@ -19,36 +19,36 @@ from regioncap.run.context import RunContext
 from regioncap.vision.images import decode, encode_jpeg
 
 PICTURE_PIXELS = 160_000
-"""Of a picture on the page, at most: some 20 KB in Prefect's database."""
+"""Maximum size of a picture on the page: about 20 KB in Prefect's database."""
 
 PICTURE_QUALITY = 75
 MOST_IMAGE_PIXELS = 100_000_000
 MOST_CHARS = 300
-"""Of a caption or message on the page."""
+"""Maximum length of a caption or message on the page."""
 
 SHARDS_LOOKED_AT = 50
-"""With rejects in them, for examples; with the first of each code found none is looked at any more."""
+"""Maximum number of shards searched for pictures, and for an example of each reject code."""
 
 TO_DO = {
-    "bad_json": "mend the line, or write the file with a JSON library",
-    "bad_row": "give each row an image; the key is set with image_key",
-    "bad_bbox": "give four numbers a box; see bbox_format and bbox_unit",
-    "no_boxes": "nothing, where [] means that there is nothing; else empty_bbox=find",
-    "no_valid_boxes": "check bbox_format and bbox_unit: all boxes lie outside, or have no area",
+    "bad_json": "fix the line, or write the file with a JSON library",
+    "bad_row": "give each row an image; image_key sets the key",
+    "bad_bbox": "give four numbers per box; see bbox_format and bbox_unit",
+    "no_boxes": "nothing, if [] means that there are no regions; else set empty_bbox=find",
+    "no_valid_boxes": "check bbox_format and bbox_unit: every box is outside the picture or has no area",
     "no_regions": "give boxes, or try another extractor or a lower min_score",
     "image_missing": "check the path and image_root",
-    "image_unreadable": "replace the file: it is cut off, or no image",
-    "image_too_large": "make the image smaller, or raise max_image_pixels",
-    "image_unavailable": "run again: these rows are tried anew",
-    "caption_failed": "run again: these rows are asked for anew",
-    "captions_incomplete": "run again: what is missing is asked for",
-    "internal_error": "please report it: a bug that these rows met",
+    "image_unreadable": "replace the file: it is truncated or not an image",
+    "image_too_large": "reduce the image, or raise max_image_pixels",
+    "image_unavailable": "run again: these rows are retried",
+    "caption_failed": "run again: these rows are requested again",
+    "captions_incomplete": "run again: only the missing captions are requested",
+    "internal_error": "please report this bug; the log has its traceback",
 }
-"""What may be done about rejects, by code."""
+"""What the user can do about rejects, by code."""
 
 
 def slug_of(output: str) -> str:
-    """An output's name as a part of an artifact's key: lower case letters, digits and dashes."""
+    """An output's name as part of an artifact's key: lower case letters, digits and dashes."""
     name = output.rstrip("/").rpartition("/")[2].removesuffix(".jsonl")
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "output"
 
@@ -56,12 +56,14 @@ def slug_of(output: str) -> str:
 def summary_page(
     summary: Summary, pictures: Sequence[tuple[Row, bytes]], links: Mapping[str, str] | None = None
 ) -> str:
-    """Markdown: how the run ended, its numbers, where its files are, and its first `pictures` (see
-    `first_pictures`). `links`: text and URL of pages to go on to."""
+    """Markdown: how the run ended, its numbers, where its files are, and its first `pictures` (see `first_pictures`).
+
+    `links`: URLs of related pages by their text.
+    """
     head = f"{summary.rows_out:,} of {summary.rows_in:,} rows captioned, {summary.regions:,} regions"
     parts = [f"## {head}"]
     if summary.problem:
-        aside = "" if summary.complete else " An earlier output was left as it was."
+        aside = "" if summary.complete else " An earlier output was left unchanged."
         parts.append(f"**{_plain(summary.problem)}.**{aside}")
     parts.append(_numbers(summary))
     files = [("output", summary.output), ("rejects", summary.rejects_file)]
@@ -81,15 +83,15 @@ def _numbers(summary: Summary) -> str:
         ("rows rejected", f"{summary.rejects:,}"),
         ("regions captioned", f"{summary.regions:,}"),
         *((f"boxes dropped: {reason}", f"{count:,}") for reason, count in summary.boxes_dropped.items()),
-        ("captions asked for", f"{summary.captions_asked:,}"),
+        ("captions requested", f"{summary.captions_asked:,}"),
         ("captions reused", f"{summary.captions_reused:,}"),
     ]
     more = (
         ("captions repaired", summary.captions_repaired),
         ("requests", summary.requests),
-        ("requests sent again", summary.requests_retried),
+        ("requests retried", summary.requests_retried),
         ("prompt tokens", summary.prompt_tokens),
-        ("answers' tokens", summary.completion_tokens),
+        ("completion tokens", summary.completion_tokens),
     )
     rows += [(name, f"{count:,}") for name, count in more if count]
     if summary.usd is not None:
@@ -101,24 +103,23 @@ def _numbers(summary: Summary) -> str:
 
 
 def _picture(row: Row, jpeg: bytes) -> str:
-    told = "\n".join(f"{number}. {_plain(text)}" for number, text in enumerate(row["captions"], 1))
+    captions = "\n".join(f"{number}. {_plain(text)}" for number, text in enumerate(row["captions"], 1))
     data = base64.b64encode(jpeg).decode("ascii")
-    return (
-        f"**{_plain(row['image'])}** (line {row['line']})\n\n![marked picture](data:image/jpeg;base64,{data})\n\n{told}"
-    )
+    title = f"**{_plain(row['image'])}** (line {row['line']})"
+    return f"{title}\n\n![marked picture](data:image/jpeg;base64,{data})\n\n{captions}"
 
 
 def first_pictures(shards: Sequence[ShardSteps], context: RunContext, most: int) -> list[tuple[Row, bytes]]:
-    """The first `most` captioned rows whose marked picture is kept, each as (`line`, `image`, `captions`) and that
-    picture as a small JPEG. Raises StepDamaged, StorageError."""
+    """The first `most` captioned rows whose marked picture is stored: each a dict with `line`, `image` and `captions`,
+    and the picture as a small JPEG. Raises StepDamaged, StorageError."""
     found: list[tuple[Row, bytes]] = []
     if not most or not context.config.draw_visualization:
         return found
     for steps in shards:
-        for loaded, drawn, told in joined(context, steps):
-            jpeg = context.marks.get(drawn["marked"]["sha256"]) if "captions" in told else None
+        for loaded, drawn, result in joined(context, steps):
+            jpeg = context.marks.get(drawn["marked"]["sha256"]) if "captions" in result else None
             if jpeg is not None:
-                row = {"line": loaded["line"], "image": loaded["image"], "captions": told["captions"]}
+                row = {"line": loaded["line"], "image": loaded["image"], "captions": result["captions"]}
                 found.append((row, _small(jpeg)))
             if len(found) == most:
                 return found
@@ -133,8 +134,10 @@ def _small(jpeg: bytes) -> bytes:
 
 
 def rejects_table(summary: Summary, shards: Sequence[ShardSteps], context: RunContext) -> list[dict[str, Any]]:
-    """A line for each code of the rejects, the most frequent first: how many, the first example, what to do. Raises
-    StepDamaged, StorageError."""
+    """One table row per reject code, most frequent first: the count, the first example and its message, what to do.
+
+    Raises StepDamaged, StorageError.
+    """
     examples = _first_of_each(summary, shards, context)
     table = []
     for code, count in sorted(summary.rejects_by_code.items(), key=lambda item: -item[1]):
@@ -146,18 +149,18 @@ def rejects_table(summary: Summary, shards: Sequence[ShardSteps], context: RunCo
                 "rows": count,
                 "first": _cut(where),
                 "what to do": TO_DO.get(code, ""),
-                "it says": _cut(str(reject.get("message", ""))),
+                "message": _cut(str(reject.get("message", ""))),
             }
         )
     return table
 
 
 def _first_of_each(summary: Summary, shards: Sequence[ShardSteps], context: RunContext) -> dict[str, tuple[Row, Row]]:
-    """By code the first row with it: what `load` made of it, and its reject."""
+    """The first row of each reject code: the row as `load` wrote it, and its reject."""
     found: dict[str, tuple[Row, Row]] = {}
     for steps in [steps for steps in shards if steps[-1].rejects][:SHARDS_LOOKED_AT]:
-        for loaded, _, told in _rejected(steps, context):
-            found.setdefault(told["reject"]["code"], (loaded, told["reject"]))
+        for loaded, _, result in _rejected(steps, context):
+            found.setdefault(result["reject"]["code"], (loaded, result["reject"]))
         if len(found) == len(summary.rejects_by_code):
             break
     return found
@@ -168,49 +171,49 @@ def _rejected(steps: ShardSteps, context: RunContext) -> Iterator[tuple[Row, Row
 
 
 def failure_page(error: BaseException, context: RunContext, how_to_go_on: str) -> str:
-    """Markdown: why the run ended before its end, what is kept, and what to do. `how_to_go_on`: in Markdown."""
+    """Markdown: why the run stopped, what is kept, and what to do. `how_to_go_on`: how to rerun it, in Markdown."""
     done, expected = context.progress.counts.rows, context.progress.rows_expected()
     wrong = isinstance(error, UsageError)
     parts = [f"## {'Nothing was run: the settings are wrong' if wrong else 'The run stopped before its end'}"]
     text = str(error) or type(error).__name__
     if not isinstance(error, Exception):
-        text = "It was stopped from outside: cancelled, interrupted, or its worker was ended."
+        text = "It was cancelled or interrupted, or its worker was terminated."
     elif not isinstance(error, RegionCapError):
         text = f"{type(error).__name__}: {text}"
     parts.append("\n".join(f"> {_plain(line, most=2000)}" for line in text.splitlines()))
     if wrong:
-        parts.append(f"**What to do:** correct the setting that is named, then {how_to_go_on}.")
+        parts.append(f"**What to do:** correct this setting, then {how_to_go_on}.")
     else:
         reached = f"{done:,} of about {expected:,} rows were done. " if expected else ""
         parts.append(
-            f"{reached}What was done is kept, answers of the model too; an earlier output was left as it was.\n\n"
+            f"{reached}Finished work is kept, including the model's answers; an earlier output was left unchanged.\n\n"
             f"- output: {_address(context.output.url)}"
         )
-        known = "mend what it says, then " if isinstance(error, RunStopped) else "report it (its log has more), then "
-        first = known if isinstance(error, Exception) else ""
+        bug = "report this bug (the log has its traceback), then "
+        first = "fix this, then " if isinstance(error, RunStopped) else bug if isinstance(error, Exception) else ""
         parts.append(
-            f"**What to do:** {first}{how_to_go_on}: with the same settings it goes on from there, and asks for "
-            "nothing twice."
+            f"**What to do:** {first}{how_to_go_on}: with the same settings it resumes where it stopped "
+            "and requests nothing twice."
         )
     bill = context.progress.bill()
     if bill.requests:
         cost = f", {bill.usd:,.4f} US dollars" if bill.usd is not None else ""
-        parts.append(f"Asked: {bill.requests:,} requests, {bill.captions_new:,} captions came{cost}.")
+        parts.append(f"{bill.requests:,} requests were sent and {bill.captions_new:,} captions received{cost}.")
     return "\n\n".join(parts) + "\n"
 
 
 def progress_text(context: RunContext, seconds: float) -> tuple[float, str]:
-    """How far the run is: percent 0..100, and a line that says it in numbers."""
+    """The progress of a run that has taken `seconds` so far: percent 0..100, and a line of text."""
     progress = context.progress
     done, expected, rejects = progress.counts.rows, progress.rows_expected(), progress.counts.rejects
     if not expected:
         return 0.0, "reading the input"
-    # Not 100 before the output is there.
+    # 100 is reserved for the finished output.
     percent = min(99.0, 100 * done / max(done, expected))
-    fresh = progress.counts.rows / seconds if seconds else 0.0
-    words = [f"{done:,} of about {max(done, expected):,} rows", f"{rejects:,} rejects", f"{fresh:,.1f} rows/s"]
+    speed = progress.counts.rows / seconds if seconds else 0.0
+    words = [f"{done:,} of about {max(done, expected):,} rows", f"{rejects:,} rejects", f"{speed:,.1f} rows/s"]
     with contextlib.suppress(ZeroDivisionError):
-        words.append(f"some {_duration((expected - done) / fresh)} to go" if expected > done else "writing")
+        words.append(f"about {_duration((expected - done) / speed)} left" if expected > done else "writing")
     return round(percent, 1), ", ".join(words)
 
 
@@ -225,7 +228,7 @@ def _cut(text: str, most: int = MOST_CHARS) -> str:
 
 
 def _plain(text: str, most: int = MOST_CHARS) -> str:
-    """`text` so that Markdown and HTML have no meaning in it: captions and names are other people's words."""
+    """`text` with Markdown and HTML escaped: captions and names are untrusted."""
     line = " ".join(_cut(text, most).split())
     return re.sub(r"([\\`*_{}\[\]<>()#!|~&])", r"\\\1", line).replace("\\<", "&lt;").replace("\\>", "&gt;")
 

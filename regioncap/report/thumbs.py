@@ -1,4 +1,4 @@
-"""Pictures of a page: small enough that all of them together open at once."""
+"""Makes the pictures of a page: small enough that a browser opens all of them at once."""
 
 from __future__ import annotations
 
@@ -10,18 +10,21 @@ from regioncap.vision.boxes import clip_xywh
 from regioncap.vision.images import decode, encode_webp
 
 PICTURES_BYTES = 13_500_000
-"""Of all pictures together, before base64 makes a third more of them."""
+"""Maximum size of all pictures together, before base64 adds a third."""
 
 MOST_BYTES, FEWEST_BYTES = 60_000, 2_500
+"""Bounds of the target size of one picture."""
+
 LONG_SIDES = ((200, 720), (700, 480), (1 << 62, 320))
-"""Up to so many pictures, so long a side."""
+"""(maximum number of pictures on the page, long side of each in pixels)."""
 
 QUALITIES = (72, 58, 42, 26)
+"""WebP qualities, tried in turn until a picture fits."""
 
 
 @dataclass(frozen=True)
 class Thumb:
-    """A picture as base64 of a WebP file, and its size in pixels."""
+    """A picture as a base64-encoded WebP file, and its size in pixels."""
 
     data: str
     width: int
@@ -29,7 +32,7 @@ class Thumb:
 
 
 def thumb_of(data: bytes, count: int, max_image_pixels: int) -> Thumb:
-    """A small copy of the image file `data`, on a page of `count` pictures. Raises RowReject where it is no image."""
+    """A small copy of the image file `data` for a page of `count` pictures. Raises RowReject if it is not an image."""
     side = next(side for most, side in LONG_SIDES if count <= most)
     room = min(MOST_BYTES, max(FEWEST_BYTES, PICTURES_BYTES // max(count, 1)))
     pixels = decode(data, max_image_pixels=max_image_pixels, long_side=side)
@@ -47,8 +50,12 @@ def thumb_of(data: bytes, count: int, max_image_pixels: int) -> Thumb:
 def boxes_on(
     thumb: Thumb, boxes: Sequence[Sequence[float]], size: tuple[int, int], font: float
 ) -> list[dict[str, float]]:
-    """Where boxes (xywh in pixels of a picture of `size`) and their numbers lie on its thumb; large ones first, so that
-    small ones lie on top of them."""
+    """The positions of boxes and of their numbers on a thumb, in its pixels, largest box first so that small ones are
+    drawn on top.
+
+    `boxes`: N xywh in pixels of the picture of `size` (width, height). `font`: font size in pixels. Returns dicts with
+    `n`, the number from 1; `x`, `y`, `w`, `h`, the box; `tx`, `ty`, the left end of the number's baseline.
+    """
     sx, sy = thumb.width / size[0], thumb.height / size[1]
     found: list[dict[str, float]] = []
     for number, box in enumerate(boxes, start=1):
@@ -56,7 +63,7 @@ def boxes_on(
         found.append({"n": number, "x": x * sx, "y": y * sy, "w": max(1.0, w * sx), "h": max(1.0, h * sy)})
     found.sort(key=lambda one: -one["w"] * one["h"])
     taken: list[tuple[float, float]] = []
-    for one in reversed(found):  # small boxes have the fewest good places
+    for one in reversed(found):  # small boxes first: they have the fewest good positions
         at = _number_at(one, font, thumb, taken)
         taken.append(at)
         one["tx"], one["ty"] = at
@@ -66,7 +73,7 @@ def boxes_on(
 def _number_at(
     box: dict[str, float], font: float, thumb: Thumb, taken: Sequence[tuple[float, float]]
 ) -> tuple[float, float]:
-    """Where a number's line begins: at a corner of its box, above one that it would hide, not on another number."""
+    """The left end of a number's baseline: in a corner of its box, or outside a small box; not on another number."""
     x, y, w, h = box["x"], box["y"], box["w"], box["h"]
     wide = font * (0.65 if box["n"] < 10 else 1.25)
     inside = [(x + 0.3 * font, y + font), (x + w - wide - 0.3 * font, y + font), (x + 0.3 * font, y + h - 0.3 * font)]

@@ -1,4 +1,4 @@
-"""A page's own words: title, numbers at the top, what is shown of how many, how it was made."""
+"""The texts of a page: title, numbers at the top, which rows are shown, run settings."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ def page_of(
     setting: ReportSetting,
     meanings: dict[str, str],
 ) -> Page:
-    """What a page of `count` pictures says besides them. `meanings`: of flags, in words."""
+    """The texts of a page with `count` pictures. `meanings`: explanations of the flags."""
     made = dt.datetime.now(dt.UTC).strftime("%Y-%m-%d %H:%M UTC")
-    told = f"A: {setting.title} · B: {setting.against_title} · " if versus is not None else ""
+    sides = f"A: {setting.title} · B: {setting.against_title} · " if versus is not None else ""
     good = setting.summary is not None and setting.summary.ok and not setting.note
     return Page(
         title=_name(setting.title) + (f" against {_name(setting.against_title)}" if versus is not None else ""),
-        made=f"{told}made {made}",
+        made=f"{sides}created {made}",
         sample=_sample(overview, count, picked),
         key=setting.key,
         status=setting.note or ("complete" if good else setting.summary.problem if setting.summary else ""),
@@ -55,8 +55,8 @@ def _sample(overview: Overview, count: int, picked: Picked) -> str:
 
 
 def _tiles(overview: Overview, versus: Comparison | None, summary: Summary | None) -> list[Row]:
-    per_row = f"{overview.regions / overview.rows:.1f} a picture" if overview.rows else ""
-    per_caption = f"{overview.words / overview.regions:.0f} words a caption" if overview.regions else ""
+    per_row = f"{overview.regions / overview.rows:.1f} per picture" if overview.rows else ""
+    per_caption = f"{overview.words / overview.regions:.0f} words per caption" if overview.regions else ""
     dropped = sum(overview.dropped.values())
     tiles = [
         tile("rows in", overview.all),
@@ -76,8 +76,8 @@ def _tiles(overview: Overview, versus: Comparison | None, summary: Summary | Non
             tile("rows only in B", versus.only_there),
         ]
     elif summary is not None and summary.prompt_tokens:
-        asked = f"{summary.prompt_tokens:,} in, {summary.completion_tokens:,} out"
-        tiles.append(tile("tokens", summary.prompt_tokens + summary.completion_tokens, asked))
+        in_out = f"{summary.prompt_tokens:,} in, {summary.completion_tokens:,} out"
+        tiles.append(tile("tokens", summary.prompt_tokens + summary.completion_tokens, in_out))
     if versus is None and summary is not None and summary.usd is not None:
         tiles.append(tile("US dollars", f"{summary.usd:,.2f}"))
     return tiles
