@@ -14,7 +14,9 @@ from regioncap.config.model import RegionCapConfig
 from regioncap.records import Shard, Step, dumps
 from regioncap.run.context import RunContext
 from regioncap.tasks.shard import STEPS, keep_input
-from tests.conftest import BOX, config_of, write_photo
+from tests.support.photos import write_photo
+from tests.support.rows import BOX
+from tests.support.runs import config_of
 
 ROWS: list[dict[str, Any]] = [
     {"image": "a.png", "boxes": [BOX, [60, 10, 20, 20]], "label": ["cat", "dog"], "conf": [0.1, 0.9], "place": "zoo"},

@@ -13,7 +13,7 @@ import pytest
 
 from regioncap.errors import UsageError
 from regioncap.run.context import RunContext
-from tests.conftest import Run, config_of
+from tests.support.runs import Run, config_of
 
 ROOT = Path(__file__).parents[1]
 

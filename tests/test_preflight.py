@@ -13,7 +13,9 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from regioncap.command.app import main
-from tests.conftest import BOX, Run, write_photo
+from tests.support.photos import write_photo
+from tests.support.rows import BOX
+from tests.support.runs import Run
 
 
 class CountingFileSystem(MemoryFileSystem):

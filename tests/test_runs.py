@@ -16,7 +16,7 @@ from regioncap.config.model import RegionCapConfig
 from regioncap.errors import Stopped
 from regioncap.run.captioner import LazyCaptioner
 from regioncap.run.runs import RUNS, Runs
-from tests.conftest import config_of
+from tests.support.runs import config_of
 
 
 @pytest.fixture

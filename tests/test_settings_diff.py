@@ -12,7 +12,7 @@ from regioncap.output.join import public_config
 from regioncap.preflight.settings_diff import check_settings, differences
 from regioncap.storage.filesystem import Filesystems
 from regioncap.storage.runs import entry_of, register
-from tests.conftest import config_of
+from tests.support.runs import config_of
 
 MODEL: dict[str, Any] = {"captioner": "openai", "model": "m", "endpoint": "http://localhost/v1"}
 PIXELS: dict[str, Any] = {"captioner": "pixels", "model": None, "endpoint": ()}
