@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +20,36 @@ from tests.support.photos import write_photo
 from tests.support.rows import BOX, write_rows
 from tests.support.runs import Run, config_of
 from tests.support.sites import Site
+
+
+PREFECT = {
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "DO_NOT_TRACK": "1",
+    # The tests' server runs nothing by itself: no schedules, no automations. (A `Site` is a server as users have it.)
+    **{
+        f"PREFECT_SERVER_SERVICES_{service}_ENABLED": "false"
+        for service in ("EVENT_LOGGER", "EVENT_PERSISTER", "FOREMAN", "LATE_RUNS", "SCHEDULER", "TRIGGERS")
+    },
+}
+"""What the environment says to Prefect, in this process and in those that tests start."""
+
+DEAR = ("site", "cluster", "unpacked", "browser")
+"""Fixtures that take many seconds: with `pytest -n` all tests of one of them go to the same process."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give this process a Prefect home of its own, before anything imports Prefect: none of the user's settings."""
+    home = tempfile.mkdtemp(prefix="regioncap-tests-")
+    config.add_cleanup(lambda: shutil.rmtree(home, ignore_errors=True))
+    os.environ.update(PREFECT, PREFECT_HOME=home)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        used = [name for name in DEAR if name in getattr(item, "fixturenames", ())]
+        if used:
+            item.add_marker(pytest.mark.xdist_group(used[0]))
 
 
 @pytest.fixture(autouse=True)
