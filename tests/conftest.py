@@ -21,7 +21,6 @@ from tests.support.rows import BOX, write_rows
 from tests.support.runs import Run, config_of
 from tests.support.sites import Site
 
-
 PREFECT = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "DO_NOT_TRACK": "1",
