@@ -17,8 +17,9 @@ from regioncap.run.context import RunContext
 from regioncap.storage.steps import digest
 from regioncap.tasks.answers import key_of_answer, request_of, retry_settings_key
 from regioncap.tasks.shard import STEPS
+from tests.support.commands import ROOT
 
-GOLDEN = Path(__file__).parent / "golden" / "keys.json"
+GOLDEN = ROOT / "tests" / "golden" / "keys.json"
 MODEL = {"captioner": "openai", "model": "m", "endpoint": "http://localhost/v1"}
 VARIANTS: dict[str, dict[str, Any]] = {
     "pixels": {},

@@ -10,7 +10,7 @@ from pathlib import Path
 import cloudpickle
 import pytest
 
-from regioncap.captioners.base import Setting
+from regioncap.captioners.base import CaptionerOptions
 from regioncap.captioners.pixels import PixelsCaptioner
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import Stopped
@@ -66,7 +66,7 @@ def test_a_captioner_is_made_once_and_only_when_needed(config: RegionCapConfig) 
     made: list[PixelsCaptioner] = []
 
     def make() -> PixelsCaptioner:
-        made.append(PixelsCaptioner(Setting(config)))
+        made.append(PixelsCaptioner(CaptionerOptions(config)))
         return made[-1]
 
     captioner = LazyCaptioner(make, threading.Event())
@@ -83,7 +83,7 @@ def test_a_captioner_is_made_once_and_only_when_needed(config: RegionCapConfig) 
 
 def test_no_captioner_is_made_for_a_run_that_ended(config: RegionCapConfig) -> None:
     stop = threading.Event()
-    captioner = LazyCaptioner(lambda: PixelsCaptioner(Setting(config)), stop)
+    captioner = LazyCaptioner(lambda: PixelsCaptioner(CaptionerOptions(config)), stop)
     stop.set()
     with pytest.raises(Stopped):
         captioner.get()
