@@ -1,25 +1,54 @@
-"""What tests share: a Prefect server of their own, photos drawn in memory, and runs of the flow."""
+"""Fixtures of all tests: a Prefect server of their own, an S3 server, and runs of the flow."""
 
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import tempfile
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import cv2
 import fsspec
-import numpy as np
 import pytest
 
-from regioncap.config.files import make_config
-from regioncap.config.model import RegionCapConfig
-from regioncap.output.summary import Summary
 from regioncap.run.runs import RUNS
-from tests.deployed import Site
+from tests.support.outputs import EVIL_CAPTIONS, EVIL_NAMES, Make, output_row
+from tests.support.photos import write_photo
+from tests.support.rows import BOX, write_rows
+from tests.support.runs import Run, config_of
+from tests.support.sites import Site
 
-Run = Callable[..., Summary]
+PREFECT = {
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "DO_NOT_TRACK": "1",
+    # The tests' server runs nothing by itself: no schedules, no automations. (A `Site` is a server as users have it.)
+    **{
+        f"PREFECT_SERVER_SERVICES_{service}_ENABLED": "false"
+        for service in ("EVENT_LOGGER", "EVENT_PERSISTER", "FOREMAN", "LATE_RUNS", "SCHEDULER", "TRIGGERS")
+    },
+}
+"""What the environment says to Prefect, in this process and in those that tests start."""
+
+DEAR = ("site", "cluster", "unpacked", "browser")
+"""Fixtures that take many seconds: with `pytest -n` all tests of one of them go to the same process."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give this process a Prefect home of its own, before anything imports Prefect: none of the user's settings."""
+    home = tempfile.mkdtemp(prefix="regioncap-tests-")
+    config.add_cleanup(lambda: shutil.rmtree(home, ignore_errors=True))
+    os.environ.update(PREFECT, PREFECT_HOME=home)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        used = [name for name in DEAR if name in getattr(item, "fixturenames", ())]
+        if used:
+            item.add_marker(pytest.mark.xdist_group(used[0]))
 
 
 @pytest.fixture(autouse=True)
@@ -77,40 +106,6 @@ def bucket(s3_server: str) -> str:
     return f"s3://{name}"
 
 
-def draw_photo(seed: int, width: int = 96, height: int = 64) -> np.ndarray:
-    """HxWx3 uint8 BGR: two plain shapes on a soft ground, different for each seed."""
-    rng = np.random.default_rng(seed)
-    ground = np.linspace(60, 120, width, dtype=np.uint8)
-    image = np.repeat(np.tile(ground, (height, 1))[..., None], 3, axis=2)
-    colours = [tuple(int(value) for value in rng.integers(0, 255, 3)) for _ in range(2)]
-    cv2.rectangle(image, (width // 8, height // 4), (width // 2, height - 8), colours[0], -1)
-    cv2.circle(image, (3 * width // 4, height // 2), height // 5, colours[1], -1)
-    return image
-
-
-def write_photo(path: Path, seed: int) -> Path:
-    """A drawn photo as PNG, so that its bytes depend on no JPEG codec's version."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    done, data = cv2.imencode(".png", draw_photo(seed))
-    assert done
-    path.write_bytes(data.tobytes())
-    return path
-
-
-BOX = [12, 16, 36, 40]
-
-
-def write_rows(path: Path, rows: list[Any]) -> Path:
-    """Rows as JSON Lines; a string is written as it is."""
-    path.write_text("".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows))
-    return path
-
-
-def read_rows(path: Path) -> list[dict[str, Any]]:
-    """The rows of a JSON Lines file."""
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-
-
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """A folder with `photos.jsonl` of six rows, with and without boxes, and their photos."""
@@ -122,21 +117,47 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def config_of(folder: Path, **changes: Any) -> RegionCapConfig:
-    """The config of a run in `folder`: everything it reads and writes lies there."""
-    values = {
-        "input": str(folder / "photos.jsonl"),
-        "output": str(folder / "out.jsonl"),
-        "cache_path": str(folder / "cache"),
-        "captioner": "pixels",
-        "max_boxes": 3,
-    }
-    return make_config(**{**values, **changes})
-
-
 @pytest.fixture
 def run(prefect_server: None) -> Run:
     """`run(folder, **settings)`: the real flow on a folder's `photos.jsonl`."""
     from regioncap.flows.region_caption import region_caption
 
     return lambda folder, **changes: region_caption(config_of(folder, **changes))
+
+
+@pytest.fixture
+def make_output(tmp_path: Path) -> Make:
+    """`make_output(rows, rejects=())`: an output file, as it would lie beside its photos."""
+
+    def make(rows: list[dict[str, Any]], rejects: tuple[dict[str, Any], ...] = (), name: str = "out.jsonl") -> Path:
+        path = tmp_path / name
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        (tmp_path / name.replace(".jsonl", ".rejects.jsonl")).write_text(
+            "".join(json.dumps(row) + "\n" for row in rejects)
+        )
+        return path
+
+    return make
+
+
+@pytest.fixture
+def evil(tmp_path: Path, make_output: Make) -> Path:
+    """An output with every kind of text that breaks pages and tables."""
+    rows = []
+    for number, image in enumerate(EVIL_NAMES):
+        write_photo(tmp_path / image, number)
+        captions = EVIL_CAPTIONS[number * 2 : number * 2 + 2] or ["nothing"]
+        fields = {"label": ["</style><b>", "x\0y"][: len(captions)], "score": [0.5, None][: len(captions)]}
+        meta = {"region_fields": fields, "flags": [["refusal"], []][: len(captions)]}
+        rows.append(output_row(image, captions, id=f"{number:03d}", note="a\0b\r\n'\"<x>", meta=meta))
+    rows.append(output_row(EVIL_NAMES[0], EVIL_CAPTIONS[-1:]))
+    reject = {"line": 9, "row": {"image": "<b>gone</b>.png"}, "step": "extract", "code": "image_missing",
+              "message": "line 9: <script>alert(1)</script>"}  # fmt: skip
+    raw = {
+        "line": 10,
+        "row": '{"image": </pre><script>alert(2)</script>',
+        "step": "load",
+        "code": "bad_json",
+        "message": "x",
+    }
+    return make_output(rows, (reject, raw))

@@ -13,9 +13,8 @@ import pytest
 
 from regioncap.errors import UsageError
 from regioncap.run.context import RunContext
-from tests.conftest import Run, config_of
-
-ROOT = Path(__file__).parents[1]
+from tests.support.commands import ROOT
+from tests.support.runs import Run, config_of
 
 STATE = """
 import logging, os, signal, sys, threading, warnings, cv2

@@ -13,7 +13,7 @@ from regioncap.captioners.prompts import Prompts
 from regioncap.captioners.row_requests import RowRequests
 from regioncap.captioners.server_errors import Refused, TryAgain
 from regioncap.config.files import make_config
-from tests.captioners.conftest import Bill, request_of
+from tests.support.model_servers import Bill, request_of
 
 
 async def answered(asked: ChatRequest) -> ChatResponse:

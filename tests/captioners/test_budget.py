@@ -7,7 +7,7 @@ import pytest
 from regioncap.captioners.budget import Budget
 from regioncap.captioners.chat import ChatResponse
 from regioncap.records import Counts
-from tests.captioners.conftest import Bill
+from tests.support.model_servers import Bill
 
 ANSWER = ChatResponse("A dog.", "stop", prompt_tokens=1000, completion_tokens=100)
 

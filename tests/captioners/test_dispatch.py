@@ -17,7 +17,7 @@ from regioncap.captioners.dispatch import READY_ROWS, Dispatcher
 from regioncap.captioners.endpoint import Endpoint
 from regioncap.captioners.limits import InFlightLimit
 from regioncap.errors import BudgetReached, CaptionerError, Stopped
-from tests.captioners.conftest import Bill
+from tests.support.model_servers import Bill
 
 SAMPLING = Sampling(100, 0.0, None, {})
 

@@ -17,7 +17,7 @@ from regioncap.captioners.limits import InFlightLimit
 from regioncap.captioners.server_errors import Refused, TryAgain
 from regioncap.captioners.structure import STRUCTURES
 from regioncap.errors import CaptionerError
-from tests.captioners.conftest import Serve, jpeg_of
+from tests.support.model_servers import Serve, jpeg_of
 
 T = TypeVar("T")
 

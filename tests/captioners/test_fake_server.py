@@ -12,7 +12,7 @@ import pytest
 from regioncap.captioners.chat import messages_of
 from regioncap.captioners.fake_behaviour import draw_fault
 from regioncap.captioners.fake_server import ScriptedResponse, caption_of, digest_of
-from tests.captioners.conftest import Serve, jpeg_of
+from tests.support.model_servers import Serve, jpeg_of
 
 
 def post(url: str, **fields: Any) -> dict[str, Any]:

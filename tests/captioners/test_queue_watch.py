@@ -14,7 +14,7 @@ from regioncap.captioners.dispatch import Dispatcher
 from regioncap.captioners.endpoint import Endpoint
 from regioncap.captioners.limits import InFlightLimit
 from regioncap.captioners.queue_watch import MAX_MISSES, QueueWatcher
-from tests.captioners.conftest import Bill
+from tests.support.model_servers import Bill
 
 Queue = tuple[int, int] | None
 

@@ -14,8 +14,8 @@ from regioncap.captioners.base import CaptionResult
 from regioncap.captioners.fake_server import FAULTS
 from regioncap.captioners.health import RetryPolicy
 from regioncap.errors import BudgetReached, CaptionerError, Stopped
-from tests.captioners.conftest import Ask, Serve, all_of, request_of, told_of, warm_up
-from tests.deployed import until
+from tests.support.model_servers import Ask, Serve, all_of, request_of, told_of, warm_up
+from tests.support.waiting import until
 
 
 def right(results: list[CaptionResult], regions: int = 3) -> list[int]:

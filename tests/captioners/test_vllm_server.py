@@ -30,10 +30,9 @@ from regioncap.captioners.vlm import OpenAICaptioner
 from regioncap.config.files import make_config
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import CaptionerError, UsageError
-from tests.captioners.conftest import Bill, request_of, told_of
-from tests.deployed import until
-
-ROOT = Path(__file__).parents[2]
+from tests.support.commands import ROOT
+from tests.support.model_servers import Bill, request_of, told_of
+from tests.support.waiting import until
 
 SERVER = """
 import os, subprocess, sys, time
@@ -207,7 +206,7 @@ import json, os, sys, threading
 from regioncap.captioners.base import CaptionerOptions
 from regioncap.captioners.vllm_server import VllmCaptioner
 from regioncap.config.files import make_config
-from tests.captioners.conftest import Bill, request_of
+from tests.support.model_servers import Bill, request_of
 
 captioner = VllmCaptioner(CaptionerOptions(make_config(**json.loads(sys.argv[1])), count=Bill()))
 try:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+from tests.support.commands import ROOT
 
 FILES = int(os.environ.get("REGIONCAP_FUZZ_FILES", "400"))
 
 
 @pytest.fixture(scope="module")
 def fuzz() -> ModuleType:
-    path = Path(__file__).parents[2] / "benchmarks" / "fuzz.py"
+    path = ROOT / "benchmarks" / "fuzz.py"
     spec = importlib.util.spec_from_file_location("regioncap_fuzz", path)
     assert spec is not None
     assert spec.loader is not None

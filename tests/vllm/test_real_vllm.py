@@ -16,7 +16,9 @@ from typing import Any
 import pytest
 
 from regioncap.errors import CaptionerError
-from tests.conftest import BOX, Run, read_rows, write_photo, write_rows
+from tests.support.photos import write_photo
+from tests.support.rows import BOX, read_rows, write_rows
+from tests.support.runs import Run
 
 VENV = os.environ.get("REGIONCAP_VLLM_VENV", "")
 HERE = Path(__file__).parent

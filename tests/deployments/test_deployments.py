@@ -1,0 +1,221 @@
+"""The deployments of the repository on a Prefect server and a worker, as their users start them."""
+
+from __future__ import annotations
+
+import datetime as dt
+import itertools
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from regioncap.captioners.fake_server import Behaviour, RunningServer
+from regioncap.errors import UsageError
+from regioncap.flows.serving import deployments_of
+from tests.support.commands import COMMAND, ROOT
+from tests.support.rows import read_rows
+from tests.support.sites import Site
+from tests.support.waiting import until
+
+FILE = ROOT / "deployments" / "prefect.yaml"
+NAMES = ("nightly", "manual", "docker")
+
+
+@pytest.fixture
+def server() -> Iterator[RunningServer]:
+    with RunningServer(Behaviour(latency=0.02)) as running:
+        yield running
+
+
+def config_of(folder: Path, **more: Any) -> dict[str, Any]:
+    places = {"input": "photos.jsonl", "output": "out.jsonl", "cache_path": "cache"}
+    return {name: str(folder / path) for name, path in places.items()} | {"captioner": "pixels", **more}
+
+
+def with_model(server: RunningServer) -> dict[str, Any]:
+    return {"captioner": "openai", "endpoint": [server.url], "model": "fake-vlm", "max_pixels": 40_000}
+
+
+def test_what_is_deployed(site: Site) -> None:
+    found = {name: site.deployment(name) for name in NAMES}
+    assert {one["entrypoint"] for one in found.values()} == {"regioncap.flows.region_caption.region_caption"}
+    assert all(one["enforce_parameter_schema"] for one in found.values())
+    nightly = found["nightly"]
+    assert [(s["schedule"]["cron"], s["schedule"]["timezone"]) for s in nightly["schedules"]] == [
+        ("0 2 * * *", "Europe/Berlin")
+    ]
+    assert (nightly["global_concurrency_limit"]["limit"], nightly["concurrency_options"]["collision_strategy"]) == (
+        1, "CANCEL_NEW",
+    )  # fmt: skip
+    assert nightly["parameters"]["config"]["on_config_change"] == "refuse"
+    assert found["docker"]["work_pool_name"] == "regioncap-docker"
+    assert found["docker"]["job_variables"]["image"].startswith("regioncap:")
+    assert found["manual"]["schedules"] == []
+
+
+WRONG: dict[str, tuple[dict[str, Any], str, str]] = {
+    "too small": ({"max_boxes": 0}, "config.max_boxes", "0 is less than the minimum of 1"),
+    "no number": ({"shard_size": "many"}, "config.shard_size", "'many' is not of type 'integer'"),
+    "not in the list": ({"extractor": "yolo"}, "config.extractor", "'yolo' is not one of"),
+    "unknown": ({"max_boxs": 3}, "config", "('max_boxs' was unexpected)"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_wrong_value_is_refused_with_field_and_reason(site: Site, project: Path, case: str) -> None:
+    wrong, field, reason = WRONG[case]
+    refused = site.create("manual", config=config_of(project, **wrong))
+    assert refused.status_code == 409
+    assert f"'{field}'" in refused.text
+    assert reason in refused.json()["detail"]
+
+
+def test_a_run_by_the_worker_and_its_page(site: Site, project: Path) -> None:
+    with (project / "photos.jsonl").open("a") as file:
+        file.write('broken\n{"image": "gone.png"}\n{"image": "gone too.png"}\n')
+    run = site.run("manual", config=config_of(project), ticket="A-17")
+    assert run["state"]["name"] == "Completed", run["state"]
+    assert len(read_rows(project / "out.jsonl")) == 6
+    page = site.artifacts(run["id"])
+    assert page["progress"] == 100.0
+    assert [(line["code"], line["rows"], line["first"]) for line in page["table"]] == [
+        ("image_missing", 2, "line 8 gone.png"), ("bad_json", 1, "line 7"),
+    ]  # fmt: skip
+    assert page["markdown"].startswith("## 6 of 9 rows captioned")
+    assert page["markdown"].count("data:image/jpeg;base64,") == 3
+    assert f"{site.ui}/deployments/deployment/" in page["markdown"]
+    log = site.log(run["id"])
+    # A parameter that nobody knows does no harm, but is told.
+    assert "passed over, since the flow has no such parameter: ticket" in log
+    steps = ("load", "route", "extract", "normalize", "visualize", "caption", "shard")
+    assert [sum(f"'{step} 00000: " in line for line in log) for step in steps] == [1] * 7
+
+
+def test_a_setting_in_the_wrong_place_is_said_and_crashes_nothing(site: Site, project: Path) -> None:
+    run = site.run("manual", config=config_of(project), max_usd=5)
+    assert run["state"]["type"] == "FAILED"
+    assert "max_usd: settings are given inside of config: {'config': {'max_usd': 5, …}}" in run["state"]["message"]
+    assert not (project / "out.jsonl").exists()
+
+
+def test_what_a_schema_cannot_say_fails_with_words_and_no_traceback(site: Site, project: Path) -> None:
+    wrong = site.run("manual", config=config_of(project, captioner="openai", model="m", endpoint=["ftp://x"]))
+    assert wrong["state"]["type"] == "FAILED"
+    assert "endpoint: expected a URL such as http://host:8000/v1, got 'ftp://x'" in wrong["state"]["message"]
+    dead = site.run("manual", config=config_of(project, captioner="openai", model="m", endpoint=["http://127.0.0.1:9"]))
+    assert "Start the server, or correct --endpoint" in dead["state"]["message"]
+    page = site.artifacts(dead["id"])["markdown"]
+    assert page.startswith("## The run stopped before its end")
+    assert "[run the deployment again](" in page
+    assert not [line for line in site.log(wrong["id"]) + site.log(dead["id"]) if "Traceback" in line]
+
+
+def test_other_settings_are_refused_where_nobody_looks_on(site: Site, project: Path) -> None:
+    site.run("manual", config=config_of(project))
+    output = (project / "out.jsonl").read_bytes()
+    run = site.run("manual", config=config_of(project, max_boxes=2))
+    assert run["state"]["type"] == "FAILED"
+    assert "max_boxes 10 -> 2" in run["state"]["message"]
+    assert (project / "out.jsonl").read_bytes() == output
+    assert site.artifacts(run["id"])["markdown"].startswith("## Nothing was run")
+
+
+def test_a_deployments_run_and_a_local_one_share_the_cache(site: Site, project: Path, server: RunningServer) -> None:
+    config = config_of(project, **with_model(server))
+    assert site.run("manual", config=config)["state"]["type"] == "COMPLETED"
+    asked, output = server.stats["requests"], (project / "out.jsonl").read_bytes()
+    assert asked > 6
+    (project / "set.yaml").write_text(yaml.safe_dump(config))
+    local = [*COMMAND, "run", "--config", "set.yaml"]
+    done = subprocess.run(local, cwd=project, env=site.environment, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
+    again = site.run("manual", config=config)
+    assert again["state"]["type"] == "COMPLETED"
+    runs = [json.loads(line) for line in (project / "out.runs.jsonl").read_text().splitlines()]
+    assert [run["captions_asked"] for run in runs[1:]] == [0, 0]
+    assert (server.stats["requests"], (project / "out.jsonl").read_bytes()) == (asked, output)
+
+
+def test_scheduled_runs_never_overlap(site: Site, project: Path, server: RunningServer) -> None:
+    # A run takes some seconds, and is due every three.
+    server.change(latency=0.8, slots=1)
+    number = site.deployment("nightly")["id"]
+    schedule = {
+        "schedule": {"interval": 3.0, "anchor_date": dt.datetime.now(dt.UTC).isoformat()},
+        "parameters": {"config": config_of(project, **with_model(server), on_config_change="refuse")},
+        "active": True, "max_scheduled_runs": 10,
+    }  # fmt: skip
+    made = site.request("POST", f"deployments/{number}/schedules", [schedule])
+    assert made.status_code == 201, made.text
+
+    def states(kind: str) -> list[Any]:
+        due = [run for run in site.runs_of("nightly") if run["parameters"]["config"]["output"].startswith(str(project))]
+        return [run for run in due if run["state"]["type"] == kind]
+
+    try:
+        until(lambda: states("COMPLETED") and states("CANCELLED"))
+    finally:
+        gone = site.request("DELETE", f"deployments/{number}/schedules/{made.json()[0]['id']}")
+    assert gone.status_code == 204
+    until(lambda: not states("RUNNING") and not states("PENDING"))
+    assert all(run["auto_scheduled"] for run in states("COMPLETED"))
+    assert "concurrency limit" in states("CANCELLED")[0]["state"]["message"].lower()
+    ran = sorted((run["start_time"], run["end_time"]) for run in states("COMPLETED"))
+    assert all(earlier[1] <= later[0] for earlier, later in itertools.pairwise(ran))
+    assert len(read_rows(project / "out.jsonl")) == 6
+
+
+# --- without a worker
+
+
+def test_what_one_process_serves_is_what_the_file_says() -> None:
+    served, elsewhere = deployments_of(FILE)
+    assert ([one.name for one in served], elsewhere) == (["nightly", "manual"], ["docker"])
+    nightly = served[0]
+    described = yaml.safe_load(FILE.read_text())["deployments"][0]
+    assert nightly.parameters == described["parameters"]
+    assert [(s.schedule.cron, s.schedule.timezone) for s in nightly.schedules or []] == [("0 2 * * *", "Europe/Berlin")]
+    assert (nightly.concurrency_limit, nightly.concurrency_options.collision_strategy) == (1, "CANCEL_NEW")
+    assert served[1].schedules in (None, [])
+
+
+@pytest.mark.parametrize(("text", "message"), [(None, "No such file"), ("- 1", "expected a prefect.yaml")])
+def test_a_file_that_has_no_deployments(tmp_path: Path, text: str | None, message: str) -> None:
+    if text is not None:
+        (tmp_path / "prefect.yaml").write_text(text)
+    with pytest.raises(UsageError, match=message):
+        deployments_of(tmp_path / "prefect.yaml")
+
+
+def test_one_process_serves_without_a_worker(site: Site, project: Path) -> None:
+    # Another flow of the same file: the worker's pool must not take its runs.
+    text = FILE.read_text().replace("name: manual", "name: served").replace("name: nightly", "name: served-nightly")
+    (project / "prefect.yaml").write_text(text)
+    log = project / "log"
+    with log.open("wb") as file:
+        process = subprocess.Popen(
+            [*COMMAND, "serve", "--file", "prefect.yaml"], cwd=project, env=site.environment, stdout=file, stderr=file
+        )
+    try:
+        until(lambda: "served-nightly" in log.read_text())
+        run = site.run("served", config=config_of(project))
+        assert run["state"]["type"] == "COMPLETED", run["state"]
+        assert run["work_pool_name"] is None
+        assert len(read_rows(project / "out.jsonl")) == 6
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+def test_serve_says_what_it_needs(project: Path) -> None:
+    plain = {"PYTHONPATH": str(ROOT), "HOME": str(project), "PATH": ""}
+    command = [sys.executable, "-c", COMMAND[2], "serve"]
+    gone = subprocess.run(command, cwd=project, env=plain, capture_output=True, text=True, timeout=120)
+    assert (gone.returncode, "there is no such file" in gone.stderr) == (2, True)
+    no_server = subprocess.run(command, cwd=ROOT, env=plain, capture_output=True, text=True, timeout=120)
+    assert (no_server.returncode, "`prefect server start`" in no_server.stderr) == (2, True)

@@ -1,0 +1,1 @@
+"""What tests share. Fixtures stand in the conftest of the folder that uses them."""
