@@ -124,8 +124,8 @@ def serve_model(model: str, host: str, port: int, **flags: Any) -> int:
     """Serve MODEL with vLLM on this machine's GPUs.
 
     For runs on other machines: prints the --endpoint for them. One server per group of --tensor-parallel-size GPUs; a
-    server that dies is restarted once. Clients need the key in REGIONCAP_API_KEY; if it is not set here, one is made and
-    printed.
+    server that dies is restarted once. Clients need the key in REGIONCAP_API_KEY; if it is not set here, one is made
+    and printed.
     """
     from regioncap.captioners.vllm_serving import serve_until
 
