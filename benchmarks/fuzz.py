@@ -21,11 +21,11 @@ import numpy as np
 from PIL import Image
 
 from regioncap.errors import RowReject
-from regioncap.vision.extraction import FINDING_LEAST_SIDE, FINDING_LONG_SIDE, edges, find_regions
+from regioncap.vision.extraction import FINDER_MAX_LONG_SIDE, FINDER_MIN_LONG_SIDE, edges, find_regions
 from regioncap.vision.images import Picture
 
 SLOWEST_SECONDS = 2.0
-MOST_PIXELS = 4_000_000
+MAX_PIXELS = 4_000_000
 EXTREMES = (b"\x00", b"\xff", b"\x00\x00\x00\x00", b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"\x80\x00\x00\x00")
 
 
@@ -105,11 +105,11 @@ def files(count: int, seed: int) -> Iterator[tuple[str, bytes]]:
 def outcome(data: bytes) -> str:
     """`picture`, or the code of the reject. Raises whatever else there is."""
     try:
-        picture = Picture(data, max_image_pixels=MOST_PIXELS)
+        picture = Picture(data, max_image_pixels=MAX_PIXELS)
         picture.check()
         _ = picture.frames
         info = picture.info
-        image = picture.pixels(long_side=FINDING_LONG_SIDE, least_side=FINDING_LEAST_SIDE, keep_whole=True)
+        image = picture.pixels(long_side=FINDER_MAX_LONG_SIDE, min_side=FINDER_MIN_LONG_SIDE, keep_full_size=True)
         find_regions(image, edges, max_boxes=10, min_score=-3.0, full_size_wh=(info.width, info.height))
         shape = picture.pixels(max_pixels=1_003_520).shape
     except RowReject as reject:

@@ -90,7 +90,7 @@ def ours(item: Item, config: RegionCapConfig) -> bool:
         return Path(path).read_bytes()
 
     def see(found: dict[str, Any], picture: Picture) -> None:  # as `regioncap.tasks.shard` does
-        if picture.has_whole(max_pixels=config.max_pixels):
+        if picture.has_full_size(max_pixels=config.max_pixels):
             ahead.extend(draw_picture(normalize_row(found, config), picture, config)[1])
 
     try:

@@ -21,14 +21,14 @@ from regioncap.registry import EXTRACTORS, SIZE_FREE, load
 from regioncap.vision.boxes import box_iou
 from regioncap.vision.extraction import (
     DEFAULT_MIN_SCORE,
-    FINDING_LEAST_SIDE,
-    FINDING_LONG_SIDE,
+    FINDER_MAX_LONG_SIDE,
+    FINDER_MIN_LONG_SIDE,
     Finder,
     find_regions,
 )
 from regioncap.vision.images import Picture
 
-MOST_PIXELS = 10**9
+MAX_PIXELS = 10**9
 ROUNDS = 3
 FIXED = (
     (0.25, 0.25, 0.5, 0.5), (0.1, 0.1, 0.8, 0.8), (0.0, 0.0, 1.0, 1.0), (0.05, 0.3, 0.4, 0.6),
@@ -57,14 +57,14 @@ class Photo:
     def __init__(self, row: dict[str, Any], root: Path, key: str, bytes_of: dict[str, bytes]) -> None:
         if row["image"] not in bytes_of:
             bytes_of[row["image"]] = (root / row["image"]).read_bytes()
-        self.picture = Picture(bytes_of[row["image"]], max_image_pixels=MOST_PIXELS)
+        self.picture = Picture(bytes_of[row["image"]], max_image_pixels=MAX_PIXELS)
         self.size = (self.picture.info.width, self.picture.info.height)
         self.truth = xyxy(row[key])
 
     def seen_by(self, name: str) -> Any:
         """HxWx3 uint8 BGR."""
-        least = FINDING_LEAST_SIDE if name in SIZE_FREE else None
-        return self.picture.pixels(long_side=FINDING_LONG_SIDE, least_side=least)
+        least = FINDER_MIN_LONG_SIDE if name in SIZE_FREE else None
+        return self.picture.pixels(long_side=FINDER_MAX_LONG_SIDE, min_side=least)
 
 
 def measure(name: str, finder: Finder, photos: list[Photo], k: int, min_score: float) -> str:

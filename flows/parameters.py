@@ -1,7 +1,7 @@
-"""What a flow run is given: the config in any form that it may come in, and parameters that the flow does not have.
+"""Checks the parameters of a flow run: the config, in any form that it may take, and parameters that do not exist.
 
-Prefect refuses a wrong value of the config when a run of a deployment is made; what it lets through is told here, in
-words, instead of crashing the run.
+Prefect refuses a wrong config value when a deployment's run is created. What it lets through is reported here in plain
+words instead of crashing the run.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ logger = logging.getLogger("regioncap")
 
 
 def checked(flow: Callable[[RegionCapConfig], R]) -> Callable[[RegionCapConfig], R]:
-    """`flow` with its config checked, and unknown parameters of its run told: those that are settings are refused,
-    since they were meant to do something; others are passed over.
+    """`flow` with its parameters checked. Unknown ones that are settings are refused, since they were meant to do
+    something; others are ignored with a warning.
 
     Raises UsageError, ConfigError.
     """
@@ -41,7 +41,7 @@ def checked(flow: Callable[[RegionCapConfig], R]) -> Callable[[RegionCapConfig],
         refuse_misplaced(unknown)
         if unknown:
             with forward_logs_to_prefect:
-                logger.warning("passed over, since the flow has no such parameter: %s", ", ".join(sorted(unknown)))
+                logger.warning("ignored, since the flow has no such parameter: %s", ", ".join(sorted(unknown)))
         return flow(config_from(config))
 
     # Prefect binds a run's parameters to the signature before it calls anything, and crashes at one that is not in it.

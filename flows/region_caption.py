@@ -1,7 +1,7 @@
-"""The flow: look, submit, write.
+"""The flow: check the cache, submit, write.
 
-Every shard of the input is looked at first; one that was done before is taken as it is, the others are submitted,
-a few at a time, and when all are done the output is written.
+Every shard of the input is looked up in the cache first. Cached shards are reused, the others are submitted, a few at a
+time, and when all are done the output is written.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def region_caption(config: RegionCapConfig) -> Summary:
     """Images in, one caption for every region out.
 
     Raises UsageError for a wrong input, and RunStopped (InputDamaged, StorageError, CaptionerError, RowsFailAlike, …)
-    when the run cannot go on: an earlier output is left as it was, and the same call goes on from there.
+    when the run cannot go on: an earlier output is left as it was, and the same call resumes the run.
     """
     with running(config) as (context, workers):
         config, damages = context.config, 0
@@ -43,7 +43,7 @@ def region_caption(config: RegionCapConfig) -> Summary:
             try:
                 return show(write(done, config, window.parts), done, context)
             except StepDamaged:
-                # The step is forgotten now, so the next look finds its shard not done.
+                # The damaged file is gone from the cache now, so the next pass runs its shard again.
                 damages += 1
                 if damages == ATTEMPTS:
                     raise

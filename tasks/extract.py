@@ -23,7 +23,7 @@ from regioncap.run.context import RunContext
 from regioncap.run.runs import RUNS
 from regioncap.tasks.map_rows import map_rows
 from regioncap.tasks.step import StepSpec, run_step
-from regioncap.vision.extraction import EXTRACTION_VERSION, FINDING_LEAST_SIDE, FINDING_LONG_SIDE, find_regions
+from regioncap.vision.extraction import EXTRACTION_VERSION, FINDER_MAX_LONG_SIDE, FINDER_MIN_LONG_SIDE, find_regions
 from regioncap.vision.images import Picture
 
 STEP_VERSION = 2
@@ -71,11 +71,11 @@ def _find(picture: Picture, config: RegionCapConfig) -> list[list[int]]:
     width, height = picture.info.width, picture.info.height
     size_free, whole = config.extractor in SIZE_FREE, width * height <= WHOLE_PIXELS
     # `edges` samples a large picture for less than shrinking it would cost.
-    small_enough = not size_free or max(width, height) <= 2 * FINDING_LONG_SIDE
+    small_enough = not size_free or max(width, height) <= 2 * FINDER_MAX_LONG_SIDE
     image = picture.pixels(
-        long_side=FINDING_LONG_SIDE if small_enough else None,
-        least_side=FINDING_LEAST_SIDE if size_free else None,
-        keep_whole=whole,
+        long_side=FINDER_MAX_LONG_SIDE if small_enough else None,
+        min_side=FINDER_MIN_LONG_SIDE if size_free else None,
+        keep_full_size=whole,
     )
     boxes = find_regions(
         image,

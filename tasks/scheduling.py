@@ -16,8 +16,8 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RowsFailAlike, UsageError
 from regioncap.output.join import ShardSteps
-from regioncap.output.output_parts import PartWriter, write_early
-from regioncap.output.outputs import OutputPart, in_parts
+from regioncap.output.output_parts import PartWriter, write_finished_parts
+from regioncap.output.outputs import OutputPart, is_parts_folder
 from regioncap.records import Counts, Shard
 from regioncap.run.context import RunContext
 from regioncap.tasks.workers import Threads, Workers
@@ -52,7 +52,7 @@ class ShardWindow:
         self._done: dict[int, ShardSteps] = {}
         self._in_flight: dict[PrefectFuture[ShardSteps], Shard] = {}
         self._watch = FailsAlike(context)
-        self._parts = PartWriter(context) if in_parts(context.config.output) else None
+        self._parts = PartWriter(context) if is_parts_folder(context.config.output) else None
         self.reused_shards = 0
         self.reused_rows = 0
 
@@ -99,7 +99,7 @@ class ShardWindow:
         self._done[steps[0].shard] = steps
         self._watch.check(self._done)
         if self._parts is not None:
-            write_early(steps, self._parts)
+            write_finished_parts(steps, self._parts)
 
 
 def target_rows_in_flight(config: RegionCapConfig, processes: int = 1) -> int:

@@ -119,7 +119,7 @@ def prerender(found: Row, picture: Picture, context: RunContext) -> tuple[Row, R
 
     Used only if `extract` has decoded what the marks are drawn on: so the picture is read and decoded once.
     """
-    if not picture.has_whole(max_pixels=context.config.max_pixels):
+    if not picture.has_full_size(max_pixels=context.config.max_pixels):
         return None
     with contextlib.suppress(RowReject, ValueError):  # its own step meets it again, and rejects the row
         normalized = normalize_row(found, context.config)

@@ -16,23 +16,23 @@ from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RegionCapError
 from regioncap.output.join import (
     ShardSteps,
-    form_of,
+    incomplete_reason_of_shards,
     key_of,
-    problem_of_shards,
-    public_config,
+    redacted_config,
+    row_format,
     summary_of,
     with_bill,
     write_rows,
 )
 from regioncap.output.output_parts import PartWriter
-from regioncap.output.outputs import INCOMPLETE, FileOutputs, OutputPart, Outputs, PartOutputs, in_parts
+from regioncap.output.outputs import INCOMPLETE, FileOutputs, OutputPart, Outputs, PartOutputs, is_parts_folder
 from regioncap.output.reading import open_output
 from regioncap.output.summary import Summary
 from regioncap.records import dumps
 from regioncap.report.report import report_of
 from regioncap.run.context import RunContext
 from regioncap.run.runs import RUNS
-from regioncap.storage.runs import entry_of, register
+from regioncap.storage.runs import entry_place, register
 
 logger = logging.getLogger("regioncap")
 
@@ -42,9 +42,9 @@ def write_file(shards: Sequence[ShardSteps], context: RunContext) -> Summary:
 
     Raises AccountingError when rows or boxes went missing, StepDamaged when a step's file did, StorageError.
     """
-    problem = problem_of_shards(shards, context)
+    problem = incomplete_reason_of_shards(shards, context)
     files = FileOutputs(context.output, INCOMPLETE if problem else "")
-    form = form_of(context)
+    form = row_format(context)
     key = key_of(shards, context, form)
     summary = files.written(key)
     if summary is None:
@@ -76,7 +76,7 @@ def first_reject(context: RunContext, steps: ShardSteps) -> str:
 
 def outputs_of(context: RunContext) -> Outputs:
     """The run's output, whichever kind it is."""
-    return PartOutputs(context.output) if in_parts(context.output.address) else FileOutputs(context.output)
+    return PartOutputs(context.output) if is_parts_folder(context.output.address) else FileOutputs(context.output)
 
 
 def record_run(context: RunContext, outcome: str, problem: str, **counts: int) -> None:
@@ -92,10 +92,12 @@ def write(shards: list[ShardSteps], config: RegionCapConfig, parts: Sequence[Out
     `parts`: where the output is in parts, those that were written as their shards finished.
     """
     context = RUNS.context(config)
-    written = PartWriter(context, parts).finish(shards) if in_parts(config.output) else write_file(shards, context)
+    written = (
+        PartWriter(context, parts).finish(shards) if is_parts_folder(config.output) else write_file(shards, context)
+    )
     summary = with_bill(written, context)
-    entry = entry_of(context.cache, config.file_name_prefix, config.output)
-    register(entry, summary.output, public_config(config), [[step.key for step in steps] for steps in shards])
+    entry = entry_place(context.cache, config.file_name_prefix, config.output)
+    register(entry, summary.output, redacted_config(config), [[step.key for step in steps] for steps in shards])
     counts = {name: getattr(summary, name) for name in ("rows_in", "rows_out", "rejects", "regions")}
     record_run(context, "complete" if summary.complete else INCOMPLETE, summary.problem, **counts)
     if config.report:
@@ -106,7 +108,7 @@ def write(shards: list[ShardSteps], config: RegionCapConfig, parts: Sequence[Out
 def write_page(context: RunContext) -> None:
     """Write the report of the output as it is now. The captions are safe: a report that fails is only logged."""
     try:
-        done = report_of(open_output(context.config.output, context.files), context.files, anew=False)
+        done = report_of(open_output(context.config.output, context.files), context.files, overwrite=False)
         logger.info("report: %s", done.place.url)
     except RegionCapError as error:
         logger.warning("the report could not be written: %s", error)

@@ -18,7 +18,7 @@ from regioncap.config.model import RegionCapConfig
 from regioncap.registry import EXTRACTORS, load
 from regioncap.vision.boxes import drop_reason, normalize_xywh
 from regioncap.vision.drawing import draw_marks
-from regioncap.vision.extraction import FINDING_LEAST_SIDE, FINDING_LONG_SIDE, find_regions
+from regioncap.vision.extraction import FINDER_MAX_LONG_SIDE, FINDER_MIN_LONG_SIDE, find_regions
 from regioncap.vision.images import Picture, encode_jpeg
 
 MODEL = "fake-vlm"
@@ -45,7 +45,7 @@ def draw(image: str, bbox: list[list[float]] | None) -> tuple[bytes, str] | None
     picture.check()
     size = (picture.info.width, picture.info.height)
     if bbox is None:
-        seen = picture.pixels(long_side=FINDING_LONG_SIDE, least_side=FINDING_LEAST_SIDE, keep_whole=True)
+        seen = picture.pixels(long_side=FINDER_MAX_LONG_SIDE, min_side=FINDER_MIN_LONG_SIDE, keep_full_size=True)
         most, least = DEFAULTS["max_boxes"], DEFAULTS["min_score"]
         bbox = find_regions(seen, _FIND, max_boxes=most, min_score=least, full_size_wh=size).tolist()
     boxes = [box for box in bbox if not drop_reason(box, *size)]

@@ -1,6 +1,6 @@
 """JSON as models write it: anywhere in a text, with Python's quotes and trailing commas, and broken off.
 
-Not the library's decoder: that one is silent about duplicate keys, recurses as deep as a text wants, and gives
+Not the library's decoder: that one is silent about duplicate keys, recurses as deep as the text nests, and gives
 nothing of a value that breaks off.
 """
 

@@ -11,7 +11,7 @@ from typing import Any
 from regioncap.config.model import RegionCapConfig
 from regioncap.records import Shard, Step
 from regioncap.run.context import RunContext
-from regioncap.storage.runs import entry_of, registered
+from regioncap.storage.runs import entry_place, registered
 from regioncap.storage.steps import Manifest, StepDamaged, digest
 from regioncap.tasks.shard import STEPS, input_step
 from regioncap.tasks.step import StepSpec, find_cached
@@ -113,7 +113,7 @@ def _done_or_why(
 def _registered_manifests(context: RunContext) -> dict[str, list[tuple[int, Manifest]]]:
     """The (shard, manifest) pairs of the output's last run, by step name."""
     config = context.config
-    shards = registered(entry_of(context.cache, config.file_name_prefix, config.output)).shards
+    shards = registered(entry_place(context.cache, config.file_name_prefix, config.output)).shards
     found: dict[str, list[tuple[int, Manifest]]] = {}
     for shard, keys in enumerate(shards):
         for spec, key in zip(STEPS, keys[1:], strict=False):

@@ -11,12 +11,12 @@ from regioncap.command.exit_codes import OK, STOPPED
 from regioncap.command.options import cache_place, file_name_prefix, files_from, storage_flags
 from regioncap.errors import UsageError
 from regioncap.exports.base import Coords, Direction
-from regioncap.exports.export import ExportOrder, export
+from regioncap.exports.export import ExportRequest, export
 from regioncap.output.reading import Written, open_output
-from regioncap.output.where import EXPLAINED
+from regioncap.output.where import CONDITION_HELP
 from regioncap.registry import EXPORTS
 from regioncap.report.contact_sheet import sheet_of
-from regioncap.report.report import Reported, report_of
+from regioncap.report.report import ReportResult, report_of
 from regioncap.storage.filesystem import Filesystems, Place
 
 ROOT_HELP = "Folder that relative image paths start from, if it is not the run's."
@@ -75,7 +75,7 @@ def _written(output_name: str, files: Filesystems, flags: dict[str, Any]) -> Wri
 
 def _report_so_far(
     output_name: str, out: Place | None, against: Written | None, rows: int | None, flags: dict[str, Any]
-) -> Reported:
+) -> ReportResult:
     from regioncap.command.partial_report import config_of_run, report_live  # imports Prefect
 
     cache = cache_place(flags)
@@ -93,7 +93,10 @@ def _report_so_far(
 @click.option("--to", type=click.Choice(list(EXPORTS)), required=True, help="Format to convert to.")
 @click.option("--output", "out", default="", help="File (wds: folder), a path or URL. Default: beside OUTPUT.")
 @click.option(
-    "--where", multiple=True, metavar="CONDITION", help=f"Only what meets this: {EXPLAINED}. If repeated, all of them."
+    "--where",
+    multiple=True,
+    metavar="CONDITION",
+    help=f"Only what meets this: {CONDITION_HELP}. If repeated, all of them.",
 )
 @click.option(
     "--direction", type=click.Choice(get_args(Direction)), default="box2text", show_default=True,
@@ -114,7 +117,7 @@ def export_(
     """
     files = files_from(flags)
     written = open_output(output_name, files, **_names(flags))
-    done = export(written, ExportOrder(to, out, where, direction, coords), files)
+    done = export(written, ExportRequest(to, out, where, direction, coords), files)
     for url in done.files[:3]:
         click.echo(url)
     if len(done.files) > 3:

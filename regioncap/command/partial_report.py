@@ -14,16 +14,16 @@ from regioncap.config.files import make_config
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import UsageError
 from regioncap.output.caption_flags import flags_of
-from regioncap.output.join import ShardSteps, form_of, joined
+from regioncap.output.join import ShardSteps, joined, row_format
 from regioncap.output.jsonl import rejected_line
 from regioncap.output.pictures import Pictures
 from regioncap.output.reading import Captioned, Written, captioned, sound
 from regioncap.records import Row, Shard
-from regioncap.report.report import Reported, report_place, write_report
-from regioncap.report.source import ReportSetting
+from regioncap.report.report import ReportResult, report_place, write_report
+from regioncap.report.source import ReportOptions
 from regioncap.run.context import RunContext
 from regioncap.storage.filesystem import Place
-from regioncap.storage.runs import entry_of, registered
+from regioncap.storage.runs import entry_place, registered
 from regioncap.storage.steps import StepDamaged
 from regioncap.tasks.shard import STEPS, input_step
 
@@ -37,7 +37,7 @@ class LiveSource:
 
     def rows(self) -> Iterator[Captioned]:
         """The captioned rows so far, in the input's order."""
-        form, number = form_of(self.context), 0
+        form, number = row_format(self.context), 0
         for loaded, drawn, captioned_row in self._joined():
             if "reject" not in captioned_row:
                 number += 1
@@ -58,14 +58,14 @@ class LiveSource:
 
 def config_of_run(address: str, cache: Place, prefix: str) -> RegionCapConfig | None:
     """The settings of the latest run for the output at `address`; None when the cache knows of none."""
-    found = registered(entry_of(cache, prefix, address)).config
+    found = registered(entry_place(cache, prefix, address)).config
     known = {name: value for name, value in found.items() if name in RegionCapConfig.model_fields}
     return make_config(**known) if known else None
 
 
 def report_live(
     config: RegionCapConfig, out: Place | None = None, against: Written | None = None, max_rows: int | None = None
-) -> Reported:
+) -> ReportResult:
     """The page of what a run has done so far. Raises UsageError when that is nothing, and for a wrong input."""
     with contextlib.closing(RunContext(config)) as context:
         shards, rows, lines, share = [], 0, 0, 0.0
@@ -78,7 +78,7 @@ def report_live(
                 rows += steps[-1].rows
         if not shards:
             raise UsageError(f"{context.output.url}: no rows of this run are done yet; try again later")
-        setting = ReportSetting(
+        setting = ReportOptions(
             context.output.url,
             config,
             Pictures(Written(context.output, config), context.files),

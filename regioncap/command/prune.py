@@ -18,7 +18,7 @@ from regioncap.errors import UsageError
 from regioncap.records import Row
 from regioncap.run.context import RunContext
 from regioncap.storage.filesystem import Found, Place
-from regioncap.storage.runs import RUNS, Registered, entries, entry_of, registered
+from regioncap.storage.runs import RUNS, RegisterEntry, entries, entry_place, registered
 from regioncap.storage.steps import STEP_NAMES, StepStorage
 from regioncap.tasks.answers import keys_of_answers
 
@@ -54,7 +54,7 @@ class Cache:
     """A cache folder with all its registered runs, of every prefix."""
 
     folder: Place
-    runs: dict[str, list[Registered]] = field(default_factory=dict)
+    runs: dict[str, list[RegisterEntry]] = field(default_factory=dict)
     """By prefix."""
 
     @classmethod
@@ -65,20 +65,20 @@ class Cache:
         prefixes = [name.removesuffix(RUNS) for name in folder.names() if name.endswith(RUNS)]
         runs = {}
         for prefix in prefixes:
-            left_out = {entry_of(folder, prefix, output) for output in forgotten}
+            left_out = {entry_place(folder, prefix, output) for output in forgotten}
             runs[prefix] = [registered(entry) for entry in entries(folder, prefix) if entry not in left_out]
         return cls(folder, runs)
 
     def forget(self, outputs: Sequence[str], prefix: str) -> None:
         """Remove the runs of these outputs from the register."""
         for output in outputs:
-            entry_of(self.folder, prefix, output).remove()
+            entry_place(self.folder, prefix, output).remove()
 
     def storage(self, prefix: str) -> StepStorage:
         """The step files of a prefix."""
         return StepStorage(self.folder.address, prefix, files=self.folder.files)
 
-    def drawn(self, prefix: str, run: Registered) -> Iterator[Row]:
+    def drawn(self, prefix: str, run: RegisterEntry) -> Iterator[Row]:
         """The rows of a run whose marks were drawn, from the step files that still exist."""
         storage = self.storage(prefix).at(DRAWN)
         for shard, keys in enumerate(run.shards):
@@ -119,7 +119,7 @@ def unneeded_answers(cache: Cache, before: float) -> Unneeded:
     return _in_folders(cache, "answers", "captions", needed, before)
 
 
-def _config_of(run: Registered, cache: Cache) -> RegionCapConfig:
+def _config_of(run: RegisterEntry, cache: Cache) -> RegionCapConfig:
     # Its images are not read, wherever they were.
     known = {**run.config, "cache_path": cache.folder.address, "image_root": "."}
     try:

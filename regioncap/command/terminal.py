@@ -20,11 +20,11 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Table
 
 from regioncap.config.model import RegionCapConfig
-from regioncap.output.outputs import PartOutputs, in_parts
+from regioncap.output.outputs import PartOutputs, is_parts_folder
 from regioncap.output.summary import Summary
 from regioncap.run.progress import Progress as RunProgress
 from regioncap.run.runs import RUNS
-from regioncap.storage.filesystem import Place, public_url
+from regioncap.storage.filesystem import Place, redact_url
 
 if TYPE_CHECKING:
     # It imports Prefect, which takes seconds and which not every command needs.
@@ -42,7 +42,7 @@ def watching(config: RegionCapConfig) -> Iterator[None]:
     log.propagate = False  # other loggers are for those who run Prefect; what concerns the user comes through this
     log.handlers = [RichHandler(console=console, show_path=False, show_time=False, rich_tracebacks=False)]
     progress = RUNS.context(config).progress
-    console.print(f"regioncap: {public_url(config.input)} -> {public_url(config.output)}", soft_wrap=True)
+    console.print(f"regioncap: {redact_url(config.input)} -> {redact_url(config.output)}", soft_wrap=True)
     console.print(f"captioner: {_captioner(config)}; starting Prefect …", soft_wrap=True)
     try:
         with _bar(console, progress) if console.is_terminal else contextlib.nullcontext():
@@ -172,7 +172,7 @@ def show(summary: Summary) -> None:
         console.print(f"{name:<8} {path}", soft_wrap=True)
     if summary.problem:
         where = "" if summary.complete else f"; the output was written to {summary.output} instead"
-        if not summary.complete and in_parts(summary.output):
+        if not summary.complete and is_parts_folder(summary.output):
             where = "; the output has no _SUCCESS"
         _console(stderr=True).print(f"regioncap: {summary.problem}{where}", soft_wrap=True)
 
@@ -188,6 +188,6 @@ def _requests(summary: Summary) -> tuple[tuple[str, int], ...]:
 
 
 def _summary(summary: Summary) -> str:
-    if in_parts(summary.output):
+    if is_parts_folder(summary.output):
         return PartOutputs(Place(summary.output)).summary.url
     return summary.rejects_file.removesuffix("rejects.jsonl") + "summary.json"

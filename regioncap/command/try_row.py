@@ -92,15 +92,15 @@ def _or_raise(row: Row) -> Row:
 def _captioned(row: Row, context: RunContext, say: Say) -> bool:
     if isinstance(context.captioner, VlmCaptioner):
         context.captioner.session.on_response(_tracer(say))
-    told = finish(ask(row, context, ignore_cached=True), context)
-    captions = told["captions"] if "reject" in told else dict(enumerate(told["captions"], start=1))
+    captioned = finish(ask(row, context, ignore_cached=True), context)
+    captions = captioned["captions"] if "reject" in captioned else dict(enumerate(captioned["captions"], start=1))
     say("")
     for number, text in (captions or {}).items():
         say(f"<region{number}>    {text}")
-    if "reject" in told:
-        say(f"rejected     {told['reject']['code']}: {told['reject']['message']}")
+    if "reject" in captioned:
+        say(f"rejected     {captioned['reject']['code']}: {captioned['reject']['message']}")
         return False
-    used = ", ".join(f"{name} {count:,}" for name, count in told["usage"].items())
+    used = ", ".join(f"{name} {count:,}" for name, count in captioned["usage"].items())
     say(f"used         {used or 'nothing'}")
     return True
 

@@ -18,7 +18,7 @@ Rows = Callable[[], Iterator[Captioned]]
 
 
 @dataclass(frozen=True)
-class ExportSetting:
+class ExportOptions:
     """The options of an export. `read_image`: returns an image's bytes by its name; raises RowReject. `categories`:
     those of the COCO file that the run read, as COCO has them. `direction`, `coords`: for conversations."""
 
@@ -29,7 +29,7 @@ class ExportSetting:
 
 
 @dataclass
-class Exported:
+class ExportResult:
     """What was written. `left_out`: numbers of rows that could not be exported, by reason."""
 
     files: list[str] = field(default_factory=list)
@@ -46,7 +46,7 @@ class Exported:
 class Export(Protocol):
     """Writes `rows` to `out`, all or nothing, in memory independent of their number. Raises StorageError."""
 
-    def __call__(self, rows: Rows, out: Place, setting: ExportSetting) -> Exported:
+    def __call__(self, rows: Rows, out: Place, setting: ExportOptions) -> ExportResult:
         """Write the export."""
 
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import regioncap
-from regioncap.exports.base import Array, Exported, ExportSetting, Rows
-from regioncap.inputs.grouping import Seen
+from regioncap.exports.base import Array, ExportOptions, ExportResult, Rows
+from regioncap.inputs.grouping import KeySet
 from regioncap.output.reading import Captioned
 from regioncap.records import Row, dumps
 from regioncap.storage.filesystem import Place
@@ -20,7 +20,7 @@ CATEGORY_FIELDS = ("category", "category_name", "label", "class", "class_name", 
 
 NO_CATEGORY = "region"
 IMAGE_KEYS = ("license", "coco_url", "flickr_url", "date_captured")
-OWN_KEYS = ("annotation_id", "category_id", *CATEGORY_FIELDS[:1])
+RESERVED_KEYS = ("annotation_id", "category_id", *CATEGORY_FIELDS[:1])
 
 
 class Ids:
@@ -28,7 +28,7 @@ class Ids:
 
     def __init__(self, highest: int) -> None:
         self._next = highest
-        self._seen = Seen()
+        self._seen = KeySet()
 
     def of(self, given: Any) -> Any:
         """The id `given`, if it is valid and not taken; else a new one."""
@@ -86,10 +86,10 @@ def image_id_of(row: Captioned) -> Any:
     return found if _is_id(found) and ("image_id" in row.row or isinstance(found, int)) else None
 
 
-def write_coco(rows: Rows, out: Place, setting: ExportSetting) -> Exported:
+def write_coco(rows: Rows, out: Place, setting: ExportOptions) -> ExportResult:
     """Write one file with `images`, `annotations` and `categories`. Ids are the input's where it has them (`image_id`,
     region fields `annotation_id` and `category_id`); boxes are those of the output."""
-    done, highest_image, highest_annotation = Exported(files=[out.url]), 0, 0
+    done, highest_image, highest_annotation = ExportResult(files=[out.url]), 0, 0
     for row in rows():
         highest_image = max(highest_image, _number(image_id_of(row)))
         highest_annotation = max(highest_annotation, *map(_number, row.fields.get("annotation_id", [])), 0)
@@ -135,5 +135,7 @@ def _annotations(row: Captioned, image_id: Any, ids: Ids, categories: Categories
         }
         if row.flags[place]:
             own["flags"] = row.flags[place]
-        others = {name: value for name, value in fields.items() if name not in (*own, *OWN_KEYS) and value is not None}
+        others = {
+            name: value for name, value in fields.items() if name not in (*own, *RESERVED_KEYS) and value is not None
+        }
         yield {**own, **others}

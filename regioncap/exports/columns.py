@@ -73,6 +73,6 @@ class Columns:
         return made
 
 
-def free_name(name: str, taken: Iterable[str], prefix: str) -> str:
+def unused_name(name: str, taken: Iterable[str], prefix: str) -> str:
     """`name`, with `prefix` if it is already taken."""
     return f"{prefix}{name}" if name in set(taken) else name

@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 import io
 
-from regioncap.exports.base import Exported, ExportSetting, Rows
-from regioncap.exports.columns import Columns, cell, free_name
+from regioncap.exports.base import ExportOptions, ExportResult, Rows
+from regioncap.exports.columns import Columns, cell, unused_name
 from regioncap.output.reading import Captioned
 from regioncap.storage.filesystem import Place
 
@@ -15,13 +15,13 @@ COLUMNS = ("image", "width", "height", "type", "region", "x", "y", "w", "h", "ca
 if the name is taken."""
 
 
-def write_csv(rows: Rows, out: Place, setting: ExportSetting) -> Exported:
+def write_csv(rows: Rows, out: Place, setting: ExportOptions) -> ExportResult:
     """Write one file. `x`, `y`, `w`, `h` in pixels; `flags` separated by `;`; lists and objects as JSON text."""
-    done = Exported(files=[out.url])
+    done = ExportResult(files=[out.url])
     columns = Columns.of(rows())
-    names = {name: free_name(name, COLUMNS, "field_") for name in columns.regions}
+    names = {name: unused_name(name, COLUMNS, "field_") for name in columns.regions}
     taken = (*COLUMNS, *names.values())
-    own = {name: free_name(name, taken, "row_") for name in columns.rows}
+    own = {name: unused_name(name, taken, "row_") for name in columns.rows}
     with out.writer() as file:
         text = io.TextIOWrapper(file, "utf-8", newline="", write_through=True)
         table = csv.writer(text)  # ends lines with \r\n, so that cells with either character are quoted

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from regioncap.config.checks import is_part_of
 from regioncap.errors import RegionCapError, UsageError
-from regioncap.exports.base import Coords, Direction, Export, Exported, ExportSetting
+from regioncap.exports.base import Coords, Direction, Export, ExportOptions, ExportResult
 from regioncap.inputs.coco import looks_like_coco, read_categories
 from regioncap.inputs.formats import file_kind
 from regioncap.output.pictures import Pictures
@@ -21,7 +21,7 @@ from regioncap.vision.libraries import image_libraries
 
 
 @dataclass(frozen=True)
-class ExportOrder:
+class ExportRequest:
     """An export to make. `to`: one of `EXPORTS`; `output`: its address ("": beside the output); `where`: filter
     conditions; `direction`, `coords`: for conversations."""
 
@@ -33,7 +33,7 @@ class ExportOrder:
 
 
 @image_libraries
-def export(written: Written, order: ExportOrder, files: Filesystems) -> Exported:
+def export(written: Written, order: ExportRequest, files: Filesystems) -> ExportResult:
     """Export an output. Raises UsageError for a wrong request or file, StorageError."""
     conditions = [Condition.of(text) for text in order.where]
 
@@ -45,13 +45,13 @@ def export(written: Written, order: ExportOrder, files: Filesystems) -> Exported
     out = export_place(written, order, files)
     categories = _categories(written, files) if order.to == "coco" else []
     pictures = Pictures(written, files)
-    done = write(rows, out, ExportSetting(pictures.read, categories, order.direction, order.coords))
+    done = write(rows, out, ExportOptions(pictures.read, categories, order.direction, order.coords))
     if not done.rows and not done.left_out:
         raise UsageError("--where: no row satisfies all conditions; the export is empty")
     return done
 
 
-def export_place(written: Written, order: ExportOrder, files: Filesystems) -> Place:
+def export_place(written: Written, order: ExportRequest, files: Filesystems) -> Place:
     """Where an export is written. Raises UsageError if that is the output itself or the run's input."""
     _, ending = EXPORTS[order.to]
     address = order.output or written.place.address.rstrip("/").removesuffix(".jsonl") + ending

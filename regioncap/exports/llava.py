@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from regioncap.exports.base import Array, Coords, Exported, ExportSetting, Rows
+from regioncap.exports.base import Array, Coords, ExportOptions, ExportResult, Rows
 from regioncap.exports.coco import image_id_of
 from regioncap.output.reading import Captioned
 from regioncap.records import Row, dumps
@@ -23,10 +23,10 @@ _TOKEN = re.compile(r"<(/?(?:image|im_start|im_end|im_patch|s))>", re.IGNORECASE
 """Tokens with a meaning to the trainer: one `<image>` too many breaks a batch."""
 
 
-def write_llava(rows: Rows, out: Place, setting: ExportSetting) -> Exported:
+def write_llava(rows: Rows, out: Place, setting: ExportOptions) -> ExportResult:
     """Write one JSON array with a conversation per picture and a turn per region. Boxes are xyxy corners, clipped to
     the picture, as fractions of its width and height with 3 decimals, as 0 to 1000, or in pixels."""
-    done = Exported(files=[out.url])
+    done = ExportResult(files=[out.url])
     with out.writer() as file:
         conversations = Array(file)
         for row in rows():
@@ -37,14 +37,14 @@ def write_llava(rows: Rows, out: Place, setting: ExportSetting) -> Exported:
     return done
 
 
-def _conversation(row: Captioned, setting: ExportSetting) -> Row:
+def _conversation(row: Captioned, setting: ExportOptions) -> Row:
     turns = list(_turns(row, setting))
     turns[0]["value"] = f"{IMAGE}\n{turns[0]['value']}"
     given = row.row.get("id", image_id_of(row))
     return {"id": str(row.number if given is None else given), "image": row.image, "conversations": turns}
 
 
-def _turns(row: Captioned, setting: ExportSetting) -> Iterator[dict[str, Any]]:
+def _turns(row: Captioned, setting: ExportOptions) -> Iterator[dict[str, Any]]:
     for box, caption in zip(row.bbox, row.captions, strict=True):
         place, text = corners(box, row.width, row.height, setting.coords), _TOKEN.sub(r"\1", caption)
         question, answer = BOX_TO_TEXT.format(box=place), text

@@ -26,7 +26,7 @@ from itertools import islice
 from typing import Any
 
 from regioncap.errors import UsageError
-from regioncap.exports.base import Exported, ExportSetting, Rows
+from regioncap.exports.base import ExportOptions, ExportResult, Rows
 from regioncap.exports.columns import Columns, Kind, cell
 from regioncap.output.reading import Captioned
 from regioncap.records import Row
@@ -35,14 +35,14 @@ from regioncap.storage.filesystem import Place
 ROW_GROUP = 1000
 
 
-def write_parquet(rows: Rows, out: Place, setting: ExportSetting) -> Exported:
+def write_parquet(rows: Rows, out: Place, setting: ExportOptions) -> ExportResult:
     """Write one zstd-compressed file with row groups of 1,000 pictures. Raises UsageError without pyarrow."""
     try:
         import pyarrow as pa
         import pyarrow.parquet as pq
     except ImportError:
         raise UsageError("--to parquet needs pyarrow: pip install 'regioncap[parquet]'") from None
-    done = Exported(files=[out.url])
+    done = ExportResult(files=[out.url])
     columns = Columns.of(rows())
     schema = _schema(columns, pa)
 

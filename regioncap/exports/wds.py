@@ -11,14 +11,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain
 
 from regioncap.errors import RowReject
-from regioncap.exports.base import Exported, ExportSetting, Rows
+from regioncap.exports.base import ExportOptions, ExportResult, Rows
 from regioncap.output.reading import Captioned
 from regioncap.records import Row, dumps
 from regioncap.storage.filesystem import Place
 from regioncap.vision.images import read_info
 
-SAMPLES_A_TAR = 10_000
-BYTES_A_TAR = 1_000_000_000
+SAMPLES_PER_TAR = 10_000
+BYTES_PER_TAR = 1_000_000_000
 """At these limits WebDataset's own writer starts a new tar file, too."""
 
 READ_AHEAD = 16
@@ -28,11 +28,11 @@ ENDINGS = {"JPEG": "jpg", "JPEG2000": "jp2", "TIFF": "tif"}
 Sample = tuple[Captioned, bytes, str]
 
 
-def write_wds(rows: Rows, out: Place, setting: ExportSetting) -> Exported:
+def write_wds(rows: Rows, out: Place, setting: ExportOptions) -> ExportResult:
     """Write tar files `{name}-000000.tar`, … to the folder `out`. A sample's key is its row's number: `000000017.jpg`
     is the unchanged image, `000000017.json` the regions and the row. Rows whose image cannot be read are left out and
     counted. Surplus files of an earlier, longer export are removed."""
-    done = Exported()
+    done = ExportResult()
     stem = out.name.removesuffix(".wds") or "regions"
     samples = _samples(rows(), setting, done)
     first = next(samples, None)
@@ -48,13 +48,13 @@ def write_wds(rows: Rows, out: Place, setting: ExportSetting) -> Exported:
     return done
 
 
-def _fill(file: object, samples: Iterator[Sample], done: Exported) -> Sample | None:
+def _fill(file: object, samples: Iterator[Sample], done: ExportResult) -> Sample | None:
     """Write samples to one tar file until it is full. Returns the first sample that did not fit."""
     count = size = 0
     with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as tar:  # type: ignore[call-overload]
         for sample in samples:
             row, image, ending = sample
-            if count and (count >= SAMPLES_A_TAR or size + len(image) > BYTES_A_TAR):
+            if count and (count >= SAMPLES_PER_TAR or size + len(image) > BYTES_PER_TAR):
                 return sample
             count, size = count + 1, size + len(image)
             key = f"{row.number:09d}"
@@ -80,7 +80,7 @@ def _metadata(row: Captioned) -> Row:
     }
 
 
-def _samples(rows: Iterator[Captioned], setting: ExportSetting, done: Exported) -> Iterator[Sample]:
+def _samples(rows: Iterator[Captioned], setting: ExportOptions, done: ExportResult) -> Iterator[Sample]:
     """Rows with their images, in order; some images are read ahead."""
 
     def read(row: Captioned) -> Sample | str:

@@ -16,28 +16,28 @@ from typing import Any
 from regioncap.errors import InputDamaged
 from regioncap.inputs.grouping import Groups
 from regioncap.inputs.json_object import split_members
-from regioncap.inputs.sharding import MOST_BYTES, Lines
-from regioncap.inputs.streams import Gauge, open_stream, row_text
+from regioncap.inputs.sharding import MAX_BYTES, Lines
+from regioncap.inputs.streams import ReadProgress, open_stream, row_text
 from regioncap.records import Row, dumps, loads
 from regioncap.storage.filesystem import Place
 
 REGION_FIELDS = ("annotation_id", "category_id", "category", "score", "iscrowd", "area")
 """Annotation keys that always become lists parallel to the boxes; the config may name more."""
 
-HEAD_BYTES = 1_000_000
-ELEMENTS_TO_LOOK_AT = 10_000
+SNIFF_BYTES = 1_000_000
+SNIFF_ELEMENTS = 10_000
 
 
 def looks_like_coco(place: Place) -> bool:
     """Whether the JSON file at `place` begins like one object with arrays of images or annotations."""
-    with open_stream(place, Gauge()) as stream, contextlib.suppress(InputDamaged):
+    with open_stream(place, ReadProgress()) as stream, contextlib.suppress(InputDamaged):
         if not stream.peek().lstrip(b"\xef\xbb\xbf \r\n\t").startswith(b"{"):
             return False
-        first = stream.readline(HEAD_BYTES)
+        first = stream.readline(SNIFF_BYTES)
         if first.endswith(b"\n") and _is_json(first) and stream.peek().strip():
             return False  # JSON Lines whose rows have `images`
-    with open_stream(place, Gauge()) as stream, contextlib.suppress(InputDamaged):
-        for key, _, text in itertools.islice(split_members(place, stream, MOST_BYTES), ELEMENTS_TO_LOOK_AT):
+    with open_stream(place, ReadProgress()) as stream, contextlib.suppress(InputDamaged):
+        for key, _, text in itertools.islice(split_members(place, stream, MAX_BYTES), SNIFF_ELEMENTS):
             if key in ("images", "annotations") and text.startswith(b"{"):
                 return True
     return False
@@ -53,8 +53,8 @@ def _is_json(text: bytes) -> bool:
 
 def read_categories(place: Place) -> list[Row]:
     """The categories of a COCO file, unchanged. Raises InputDamaged, StorageError."""
-    with open_stream(place, Gauge()) as stream:
-        found = [_object(text) for key, _, text in split_members(place, stream, MOST_BYTES) if key == "categories"]
+    with open_stream(place, ReadProgress()) as stream:
+        found = [_object(text) for key, _, text in split_members(place, stream, MAX_BYTES) if key == "categories"]
     return [category for category in found if category]
 
 
@@ -70,7 +70,7 @@ class CocoFile:
     boxes_key: str
     fields: Sequence[str]
 
-    def read(self, gauge: Gauge) -> Lines:
+    def read(self, gauge: ReadProgress) -> Lines:
         """Yield (number of the image in the file, its row as JSON) in the order of `images`. Annotations of a missing
         image come last, as rows without an image. Raises InputDamaged, StorageError."""
         groups, names = self._grouped(gauge)
@@ -82,7 +82,7 @@ class CocoFile:
             image = _object(text) if text else {"id": loads(key)}
             yield number, row_text(self._row(image, [_object(item) for item in found], names))
 
-    def _grouped(self, gauge: Gauge) -> tuple[Groups, dict[Any, Any]]:
+    def _grouped(self, gauge: ReadProgress) -> tuple[Groups, dict[Any, Any]]:
         self._gauge = gauge
         return self._groups
 
@@ -91,7 +91,7 @@ class CocoFile:
         groups, names = Groups(), {}
         seen = set()
         with open_stream(self.place, self._gauge) as stream:
-            for key, number, text in split_members(self.place, stream, MOST_BYTES):
+            for key, number, text in split_members(self.place, stream, MAX_BYTES):
                 seen.add(key)
                 if key == "images":
                     groups.head(number, dumps(_object(text).get("id")), text)

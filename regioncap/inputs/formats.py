@@ -15,16 +15,16 @@ from typing import Any
 
 from regioncap.errors import InputDamaged, UsageError
 from regioncap.inputs.json_array import split_array
-from regioncap.inputs.parquet import read_parquet, refuse_doubles
-from regioncap.inputs.sharding import MOST_BYTES, Lines
-from regioncap.inputs.streams import DAMAGE, Gauge, compression, open_stream, row_text
+from regioncap.inputs.parquet import read_parquet, refuse_duplicate_columns
+from regioncap.inputs.sharding import MAX_BYTES, Lines
+from regioncap.inputs.streams import DECOMPRESSION_ERRORS, ReadProgress, compression, open_stream, row_text
 from regioncap.records import loads
 from regioncap.storage.filesystem import Place
 
 BOM = b"\xef\xbb\xbf"
 """The byte order mark that some editors put at the start of a UTF-8 file; not part of the first row."""
 
-Reader = Callable[[Place, Gauge], Lines]
+Reader = Callable[[Place, ReadProgress], Lines]
 
 
 def file_kind(name: str) -> str:
@@ -36,10 +36,10 @@ def file_kind(name: str) -> str:
     return PurePosixPath(name.lower().removesuffix(compression(name))).suffix
 
 
-def read_json_lines(place: Place, gauge: Gauge) -> Lines:
+def read_json_lines(place: Place, gauge: ReadProgress) -> Lines:
     """JSON Lines: one row per line, split at b"\\n" alone, since JSON text may hold U+2028. Blank lines are skipped.
 
-    Raises InputDamaged if compressed data is broken or a line is longer than `MOST_BYTES`; StorageError.
+    Raises InputDamaged if compressed data is broken or a line is longer than `MAX_BYTES`; StorageError.
     """
     with open_stream(place, gauge) as stream:
         for number, line in _lines(place, stream):
@@ -48,7 +48,7 @@ def read_json_lines(place: Place, gauge: Gauge) -> Lines:
                 yield number, text
 
 
-def read_json(place: Place, gauge: Gauge) -> Lines:
+def read_json(place: Place, gauge: ReadProgress) -> Lines:
     """A `.json` file: an array of rows if it begins with `[` (numbered by element), else JSON Lines.
 
     Raises InputDamaged if the array or compressed data is broken; UsageError for one object over many lines.
@@ -58,7 +58,7 @@ def read_json(place: Place, gauge: Gauge) -> Lines:
             head = stream.peek().removeprefix(BOM).lstrip()
         if head.startswith(b"["):
             # The splitter raises InputDamaged itself, with the element's position.
-            yield from split_array(place, stream, MOST_BYTES)
+            yield from split_array(place, stream, MAX_BYTES)
             return
         if head.startswith(b"{"):
             _refuse_one_object(place, head)
@@ -79,14 +79,14 @@ def _refuse_one_object(place: Place, head: bytes) -> None:
         ) from None
 
 
-def read_csv(place: Place, gauge: Gauge) -> Lines:
+def read_csv(place: Place, gauge: ReadProgress) -> Lines:
     """CSV (RFC 4180) in UTF-8 with a header; every value stays a string; rows are numbered by their first line.
 
     A row whose number of cells differs from the header's, or that is not UTF-8, is passed on as raw text. Raises
     UsageError if the header names a column twice; InputDamaged for an unclosed quote and for broken compression.
     """
     # The csv module's default limit (131,072 characters) is less than a picture in a data: URL.
-    csv.field_size_limit(MOST_BYTES)
+    csv.field_size_limit(MAX_BYTES)
     with open_stream(place, gauge) as stream:
         records = _csv_records(place, stream)
         _, raw, header = next(records, (0, b"", None))
@@ -94,7 +94,7 @@ def read_csv(place: Place, gauge: Gauge) -> Lines:
             if raw:
                 raise InputDamaged(place.url, "line 1", "the header is not CSV in UTF-8")
             return
-        refuse_doubles(place, header)
+        refuse_duplicate_columns(place, header)
         for number, raw, cells in records:
             broken = cells is None or len(cells) != len(header)
             yield number, raw if broken else row_text(dict(zip(header, cells or [], strict=False)))
@@ -141,14 +141,14 @@ def _lines(place: Place, stream: io.BufferedReader[Any]) -> Lines:
     """Every line with its end, and its number from 1; a byte order mark is dropped."""
     number = 1
     with _damage(place, lambda: f"line {number}"):
-        line = stream.readline(MOST_BYTES + 1).removeprefix(BOM)
+        line = stream.readline(MAX_BYTES + 1).removeprefix(BOM)
         while line:
-            if len(line) > MOST_BYTES:
-                reason = f"longer than {MOST_BYTES // 1_000_000} MB, so hardly a row; expected one row a line"
+            if len(line) > MAX_BYTES:
+                reason = f"longer than {MAX_BYTES // 1_000_000} MB, so hardly a row; expected one row a line"
                 raise InputDamaged(place.url, f"line {number}", reason)
             yield number, line
             number += 1
-            line = stream.readline(MOST_BYTES + 1)
+            line = stream.readline(MAX_BYTES + 1)
 
 
 @contextmanager
@@ -156,7 +156,7 @@ def _damage(place: Place, where: Callable[[], str]) -> Iterator[None]:
     """Broken compressed data becomes InputDamaged."""
     try:
         yield
-    except DAMAGE as error:
+    except DECOMPRESSION_ERRORS as error:
         raise InputDamaged(place.url, where(), str(error) or type(error).__name__) from error
 
 

@@ -104,7 +104,7 @@ def _translated() -> Iterator[None]:
         raise StorageError(tempfile.gettempdir(), "store temporary data in", str(error)) from error
 
 
-class Seen:
+class KeySet:
     """A set of keys on disk. Raises StorageError as `Groups` does."""
 
     def __init__(self) -> None:

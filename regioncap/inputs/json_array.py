@@ -13,10 +13,10 @@ from typing import Any
 
 from regioncap.errors import InputDamaged
 from regioncap.inputs.sharding import Lines
-from regioncap.inputs.streams import DAMAGE
+from regioncap.inputs.streams import DECOMPRESSION_ERRORS
 from regioncap.storage.filesystem import Place
 
-STEP_BYTES = 16_384
+READ_BYTES = 16_384
 
 # A whole string, the beginning of one (group 1 is empty: its end has not been read yet), or one structural character.
 _TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*("?)|[][{},]', re.DOTALL)
@@ -29,27 +29,27 @@ def split_array(place: Place, stream: io.BufferedReader[Any], most_bytes: int) -
     begins, if the array is cut off, has an empty element, is followed by anything, or has an element longer than
     `most_bytes`.
     """
-    window = Window(place, stream, most_bytes)
+    scanner = Scanner(place, stream, most_bytes)
     depth = 0
-    for sign in window.signs():
+    for sign in scanner.signs():
         if sign in b"{[":
             depth += 1
         elif depth and sign in b"]}":
             depth -= 1
         elif not depth:
-            text = window.text()
+            text = scanner.text()
             last = sign == b"]"
-            if sign == b"}" or not (text or (last and window.element == 1)):
-                raise window.damaged(f"expected a value before {sign.decode()!r}")
+            if sign == b"}" or not (text or (last and scanner.element == 1)):
+                raise scanner.damaged(f"expected a value before {sign.decode()!r}")
             if text:
-                yield window.element, text.replace(b"\n", b" ").replace(b"\r", b" ")
-            window.next_element()
+                yield scanner.element, text.replace(b"\n", b" ").replace(b"\r", b" ")
+            scanner.next_element()
             if last:
-                return window.check_end()
-    raise window.damaged("the file ends before the array does")
+                return scanner.check_end()
+    raise scanner.damaged("the file ends before the array does")
 
 
-class Window:
+class Scanner:
     """Scans a JSON text for structural characters, holding it from the beginning of the current element.
 
     `opening`: the bracket before the first element. `token`: matches whole strings, the beginning of one (its only
@@ -95,13 +95,13 @@ class Window:
         """The element that ends before the token just yielded."""
         return self._bytes[self._start : self._end - 1].strip()
 
-    def pass_by(self) -> None:
+    def skip(self) -> None:
         """Drop everything up to and including the token just yielded."""
         self._start = self._end
 
     def next_element(self) -> None:
         """Advance to the element that begins after the token just yielded."""
-        self.pass_by()
+        self.skip()
         self.element += 1
 
     def check_end(self) -> None:
@@ -122,8 +122,8 @@ class Window:
         if held > self._most:
             raise self.damaged(f"longer than {self._most // 1_000_000} MB; expected an array of rows")
         try:
-            piece = self._stream.read(max(STEP_BYTES, held))
-        except DAMAGE as error:
+            piece = self._stream.read(max(READ_BYTES, held))
+        except DECOMPRESSION_ERRORS as error:
             raise self.damaged(str(error) or type(error).__name__) from error
         self._bytes = self._bytes[self._start :] + piece
         self._end -= self._start

@@ -10,7 +10,7 @@ import io
 import re
 from collections.abc import Iterator
 
-from regioncap.inputs.json_array import Window
+from regioncap.inputs.json_array import Scanner
 from regioncap.records import loads
 from regioncap.storage.filesystem import Place
 
@@ -25,47 +25,47 @@ def split_members(place: Place, stream: io.BufferedIOBase, most_bytes: int) -> I
     InputDamaged, with the byte offset, if the object is cut off or followed by anything, a key is not a string, or an
     element is longer than `most_bytes`.
     """
-    window = Window(place, stream, most_bytes, b"{", _TOKEN)
+    scanner = Scanner(place, stream, most_bytes, b"{", _TOKEN)
     depth, number, key = 1, 0, ""  # number: of the element, 0 outside of an array
-    for sign in window.signs():
+    for sign in scanner.signs():
         if len(sign) > 1:
             continue
         if depth == 1 and sign == b":":
-            key = _key(window)
-            window.pass_by()
+            key = _key(scanner)
+            scanner.skip()
         elif sign in b"{[":
             depth += 1
             if depth == 2 and sign == b"[":
-                number = window.element = 1
-                window.pass_by()
+                number = scanner.element = 1
+                scanner.skip()
         elif sign in b"]}":
             depth -= 1
             if depth == 1 and number:
-                if text := window.text():
+                if text := scanner.text():
                     yield key, number, _one_line(text)
                 number = 0
-                window.pass_by()
+                scanner.skip()
             elif depth == 0:
-                window.pass_by()
-                return window.check_end()
+                scanner.skip()
+                return scanner.check_end()
         elif sign == b"," and depth == 2 and number:
-            yield key, number, _one_line(window.text())
+            yield key, number, _one_line(scanner.text())
             number += 1
-            window.next_element()
+            scanner.next_element()
         elif sign == b"," and depth == 1:
-            window.pass_by()
-    raise window.damaged("the file ends before the object does")
+            scanner.skip()
+    raise scanner.damaged("the file ends before the object does")
 
 
 def _one_line(text: bytes) -> bytes:
     return text.replace(b"\n", b" ").replace(b"\r", b" ")
 
 
-def _key(window: Window) -> str:
+def _key(scanner: Scanner) -> str:
     try:
-        key = loads(window.text())
+        key = loads(scanner.text())
     except ValueError:
         key = None
     if not isinstance(key, str):
-        raise window.damaged("expected a key in quotes before ':'")
+        raise scanner.damaged("expected a key in quotes before ':'")
     return key

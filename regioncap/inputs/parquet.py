@@ -6,7 +6,7 @@ from typing import Any
 
 from regioncap.errors import InputDamaged, StorageError, UsageError
 from regioncap.inputs.sharding import Lines
-from regioncap.inputs.streams import Gauge, RawFile, row_text
+from regioncap.inputs.streams import RawFile, ReadProgress, row_text
 from regioncap.records import jsonable
 from regioncap.storage.filesystem import Place
 
@@ -14,7 +14,7 @@ BATCH_ROWS = 256
 BUFFER_BYTES = 1_000_000
 
 
-def read_parquet(place: Place, gauge: Gauge) -> Lines:
+def read_parquet(place: Place, gauge: ReadProgress) -> Lines:
     """Yield (row number from 1, its JSON text); `regioncap.records.jsonable` converts dates, decimals and bytes.
 
     Reads batches of rows, so that memory holds pages rather than whole row groups. Raises UsageError if pyarrow is not
@@ -31,7 +31,7 @@ def read_parquet(place: Place, gauge: Gauge) -> Lines:
     with RawFile(place) as raw:
         try:
             file = pq.ParquetFile(raw, buffer_size=BUFFER_BYTES)
-            refuse_doubles(place, file.schema_arrow.names)
+            refuse_duplicate_columns(place, file.schema_arrow.names)
             rows = file.metadata.num_rows
             gauge.done = lambda: number / rows if rows else 1.0
             for batch in file.iter_batches(batch_size=BATCH_ROWS):
@@ -44,7 +44,7 @@ def read_parquet(place: Place, gauge: Gauge) -> Lines:
             raise InputDamaged(place.url, f"row {number + 1}", str(error)) from error
 
 
-def refuse_doubles(place: Place, names: list[str]) -> None:
+def refuse_duplicate_columns(place: Place, names: list[str]) -> None:
     """Raise UsageError if two columns share a name: a row could hold only one of them."""
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:

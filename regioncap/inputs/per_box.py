@@ -11,10 +11,10 @@ from typing import Any
 
 from regioncap.inputs.grouping import Groups
 from regioncap.inputs.sharding import Lines
-from regioncap.inputs.streams import Gauge, row_text
+from regioncap.inputs.streams import ReadProgress, row_text
 from regioncap.records import Row, loads
 
-Read = Callable[[Gauge], Lines]
+Read = Callable[[ReadProgress], Lines]
 
 
 @dataclass
@@ -39,7 +39,7 @@ class PerBoxTable:
     def reader(self, place: int) -> Read:
         """The reader of file number `place`: yields (line of the image's first row, the joined row as JSON)."""
 
-        def read(gauge: Gauge) -> Lines:
+        def read(gauge: ReadProgress) -> Lines:
             if self._groups is None:
                 self._groups = self._grouped(gauge)
             first, behind = self._starts[place], self._starts[place + 1]
@@ -52,7 +52,7 @@ class PerBoxTable:
 
         return read
 
-    def _grouped(self, gauge: Gauge) -> Groups:
+    def _grouped(self, gauge: ReadProgress) -> Groups:
         groups, place = Groups(), 0
         starts = []
         for read in self.files:

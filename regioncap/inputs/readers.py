@@ -21,21 +21,21 @@ from regioncap.inputs.coco import CocoFile, coco_fields, looks_like_coco
 from regioncap.inputs.formats import IMAGES, READERS, file_kind
 from regioncap.inputs.per_box import PerBoxTable
 from regioncap.inputs.sharding import Line, Lines, cut
-from regioncap.inputs.streams import Gauge, row_text
+from regioncap.inputs.streams import ReadProgress, row_text
 from regioncap.records import Shard, loads
-from regioncap.storage.filesystem import GLOB_SIGNS, Filesystems, Place, is_url
+from regioncap.storage.filesystem import GLOB_CHARS, Filesystems, Place, is_url
 
 KNOWN = "JSON Lines (.jsonl, .ndjson), JSON (.json), CSV (.csv), each also .gz, .bz2 or .xz; Parquet (.parquet); images"
 
-ROWS_TO_LOOK_AT = 100
+COLUMN_SAMPLE_ROWS = 100
 """Rows of a table that are read to learn its columns."""
 
-MOST_SIZES_ASKED = 100
+MAX_SIZE_REQUESTS = 100
 """Up to this many files in an object store are sized at the start, with a request each; beyond, all weigh the same."""
 
 
 @dataclass
-class Part:
+class InputFile:
     """A unit of input that no shard extends beyond: a data file, or all images of a folder.
 
     `source`: its name in the shards. `weight`: its weight when progress is estimated, in any unit. `read`: reads its
@@ -44,8 +44,8 @@ class Part:
 
     source: str
     weight: float
-    read: Callable[[Gauge], Lines]
-    gauge: Gauge = field(default_factory=Gauge)
+    read: Callable[[ReadProgress], Lines]
+    gauge: ReadProgress = field(default_factory=ReadProgress)
 
 
 def read_shards(config: RegionCapConfig, files: Filesystems) -> Generator[Shard]:
@@ -58,7 +58,7 @@ def read_shards(config: RegionCapConfig, files: Filesystems) -> Generator[Shard]
     Raises UsageError at once if the input is missing, empty or of an unknown format; while reading, InputDamaged,
     StorageError, and UsageError for a file that cannot be read as rows.
     """
-    return shards_of(find_parts(config, files), config)
+    return shards_of(find_input_files(config, files), config)
 
 
 def input_root(config: RegionCapConfig, files: Filesystems) -> str:
@@ -73,41 +73,41 @@ def input_root(config: RegionCapConfig, files: Filesystems) -> str:
         return place.parent.address
     if not _is_glob(address):
         return address if address.endswith("://") else address.rstrip("/") or "/"
-    before = address[: min(address.index(sign) for sign in GLOB_SIGNS if sign in address)]
+    before = address[: min(address.index(sign) for sign in GLOB_CHARS if sign in address)]
     return files.place(f"{before}x").parent.address
 
 
-def shards_of(parts: list[Part], config: RegionCapConfig) -> Generator[Shard]:
+def shards_of(input_files: list[InputFile], config: RegionCapConfig) -> Generator[Shard]:
     """The shards of the files of an input; see `read_shards`. May be called repeatedly."""
-    chosen = None if config.sample is None else _choose(parts, config.sample, config.limit)
-    reading = _Reading(parts, config.limit if chosen is None else max(chosen, default=0))
+    chosen = None if config.sample is None else _choose(input_files, config.sample, config.limit)
+    reading = _Reading(input_files, config.limit if chosen is None else max(chosen, default=0))
     wanted = config.limit if chosen is None else len(chosen)
     index = taken = 0
     before = 0.0
-    for part in parts:
-        with closing(reading.rows(part)) as rows:
+    for input_file in input_files:
+        with closing(reading.rows(input_file)) as rows:
             for lines in cut((line for place, line in rows if chosen is None or place in chosen), config.shard_size):
                 taken += len(lines)
                 done = max(reading.done(), taken / wanted if wanted else 0.0)
-                yield Shard(index, part.source, lines, max(done - before, 0.0))
+                yield Shard(index, input_file.source, lines, max(done - before, 0.0))
                 index, before = index + 1, max(done, before)
 
 
 class _Reading:
     """One pass over the input's files, over at most `limit` rows (None: all)."""
 
-    def __init__(self, parts: list[Part], limit: int | None) -> None:
+    def __init__(self, input_files: list[InputFile], limit: int | None) -> None:
         self._limit = limit
-        self._total = sum(part.weight for part in parts)
+        self._total = sum(input_file.weight for input_file in input_files)
         self._rows = 0
-        self._behind = 0.0  # weight of the parts before this one
-        self._part: Part | None = None
+        self._behind = 0.0  # weight of the files before this one
+        self._file: InputFile | None = None
 
-    def rows(self, part: Part) -> Generator[tuple[int, Line], None, None]:
+    def rows(self, input_file: InputFile) -> Generator[tuple[int, Line], None, None]:
         """(position among all rows, from 1; line) of the rows of a file. Call it for each file in turn."""
-        self._behind += self._part.weight if self._part else 0.0
-        self._part = part
-        with closing(part.read(part.gauge)) as lines:
+        self._behind += self._file.weight if self._file else 0.0
+        self._file = input_file
+        with closing(input_file.read(input_file.gauge)) as lines:
             # The limit is checked before the next row is read: whatever follows it may be damaged.
             while self._rows != self._limit and (line := next(lines, None)) is not None:
                 self._rows += 1
@@ -115,17 +115,17 @@ class _Reading:
 
     def done(self) -> float:
         """Share of the input that has been read, 0..1."""
-        here = self._part.weight * self._part.gauge.done() if self._part else 0.0
+        here = self._file.weight * self._file.gauge.done() if self._file else 0.0
         return min((self._behind + here) / self._total, 1.0)
 
 
-def _choose(parts: list[Part], sample: int, limit: int | None) -> set[int]:
+def _choose(input_files: list[InputFile], sample: int, limit: int | None) -> set[int]:
     """Positions of the `sample` rows with the smallest hashes among the first `limit` rows."""
-    reading = _Reading(parts, limit)
+    reading = _Reading(input_files, limit)
     heap: list[tuple[int, int]] = []  # negated, so that the largest hash is replaced first
-    for part in parts:
-        key = hashlib.blake2b(part.source.encode("utf-8", "surrogateescape")).digest()
-        with closing(reading.rows(part)) as rows:
+    for input_file in input_files:
+        key = hashlib.blake2b(input_file.source.encode("utf-8", "surrogateescape")).digest()
+        with closing(reading.rows(input_file)) as rows:
             for place, (_, text) in rows:
                 digest = hashlib.blake2b(text, digest_size=8, key=key).digest()
                 item = (-int.from_bytes(digest), -place)
@@ -136,23 +136,23 @@ def _choose(parts: list[Part], sample: int, limit: int | None) -> set[int]:
     return {-place for _, place in heap}
 
 
-def find_parts(config: RegionCapConfig, filesystems: Filesystems) -> list[Part]:
+def find_input_files(config: RegionCapConfig, filesystems: Filesystems) -> list[InputFile]:
     """The files that the input consists of. Raises UsageError if there is nothing to read."""
     files = _files(filesystems.place(config.input))
     root = input_root(config, filesystems)
     data = [file for file in files if file_kind(_name(file)) in READERS]
     if data:
         named = len(data) > 1
-        sized = len(data) <= MOST_SIZES_ASKED or not is_url(config.input)
+        sized = len(data) <= MAX_SIZE_REQUESTS or not is_url(config.input)
         readers = _readers(data, config)
         return [
-            Part(file.relative_to(root) if named else "", (file.size() or 1) if sized else 1, read)
+            InputFile(file.relative_to(root) if named else "", (file.size() or 1) if sized else 1, read)
             for file, read in zip(data, readers, strict=True)
         ]
     images = [file for file in files if file_kind(_name(file)) in IMAGES]
     if images:
         names = [file.relative_to(root) for file in images]
-        return [Part("", 1, lambda gauge: _image_rows(names, config.image_key, gauge))]
+        return [InputFile("", 1, lambda gauge: _image_rows(names, config.image_key, gauge))]
     what = f"{_name(files[0])} is" if len(files) == 1 else f"{_name(files[0])} and {len(files) - 1} more files are"
     raise UsageError(
         f"input: {filesystems.place(config.input).url}: {what} not in a supported format; expected {KNOWN}"
@@ -183,8 +183,8 @@ def region_fields_of(config: RegionCapConfig, files: Filesystems) -> tuple[str, 
 def _columns(file: Place, config: RegionCapConfig) -> list[str]:
     """The columns of a table, learned from its first rows. Raises UsageError if those of its boxes are missing."""
     found: dict[str, None] = {}
-    with closing(READERS[file_kind(_name(file))](file, Gauge())) as lines:
-        for _, text in islice(lines, ROWS_TO_LOOK_AT):
+    with closing(READERS[file_kind(_name(file))](file, ReadProgress())) as lines:
+        for _, text in islice(lines, COLUMN_SAMPLE_ROWS):
             with suppress(ValueError):
                 row = loads(text)
                 found.update(dict.fromkeys(row if isinstance(row, dict) else ()))
@@ -196,7 +196,7 @@ def _columns(file: Place, config: RegionCapConfig) -> list[str]:
     return list(found)
 
 
-def _readers(data: list[Place], config: RegionCapConfig) -> list[Callable[[Gauge], Lines]]:
+def _readers(data: list[Place], config: RegionCapConfig) -> list[Callable[[ReadProgress], Lines]]:
     readers = [_reader(file, config) for file in data]
     if config.rows == "per_image":
         return readers
@@ -205,7 +205,7 @@ def _readers(data: list[Place], config: RegionCapConfig) -> list[Callable[[Gauge
     return [table.reader(place) for place in range(len(readers))]
 
 
-def _reader(file: Place, config: RegionCapConfig) -> Callable[[Gauge], Lines]:
+def _reader(file: Place, config: RegionCapConfig) -> Callable[[ReadProgress], Lines]:
     read = READERS[file_kind(_name(file))]
     if file_kind(_name(file)) != ".json" or config.rows == "per_box":
         return lambda gauge: read(file, gauge)
@@ -215,7 +215,7 @@ def _reader(file: Place, config: RegionCapConfig) -> Callable[[Gauge], Lines]:
     return lambda gauge: coco.read(gauge) if is_coco() else read(file, gauge)
 
 
-def _image_rows(names: list[str], image_key: str, gauge: Gauge) -> Lines:
+def _image_rows(names: list[str], image_key: str, gauge: ReadProgress) -> Lines:
     number = 0
     gauge.done = lambda: number / len(names)
     for number, name in enumerate(names, 1):
@@ -243,7 +243,7 @@ def _is_file(place: Place) -> bool:
 
 
 def _is_glob(address: str) -> bool:
-    return bool(GLOB_SIGNS & set(_without_query(address)))
+    return bool(GLOB_CHARS & set(_without_query(address)))
 
 
 def _without_query(address: str) -> str:

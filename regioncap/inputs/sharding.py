@@ -21,11 +21,11 @@ Lines = Generator[Line, None, None]
 SMALL_SHARDS = (32, 64, 128, 256, 512)
 """Approximate rows of the first shards: with a small first shard, the first request is sent early."""
 
-MOST_BYTES = 64_000_000
+MAX_BYTES = 64_000_000
 """Maximum bytes of text in a shard."""
 
 
-def cut(lines: Iterable[Line], shard_size: int, most_bytes: int = MOST_BYTES) -> Iterator[list[Line]]:
+def cut(lines: Iterable[Line], shard_size: int, most_bytes: int = MAX_BYTES) -> Iterator[list[Line]]:
     """Cut `lines` into shards, in order, in one pass; at most two shards are held in memory.
 
     The first five shards aim at `SMALL_SHARDS` rows (`shard_size` if that is less), all others at `shard_size`. A

@@ -27,14 +27,14 @@ COMPRESSIONS: dict[str, Callable[[Any], Any]] = {
 }
 """Decompressors by extension: each wraps an open file of that kind for reading."""
 
-DAMAGE = (EOFError, OSError, zlib.error, lzma.LZMAError, ValueError)
+DECOMPRESSION_ERRORS = (EOFError, OSError, zlib.error, lzma.LZMAError, ValueError)
 """Errors that decompressors raise for a broken file; BadGzipFile is an OSError."""
 
-STEP_BYTES = 16_384
+READ_BYTES = 16_384
 """Compressed bytes passed on at a time: few, so that the position in them tells how far reading has come."""
 
 
-class Gauge:
+class ReadProgress:
     """The progress of reading one file: `gauge.done()`, 0..1. The file's reader sets it."""
 
     def __init__(self) -> None:
@@ -95,14 +95,14 @@ def compression(name: str) -> str:
 
 
 @contextmanager
-def open_stream(place: Place, gauge: Gauge) -> Iterator[io.BufferedReader[Any]]:
+def open_stream(place: Place, gauge: ReadProgress) -> Iterator[io.BufferedReader[Any]]:
     """The place's bytes, decompressed according to its name; `gauge` follows the reading.
 
-    Raises StorageError; reading raises StorageError, and one of `DAMAGE` if compressed data is broken.
+    Raises StorageError; reading raises StorageError, and one of `DECOMPRESSION_ERRORS` if compressed data is broken.
     """
     size = place.size() or 0
     decompress = COMPRESSIONS.get(compression(PurePosixPath(place.url).name))
-    with RawFile(place, STEP_BYTES if decompress else None) as raw:
+    with RawFile(place, READ_BYTES if decompress else None) as raw:
         stream = io.BufferedReader(raw if decompress is None else decompress(raw))
         measured: io.IOBase = stream if decompress is None else raw
         gauge.done = lambda: min(measured.tell() / size, 1.0) if size else 0.0

@@ -29,13 +29,13 @@ MEANINGS: dict[str, str] = {
     "repeats": "repeats the same words in a loop",
 }
 
-FEWEST_WORDS = 3
-FEWEST_ROUNDS = 4
+MIN_WORDS = 3
+MIN_REPEATS = 4
 """A short phrase repeated this often in a row is a loop; for a long one, three times are enough."""
-LONG_ROUND = 4
+LONG_PHRASE_WORDS = 4
 """Number of words from which a repeated phrase counts as long."""
-LONGEST_ROUND = 40
-SAME_SIGNS = re.compile(r"(\S)\1{15,}")
+MAX_PHRASE_WORDS = 40
+REPEATED_CHAR = re.compile(r"(\S)\1{15,}")
 
 _DECLINES = re.compile(
     r"\bas an (?:ai|artificial intelligence)\b|\bi(?:['’]m| am) (?:sorry|unable|not able)\b|"  # noqa: RUF001
@@ -68,7 +68,7 @@ def refuses(caption: str) -> bool:
 
 def is_too_short(caption: str) -> bool:
     """Whether the caption has fewer than three words."""
-    return len(words_of(caption)) < FEWEST_WORDS
+    return len(words_of(caption)) < MIN_WORDS
 
 
 def repeats(caption: str) -> bool:
@@ -77,11 +77,11 @@ def repeats(caption: str) -> bool:
     >>> repeats("A dog and a cat and a cat and a cat and a cat"), repeats("A very, very big dog")
     (True, False)
     """
-    if SAME_SIGNS.search(caption):
+    if REPEATED_CHAR.search(caption):
         return True
     words = words_of(caption)
-    for period in range(1, min(LONGEST_ROUND, len(words) // 3) + 1):
-        rounds = 3 if period >= LONG_ROUND else FEWEST_ROUNDS
+    for period in range(1, min(MAX_PHRASE_WORDS, len(words) // 3) + 1):
+        rounds = 3 if period >= LONG_PHRASE_WORDS else MIN_REPEATS
         run = 0
         for earlier, word in zip(words, words[period:], strict=False):
             run = run + 1 if word == earlier else 0

@@ -16,11 +16,11 @@ from regioncap.config.model import RegionCapConfig
 from regioncap.errors import AccountingError
 from regioncap.output.caption_flags import FLAGS, FLAGS_VERSION, flags_of
 from regioncap.output.jsonl import META_KEY, RowFormat, rejected_line
-from regioncap.output.outputs import in_parts
+from regioncap.output.outputs import is_parts_folder
 from regioncap.output.summary import Summary
 from regioncap.records import WITH_BBOX, Row, Step, check_boxes, dumps
 from regioncap.run.context import RunContext
-from regioncap.storage.filesystem import is_url, public_url
+from regioncap.storage.filesystem import is_url, redact_url
 from regioncap.storage.steps import digest, library_versions
 
 STEP_VERSION = 2
@@ -112,8 +112,8 @@ def marks_folder(config: RegionCapConfig) -> str:
     """The folder of the marked pictures as output rows name it: relative to the output when both paths are relative."""
     output, cache = config.output, config.cache_path
     if is_url(cache) or Path(cache).is_absolute() or is_url(output):
-        return f"{public_url(cache).rstrip('/')}/marks"
-    return os.path.relpath(Path(cache) / "marks", output if in_parts(output) else Path(output).parent)
+        return f"{redact_url(cache).rstrip('/')}/marks"
+    return os.path.relpath(Path(cache) / "marks", output if is_parts_folder(output) else Path(output).parent)
 
 
 def write_rows(shards: Sequence[ShardSteps], context: RunContext, form: RowFormat, out: Sink, rejects: Sink) -> Tally:
@@ -134,7 +134,7 @@ def write_rows(shards: Sequence[ShardSteps], context: RunContext, form: RowForma
     return tally
 
 
-def problem_of(rows: int, rejects: int, max_reject_share: float) -> str:
+def incomplete_reason(rows: int, rejects: int, max_reject_share: float) -> str:
     """Why these counts make a run incomplete; "" when they do not."""
     if rows == rejects:
         return "the input has no rows" if rows == 0 else f"all of the {rows:,} rows were rejected"
@@ -143,7 +143,7 @@ def problem_of(rows: int, rejects: int, max_reject_share: float) -> str:
     return ""
 
 
-def form_of(context: RunContext) -> RowFormat:
+def row_format(context: RunContext) -> RowFormat:
     """The format of the run's output rows."""
     config, captioner = context.config, context.captioner
     marks = marks_folder(config) if config.draw_visualization else None
@@ -163,10 +163,10 @@ def key_of(shards: Sequence[ShardSteps], context: RunContext, form: RowFormat) -
     )
 
 
-def problem_of_shards(shards: Sequence[ShardSteps], context: RunContext) -> str:
-    """`problem_of` the counts of these shards."""
+def incomplete_reason_of_shards(shards: Sequence[ShardSteps], context: RunContext) -> str:
+    """`incomplete_reason` the counts of these shards."""
     rows, rejects = sum(steps[-1].rows for steps in shards), sum(steps[-1].rejects for steps in shards)
-    return problem_of(rows, rejects, context.config.max_reject_share)
+    return incomplete_reason(rows, rejects, context.config.max_reject_share)
 
 
 def summary_of(tally: Tally, context: RunContext, *, problem: str, **places: Any) -> Summary:
@@ -176,12 +176,12 @@ def summary_of(tally: Tally, context: RunContext, *, problem: str, **places: Any
     if complete and tally.rejects["internal_error"]:
         problem = f"{tally.rejects['internal_error']:,} rows hit a bug (internal_error); please report it"
     return Summary(
-        complete=complete, problem=problem, input=public_url(config.input), rows_in=tally.rows_in,
+        complete=complete, problem=problem, input=redact_url(config.input), rows_in=tally.rows_in,
         rows_out=tally.rows_out, rejects=tally.rejects.total(), rejects_by_code=dict(sorted(tally.rejects.items())),
         regions=tally.regions, boxes_in=tally.boxes_in, boxes_dropped=dict(sorted(tally.dropped.items())),
         keys_replaced=dict(tally.replaced), captioner=captioner.name, model=captioner.model,
         flags={name: tally.flags[name] for name in FLAGS if tally.flags[name]},
-        config=public_config(config), versions=library_versions(), **places,
+        config=redacted_config(config), versions=library_versions(), **places,
     )  # fmt: skip
 
 
@@ -193,7 +193,7 @@ def with_bill(summary: Summary, context: RunContext) -> Summary:
     )
 
 
-def public_config(config: RegionCapConfig) -> dict[str, Any]:
+def redacted_config(config: RegionCapConfig) -> dict[str, Any]:
     """The config as summaries and manifests of runs show it: URLs without user info and query strings."""
     paths = config.values_read_by("path")
-    return config.model_dump(mode="json") | {name: path and public_url(path) for name, path in paths.items()}
+    return config.model_dump(mode="json") | {name: path and redact_url(path) for name, path in paths.items()}

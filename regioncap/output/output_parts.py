@@ -9,9 +9,9 @@ from collections.abc import Iterable, Sequence
 from regioncap.output.join import (
     ShardSteps,
     Tally,
-    form_of,
+    incomplete_reason_of_shards,
     key_of,
-    problem_of_shards,
+    row_format,
     summary_of,
     with_bill,
     write_rows,
@@ -32,7 +32,7 @@ class PartWriter:
     def __init__(self, context: RunContext, written: Iterable[OutputPart] = ()) -> None:
         self._context = context
         self._files = PartOutputs(context.output)
-        self._form = form_of(context)
+        self._form = row_format(context)
         self._known = {**self._files.read_index(), **{part.name: part for part in written}}
         self._sizes = self._files.output.sizes()
 
@@ -62,7 +62,7 @@ class PartWriter:
     def finish(self, shards: Sequence[ShardSteps]) -> Summary:
         """Write index, summary and `_SUCCESS`, and remove parts that are no longer part of the output. If too many
         rows were rejected, the parts stay without `_SUCCESS`."""
-        files, problem = self._files, problem_of_shards(shards, self._context)
+        files, problem = self._files, incomplete_reason_of_shards(shards, self._context)
         parts = [self.add(steps) for steps in shards]
         tally = Tally()
         for part in parts:
@@ -89,7 +89,7 @@ class PartWriter:
         return summary
 
 
-def write_early(steps: ShardSteps, writer: PartWriter) -> None:
+def write_finished_parts(steps: ShardSteps, writer: PartWriter) -> None:
     """Write a part as its shard is done. A damaged step file is left to the end, where its shard begins again."""
     with contextlib.suppress(StepDamaged):
         writer.add(steps)

@@ -27,7 +27,7 @@ INSIDE = "_regioncap"
 SUCCESS = "_SUCCESS"
 
 
-def in_parts(address: str) -> bool:
+def is_parts_folder(address: str) -> bool:
     """Whether an output's address names a folder of parts."""
     return address.endswith("/")
 
@@ -166,13 +166,13 @@ class PartOutputs(Outputs):
 
 def check_output(place: Place) -> None:
     """Raises UsageError for an impossible output, before anything is paid for."""
-    if place.is_local and not in_parts(place.address) and place.is_folder():
+    if place.is_local and not is_parts_folder(place.address) and place.is_folder():
         raise UsageError(f"output: {place.url} is a folder; expected a file (….jsonl), or {place.url}/ for parts in it")
 
 
 def config_of_output(place: Place) -> dict[str, Any] | None:
     """The settings of the run that wrote the output at `place`; None when there is no summary."""
-    if in_parts(place.address):
+    if is_parts_folder(place.address):
         candidates: list[Outputs] = [PartOutputs(place)]
     elif place.address.endswith(".jsonl"):
         candidates = [FileOutputs(place), FileOutputs(place, INCOMPLETE)]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from regioncap.errors import RowReject, UsageError
 from regioncap.inputs.readers import input_root
-from regioncap.output.outputs import in_parts
+from regioncap.output.outputs import is_parts_folder
 from regioncap.output.reading import Captioned, Written
 from regioncap.storage.filesystem import Filesystems, Place, is_url
 from regioncap.storage.images import ImageFiles
@@ -22,7 +22,7 @@ class Pictures:
     def __init__(self, written: Written, files: Filesystems) -> None:
         self._files = files
         output = written.place
-        self._beside = output if in_parts(output.address) else output.parent
+        self._beside = output if is_parts_folder(output.address) else output.parent
         roots = dict.fromkeys((*_roots(written, files), self._beside.address))
         self._images = [ImageFiles(root, files) for root in roots]
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import UsageError
-from regioncap.inputs.streams import Gauge, open_stream
+from regioncap.inputs.streams import ReadProgress, open_stream
 from regioncap.output.jsonl import META_KEY
-from regioncap.output.outputs import INCOMPLETE, FileOutputs, Outputs, PartOutputs, in_parts
+from regioncap.output.outputs import INCOMPLETE, FileOutputs, Outputs, PartOutputs, is_parts_folder
 from regioncap.output.summary import Summary
 from regioncap.records import Row, loads
 from regioncap.storage.filesystem import Filesystems, Place
@@ -98,7 +98,7 @@ def lines_of(place: Place) -> Iterator[Row]:
     """The rows of a JSON Lines file, one at a time; none if there is no file. Raises UsageError, StorageError."""
     if place.size() is None:
         return
-    with open_stream(place, Gauge()) as stream:
+    with open_stream(place, ReadProgress()) as stream:
         for number, line in enumerate(stream, start=1):
             if not line.strip():
                 continue
@@ -126,7 +126,9 @@ class Written:
     @property
     def files(self) -> Outputs:
         """The output's files."""
-        return PartOutputs(self.place) if in_parts(self.place.address) else FileOutputs(self.place, self._variant)
+        return (
+            PartOutputs(self.place) if is_parts_folder(self.place.address) else FileOutputs(self.place, self._variant)
+        )
 
     @property
     def _variant(self) -> str:
@@ -176,10 +178,10 @@ def open_output(address: str, files: Filesystems, **names: str | None) -> Writte
     Raises UsageError if there is no output.
     """
     place = files.place(address)
-    if place.is_local and not in_parts(address) and place.is_folder():
+    if place.is_local and not is_parts_folder(address) and place.is_folder():
         address, place = f"{address}/", files.place(f"{address}/")
     found: list[Outputs] = [PartOutputs(place)]
-    if not in_parts(address):
+    if not is_parts_folder(address):
         found = [FileOutputs(place), FileOutputs(place, INCOMPLETE)]
     for outputs in found:
         there = outputs.rows.size() is not None if isinstance(outputs, FileOutputs) else _has_parts(outputs)

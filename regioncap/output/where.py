@@ -20,21 +20,21 @@ FLAG_NAMES: tuple[str, ...] = FlagName.__args__  # type: ignore[attr-defined]
 
 _CONDITION = re.compile(r"\s*([^\s!=<>~]+)\s*(!=|<=|>=|=|<|>|~)\s*(.*?)\s*", re.DOTALL)
 
-OF_REGIONS: dict[str, Callable[[Captioned, int], Any]] = {
+REGION_VALUES: dict[str, Callable[[Captioned, int], Any]] = {
     "caption": lambda row, i: row.captions[i],
     "words": lambda row, i: len(row.captions[i].split()),
     "flags": lambda row, i: len(row.flags[i]),
     "area": lambda row, i: row.bbox[i][2] * row.bbox[i][3] / (row.width * row.height),
     "region": lambda row, i: row.regions[i],
 }
-OF_ROWS: dict[str, Callable[[Captioned], Any]] = {
+ROW_VALUES: dict[str, Callable[[Captioned], Any]] = {
     "type": lambda row: row.kind,
     "regions": lambda row: len(row.bbox),
     "image": lambda row: row.image,
     "width": lambda row: row.width,
     "height": lambda row: row.height,
 }
-EXPLAINED = (
+CONDITION_HELP = (
     "NAME OP VALUE. NAME of a region: flag, flags (their number), caption, words, area (share of the picture) or a "
     "region field; of a row: type, regions, image, width, height or a key. OP: = != < <= > >= or ~ (contains)"
 )
@@ -54,7 +54,7 @@ class Condition:
         """The condition written as `text`. Raises UsageError."""
         found = _CONDITION.fullmatch(text)
         if found is None:
-            raise UsageError(f"--where {text!r}: expected {EXPLAINED}")
+            raise UsageError(f"--where {text!r}: expected {CONDITION_HELP}")
         name, op, value = found.groups()
         if name == "flag":
             if op not in ("=", "!="):
@@ -74,10 +74,10 @@ class Condition:
         if self.name in row.fields:
             self.met = True
             return [i for i in every if self._holds(row.fields[self.name][i])]
-        if self.name in OF_REGIONS:
+        if self.name in REGION_VALUES:
             self.met = True
-            return [i for i in every if self._holds(OF_REGIONS[self.name](row, i))]
-        value = OF_ROWS[self.name](row) if self.name in OF_ROWS else _at(row.row, self.name)
+            return [i for i in every if self._holds(REGION_VALUES[self.name](row, i))]
+        value = ROW_VALUES[self.name](row) if self.name in ROW_VALUES else _at(row.row, self.name)
         self.met = self.met or value is not _NOTHING
         return list(every) if self._holds(None if value is _NOTHING else value) else []
 
@@ -143,7 +143,7 @@ def chosen(rows: Iterable[Captioned], conditions: Sequence[Condition]) -> Iterat
             yield row.only(sorted(places))
     for condition in conditions:
         if any_row and not condition.met:
-            known = ("flag", *OF_REGIONS, *OF_ROWS, *seen)
+            known = ("flag", *REGION_VALUES, *ROW_VALUES, *seen)
             near = difflib.get_close_matches(condition.name, known, 1)
             hint = f"; did you mean {near[0]!r}?" if near else f"; available: {', '.join(known)}"
             raise UsageError(f"--where: no row has {condition.name!r}{hint}")

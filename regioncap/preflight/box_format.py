@@ -16,7 +16,7 @@ from regioncap.errors import RowReject, UsageError
 from regioncap.preflight.first_rows import FirstRows
 from regioncap.records import Row, check_boxes
 from regioncap.run.context import RunContext
-from regioncap.storage.runs import entry_of, registered
+from regioncap.storage.runs import entry_place, registered
 from regioncap.tasks.load import load_row
 from regioncap.vision.boxes import to_xywh
 from regioncap.vision.images import read_info
@@ -41,7 +41,7 @@ SLACK = 0.02
 
 
 @dataclass(frozen=True)
-class Seen:
+class RowBoxes:
     """The boxes (four finite numbers each, as given) of a picture of `width` x `height` pixels."""
 
     boxes: list[list[float]]
@@ -55,7 +55,7 @@ def check_box_format(context: RunContext, rows: FirstRows) -> None:
     Skipped when the output's last run had the same input and box settings, or `box_check` is off.
     """
     config = context.config
-    entry = entry_of(context.cache, config.file_name_prefix, config.output)
+    entry = entry_place(context.cache, config.file_name_prefix, config.output)
     now = config.values_read_by("box_form")
     before = registered(entry).config
     if not config.box_check or all(before.get(name) == value for name, value in now.items()):
@@ -73,7 +73,7 @@ def check_box_format(context: RunContext, rows: FirstRows) -> None:
     )
 
 
-def better_format(seen: list[Seen], box_format: BoxFormat, unit: BoxUnit) -> dict[str, str] | None:
+def better_format(seen: list[RowBoxes], box_format: BoxFormat, unit: BoxUnit) -> dict[str, str] | None:
     """The `bbox_format` and `bbox_unit` that fit these boxes much better than the given ones, whichever differ; None if
     the given ones may be right, or no others fit."""
     count = sum(len(one.boxes) for one in seen)
@@ -93,17 +93,17 @@ def better_format(seen: list[Seen], box_format: BoxFormat, unit: BoxUnit) -> dic
     return {"bbox_unit": "0-1"} if fractions else None
 
 
-def _are_fractions(seen: list[Seen]) -> bool:
+def _are_fractions(seen: list[RowBoxes]) -> bool:
     numbers = [number for one in seen for box in one.boxes for number in box]
     return bool(numbers) and all(0 <= number <= 1 for number in numbers)
 
 
-def _misfits(seen: list[Seen], box_format: BoxFormat, unit: BoxUnit, slack: float = SLACK) -> int:
+def _misfits(seen: list[RowBoxes], box_format: BoxFormat, unit: BoxUnit, slack: float = SLACK) -> int:
     """How many boxes have no area, or reach beyond their picture, if read in this format and unit."""
     return sum(not _fits(box, one, box_format, unit, slack) for one in seen for box in one.boxes)
 
 
-def _fits(box: list[float], one: Seen, box_format: BoxFormat, unit: BoxUnit, slack: float) -> bool:
+def _fits(box: list[float], one: RowBoxes, box_format: BoxFormat, unit: BoxUnit, slack: float) -> bool:
     x, y, w, h = to_xywh(box, box_format, unit, one.width, one.height)
     dx, dy = max(2.0, slack * one.width), max(2.0, slack * one.height)
     return w > 0 and h > 0 and x >= -dx and y >= -dy and x + w <= one.width + dx and y + h <= one.height + dy
@@ -120,11 +120,11 @@ def _flag(name: str) -> str:
 # --- what there is to see
 
 
-def _seen(context: RunContext, first: FirstRows) -> list[Seen]:
+def _seen(context: RunContext, first: FirstRows) -> list[RowBoxes]:
     """The boxes of the first rows, with the size of their pictures: as the rows say, else read from a sample of the
     files."""
     rows = _rows_with_boxes(context.config, first)
-    unsized = [Seen(row["boxes"], *PLAIN_SIZE) for row in rows]
+    unsized = [RowBoxes(row["boxes"], *PLAIN_SIZE) for row in rows]
     if _are_fractions(unsized):
         return unsized
     known = [row for row in rows if row["size"] is not None]
@@ -132,7 +132,7 @@ def _seen(context: RunContext, first: FirstRows) -> list[Seen]:
     asked = asked[:: max(1, len(asked) // IMAGES_TO_READ)][: max(0, IMAGES_TO_READ - len(known))]
     sizes = context.threads.io.map(lambda row: _size_of_file(row["image"], context), asked)
     found = [(row, row["size"]) for row in known] + list(zip(asked, sizes, strict=True))
-    return [Seen(row["boxes"], *size) for row, size in found if size is not None]
+    return [RowBoxes(row["boxes"], *size) for row, size in found if size is not None]
 
 
 def _rows_with_boxes(config: RegionCapConfig, first: FirstRows) -> list[Row]:

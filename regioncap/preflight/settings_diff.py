@@ -12,7 +12,7 @@ from regioncap.errors import UsageError
 from regioncap.output.outputs import config_of_output
 from regioncap.registry import SCORED
 from regioncap.storage.filesystem import Filesystems
-from regioncap.storage.runs import entry_of, registered
+from regioncap.storage.runs import entry_place, registered
 
 MAX_SHOWN = 60
 """Characters of a setting in a message."""
@@ -20,7 +20,7 @@ MAX_SHOWN = 60
 
 def differences(config: RegionCapConfig, files: Filesystems) -> list[str]:
     """Each setting that has other answers asked for than the output's last run began with: "name old -> new"."""
-    entry = entry_of(files.place(config.cache_path), config.file_name_prefix, config.output)
+    entry = entry_place(files.place(config.cache_path), config.file_name_prefix, config.output)
     earlier = registered(entry).config or config_of_output(files.place(config.output)) or {}
     known = {name: value for name, value in earlier.items() if name in RegionCapConfig.model_fields}
     with contextlib.suppress(UsageError):  # written by a version with other settings: nothing can be said

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 
-from regioncap.output.join import public_config
+from regioncap.output.join import redacted_config
 from regioncap.preflight.check import Checked
 from regioncap.preflight.plan import count
 from regioncap.run.context import RunContext
-from regioncap.storage.runs import entry_of, register, registered
+from regioncap.storage.runs import entry_place, register, registered
 
 logger = logging.getLogger("regioncap")
 
@@ -23,8 +23,8 @@ def start(context: RunContext, checked: Checked) -> None:
         logger.info("%s", message)
         if certain and config.runner == "threads":  # elsewhere the processes that ask prepare themselves
             context.captioner.get_ready()
-    entry = entry_of(context.cache, config.file_name_prefix, config.output)
-    register(entry, context.output.url, public_config(config), registered(entry).shards)
+    entry = entry_place(context.cache, config.file_name_prefix, config.output)
+    register(entry, context.output.url, redacted_config(config), registered(entry).shards)
 
 
 def work_left(context: RunContext, checked: Checked) -> tuple[str, bool]:
@@ -41,5 +41,5 @@ def work_left(context: RunContext, checked: Checked) -> tuple[str, bool]:
 
 def has_earlier_run(context: RunContext) -> bool:
     """Whether the cache knows of an earlier run for this output."""
-    entry = entry_of(context.cache, context.config.file_name_prefix, context.config.output)
+    entry = entry_place(context.cache, context.config.file_name_prefix, context.config.output)
     return bool(registered(entry).shards)

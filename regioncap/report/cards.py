@@ -9,22 +9,22 @@ from typing import Any
 
 from regioncap.output.reading import Captioned
 from regioncap.records import Row, dumps
-from regioncap.report.thumbs import Thumb, boxes_on
+from regioncap.report.thumbs import Thumb, place_boxes
 from regioncap.vision.drawing import PALETTE_RGB
 
 TEXT_BYTES = 8_000_000
 """Maximum size of all captions of a page together, as HTML."""
 
-FEWEST_BYTES, MOST_BYTES = 1_500, 20_000
+MIN_BYTES, MAX_BYTES = 1_500, 20_000
 """Bounds of the size of one picture's captions, as HTML."""
 
-SHORTEST_CUT = 80
+MIN_CUT_CHARS = 80
 """A caption is never truncated to fewer characters than this."""
 
-MOST_RAW = 2_000
-MOST_FIELDS = 6
-MOST_NAME = 300
-MOST_WORDS_COMPARED = 400
+MAX_RAW_CHARS = 2_000
+MAX_FIELDS = 6
+MAX_NAME_CHARS = 300
+MAX_DIFF_WORDS = 400
 FONT_SHARE = 26
 """The numbers on a picture have 1/26 of the length of its longer side as font size."""
 
@@ -39,9 +39,9 @@ def shown(value: Any, most: int) -> str:
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
-def room_of(count: int) -> int:
+def caption_budget(count: int) -> int:
     """The bytes available for the captions of one picture on a page of `count`."""
-    return min(MOST_BYTES, max(FEWEST_BYTES, TEXT_BYTES // max(count, 1)))
+    return min(MAX_BYTES, max(MIN_BYTES, TEXT_BYTES // max(count, 1)))
 
 
 def cut(text: str, room: int) -> tuple[str, int]:
@@ -53,7 +53,7 @@ def cut(text: str, room: int) -> tuple[str, int]:
     used = end = 0
     for sign in text:
         used += _weight(sign)
-        if used > room and end >= SHORTEST_CUT:
+        if used > room and end >= MIN_CUT_CHARS:
             break
         end += 1
     return text[:end].rstrip(), len(text)
@@ -76,7 +76,7 @@ def card_of(row: Captioned, order: int, thumb: Thumb | None, gone: str, room: in
         "id": f"r{row.number}",
         "label": f"#{row.number:,}",
         "order": order,
-        "image": shown(row.image, MOST_NAME),
+        "image": shown(row.image, MAX_NAME_CHARS),
         "size": f"{row.width} × {row.height}",  # noqa: RUF001 - the multiplication sign
         "kind": row.kind,
         "code": "",
@@ -85,8 +85,8 @@ def card_of(row: Captioned, order: int, thumb: Thumb | None, gone: str, room: in
         "longest": longest,
         "shortest": min((len(caption) for caption in row.captions), default=0),
         "regions": [_region(row, place, each) for place in range(len(row.bbox))],
-        "notes": [shown(note, MOST_NAME) for note in _notes(row)],
-        "raw": shown(row.row, MOST_RAW) if row.row else "",
+        "notes": [shown(note, MAX_NAME_CHARS) for note in _notes(row)],
+        "raw": shown(row.row, MAX_RAW_CHARS) if row.row else "",
         "change": "",
     }
 
@@ -97,7 +97,7 @@ def reject_card(reject: Row, number: int, order: int, image: str, thumb: Thumb |
     captions = {str(key): str(text) for key, text in received.items()} if isinstance(received, dict) else {}
     regions = []
     for key, text in captions.items():
-        caption, whole = cut(text, FEWEST_BYTES)
+        caption, whole = cut(text, MIN_BYTES)
         regions.append({**_plain_region(int(key) if key.isdigit() else 0), "caption": caption, "cut": whole})
     line = reject.get("line", number)
     return {
@@ -105,27 +105,27 @@ def reject_card(reject: Row, number: int, order: int, image: str, thumb: Thumb |
         "id": f"x{number}",
         "label": f"line {line}",
         "order": order,
-        "image": shown(image, MOST_NAME) or "no image",
+        "image": shown(image, MAX_NAME_CHARS) or "no image",
         "size": f"step {shown(reject.get('step'), 40)}",
         "kind": "",
         "code": shown(reject.get("code"), 40),
-        "message": shown(reject.get("message"), MOST_RAW),
+        "message": shown(reject.get("message"), MAX_RAW_CHARS),
         "flags": [],
         "flagged": 0,
         "longest": 0,
         "shortest": 0,
         "regions": regions,
         "notes": [],
-        "raw": shown(reject.get("row"), MOST_RAW),
+        "raw": shown(reject.get("row"), MAX_RAW_CHARS),
         "change": "",
     }
 
 
 def _picture(thumb: Thumb | None, gone: str, boxes: Sequence[Sequence[float]], size: tuple[int, int]) -> Row:
     if thumb is None:
-        return {"thumb": "", "gone": shown(gone, MOST_NAME), "boxes": []}
+        return {"thumb": "", "gone": shown(gone, MAX_NAME_CHARS), "boxes": []}
     font = max(thumb.width, thumb.height) / FONT_SHARE
-    placed: list[Row] = [dict(box) for box in boxes_on(thumb, boxes, size, font)]
+    placed: list[Row] = [dict(box) for box in place_boxes(thumb, boxes, size, font)]
     for box in placed:
         box["colour"] = (box["n"] - 1) % len(PALETTE_RGB)
     picture = {"thumb": thumb.data, "width": thumb.width, "height": thumb.height}
@@ -141,7 +141,7 @@ def _region(row: Captioned, place: int, room: int) -> Row:
     caption, whole = cut(row.captions[place], room)
     values = {name: values[place] for name, values in row.fields.items()}
     fields = [f"{shown(name, 40)}: {shown(value, 80)}" for name, value in values.items() if value is not None]
-    texts = {"caption": caption, "cut": whole, "fields": " · ".join(fields[:MOST_FIELDS]), "flags": row.flags[place]}
+    texts = {"caption": caption, "cut": whole, "fields": " · ".join(fields[:MAX_FIELDS]), "flags": row.flags[place]}
     return {**_plain_region(row.regions[place]), **texts}
 
 
@@ -165,7 +165,7 @@ def changed_words(was: str, now: str) -> tuple[Row, int]:
     (['brown'], 2)
     """
     old, new = _WORDS.findall(was), _WORDS.findall(now)
-    if max(len(old), len(new)) > 2 * MOST_WORDS_COMPARED:
+    if max(len(old), len(new)) > 2 * MAX_DIFF_WORDS:
         whole = {"was": [{"text": was, "changed": was != now}], "now": [{"text": now, "changed": was != now}]}
         return whole, 0 if was == now else abs(len(old) - len(new)) // 2 + 1
     parts: Row = {"was": [], "now": []}

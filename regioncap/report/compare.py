@@ -135,7 +135,7 @@ def words_changed(row: Captioned, other: Other) -> tuple[int, int, int]:
     return same, changed, words
 
 
-def add_pairs(card: Row, row: Captioned, other: Other | None, change: Change, room: int) -> None:
+def add_comparison(card: Row, row: Captioned, other: Other | None, change: Change, room: int) -> None:
     """Add the other run's captions to a card, in place. `room`: bytes available for its captions."""
     card["change"], card["changed"] = change, 0
     if other is None:

@@ -28,7 +28,7 @@ BARS = 24
 """Columns of the histogram; the last one counts everything above."""
 
 WIDTH, HEIGHT = 240, 74
-MOST_FACT = 1_200
+MAX_FACT_CHARS = 1_200
 
 KINDS = {"with_bbox": "boxes given in the input", "without_bbox": "regions found by RegionCap"}
 LABELS = {"with_bbox": "boxes given", "without_bbox": "boxes found"}
@@ -84,7 +84,7 @@ def render(
         .render(
             vars(page)
             | {
-                "facts": [{"name": name, "value": shown(value, MOST_FACT)} for name, value in page.facts],
+                "facts": [{"name": name, "value": shown(value, MAX_FACT_CHARS)} for name, value in page.facts],
                 "policy": policy,
                 "style": style,
                 "version": regioncap.__version__,

@@ -16,19 +16,19 @@ from regioncap.output.caption_flags import MEANINGS
 from regioncap.output.pictures import Pictures
 from regioncap.output.reading import Captioned, Written
 from regioncap.records import Row
-from regioncap.report.cards import card_of, reject_card, room_of
+from regioncap.report.cards import caption_budget, card_of, reject_card
 from regioncap.report.compare import (
     Against,
     Comparison,
     Other,
-    add_pairs,
+    add_comparison,
     change_of_reject,
     change_of_row,
     words_changed,
 )
 from regioncap.report.page import render
-from regioncap.report.selection import Overview, Picked, Reservoirs, offer_row, pick
-from regioncap.report.source import ReportSetting, Source, reject_image
+from regioncap.report.selection import Overview, Picked, Reservoirs, pick, sample_row
+from regioncap.report.source import ReportOptions, Source, reject_image
 from regioncap.report.thumbs import Thumb, thumb_of
 from regioncap.report.words import page_of
 from regioncap.storage.filesystem import Filesystems, Place
@@ -38,8 +38,8 @@ from regioncap.vision.libraries import image_libraries
 REPORT_VERSION = 2
 """Part of a page's key: raise it when the same rows give a different page."""
 
-SHARE_OF_A_GROUP = 40
-SHARE_OF_CHANGES = 4
+PAGE_SHARE_PER_GROUP = 40
+PAGE_SHARE_PER_CHANGE = 4
 """At most 1/40 of a page's pictures are examples of one reject code or flag, and 1/4 of one kind of change."""
 
 READ_AHEAD = 4
@@ -50,7 +50,7 @@ KEY_BYTES = 4096
 
 
 @dataclass(frozen=True)
-class Reported:
+class ReportResult:
     """A written page: where it is, how many pictures it shows, of how many rows, and its size."""
 
     place: Place
@@ -72,15 +72,15 @@ def report_of(
     out: Place | None = None,
     against: Written | None = None,
     most: int | None = None,
-    anew: bool = True,
-) -> Reported:
-    """Write the page of an output. `anew=False` reuses an existing page of the same content. Raises UsageError for
+    overwrite: bool = True,
+) -> ReportResult:
+    """Write the page of an output. `overwrite=False` reuses an existing page of the same content. Raises UsageError for
     a file that is not an output, StorageError."""
     out = out or report_place(written.place, files)
     most = most or written.settings.report_rows
     summary = written.summary
     keys = [one.summary.write_key if one and one.summary else "" for one in (written, against)]
-    setting = ReportSetting(
+    setting = ReportOptions(
         written.place.url,
         written.settings,
         Pictures(written, files),
@@ -90,9 +90,9 @@ def report_of(
         "This run is incomplete: " + summary.problem if summary is not None and written.incomplete else "",
         digest([REPORT_VERSION, keys, most, written.place.url]) if all(keys[: 2 if against else 1]) else "",
     )
-    if not anew and is_report_of(out, setting.key):
+    if not overwrite and is_report_of(out, setting.key):
         rows = summary.rows_in if summary else 0
-        return Reported(out, min(rows, most), rows, out.size() or 0)
+        return ReportResult(out, min(rows, most), rows, out.size() or 0)
     return write_report(written, setting, out, most)
 
 
@@ -105,7 +105,7 @@ def is_report_of(place: Place, key: str) -> bool:
 
 
 @image_libraries
-def write_report(source: Source, setting: ReportSetting, out: Place, most: int) -> Reported:
+def write_report(source: Source, setting: ReportOptions, out: Place, most: int) -> ReportResult:
     """Write the page of `source` with at most `most` pictures to `out`, all or nothing."""
     overview, picked, versus = _survey(source, setting, most)
     count = len(picked.rows) + len(picked.rejects)
@@ -114,22 +114,22 @@ def write_report(source: Source, setting: ReportSetting, out: Place, most: int) 
     with out.writer() as file:
         for text in render(page, overview, count, _cards(source, setting, picked, count), versus):
             size += file.write(text.encode("utf-8", "replace"))
-    return Reported(out, count, overview.all, size)
+    return ReportResult(out, count, overview.all, size)
 
 
 # --- which rows
 
 
-def _survey(source: Source, setting: ReportSetting, most: int) -> tuple[Overview, Picked, Comparison | None]:
+def _survey(source: Source, setting: ReportOptions, most: int) -> tuple[Overview, Picked, Comparison | None]:
     """Count all rows and choose which to show, in one pass."""
     found, versus = Overview(), Comparison() if setting.against is not None else None
-    special = Reservoirs(max(1, most // SHARE_OF_A_GROUP))
-    changes, changed_rejects = (Reservoirs(max(1, most // SHARE_OF_CHANGES)) for _ in range(2))
-    rejected = Reservoirs(max(1, most // SHARE_OF_A_GROUP))
+    special = Reservoirs(max(1, most // PAGE_SHARE_PER_GROUP))
+    changes, changed_rejects = (Reservoirs(max(1, most // PAGE_SHARE_PER_CHANGE)) for _ in range(2))
+    rejected = Reservoirs(max(1, most // PAGE_SHARE_PER_GROUP))
     other = _against(setting)
     for row in source.rows():
         found.add(row)
-        offer_row(special, row)
+        sample_row(special, row)
         if other is not None and versus is not None:
             change = _compare_row(row, other.of_row(row), versus)
             if change != "same":
@@ -150,7 +150,7 @@ def _survey(source: Source, setting: ReportSetting, most: int) -> tuple[Overview
     return found, pick(found, rows, rejects, most), versus
 
 
-def _against(setting: ReportSetting) -> Against | None:
+def _against(setting: ReportOptions) -> Against | None:
     return Against(setting.against, setting.config.image_key) if setting.against is not None else None
 
 
@@ -168,9 +168,9 @@ def _compare_row(row: Captioned, other: Other | None, versus: Comparison) -> str
 # --- the pictures
 
 
-def _cards(source: Source, setting: ReportSetting, picked: Picked, count: int) -> Iterator[Row]:
+def _cards(source: Source, setting: ReportOptions, picked: Picked, count: int) -> Iterator[Row]:
     """The cards of the chosen rows, in order; thumbnails are made in parallel."""
-    room, other = room_of(count), _against(setting)
+    room, other = caption_budget(count), _against(setting)
     order = 0
 
     def of_row(row: Captioned, order: int, theirs: Other | None) -> Callable[[], Row]:
@@ -178,7 +178,7 @@ def _cards(source: Source, setting: ReportSetting, picked: Picked, count: int) -
             thumb, gone = _thumb(row.image, row, setting, count)
             card = card_of(row, order, thumb, gone, room)
             if other is not None:
-                add_pairs(card, row, theirs, change_of_row(row, theirs), room)
+                add_comparison(card, row, theirs, change_of_row(row, theirs), room)
             return card
 
         return make
@@ -226,7 +226,7 @@ def _in_order(makers: Iterator[Callable[[], Row]]) -> Iterator[Row]:
             yield ahead.popleft().result()
 
 
-def _thumb(image: str, row: Captioned | None, setting: ReportSetting, count: int) -> tuple[Thumb | None, str]:
+def _thumb(image: str, row: Captioned | None, setting: ReportOptions, count: int) -> tuple[Thumb | None, str]:
     """A small copy of the image or else of the row's marked picture; or None and the reason."""
     try:
         return thumb_of(setting.pictures.read(image), count, setting.config.max_image_pixels), ""

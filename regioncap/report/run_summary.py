@@ -22,14 +22,14 @@ PICTURE_PIXELS = 160_000
 """Maximum size of a picture on the page: about 20 KB in Prefect's database."""
 
 PICTURE_QUALITY = 75
-MOST_IMAGE_PIXELS = 100_000_000
-MOST_CHARS = 300
+MAX_IMAGE_PIXELS = 100_000_000
+MAX_CHARS_SHOWN = 300
 """Maximum length of a caption or message on the page."""
 
-SHARDS_LOOKED_AT = 50
+MAX_SHARDS_SEARCHED = 50
 """Maximum number of shards searched for pictures, and for an example of each reject code."""
 
-TO_DO = {
+REJECT_ADVICE = {
     "bad_json": "fix the line, or write the file with a JSON library",
     "bad_row": "give each row an image; image_key sets the key",
     "bad_bbox": "give four numbers per box; see bbox_format and bbox_unit",
@@ -123,13 +123,13 @@ def first_pictures(shards: Sequence[ShardSteps], context: RunContext, most: int)
                 found.append((row, _small(jpeg)))
             if len(found) == most:
                 return found
-        if found or steps[0].shard >= SHARDS_LOOKED_AT:
+        if found or steps[0].shard >= MAX_SHARDS_SEARCHED:
             break
     return found
 
 
 def _small(jpeg: bytes) -> bytes:
-    image = decode(jpeg, max_image_pixels=MOST_IMAGE_PIXELS, max_pixels=PICTURE_PIXELS)
+    image = decode(jpeg, max_image_pixels=MAX_IMAGE_PIXELS, max_pixels=PICTURE_PIXELS)
     return encode_jpeg(image, PICTURE_QUALITY)
 
 
@@ -148,7 +148,7 @@ def rejects_table(summary: Summary, shards: Sequence[ShardSteps], context: RunCo
                 "code": code,
                 "rows": count,
                 "first": _cut(where),
-                "what to do": TO_DO.get(code, ""),
+                "what to do": REJECT_ADVICE.get(code, ""),
                 "message": _cut(str(reject.get("message", ""))),
             }
         )
@@ -158,7 +158,7 @@ def rejects_table(summary: Summary, shards: Sequence[ShardSteps], context: RunCo
 def _first_of_each(summary: Summary, shards: Sequence[ShardSteps], context: RunContext) -> dict[str, tuple[Row, Row]]:
     """The first row of each reject code: the row as `load` wrote it, and its reject."""
     found: dict[str, tuple[Row, Row]] = {}
-    for steps in [steps for steps in shards if steps[-1].rejects][:SHARDS_LOOKED_AT]:
+    for steps in [steps for steps in shards if steps[-1].rejects][:MAX_SHARDS_SEARCHED]:
         for loaded, _, result in _rejected(steps, context):
             found.setdefault(result["reject"]["code"], (loaded, result["reject"]))
         if len(found) == len(summary.rejects_by_code):
@@ -170,8 +170,8 @@ def _rejected(steps: ShardSteps, context: RunContext) -> Iterator[tuple[Row, Row
     return (rows for rows in joined(context, steps) if "reject" in rows[2])
 
 
-def failure_page(error: BaseException, context: RunContext, how_to_go_on: str) -> str:
-    """Markdown: why the run stopped, what is kept, and what to do. `how_to_go_on`: how to rerun it, in Markdown."""
+def failure_page(error: BaseException, context: RunContext, how_to_resume: str) -> str:
+    """Markdown: why the run stopped, what is kept, and what to do. `how_to_resume`: how to rerun it, in Markdown."""
     done, expected = context.progress.counts.rows, context.progress.rows_expected()
     wrong = isinstance(error, UsageError)
     parts = [f"## {'Nothing was run: the settings are wrong' if wrong else 'The run stopped before its end'}"]
@@ -182,7 +182,7 @@ def failure_page(error: BaseException, context: RunContext, how_to_go_on: str) -
         text = f"{type(error).__name__}: {text}"
     parts.append("\n".join(f"> {_plain(line, most=2000)}" for line in text.splitlines()))
     if wrong:
-        parts.append(f"**What to do:** correct this setting, then {how_to_go_on}.")
+        parts.append(f"**What to do:** correct this setting, then {how_to_resume}.")
     else:
         reached = f"{done:,} of about {expected:,} rows were done. " if expected else ""
         parts.append(
@@ -192,7 +192,7 @@ def failure_page(error: BaseException, context: RunContext, how_to_go_on: str) -
         bug = "report this bug (the log has its traceback), then "
         first = "fix this, then " if isinstance(error, RunStopped) else bug if isinstance(error, Exception) else ""
         parts.append(
-            f"**What to do:** {first}{how_to_go_on}: with the same settings it resumes where it stopped "
+            f"**What to do:** {first}{how_to_resume}: with the same settings it resumes where it stopped "
             "and requests nothing twice."
         )
     bill = context.progress.bill()
@@ -223,11 +223,11 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def _cut(text: str, most: int = MOST_CHARS) -> str:
+def _cut(text: str, most: int = MAX_CHARS_SHOWN) -> str:
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
-def _plain(text: str, most: int = MOST_CHARS) -> str:
+def _plain(text: str, most: int = MAX_CHARS_SHOWN) -> str:
     """`text` with Markdown and HTML escaped: captions and names are untrusted."""
     line = " ".join(_cut(text, most).split())
     return re.sub(r"([\\`*_{}\[\]<>()#!|~&])", r"\\\1", line).replace("\\<", "&lt;").replace("\\>", "&gt;")

@@ -78,7 +78,7 @@ class Reservoirs:
         return {-number for heap in self._heaps.values() for _, number in heap}
 
 
-def offer_row(special: Reservoirs, row: Captioned) -> None:
+def sample_row(special: Reservoirs, row: Captioned) -> None:
     """Offer a row to every group that it belongs to."""
     for name in {name for names in row.flags for name in names}:
         special.offer(f"flag {name}", row.number)
@@ -98,13 +98,13 @@ def pick(found: Overview, special: set[int], rejected: set[int], most: int) -> P
         return Picked(set(range(1, found.rows + 1)), set(range(1, found.rejects + 1)), True)
     rejects = set(sorted(rejected)[:most])
     rows = set(sorted(special)[: most - len(rejects)])
-    return Picked(rows | even_rest(found.rows, rows, most - len(rejects) - len(rows)), rejects, False)
+    return Picked(rows | evenly_spaced(found.rows, rows, most - len(rejects) - len(rows)), rejects, False)
 
 
-def even_rest(count: int, taken: set[int], most: int) -> set[int]:
+def evenly_spaced(count: int, taken: set[int], most: int) -> set[int]:
     """At most `most` of the numbers 1 to `count` that are not `taken`, evenly spaced.
 
-    >>> sorted(even_rest(10, {1, 2}, 4))
+    >>> sorted(evenly_spaced(10, {1, 2}, 4))
     [3, 5, 7, 9]
     """
     others = count - len(taken)

@@ -24,7 +24,7 @@ class Source(Protocol):
 
 
 @dataclass(frozen=True)
-class ReportSetting:
+class ReportOptions:
     """What a page is made from besides its rows.
 
     `pictures`: reads its images. `against`: another run to compare with. `note`: a remark on an unfinished run.

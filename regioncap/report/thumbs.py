@@ -12,7 +12,7 @@ from regioncap.vision.images import decode, encode_webp
 PICTURES_BYTES = 13_500_000
 """Maximum size of all pictures together, before base64 adds a third."""
 
-MOST_BYTES, FEWEST_BYTES = 60_000, 2_500
+MAX_BYTES, MIN_BYTES = 60_000, 2_500
 """Bounds of the target size of one picture."""
 
 LONG_SIDES = ((200, 720), (700, 480), (1 << 62, 320))
@@ -34,7 +34,7 @@ class Thumb:
 def thumb_of(data: bytes, count: int, max_image_pixels: int) -> Thumb:
     """A small copy of the image file `data` for a page of `count` pictures. Raises RowReject if it is not an image."""
     side = next(side for most, side in LONG_SIDES if count <= most)
-    room = min(MOST_BYTES, max(FEWEST_BYTES, PICTURES_BYTES // max(count, 1)))
+    room = min(MAX_BYTES, max(MIN_BYTES, PICTURES_BYTES // max(count, 1)))
     pixels = decode(data, max_image_pixels=max_image_pixels, long_side=side)
     for quality in QUALITIES:
         webp = encode_webp(pixels, quality)
@@ -47,7 +47,7 @@ def thumb_of(data: bytes, count: int, max_image_pixels: int) -> Thumb:
     return Thumb(base64.b64encode(webp).decode("ascii"), width, height)
 
 
-def boxes_on(
+def place_boxes(
     thumb: Thumb, boxes: Sequence[Sequence[float]], size: tuple[int, int], font: float
 ) -> list[dict[str, float]]:
     """The positions of boxes and of their numbers on a thumb, in its pixels, largest box first so that small ones are

@@ -11,8 +11,8 @@ from regioncap.records import Row
 from regioncap.report.compare import Comparison
 from regioncap.report.page import Page, share, tile
 from regioncap.report.selection import Overview, Picked
-from regioncap.report.source import ReportSetting
-from regioncap.storage.filesystem import public_url
+from regioncap.report.source import ReportOptions
+from regioncap.storage.filesystem import redact_url
 
 
 def page_of(
@@ -20,7 +20,7 @@ def page_of(
     count: int,
     picked: Picked,
     versus: Comparison | None,
-    setting: ReportSetting,
+    setting: ReportOptions,
     meanings: dict[str, str],
 ) -> Page:
     """The texts of a page with `count` pictures. `meanings`: explanations of the flags."""
@@ -91,9 +91,9 @@ FACTS = ("prompt_mode", "prompt", "focal_prompt", "region_prompt", "system_promp
          "extractor", "region_fields", "repair_flags")  # fmt: skip
 
 
-def _facts(setting: ReportSetting) -> Sequence[tuple[str, Any]]:
+def _facts(setting: ReportOptions) -> Sequence[tuple[str, Any]]:
     config, summary = setting.config, setting.summary
-    named = [("input", public_url(config.input)), ("output", setting.title)]
+    named = [("input", redact_url(config.input)), ("output", setting.title)]
     if summary is not None:
         named += [("captioner", summary.captioner), ("model", summary.model), ("finished", summary.finished_at)]
     settings = [(name.replace("_", " "), getattr(config, name)) for name in FACTS]

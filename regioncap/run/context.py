@@ -9,7 +9,7 @@ from functools import cached_property
 
 from regioncap.captioners.base import Captioner, CaptionerOptions
 from regioncap.config.model import RegionCapConfig
-from regioncap.inputs.readers import Part, find_parts, input_root, region_fields_of, shards_of
+from regioncap.inputs.readers import InputFile, find_input_files, input_root, region_fields_of, shards_of
 from regioncap.records import Shard, Step
 from regioncap.registry import make_captioner
 from regioncap.run.captioner import LazyCaptioner
@@ -65,8 +65,8 @@ class RunContext:
         return shards_of(self._input_files, self.config)
 
     @cached_property
-    def _input_files(self) -> list[Part]:
-        return find_parts(self.config, self.files)
+    def _input_files(self) -> list[InputFile]:
+        return find_input_files(self.config, self.files)
 
     @cached_property
     def captioned_before(self) -> bool:

@@ -25,12 +25,12 @@ from fsspec.implementations.local import LocalFileSystem
 
 from regioncap.errors import RegionCapError, StorageError
 
-ONE_PUT_BYTES = 64_000_000
+SINGLE_PUT_BYTES = 64_000_000
 """Up to this size an object is uploaded from memory in a single PUT."""
 
-GLOB_SIGNS = frozenset("*?[")
+GLOB_CHARS = frozenset("*?[")
 
-NEAR = ("file://", "local://", "memory://", "data:")
+LOCAL_PROTOCOLS = ("file://", "local://", "memory://", "data:")
 """Prefixes of URLs that need no network."""
 
 
@@ -39,7 +39,7 @@ def is_url(text: str) -> bool:
     return "://" in text or text.startswith("data:")
 
 
-def public_url(url: str) -> str:
+def redact_url(url: str) -> str:
     """`url` without user name, password, query and fragment, where secrets and signatures are."""
     if not is_url(url) or "::" in url:
         return url
@@ -47,7 +47,7 @@ def public_url(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
-DISK = LocalFileSystem()
+LOCAL_FS = LocalFileSystem()
 
 
 class Filesystems:
@@ -66,7 +66,7 @@ class Filesystems:
         protocol = address.partition("://")[0] if "://" in address else "file"
         options = dict(self._options.get(protocol, {}))
         if protocol == "file" and not options and "::" not in address and not address.startswith("data:"):
-            return DISK, str(DISK._strip_protocol(address))  # ten times as fast as fsspec's url_to_fs
+            return LOCAL_FS, str(LOCAL_FS._strip_protocol(address))  # ten times as fast as fsspec's url_to_fs
         if "::" in address:
             options = dict(self._options)  # a chain of protocols takes its options by protocol name
         elif protocol in ("s3", "s3a"):
@@ -76,7 +76,7 @@ class Filesystems:
         return fs, str(path)
 
 
-PLAIN = Filesystems()
+DEFAULT_FILESYSTEMS = Filesystems()
 """Filesystems configured by the environment alone."""
 
 
@@ -88,12 +88,12 @@ class Place:
     """
 
     address: str
-    files: Filesystems = field(default=PLAIN, repr=False, compare=False)
+    files: Filesystems = field(default=DEFAULT_FILESYSTEMS, repr=False, compare=False)
 
     @property
     def url(self) -> str:
         """The address without secrets, for messages."""
-        return public_url(self.address)
+        return redact_url(self.address)
 
     @property
     def name(self) -> str:
@@ -237,7 +237,7 @@ class Place:
                 size = file.tell()
                 file.flush()
                 file.seek(0)
-                if size <= ONE_PUT_BYTES:
+                if size <= SINGLE_PUT_BYTES:
                     self._fs.pipe_file(self._path, file.read())
                 else:
                     self._fs.put_file(file.name, self._path)
@@ -267,10 +267,10 @@ class Place:
         with `_`. A photo's name may begin with `_`: cameras write `_DSC0001.JPG`.
         """
         with self._translated("list"):
-            pattern = bool(GLOB_SIGNS & set(self._path))
+            pattern = bool(GLOB_CHARS & set(self._path))
             found = self._fs.glob(self._path) if pattern else self._fs.find(self._path)
             files = [path for path in found if not pattern or self._fs.isfile(path)]
-        fixed = self._path if not pattern else fixed_part(self._path)
+        fixed = self._path if not pattern else glob_prefix(self._path)
         return [self._sibling(path) for path in sorted(files) if not _hidden(path[len(fixed.rstrip("/")) :])]
 
     def _sibling(self, path: str) -> Place:
@@ -296,9 +296,9 @@ def _seconds(item: dict[str, Any]) -> float:
     return float(changed) if isinstance(changed, int | float) else time.time()
 
 
-def fixed_part(pattern: str) -> str:
+def glob_prefix(pattern: str) -> str:
     """The folder of a glob before its first wildcard: `a` for `a/b*/c.jpg`."""
-    before = pattern[: min(pattern.index(sign) for sign in GLOB_SIGNS if sign in pattern)]
+    before = pattern[: min(pattern.index(sign) for sign in GLOB_CHARS if sign in pattern)]
     return before.rpartition("/")[0]
 
 

@@ -10,7 +10,14 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from regioncap.errors import RejectCode, RowReject
-from regioncap.storage.filesystem import NEAR, PLAIN, Filesystems, is_url, public_url, reason_of
+from regioncap.storage.filesystem import (
+    DEFAULT_FILESYSTEMS,
+    LOCAL_PROTOCOLS,
+    Filesystems,
+    is_url,
+    reason_of,
+    redact_url,
+)
 from regioncap.storage.listing import Listings
 from regioncap.storage.scratch import Scratch
 
@@ -21,9 +28,9 @@ ImageCheck = Literal["listing", "head", "never"]
 Stat = list[Any] | None
 """What changes when an image does: [size, mtime ns] on disk, [etag or size, time] elsewhere; None: unknown."""
 
-NO_SUCH_NAME = frozenset({errno.ENAMETOOLONG, errno.EINVAL, errno.ELOOP})
+NAME_NOT_FOUND_ERRNOS = frozenset({errno.ENAMETOOLONG, errno.EINVAL, errno.ELOOP})
 
-MOST_SHOWN = 300
+MAX_SHOWN = 300
 """Characters of an address in a message: a `data:` URL can have millions."""
 
 
@@ -35,7 +42,7 @@ class ImageFiles:
     (may work later: timeout, access denied, server error, missing package).
     """
 
-    def __init__(self, root: str, files: Filesystems = PLAIN) -> None:
+    def __init__(self, root: str, files: Filesystems = DEFAULT_FILESYSTEMS) -> None:
         self._root = root if root.endswith("/") else root + "/"
         self._files = files
         self._listings = Listings(files, self._root)
@@ -50,7 +57,7 @@ class ImageFiles:
     def is_remote(self, image: str) -> bool:
         """Whether the image is reached over a network, where many are better requested at once."""
         address = self.locate(image)
-        return is_url(address) and not address.startswith(NEAR)
+        return is_url(address) and not address.startswith(LOCAL_PROTOCOLS)
 
     def read(self, image: str) -> bytes:
         """The image's bytes. Raises RowReject with one of the codes above."""
@@ -113,7 +120,7 @@ class ImageFiles:
 
 def _or_reject(image: str, read: Callable[[], T]) -> T:
     # The image as the row names it, not where it was looked for: messages are kept, and roots may move.
-    shown = public_url(image)[:MOST_SHOWN]
+    shown = redact_url(image)[:MAX_SHOWN]
     try:
         return read()
     except (FileNotFoundError, NotADirectoryError):
@@ -126,5 +133,5 @@ def _or_reject(image: str, read: Callable[[], T]) -> T:
         # An unknown scheme, a zero byte: no such place can be.
         raise RowReject("image_missing", f"{shown} cannot be a place: {reason_of(error)}") from None
     except OSError as error:
-        code: RejectCode = "image_missing" if error.errno in NO_SUCH_NAME else "image_unavailable"
+        code: RejectCode = "image_missing" if error.errno in NAME_NOT_FOUND_ERRNOS else "image_unavailable"
         raise RowReject(code, f"{shown} cannot be read: {reason_of(error)}") from None

@@ -15,7 +15,7 @@ from typing import Any
 
 from regioncap.storage.filesystem import Filesystems
 
-MOST_BYTES = 256_000_000
+MAX_BYTES = 256_000_000
 """Approximate size of the pages kept: two million objects. Beyond that they are dropped and requested again."""
 
 logger = logging.getLogger("regioncap")
@@ -104,7 +104,7 @@ class Listings:
             return None
         with self._lock:
             self._bytes += len(page.text)
-            if self._bytes > MOST_BYTES:
+            if self._bytes > MAX_BYTES:
                 self._known.clear()
                 self._bytes = len(page.text)
             self._known.setdefault((bucket, prefix), Pages()).add(page)
@@ -112,7 +112,7 @@ class Listings:
 
     def _ask(self, bucket: str, prefix: str, key: str) -> Page:
         fs, _ = self._files.open(f"s3://{bucket}")
-        after = just_before(key)
+        after = key_before(key)
         self.requests += 1
         response = fs.call_s3("list_objects_v2", Bucket=bucket, Prefix=prefix, StartAfter=after)
         objects = response.get("Contents", [])
@@ -124,10 +124,10 @@ class Listings:
         return Page(after, keys[-1] if response.get("IsTruncated") and keys else None, text)
 
 
-def just_before(key: str) -> str:
+def key_before(key: str) -> str:
     """A key that sorts before `key`, with hardly any key between them.
 
-    >>> just_before("photos/a.jpg")
+    >>> key_before("photos/a.jpg")
     'photos/a.jpf~'
     """
     last = key[-1]

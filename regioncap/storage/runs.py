@@ -21,7 +21,7 @@ ShardKeys = list[str]
 """Keys of the steps 0 to 6 of one shard."""
 
 
-def entry_of(cache: Place, file_name_prefix: str, output: str) -> Place:
+def entry_place(cache: Place, file_name_prefix: str, output: str) -> Place:
     """The register's entry of an output."""
     absolute = output if is_url(output) else str(Path(output).resolve())
     return cache.child(f"{file_name_prefix}{RUNS}", f"{digest(absolute)}.json")
@@ -39,7 +39,7 @@ def register(entry: Place, output: str, config: dict[str, Any], shards: Sequence
 
 
 @dataclass(frozen=True)
-class Registered:
+class RegisterEntry:
     """A register entry: the settings of the output's latest run, and the step files of its latest finished run."""
 
     output: str = ""
@@ -47,11 +47,11 @@ class Registered:
     shards: list[ShardKeys] = field(default_factory=list)
 
 
-def registered(entry: Place) -> Registered:
+def registered(entry: Place) -> RegisterEntry:
     """The entry's content; an empty one when it is missing or cannot be read."""
     try:
         found = loads(entry.read())
         shards = [list(map(str, keys)) for keys in found["shards"]]
-        return Registered(str(found["output"]), dict(found["config"]), shards)
+        return RegisterEntry(str(found["output"]), dict(found["config"]), shards)
     except (FileNotFoundError, ValueError, KeyError, TypeError):
-        return Registered()
+        return RegisterEntry()

@@ -12,8 +12,8 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 
-MOST_BYTES = 4_000_000_000
-MOST_SHARE_OF_DISK = 0.5
+MAX_BYTES = 4_000_000_000
+MAX_DISK_SHARE = 0.5
 """Share of the space that is free on the temporary disk when the first image arrives."""
 
 
@@ -27,7 +27,7 @@ class _Held:
 class Scratch:
     """Reference-counted copies of remote files. What does not fit is not copied: it is read from its source."""
 
-    def __init__(self, most_bytes: int = MOST_BYTES) -> None:
+    def __init__(self, most_bytes: int = MAX_BYTES) -> None:
         self._most = most_bytes
         self._lock = threading.Lock()
         self._held: dict[str, _Held] = {}
@@ -95,7 +95,7 @@ class Scratch:
                 raise FileNotFoundError("the run is over")
             if self._folder is None:
                 self._folder = Path(tempfile.mkdtemp(prefix="regioncap-images-"))
-                self._most = min(self._most, int(shutil.disk_usage(self._folder).free * MOST_SHARE_OF_DISK))
+                self._most = min(self._most, int(shutil.disk_usage(self._folder).free * MAX_DISK_SHARE))
             return self._folder
 
     def close(self) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 
 from regioncap.errors import RegionCapError
 from regioncap.records import Row, Step, count_rejects, dumps, loads, read_lines, to_lines
-from regioncap.storage.filesystem import PLAIN, Filesystems, Place
+from regioncap.storage.filesystem import DEFAULT_FILESYSTEMS, Filesystems, Place
 
 SCHEMA = 1
 STEP_NAMES = ("input", "load", "route", "extract", "normalize", "visualize", "caption")
@@ -88,7 +88,7 @@ class StepStorage:
     cache_path: str
     file_name_prefix: str
     index: int = 0
-    files: Filesystems = field(default=PLAIN, repr=False, compare=False)
+    files: Filesystems = field(default=DEFAULT_FILESYSTEMS, repr=False, compare=False)
 
     def step(self) -> StepStorage:
         """The storage as the next step sees it."""

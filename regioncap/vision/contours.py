@@ -20,9 +20,9 @@ CANNY_SHARES = (0.002, 0.9)
 """Minimum and maximum area of a `canny` box, as a fraction of the picture's."""
 
 AREA_SHARES = (0.01, 0.8)
-ASPECTS = (0.1, 5.0)
-MOST_OF_A_SIDE = 0.9
-MOST_COVERED = 0.3
+ASPECT_RATIOS = (0.1, 5.0)
+MAX_SIDE_SHARE = 0.9
+MAX_COVERED_SHARE = 0.3
 """The operator's filters: contour area as a fraction of the picture's; width over height; a side as a fraction of the
 picture's; and the fraction of a box that an earlier one may cover."""
 
@@ -55,8 +55,10 @@ def adaptive(image: Image, *, max_boxes: int = 10, min_score: float = 0.0) -> Bo
     boxes = _boxes_of(contours)
     w, h = boxes[:, 2], boxes[:, 3]
     area = np.array([cv2.contourArea(contour) for contour in contours]) / (height * width)
-    keep = (area >= AREA_SHARES[0]) & (area <= AREA_SHARES[1]) & (w >= ASPECTS[0] * h) & (w <= ASPECTS[1] * h)
-    keep &= (w <= MOST_OF_A_SIDE * width) & (h <= MOST_OF_A_SIDE * height)
+    keep = (
+        (area >= AREA_SHARES[0]) & (area <= AREA_SHARES[1]) & (w >= ASPECT_RATIOS[0] * h) & (w <= ASPECT_RATIOS[1] * h)
+    )
+    keep &= (w <= MAX_SIDE_SHARE * width) & (h <= MAX_SIDE_SHARE * height)
     return _without_covered(_largest_first(boxes[keep]))[:max_boxes]
 
 
@@ -77,7 +79,7 @@ def _without_covered(boxes: Boxes) -> Boxes:
         earlier = boxes[kept]
         across = np.minimum(x + w, earlier[:, 0] + earlier[:, 2]) - np.maximum(x, earlier[:, 0])
         down = np.minimum(y + h, earlier[:, 1] + earlier[:, 3]) - np.maximum(y, earlier[:, 1])
-        if not np.any(np.maximum(across, 0) * np.maximum(down, 0) > MOST_COVERED * w * h):
+        if not np.any(np.maximum(across, 0) * np.maximum(down, 0) > MAX_COVERED_SHARE * w * h):
             kept.append(index)
     found: Boxes = boxes[kept]
     return found

@@ -51,7 +51,7 @@ TINY_SIDE = 12
 SAME_IOU = 0.9
 """Two regions with a higher IoU get a warning in their row."""
 
-MOST_WARNINGS = 5
+MAX_WARNINGS = 5
 
 _FONT = cv2.FONT_HERSHEY_DUPLEX
 _DRAWN_AT = 96
@@ -102,7 +102,7 @@ def draw_marks(
     canvas = np.array(image, order="C") if copy and dim == 1 else np.require(image, requirements=["C", "W"])
     height, width = canvas.shape[:2]
     places = [_scaled(box, full_size_wh, (width, height)) for box in boxes]
-    colours = colours_of(places)
+    colours = region_colours(places)
     numbers = [number for number in range(1, len(boxes) + 1) if only is None or number in only]
     marked = [places[number - 1] for number in numbers]
     sizes = _sizes(width, height, len(numbers))
@@ -119,7 +119,7 @@ def draw_marks(
     return canvas
 
 
-def colours_of(boxes: Sequence[IntBox]) -> list[Colour]:
+def region_colours(boxes: Sequence[IntBox]) -> list[Colour]:
     """The regions' colours, in order: the palette first, then for each region the colour whose nearest region is
     farthest from it, so that neighbours differ."""
     palette = [(blue, green, red) for red, green, blue in PALETTE_RGB]
@@ -147,12 +147,12 @@ def mark_warnings(
     """Warnings about regions that are hard for a model: tiny at the size that it sees, or nearly identical boxes.
 
     `boxes`: N xywh in pixels of the picture of `full_size_wh` (width, height); `model_size_wh`: size of the marked
-    picture. At most `MOST_WARNINGS` sentences, the last of which counts those omitted.
+    picture. At most `MAX_WARNINGS` sentences, the last of which counts those omitted.
     """
     clipped = [clip_xywh(box, *full_size_wh) for box in boxes]
     found = _tiny(clipped, full_size_wh, model_size_wh) + _nearly_same(clipped)
-    if len(found) > MOST_WARNINGS:
-        kept = found[: MOST_WARNINGS - 1]
+    if len(found) > MAX_WARNINGS:
+        kept = found[: MAX_WARNINGS - 1]
         return [*kept, f"and {len(found) - len(kept)} more warnings of this kind"]
     return found
 

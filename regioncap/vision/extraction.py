@@ -23,10 +23,10 @@ from regioncap.vision.boxes import nms_xyxy
 EXTRACTION_VERSION = 3
 """Raise it whenever a finder returns different regions for the same picture."""
 
-FINDING_LONG_SIDE = 640
+FINDER_MAX_LONG_SIDE = 640
 """Maximum long side (px) of the pictures given to the finders: large enough that many photos need no resizing."""
 
-FINDING_LEAST_SIDE = 448
+FINDER_MIN_LONG_SIDE = 448
 """A JPEG may be decoded at reduced size for speed, down to this long side (px): four times the working size of
 `edges`, so that no detail it uses is lost."""
 
@@ -39,13 +39,13 @@ FloatArray = npt.NDArray[np.float64]
 WORKING_LONG_SIDE = 112
 WORKING_SHORT_SIDE = 16
 QUANTILES = (0.2, 0.5, 0.8)
-CLOSE_THRESHOLDS = 3
+MIN_THRESHOLD_GAP = 3
 """Grey levels: a threshold closer than this to the previous one would only repeat its components."""
 EDGE_QUANTILE = 0.85
-LEAST_EDGE = 10
-LEAST_SHARE = 0.004
-LEAST_FILL = 0.15
-LEAST_SIDE = 5
+MIN_EDGE = 10
+MIN_AREA_SHARE = 0.004
+MIN_FILL = 0.15
+MIN_SIDE = 5
 SUPPRESSION_IOU = 0.42
 BLUR_MARGIN = 0.25
 """Working pixels by which blurring enlarges a component on each side."""
@@ -157,15 +157,15 @@ def _candidates(lab: Image, twice_edge: npt.NDArray[np.int16]) -> tuple[FloatArr
     masks: list[Mask] = []
     for channel in cv2.split(cv2.blur(lab, (3, 3))):
         blurred = np.asarray(channel, np.uint8)
-        last = -CLOSE_THRESHOLDS
+        last = -MIN_THRESHOLD_GAP
         for threshold in _quantiles(blurred, QUANTILES):
-            if threshold - last < CLOSE_THRESHOLDS:
+            if threshold - last < MIN_THRESHOLD_GAP:
                 continue
             last = threshold
             mask = np.asarray(cv2.threshold(blurred, threshold, 1, cv2.THRESH_BINARY)[1], np.uint8)
             masks += [mask, 1 - mask]
     (strong,) = _quantiles(twice_edge, (EDGE_QUANTILE,))
-    binary = (twice_edge > max(2 * LEAST_EDGE, strong)).astype(np.uint8)
+    binary = (twice_edge > max(2 * MIN_EDGE, strong)).astype(np.uint8)
     masks += [binary, 1 - binary]
     return _worth_ranking(_components(masks), binary.size)
 
@@ -185,7 +185,7 @@ def _components(masks: Sequence[Mask]) -> npt.NDArray[np.int64]:
 
 def _worth_ranking(stats: npt.NDArray[np.int64], pixels: int) -> tuple[FloatArray, FloatArray]:
     x, y, w, h, area = stats.T
-    keep = (w * h >= LEAST_SHARE * pixels) & (area >= LEAST_FILL * w * h) & (np.minimum(w, h) >= LEAST_SIDE)
+    keep = (w * h >= MIN_AREA_SHARE * pixels) & (area >= MIN_FILL * w * h) & (np.minimum(w, h) >= MIN_SIDE)
     x, y, w, h, area = stats[keep].T
     _, first = np.unique(((x * 1024 + y) * 1024 + w) * 1024 + h, return_index=True)
     first.sort()  # in mask order, so that ties in the score are always ranked alike

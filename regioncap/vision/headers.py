@@ -18,7 +18,7 @@ from regioncap.errors import RowReject
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM")
 """Supported formats. Pillow opens more, but EPS would start Ghostscript, and the others do not hold photographs."""
 
-SEQUENCES = ("PNG", "WEBP", "GIF", "TIFF", "AVIF")
+MULTI_FRAME_FORMATS = ("PNG", "WEBP", "GIF", "TIFF", "AVIF")
 """The formats that may hold several pictures."""
 
 ORIENTATION_TAG = 0x0112
@@ -83,7 +83,7 @@ def _what_it_is(data: bytes) -> str:
     return f"not a readable image: {len(data):,} bytes that begin {data[:8].hex(' ')}; supported formats: {formats}"
 
 
-def is_cut(data: bytes, image: ImageFile.ImageFile) -> bool:
+def looks_truncated(data: bytes, image: ImageFile.ImageFile) -> bool:
     """Whether a JPEG or PNG seems truncated, without decoding it. (A truncated WebP already fails to open.)"""
     if image.format == "JPEG":
         return not jpeg_is_complete(data)
@@ -98,7 +98,7 @@ def jpeg_is_complete(data: bytes) -> bool:
     return end >= 0 and data.find(_JPEG_SCAN, end) < 0
 
 
-def orientation_of(exif: bytes | None) -> int:
+def exif_orientation(exif: bytes | None) -> int:
     """The orientation, 1 to 8, in an EXIF block (with or without its "Exif" prefix); 1 if it has none.
 
     Parsed here since Pillow's reader warns about damaged blocks, and decodes a whole PNG to find one.
@@ -119,7 +119,7 @@ def orientation_of(exif: bytes | None) -> int:
     return 1
 
 
-def frames_in(data: bytes) -> int:
+def frame_count(data: bytes) -> int:
     """The number of pictures in the file `data`; 1 if it is too damaged to tell."""
     with suppress(RowReject, MemoryError, *DECODER_ERRORS):
         return max(1, int(getattr(open_header(data), "n_frames", 1)))

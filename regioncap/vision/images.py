@@ -23,15 +23,15 @@ from PIL import ImageFile
 
 from regioncap.errors import RowReject
 from regioncap.vision.headers import (
-    SEQUENCES,
-    frames_in,
-    is_cut,
+    MULTI_FRAME_FORMATS,
+    exif_orientation,
+    frame_count,
     jpeg_is_complete,
+    looks_truncated,
     open_header,
-    orientation_of,
     rejecting,
 )
-from regioncap.vision.modes import LEAST_WHOLE, decode_any
+from regioncap.vision.modes import MIN_WHOLE_SCALE, decode_any
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -73,7 +73,7 @@ class Picture:
             size = f"{width}x{height} is {width * height:,} pixels"
             raise RowReject("image_too_large", f"{size}, more than {max_image_pixels:,}; see max_image_pixels")
         # Pillow applies the orientation of TIFFs itself.
-        self._turn = 1 if self._image.format == "TIFF" else orientation_of(self._image.info.get("exif"))
+        self._turn = 1 if self._image.format == "TIFF" else exif_orientation(self._image.info.get("exif"))
         if self._turn >= 5:
             width, height = height, width
         self.info = ImageInfo(self._image.format or "", width, height)
@@ -81,44 +81,44 @@ class Picture:
     @property
     def frames(self) -> int:
         """The number of pictures in the file; the first one is used."""
-        return frames_in(self._data) if self.info.format in SEQUENCES else 1
+        return frame_count(self._data) if self.info.format in MULTI_FRAME_FORMATS else 1
 
     def check(self) -> None:
         """Raise RowReject `image_unreadable` for a truncated file; only files that look truncated are decoded."""
         image = self._take()
-        if is_cut(self._data, image):
+        if looks_truncated(self._data, image):
             with rejecting(image):
                 image.load()  # the decoder decides: some sound files only look truncated
         else:
             self._image = image
 
-    def has_whole(self, *, max_pixels: int) -> bool:
+    def has_full_size(self, *, max_pixels: int) -> bool:
         """Whether `pixels(max_pixels=…)` would reuse the kept pixels and return the same as decoding again."""
         target = fit_size(self._stored, max_pixels=max_pixels)
         if self._whole is None:
             return False
         if self._jpeg:
             return self._factor(target) == 1
-        return min(target[0] / self._stored[0], target[1] / self._stored[1]) >= LEAST_WHOLE
+        return min(target[0] / self._stored[0], target[1] / self._stored[1]) >= MIN_WHOLE_SCALE
 
     def pixels(
         self,
         *,
         max_pixels: int | None = None,
         long_side: int | None = None,
-        least_side: int | None = None,
-        keep_whole: bool = False,
+        min_side: int | None = None,
+        keep_full_size: bool = False,
     ) -> Pixels:
         """The picture: HxWx3 uint8, BGR, as displayed. The size arguments are those of `decode`.
 
-        `keep_whole`: decode at full size and keep the pixels for the next call; the returned array may then be a
+        `keep_full_size`: decode at full size and keep the pixels for the next call; the returned array may then be a
         read-only view of them. Raises RowReject `image_unreadable`.
         """
         target = fit_size(self._stored, max_pixels=max_pixels, long_side=long_side)
         pixels, self._whole = self._whole, None
         if pixels is None:
-            pixels = self._decoded(self._stored if keep_whole else fit_size(target, long_side=least_side))
-        if keep_whole:
+            pixels = self._decoded(self._stored if keep_full_size else fit_size(target, long_side=min_side))
+        if keep_full_size:
             self._whole = pixels
             pixels = pixels.view()
             pixels.flags.writeable = False
@@ -170,18 +170,18 @@ def decode(
     max_image_pixels: int,
     max_pixels: int | None = None,
     long_side: int | None = None,
-    least_side: int | None = None,
+    min_side: int | None = None,
 ) -> Pixels:
     """The pixels of the image file `data`: HxWx3 uint8, BGR, as displayed.
 
     `max_pixels`: maximum number of pixels of the result. `long_side`: maximum length of its longer side. The aspect
-    ratio is kept, sides are at least 1, nothing is enlarged. `least_side`: the result may be smaller than that if this
+    ratio is kept, sides are at least 1, nothing is enlarged. `min_side`: the result may be smaller than that if this
     is faster to decode, but its longer side has at least this many pixels. 16-bit values are scaled by 1/257.
 
     Raises RowReject as `Picture` does; `image_unreadable` also if the pixels are truncated or damaged.
     """
     picture = Picture(data, max_image_pixels=max_image_pixels)
-    return picture.pixels(max_pixels=max_pixels, long_side=long_side, least_side=least_side)
+    return picture.pixels(max_pixels=max_pixels, long_side=long_side, min_side=min_side)
 
 
 def _shrunk(pixels: Pixels, target: tuple[int, int], *, exact: bool) -> Pixels:
@@ -191,7 +191,7 @@ def _shrunk(pixels: Pixels, target: tuple[int, int], *, exact: bool) -> Pixels:
         return pixels
     # Down to 0.55 of the size, INTER_LINEAR is as close to a Lanczos filter (40 dB PSNR) as INTER_AREA, in a seventh of
     # the time.
-    linear = not exact and min(target[0] / width, target[1] / height) >= LEAST_WHOLE
+    linear = not exact and min(target[0] / width, target[1] / height) >= MIN_WHOLE_SCALE
     how = cv2.INTER_LINEAR if linear else cv2.INTER_AREA
     return cv2.resize(pixels, target, interpolation=how).astype(np.uint8, copy=False)
 

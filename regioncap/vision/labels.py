@@ -26,13 +26,13 @@ OVER_OWN = 10.0
 FREE_SHARE = 0.05
 OVER_CORNER = 0.4
 """Cost of covering a corner of another region."""
-FARTHER_OFF = 0.8
+LEADER_MISMATCH = 0.8
 """Cost of an unnecessary leader line, or of a missing one."""
 UNDER_LEADER = 0.4
 """Cost of each of two sampled points of a leader line that lies on a small region."""
-SMALL = 4.0
+SMALL_AREA_RATIO = 4.0
 """A region is small if its area is below this multiple of the largest label's."""
-LATER = 0.02
+RANK_COST = 0.02
 """Cost per position down the list of candidates: it breaks ties in favour of the better-looking ones."""
 
 LEADERS = (0.8, 2.0)
@@ -59,35 +59,35 @@ _PLACES = np.array([*_BESIDE, *(place for length in LEADERS for place in _away(l
 
 
 def place_labels(
-    outlines: FloatArray, sizes: FloatArray, frame: tuple[int, int], wants_leader: Sequence[bool]
+    outlines: FloatArray, sizes: FloatArray, frame: tuple[int, int], needs_leader: Sequence[bool]
 ) -> npt.NDArray[np.int64]:
     """The labels' positions, (N, 4) int64 xyxy pixels, each inside the frame.
 
     `outlines`: (N, 4) float64 xyxy of the regions as drawn, in pixels. `sizes`: (N, 2) float64, width and height of
-    the labels, at most the frame's. `frame`: width and height of the picture. `wants_leader`: for each region, whether
+    the labels, at most the frame's. `frame`: width and height of the picture. `needs_leader`: for each region, whether
     it is so small that its label should stand clear of it.
     """
     if not len(outlines):
         return np.zeros((0, 4), np.int64)
     beside = _PLACES[: len(_BESIDE)]
-    if not any(wants_leader):
-        places, highest_cost = _choose(beside, outlines, sizes, frame, wants_leader)
-        if highest_cost < FARTHER_OFF:  # else a leader line may be better for some label
+    if not any(needs_leader):
+        places, highest_cost = _choose(beside, outlines, sizes, frame, needs_leader)
+        if highest_cost < LEADER_MISMATCH:  # else a leader line may be better for some label
             return places
-    return _choose(_PLACES, outlines, sizes, frame, wants_leader)[0]
+    return _choose(_PLACES, outlines, sizes, frame, needs_leader)[0]
 
 
 def _choose(
-    choices: FloatArray, outlines: FloatArray, sizes: FloatArray, frame: tuple[int, int], wants_leader: Sequence[bool]
+    choices: FloatArray, outlines: FloatArray, sizes: FloatArray, frame: tuple[int, int], needs_leader: Sequence[bool]
 ) -> tuple[npt.NDArray[np.int64], float]:
     """The positions (N, 4) that the regions take among `choices`, a prefix of `_PLACES`; and their highest cost."""
     labels = _candidates(choices, outlines, sizes, frame)
     costs = _costs(labels, outlines)
     near = len(_BESIDE)
     if len(choices) > near:
-        leader = np.asarray(wants_leader)
-        costs[~leader, near:] += FARTHER_OFF
-        costs[leader, :near] += FARTHER_OFF
+        leader = np.asarray(needs_leader)
+        costs[~leader, near:] += LEADER_MISMATCH
+        costs[leader, :near] += LEADER_MISMATCH
         costs[:, near:] += _under_leaders(labels[:, near:], outlines)
     # Plain lists are faster from here on: there are few labels, and most take their first choice.
     order, spent, at = np.argsort(costs, axis=1, kind="stable").tolist(), costs.tolist(), labels.tolist()
@@ -135,7 +135,7 @@ def _costs(labels: FloatArray, outlines: FloatArray) -> FloatArray:
     each = np.arange(count)
     others[each, :, each] = OVER_OWN * np.maximum(hidden[each, :, each] - FREE_SHARE, 0)
     costs: FloatArray = others.sum(axis=2)
-    return costs + LATER * np.arange(choices)
+    return costs + RANK_COST * np.arange(choices)
 
 
 def _over_points(labels: FloatArray, outlines: FloatArray) -> FloatArray:
@@ -153,7 +153,7 @@ def _ends_and_middle(start: FloatArray, end: FloatArray) -> tuple[FloatArray, Fl
 
 def _under_leaders(labels: FloatArray, outlines: FloatArray) -> FloatArray:
     """(N, K) float64: the cost of the small regions that the leader line of each candidate crosses."""
-    small = outlines[_areas(outlines) < SMALL * float(_areas(labels[:, 0]).max())]
+    small = outlines[_areas(outlines) < SMALL_AREA_RATIO * float(_areas(labels[:, 0]).max())]
     if not len(small):
         return np.zeros(labels.shape[:2])
     starts, ends = (labels[..., :2] + labels[..., 2:]) / 2, (outlines[:, :2] + outlines[:, 2:]) / 2

@@ -27,7 +27,7 @@ def image_libraries() -> Iterator[None]:
     try:
         yield
     finally:
-        with suppress(ValueError):  # somebody has set up the filters anew meanwhile
+        with suppress(ValueError):  # somebody has reset the filters meanwhile
             warnings.filters.remove(ignored)  # type: ignore[attr-defined]
         cv2.setNumThreads(threads)
         cv2.utils.logging.setLogLevel(log_level)

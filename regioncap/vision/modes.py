@@ -17,10 +17,10 @@ from regioncap.vision.headers import ORIENTATION_TAG, open_header
 
 Pixels = npt.NDArray[np.uint8]
 
-BAND = 256
+BAND_ROWS = 256
 """Approximate number of rows converted at a time."""
 
-LEAST_WHOLE = 0.55
+MIN_WHOLE_SCALE = 0.55
 """A picture scaled below this factor is scaled band by band, by area averaging; others are converted whole."""
 
 Rows = Callable[[int, int], Pixels]
@@ -57,9 +57,9 @@ def decode_any(data: bytes, image: ImageFile.ImageFile, enough: tuple[int, int])
 
 def _in_bands(rows: Rows, size: tuple[int, int], enough: tuple[int, int]) -> Pixels:
     """A picture of `size` (width, height) from its rows, scaled to `enough` if that is much smaller."""
-    target = enough if min(enough[0] / size[0], enough[1] / size[1]) < LEAST_WHOLE else size
+    target = enough if min(enough[0] / size[0], enough[1] / size[1]) < MIN_WHOLE_SCALE else size
     pixels = np.empty((target[1], target[0], 3), np.uint8)
-    step = max(1, BAND * target[1] // size[1])
+    step = max(1, BAND_ROWS * target[1] // size[1])
     for top in range(0, target[1], step):
         bottom = min(top + step, target[1])
         band = rows(round(top * size[1] / target[1]), round(bottom * size[1] / target[1]))

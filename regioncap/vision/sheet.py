@@ -34,12 +34,12 @@ FONTS = (
 """Fonts looked up on the system after Pillow's own (Latin only); the first that has a text's glyphs is used."""
 
 GROUND, INK, SOFT, PLACE = (255, 255, 255), (28, 31, 36), (110, 116, 128), (236, 238, 242)
-TALLEST = 0.85
+MAX_HEIGHT_SHARE = 0.85
 """Maximum height of a picture, as a fraction of its column's width."""
 
-MOST_TEXTS = 8
-MOST_LINES = 3
-MOST_SIGNS = 400
+MAX_TEXTS = 8
+MAX_LINES = 3
+MAX_CHARS = 400
 """Maximum number of texts under a picture, of lines per text, and of characters per text."""
 
 
@@ -95,16 +95,16 @@ def _picture_size(cell: Cell, measures: _Measures) -> tuple[int, int]:
     if cell.picture is None:
         return measures.width, measures.width // 2
     height, width = cell.picture.shape[:2]
-    scale = min(measures.width / width, TALLEST * measures.width / height)
+    scale = min(measures.width / width, MAX_HEIGHT_SHARE * measures.width / height)
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
 def _texts(cell: Cell, measures: _Measures, font: str | None) -> Iterator[tuple[int, list[str], Font]]:
     """(number or 0, lines, their font) of every text under the picture."""
-    more = len(cell.texts) - MOST_TEXTS
-    shown = list(cell.texts[: MOST_TEXTS - 1] if more > 0 else cell.texts)
+    more = len(cell.texts) - MAX_TEXTS
+    shown = list(cell.texts[: MAX_TEXTS - 1] if more > 0 else cell.texts)
     for number, text in shown:
-        chosen = _font_for(text[:MOST_SIGNS], measures.size, font)
+        chosen = _font_for(text[:MAX_CHARS], measures.size, font)
         yield number, _wrapped(text, chosen, measures.width - _indent(measures)), chosen
     if more > 0:
         yield 0, [f"and {more + 1} more regions"], _font_for("", measures.size, font)
@@ -116,7 +116,7 @@ def _indent(measures: _Measures) -> int:
 
 def _height(cell: Cell, measures: _Measures, font: str | None) -> int:
     lines = sum(len(lines) for _, lines, _ in _texts(cell, measures, font))
-    gaps = len(cell.texts[:MOST_TEXTS]) * (measures.size // 4)
+    gaps = len(cell.texts[:MAX_TEXTS]) * (measures.size // 4)
     return _picture_size(cell, measures)[1] + round(measures.line * 1.3) + lines * measures.line + gaps
 
 
@@ -162,13 +162,13 @@ def _wrapped(text: str, font: Font, width: int) -> list[str]:
     """`text` in lines of at most `width` pixels; an ellipsis marks omitted text."""
     lines: list[str] = []
     line = ""
-    cut = len(text) > MOST_SIGNS
-    for piece in _pieces(" ".join(text[:MOST_SIGNS].split()), font, width):
+    cut = len(text) > MAX_CHARS
+    for piece in _pieces(" ".join(text[:MAX_CHARS].split()), font, width):
         joined = f"{line}{piece}"
         if line and font.getlength(joined.rstrip()) > width:
             lines.append(line.rstrip())
             line = piece.lstrip()
-            if len(lines) == MOST_LINES:
+            if len(lines) == MAX_LINES:
                 cut = True
                 break
         else:
@@ -193,7 +193,7 @@ def _pieces(text: str, font: Font, width: int) -> Iterator[str]:
 
 def _ended(text: str, font: Font, width: int) -> str:
     """`text`, truncated with an ellipsis to at most `width` pixels."""
-    text = text[:MOST_SIGNS]
+    text = text[:MAX_CHARS]
     if font.getlength(text) <= width:
         return text
     text = text.removesuffix("…").rstrip()

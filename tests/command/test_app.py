@@ -262,16 +262,16 @@ def test_explain_says_reused(finished: Path, capfd: pytest.CaptureFixture[str]) 
     assert "runs again" not in shown
 
 
-EXPLAINED = {
+CONDITION_HELP = {
     "changed setting": (["--max-boxes", "2"], "extract    runs again: max_boxes 3 -> 2"),
     "changed look": (["--dim", "0.5"], "visualize  runs again: dim 1.0 -> 0.5"),
     "another prefix": (["--file-name-prefix", "other"], "load       runs again: never done before"),
 }
 
 
-@pytest.mark.parametrize("case", EXPLAINED)
+@pytest.mark.parametrize("case", CONDITION_HELP)
 def test_explain_names_what_changed(finished: Path, capfd: pytest.CaptureFixture[str], case: str) -> None:
-    flags, line = EXPLAINED[case]
+    flags, line = CONDITION_HELP[case]
     assert exit_code("explain", "out.jsonl", *flags) == 0
     assert line in capfd.readouterr().out
 

@@ -91,7 +91,7 @@ def test_a_run_by_the_worker_and_its_page(site: Site, project: Path) -> None:
     assert f"{site.ui}/deployments/deployment/" in page["markdown"]
     log = site.log(run["id"])
     # A parameter that nobody knows does no harm, but is told.
-    assert "passed over, since the flow has no such parameter: ticket" in log
+    assert "ignored, since the flow has no such parameter: ticket" in log
     steps = ("load", "route", "extract", "normalize", "visualize", "caption", "shard")
     assert [sum(f"'{step} 00000: " in line for line in log) for step in steps] == [1] * 7
 

@@ -44,7 +44,7 @@ def page(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Any]:
     page.close()
 
 
-def form_of(page: Any, site: Site, name: str) -> None:
+def row_format(page: Any, site: Site, name: str) -> None:
     page.goto(f"{site.ui}/deployments/deployment/{site.deployment(name)['id']}/run")
     page.get_by_text("Captions: Captioner").wait_for()
 
@@ -77,7 +77,7 @@ def submit(page: Any, site: Site, name: str) -> str:
 
 
 def test_the_form_has_every_setting_with_title_help_and_default(site: Site, page: Any) -> None:
-    form_of(page, site, "manual")
+    row_format(page, site, "manual")
     shown = page.locator(".schema-form-property__label").all_inner_texts()
     properties = RegionCapConfig.model_json_schema()["properties"]
     titles = [text.removesuffix(" (Optional)") for text in shown[1:]]
@@ -95,7 +95,7 @@ def test_the_form_has_every_setting_with_title_help_and_default(site: Site, page
 def test_a_run_from_the_form_and_its_page(site: Site, page: Any, project: Path) -> None:
     with (project / "photos.jsonl").open("a") as file:
         file.write('{"image": "gone.png"}\n')
-    form_of(page, site, "manual")
+    row_format(page, site, "manual")
     for label, value in (("Input", "photos.jsonl"), ("Output", "out.jsonl"), ("Run: Cache", "cache")):
         field(page, label).locator("textarea, input").first.fill(str(project / value))
     field(page, "Regions per picture").locator("input").fill("4")
@@ -120,7 +120,7 @@ def test_a_run_from_the_form_and_its_page(site: Site, page: Any, project: Path) 
 
 
 def test_a_wrong_value_is_refused_in_the_form(site: Site, page: Any, project: Path) -> None:
-    form_of(page, site, "manual")
+    row_format(page, site, "manual")
     field(page, "Input").locator("textarea").fill("photos.jsonl")
     field(page, "Regions per picture").locator("input").fill("0")
     before = len(site.runs_of("manual"))

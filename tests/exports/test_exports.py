@@ -16,8 +16,8 @@ import webdataset
 from pycocotools.coco import COCO
 
 from regioncap.errors import UsageError
-from regioncap.exports.base import Exported
-from regioncap.exports.export import ExportOrder, export
+from regioncap.exports.base import ExportResult
+from regioncap.exports.export import ExportRequest, export
 from regioncap.exports.llava import corners
 from regioncap.output.reading import open_output
 from regioncap.registry import EXPORTS
@@ -28,9 +28,9 @@ from tests.support.rows import BOX
 from tests.support.runs import Run
 
 
-def exported(source: Path | str, to: str, **order: Any) -> Exported:
+def exported(source: Path | str, to: str, **order: Any) -> ExportResult:
     files = Filesystems()
-    return export(open_output(str(source), files), ExportOrder(to, **order), files)
+    return export(open_output(str(source), files), ExportRequest(to, **order), files)
 
 
 webdataset_leaves_files_open = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -211,7 +211,7 @@ def test_samples_hold_the_image_as_it_is(tmp_path: Path, output: Path) -> None:
 
 
 def test_tars_are_cut_and_those_of_a_longer_export_go(output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("regioncap.exports.wds.SAMPLES_A_TAR", 1)
+    monkeypatch.setattr("regioncap.exports.wds.SAMPLES_PER_TAR", 1)
     assert len(exported(output, "wds").files) == 2
     assert len(exported(output, "wds", where=["label=cat"]).files) == 1
     assert [path.name for path in output.with_suffix(".wds").iterdir()] == ["out-000000.tar"]

@@ -196,7 +196,7 @@ def test_an_endpoint_that_is_not_there_is_named(bucket: str, run_s3: S3Run, rows
 
 
 def test_a_writer_that_breaks_off_publishes_nothing(s3: Any, bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("regioncap.storage.filesystem.ONE_PUT_BYTES", 1000)
+    monkeypatch.setattr("regioncap.storage.filesystem.SINGLE_PUT_BYTES", 1000)
     name = bucket.removeprefix("s3://")
     place = Place(f"{bucket}/out.jsonl")
     place.write(b"before")

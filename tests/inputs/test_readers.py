@@ -25,7 +25,7 @@ from regioncap.errors import InputDamaged, StorageError, UsageError
 from regioncap.inputs import formats, readers
 from regioncap.inputs.readers import input_root, read_shards
 from regioncap.records import Shard, loads
-from regioncap.storage.filesystem import PLAIN, Place
+from regioncap.storage.filesystem import DEFAULT_FILESYSTEMS, Place
 
 ROWS = [{"image": f"img/{i}.jpg", "bbox": [[i, 2, 3, 4]], "id": f"{i:03d}", "note": "ü\u2028"} for i in range(150)]
 BOM = b"\xef\xbb\xbf"
@@ -41,7 +41,9 @@ def _empty_memory_filesystem() -> Iterator[None]:
 
 def shards_of(address: str | Path, **more: Any) -> list[Shard]:
     return list(
-        read_shards(make_config(input=str(address), captioner="pixels", output="/nowhere/o.jsonl", **more), PLAIN)
+        read_shards(
+            make_config(input=str(address), captioner="pixels", output="/nowhere/o.jsonl", **more), DEFAULT_FILESYSTEMS
+        )
     )
 
 
@@ -54,7 +56,7 @@ def numbers_of(address: str | Path, **more: Any) -> list[int]:
 
 
 def root_of(address: str) -> str:
-    return input_root(make_config(input=address, captioner="pixels", output="/nowhere/o.jsonl"), PLAIN)
+    return input_root(make_config(input=address, captioner="pixels", output="/nowhere/o.jsonl"), DEFAULT_FILESYSTEMS)
 
 
 def json_lines(rows: list[Any] = ROWS) -> bytes:
@@ -127,7 +129,7 @@ def test_an_empty_file_has_no_shards(name: str, tmp_path: Path) -> None:
 
 
 def test_a_line_too_long_for_a_row_is_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(formats, "MOST_BYTES", 1000)
+    monkeypatch.setattr(formats, "MAX_BYTES", 1000)
     (tmp_path / "x.jsonl").write_bytes(b"{}\n" + b"x" * 1001)
     with pytest.raises(InputDamaged, match="line 2: longer than"):
         shards_of(tmp_path / "x.jsonl")
@@ -399,7 +401,7 @@ def test_a_remote_folder_named_like_a_file_is_a_folder() -> None:
 
 
 def test_many_remote_files_count_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(readers, "MOST_SIZES_ASKED", 1)
+    monkeypatch.setattr(readers, "MAX_SIZE_REQUESTS", 1)
     Place("memory://in/a.jsonl").write(json_lines(ROWS[:10]))
     Place("memory://in/b.jsonl").write(json_lines(ROWS[:20]))
     assert [shard.share for shard in shards_of("memory://in")] == pytest.approx([0.5, 0.5])
@@ -460,7 +462,7 @@ def test_what_cannot_be_read_is_refused_at_once(name: str, message: str, tmp_pat
     (tmp_path / "empty").mkdir()
     config = make_config(input=f"{tmp_path}/{name}", captioner="pixels", output="/nowhere/o.jsonl")
     with pytest.raises(UsageError, match=message):
-        read_shards(config, PLAIN)
+        read_shards(config, DEFAULT_FILESYSTEMS)
 
 
 # --- limit and sample
@@ -524,7 +526,7 @@ def test_memory_does_not_grow_with_the_file(name: str, tmp_path: Path) -> None:
     config = make_config(input=str(tmp_path / name), captioner="pixels", output="/nowhere/o.jsonl")
     tracemalloc.start()
     try:
-        count = sum(len(shard.lines) for shard in read_shards(config, PLAIN))
+        count = sum(len(shard.lines) for shard in read_shards(config, DEFAULT_FILESYSTEMS))
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -538,7 +540,9 @@ def test_a_reader_that_is_left_closes_its_file(name: str, tmp_path: Path, monkey
     real = Place.open
     monkeypatch.setattr(Place, "open", lambda place: opened.append(real(place)) or opened[-1])
     (tmp_path / name).write_bytes(FORMATS[name]())
-    shards = read_shards(make_config(input=str(tmp_path / name), captioner="pixels", output="/nowhere/o.jsonl"), PLAIN)
+    shards = read_shards(
+        make_config(input=str(tmp_path / name), captioner="pixels", output="/nowhere/o.jsonl"), DEFAULT_FILESYSTEMS
+    )
     next(shards)
     shards.close()
     assert opened

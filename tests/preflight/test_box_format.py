@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from regioncap.errors import UsageError
-from regioncap.preflight.box_format import PLAIN_SIZE, Seen, better_format
+from regioncap.preflight.box_format import PLAIN_SIZE, RowBoxes, better_format
 from tests.support.photos import write_photo
 from tests.support.rows import BOX, write_rows
 from tests.support.runs import Run
@@ -18,7 +18,7 @@ from tests.support.runs import Run
 FORMS = list(product(("xywh", "xyxy", "cxcywh"), ("px", "0-1", "0-1000")))
 
 
-def boxes_of(box_format: str, unit: str, count: int = 60) -> list[Seen]:
+def boxes_of(box_format: str, unit: str, count: int = 60) -> list[RowBoxes]:
     """Boxes of one form on pictures of 640 x 480 (of parts: on plain ones, as the look does it)."""
     rng = random.Random(5)
     width, height = PLAIN_SIZE if unit == "0-1" else (640, 480)
@@ -28,7 +28,7 @@ def boxes_of(box_format: str, unit: str, count: int = 60) -> list[Seen]:
         x, y = rng.uniform(0, width - w), rng.uniform(0, height - h)
         box = {"xywh": (x, y, w, h), "xyxy": (x, y, x + w, y + h), "cxcywh": (x + w / 2, y + h / 2, w, h)}[box_format]
         full = {"px": (1, 1), "0-1": (width, height), "0-1000": (width / 1000, height / 1000)}[unit]
-        found.append(Seen([[number / full[i % 2] for i, number in enumerate(box)]], width, height))
+        found.append(RowBoxes([[number / full[i % 2] for i, number in enumerate(box)]], width, height))
     return found
 
 
@@ -49,13 +49,13 @@ def test_the_default_is_refused_for_every_better_format(box_format: str, unit: s
     "seen",
     [
         [],
-        [Seen([[90, 50, 30, 30]], 96, 64)],  # one that overshoots is no pattern
-        [Seen([[0, 0, 100, 66]], 96, 64)] * 20,  # a careless annotator's, all a little beyond
-        [Seen([[0, 0, 2000, 2000]], 96, 64)] * 20,  # for other pictures: no form would fit
+        [RowBoxes([[90, 50, 30, 30]], 96, 64)],  # one that overshoots is no pattern
+        [RowBoxes([[0, 0, 100, 66]], 96, 64)] * 20,  # a careless annotator's, all a little beyond
+        [RowBoxes([[0, 0, 2000, 2000]], 96, 64)] * 20,  # for other pictures: no form would fit
     ],
     ids=["none", "one", "little", "hopeless"],
 )
-def test_what_may_be_meant_is_taken(seen: list[Seen]) -> None:
+def test_what_may_be_meant_is_taken(seen: list[RowBoxes]) -> None:
     assert better_format(seen, "xywh", "px") is None
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from regioncap.output.reading import open_output
 from regioncap.report.cards import changed_words, cut
-from regioncap.report.selection import even_rest
+from regioncap.report.selection import evenly_spaced
 from regioncap.storage.filesystem import Filesystems
 from tests.support.outputs import LONG, Make, output_row
 from tests.support.pages import page_of
@@ -133,7 +133,7 @@ def test_more_rows_than_a_page_holds(tmp_path: Path, make_output: Make) -> None:
 
 @pytest.mark.parametrize(("count", "taken", "most"), [(10, {1, 2}, 4), (5, set(), 9), (0, set(), 3), (7, {7}, 6)])
 def test_the_rest_is_evenly_spread_over_what_is_not_taken(count: int, taken: set[int], most: int) -> None:
-    found = even_rest(count, taken, most)
+    found = evenly_spaced(count, taken, most)
     assert len(found) == min(most, count - len(taken))
     assert not found & taken
     assert found <= set(range(1, count + 1))

@@ -12,7 +12,7 @@ import pytest
 
 from regioncap.errors import RowReject, StorageError
 from regioncap.storage.answers import Answers, answer_key
-from regioncap.storage.filesystem import Place, public_url
+from regioncap.storage.filesystem import Place, redact_url
 from regioncap.storage.images import ImageFiles
 
 
@@ -131,7 +131,7 @@ PUBLIC = {
 
 @pytest.mark.parametrize("url", PUBLIC)
 def test_shown_urls_hold_no_secret(url: str) -> None:
-    assert public_url(url) == PUBLIC[url]
+    assert redact_url(url) == PUBLIC[url]
 
 
 # --- images

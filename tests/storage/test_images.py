@@ -11,9 +11,9 @@ import fsspec
 import pytest
 
 from regioncap.errors import RowReject
-from regioncap.storage.filesystem import PLAIN, Place
+from regioncap.storage.filesystem import DEFAULT_FILESYSTEMS, Place
 from regioncap.storage.images import ImageFiles
-from regioncap.storage.listing import Listings, just_before
+from regioncap.storage.listing import Listings, key_before
 from regioncap.storage.scratch import Scratch
 
 
@@ -44,14 +44,14 @@ def test_a_page_tells_of_as_many_objects_as_it_lists(bucket: str, monkeypatch: p
     monkeypatch.setenv("MOTO_S3_DEFAULT_MAX_KEYS", "100")  # S3 lists a thousand
     names = [f"in/{number:05d}.jpg" for number in range(120)]
     put(bucket, names)
-    listings = Listings(PLAIN, f"{bucket}/in/")
+    listings = Listings(DEFAULT_FILESYSTEMS, f"{bucket}/in/")
     addresses = [f"{bucket}/{name}" for name in names]
     found = listings.look(addresses[::-1])
     assert None not in found.values()
     assert (len(found), listings.requests) == (120, 2)
     listings.look(addresses[::7])
     assert listings.requests == 2  # they are remembered
-    sparse = Listings(PLAIN, f"{bucket}/in/")
+    sparse = Listings(DEFAULT_FILESYSTEMS, f"{bucket}/in/")
     sparse.look([addresses[0], addresses[110], f"{bucket}/in/99999.jpg"])
     assert sparse.requests == 2  # one for each that no earlier page tells of: never more than a look at each
 
@@ -78,7 +78,7 @@ def test_a_store_that_refuses_to_list_is_asked_for_each(
 
 @pytest.mark.parametrize("key", ["a", "photos/a.jpg", "A0", "x~", "a b ", "ä", "a/b/", "0"])
 def test_just_before_a_key(key: str) -> None:
-    before = just_before(key)
+    before = key_before(key)
     assert before.encode() < key.encode()
     assert not before.encode() < f"{key[:-1]}".encode()
 

@@ -10,7 +10,7 @@ import pytest
 
 from regioncap.records import Row, Step, rejected
 from regioncap.storage.filesystem import Place
-from regioncap.storage.runs import Registered, entry_of, register, registered
+from regioncap.storage.runs import RegisterEntry, entry_place, register, registered
 from regioncap.storage.steps import StepDamaged, StepStorage, digest, key_parts
 
 ROWS: list[Row] = [{"image": "a.png"}, rejected("load", "bad_json", "no")]
@@ -102,8 +102,8 @@ def test_the_input_is_kept_as_step_0(storage: StepStorage) -> None:
 
 
 def test_a_run_is_registered_by_its_output(tmp_path: Path) -> None:
-    entry = entry_of(Place(str(tmp_path)), "test", "out.jsonl")
-    assert registered(entry) == Registered()
+    entry = entry_place(Place(str(tmp_path)), "test", "out.jsonl")
+    assert registered(entry) == RegisterEntry()
     register(entry, "out.jsonl", {"seed": 1}, [["k0", "k1"]])
-    assert registered(entry) == Registered("out.jsonl", {"seed": 1}, [["k0", "k1"]])
-    assert entry == entry_of(Place(str(tmp_path)), "test", str(Path("out.jsonl").resolve()))
+    assert registered(entry) == RegisterEntry("out.jsonl", {"seed": 1}, [["k0", "k1"]])
+    assert entry == entry_place(Place(str(tmp_path)), "test", str(Path("out.jsonl").resolve()))

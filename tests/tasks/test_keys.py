@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from regioncap.config.files import make_config
-from regioncap.output.join import form_of, key_of
+from regioncap.output.join import key_of, row_format
 from regioncap.records import Row, Step
 from regioncap.run.context import RunContext
 from regioncap.storage.steps import digest
@@ -55,7 +55,7 @@ def keys(**settings: Any) -> dict[str, str]:
         return found | {
             "answer": key_of_answer(ROW, prompt, context),
             "effort": retry_settings_key(context),
-            "write": key_of([(step,) * 7], context, form_of(context)),
+            "write": key_of([(step,) * 7], context, row_format(context)),
         }
 
 

@@ -19,9 +19,9 @@ from regioncap.flows.parameters import checked
 from regioncap.flows.region_caption import region_caption
 from regioncap.inputs.readers import read_shards
 from regioncap.report import run_summary
-from regioncap.report.run_summary import TO_DO, _plain, slug_of
+from regioncap.report.run_summary import REJECT_ADVICE, _plain, slug_of
 from regioncap.run import plain_errors
-from regioncap.storage.filesystem import PLAIN
+from regioncap.storage.filesystem import DEFAULT_FILESYSTEMS
 from regioncap.tasks import workers
 from tests.support.rows import read_rows, write_rows
 from tests.support.runs import Run, config_of
@@ -67,7 +67,7 @@ def test_a_whole_run(project: Path, run: Run) -> None:
     first = read_rows(project / "out.jsonl")[0]["mdvp_record"][0].removeprefix("<region1> ")
     assert _plain(first) in text
     assert [(line["code"], line["rows"]) for line in page.data("table")] == [("image_missing", 2), ("bad_json", 1)]
-    assert page.data("table")[0]["what to do"] == TO_DO["image_missing"]
+    assert page.data("table")[0]["what to do"] == REJECT_ADVICE["image_missing"]
     assert page.data("progress") == 100.0
     assert {one.key for one in page.artifacts} == {"summary-out", "rejects-out", "progress-out"}
 
@@ -93,7 +93,7 @@ def test_task_runs_say_step_and_shard_and_what_is_reused(project: Path, run: Run
 def test_above_so_many_shards_a_shard_is_one_task_run(project: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     run(project, shard_size=1)
     output = (project / "out.jsonl").read_bytes()
-    shards = len(list(read_shards(config_of(project, shard_size=1), PLAIN)))
+    shards = len(list(read_shards(config_of(project, shard_size=1), DEFAULT_FILESYSTEMS)))
     told(7 * shards + 1, lambda page: len(page.tasks))
     monkeypatch.setattr(workers, "MAX_SHARDS_WITH_STEP_RUNS", shards - 1)
     run(project, shard_size=1, cache_path=str(project / "cache" / ".." / "other"))
@@ -172,7 +172,7 @@ def test_names_of_outputs_as_parts_of_keys() -> None:
 
 def test_nothing_in_a_caption_is_markup() -> None:
     assert _plain("a <img src=x> | **b**\n# c") == r"a &lt;img src=x&gt; \| \*\*b\*\* \# c"
-    assert len(_plain("x" * 1000)) == run_summary.MOST_CHARS
+    assert len(_plain("x" * 1000)) == run_summary.MAX_CHARS_SHOWN
 
 
 def test_bugs_keep_their_traceback_and_our_errors_do_not() -> None:

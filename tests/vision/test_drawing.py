@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from regioncap.vision.drawing import MOST_WARNINGS, PALETTE_RGB, colours_of, draw_marks, mark_warnings
+from regioncap.vision.drawing import MAX_WARNINGS, PALETTE_RGB, draw_marks, mark_warnings, region_colours
 
 GREY = 128
 
@@ -187,7 +187,7 @@ def test_boxes_are_in_pixels_of_the_full_size_picture() -> None:
 
 def test_more_regions_than_colours_and_neighbours_still_differ() -> None:
     boxes = [(x, y, x + 80, y + 80) for y in range(0, 500, 100) for x in range(0, 600, 100)]
-    colours = colours_of(boxes)
+    colours = region_colours(boxes)
     near = [
         (a, b)
         for a, one in enumerate(boxes)
@@ -200,7 +200,7 @@ def test_more_regions_than_colours_and_neighbours_still_differ() -> None:
 
 def test_overlapping_regions_beyond_the_palette_differ_from_those_beneath() -> None:
     boxes = [(3 * n, 0, 3 * n + 50, 50) for n in range(24)]
-    colours = colours_of(boxes)
+    colours = region_colours(boxes)
     assert all(colours[n] != colours[n - step] for n in range(24) for step in range(1, 6) if n >= step)
 
 
@@ -260,5 +260,5 @@ def test_warnings_name_the_region_and_what_is_wrong(boxes: list[list[float]], ex
 
 def test_warnings_are_a_handful() -> None:
     found = mark_warnings([[0, 0, 2, 2]] * 30, full_size_wh=(500, 500), model_size_wh=(500, 500))
-    assert len(found) == MOST_WARNINGS
+    assert len(found) == MAX_WARNINGS
     assert found[-1].startswith("and 461 more")

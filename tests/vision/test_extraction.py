@@ -12,7 +12,7 @@ import skimage
 from regioncap.registry import EXTRACTORS, load
 from regioncap.vision.boxes import box_iou
 from regioncap.vision.contours import adaptive
-from regioncap.vision.extraction import FINDING_LONG_SIDE, SUPPRESSION_IOU, find_regions
+from regioncap.vision.extraction import FINDER_MAX_LONG_SIDE, SUPPRESSION_IOU, find_regions
 from regioncap.vision.images import decode
 
 METHODS = list(EXTRACTORS)
@@ -147,7 +147,7 @@ KNOWN = {
 @pytest.mark.parametrize("name", KNOWN)
 def test_things_on_real_photos_are_among_the_first_ten(name: str) -> None:
     data = (Path(skimage.__file__).parent / "data" / name).read_bytes()
-    image = decode(data, max_image_pixels=10**8, long_side=FINDING_LONG_SIDE)
+    image = decode(data, max_image_pixels=10**8, long_side=FINDER_MAX_LONG_SIDE)
     scale = np.array(KNOWN[name]) * max(image.shape[:2]) / {"coffee.png": 600, "coins.png": 384, "horse.png": 400}[name]
     assert box_iou([scale], find(image)).max() >= 0.5
 

@@ -353,23 +353,23 @@ def test_shrinking_in_bands_is_shrinking(mode: str, kind: str) -> None:
 def test_pixels_that_were_kept_give_what_the_file_gives(kind: str, turn: int) -> None:
     data = saved(photo(), kind, exif=exif_of(turn))
     picture = Picture(data, max_image_pixels=LIMIT)
-    lent = picture.pixels(long_side=200, keep_whole=True)
-    assert picture.has_whole(max_pixels=60_000)
+    lent = picture.pixels(long_side=200, keep_full_size=True)
+    assert picture.has_full_size(max_pixels=60_000)
     assert np.array_equal(lent, decode(data, max_image_pixels=LIMIT, long_side=200))
     assert np.array_equal(picture.pixels(max_pixels=60_000), decode(data, max_image_pixels=LIMIT, max_pixels=60_000))
-    assert not picture.has_whole(max_pixels=60_000)
+    assert not picture.has_full_size(max_pixels=60_000)
 
 
 def test_a_jpeg_that_is_wanted_smaller_is_decoded_anew_at_that_scale() -> None:
     picture = Picture(saved(photo(), "JPEG"), max_image_pixels=LIMIT)
-    picture.pixels(long_side=200, keep_whole=True)
-    assert not picture.has_whole(max_pixels=4_096)
+    picture.pixels(long_side=200, keep_full_size=True)
+    assert not picture.has_full_size(max_pixels=4_096)
 
 
 def test_a_jpeg_may_come_smaller_where_that_is_quicker() -> None:
     data = saved(photo(3200, 2400), "JPEG")
-    assert decode(data, max_image_pixels=LIMIT, least_side=400).shape == (300, 400, 3)
-    assert decode(data, max_image_pixels=LIMIT, least_side=401).shape == (600, 800, 3)
+    assert decode(data, max_image_pixels=LIMIT, min_side=400).shape == (300, 400, 3)
+    assert decode(data, max_image_pixels=LIMIT, min_side=401).shape == (600, 800, 3)
 
 
 def test_a_bomb_is_refused_at_once() -> None:
