@@ -32,7 +32,7 @@ PREFECT = {
 }
 """What the environment says to Prefect, in this process and in those that tests start."""
 
-DEAR = ("site", "cluster", "unpacked", "browser")
+DEAR = ("site", "cluster", "wheel", "browser")
 """Fixtures that take many seconds: with `pytest -n` all tests of one of them go to the same process."""
 
 

@@ -15,7 +15,6 @@ import httpx
 from tests.support.commands import ROOT
 from tests.support.waiting import until
 
-PREFECT = [sys.executable, "-m", "prefect"]
 OVER = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 
 
@@ -25,32 +24,31 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-class Site:
-    """A Prefect server on a database of its own with the repository's deployments, and a worker."""
+class PrefectServer:
+    """A Prefect server on a database of its own, its commands, and its API."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(
+        self, home: Path, folder: Path = ROOT, python: str | Path = sys.executable, pythonpath: Path | None = ROOT
+    ) -> None:
+        """`home`: where Prefect keeps its files. Its commands run in `folder`, by `python` with `pythonpath`."""
         self.home = home
         self.ui = f"http://127.0.0.1:{free_port()}"
         self.processes: list[subprocess.Popen[bytes]] = []
-        plain = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+        self._folder, self._command = folder, [str(python), "-m", "prefect"]
+        plain = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "PYTHONPATH"))}
         self.environment = {
-            **plain, "PREFECT_HOME": str(home), "PREFECT_API_URL": f"{self.ui}/api", "PYTHONPATH": str(ROOT),
+            **plain, "PREFECT_HOME": str(home), "PREFECT_API_URL": f"{self.ui}/api",
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1", "PREFECT_WORKER_QUERY_SECONDS": "1",
             "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "2",
             "COLUMNS": "200",
         }  # fmt: skip
+        if pythonpath:
+            self.environment["PYTHONPATH"] = str(pythonpath)
 
     def begin(self) -> None:
-        """Start the server, deploy, start the worker."""
+        """Start the server."""
         self.start("server", "start", "--host", "127.0.0.1", "--port", self.ui.rpartition(":")[2])
         until(self._healthy)
-        for kind, name in (("process", "regioncap"), ("docker", "regioncap-docker")):
-            self.prefect("work-pool", "create", "--type", kind, name)
-        file = ROOT / "deployments" / "prefect.yaml"
-        before = file.read_bytes()
-        self.prefect("--no-prompt", "deploy", "--prefect-file", "deployments/prefect.yaml", "--all")
-        assert file.read_bytes() == before, "deploying has changed the file"
-        self.start("worker", "start", "--pool", "regioncap")
 
     def _healthy(self) -> bool:
         try:
@@ -62,16 +60,18 @@ class Site:
         """A `prefect` command that runs until the end."""
         with (self.home / "log").open("ab") as log:
             process = subprocess.Popen(
-                [*PREFECT, *command], cwd=ROOT, env=self.environment, stdout=log, stderr=log, start_new_session=True
-            )
+                [*self._command, *command], cwd=self._folder, env=self.environment, stdout=log, stderr=log,
+                start_new_session=True,
+            )  # fmt: skip
         self.processes.append(process)
         return process
 
     def prefect(self, *command: str) -> str:
         """A `prefect` command that ends well; gives what it says."""
         done = subprocess.run(
-            [*PREFECT, *command], cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=240
-        )
+            [*self._command, *command], cwd=self._folder, env=self.environment, capture_output=True, text=True,
+            timeout=240,
+        )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
@@ -153,3 +153,18 @@ class Site:
 
         # Lines come in batches, some after the run's end.
         return [line["message"] for line in until(whole)]
+
+
+class Site(PrefectServer):
+    """A Prefect server with the repository's deployments, and a worker."""
+
+    def begin(self) -> None:
+        """Start the server, deploy, start the worker."""
+        super().begin()
+        for kind, name in (("process", "regioncap"), ("docker", "regioncap-docker")):
+            self.prefect("work-pool", "create", "--type", kind, name)
+        file = ROOT / "deployments" / "prefect.yaml"
+        before = file.read_bytes()
+        self.prefect("--no-prompt", "deploy", "--prefect-file", "deployments/prefect.yaml", "--all")
+        assert file.read_bytes() == before, "deploying has changed the file"
+        self.start("worker", "start", "--pool", "regioncap")
