@@ -98,7 +98,9 @@ class CachedAnswer:
 
     def held_back(self) -> CaptionResult:
         """The result of an answer that is on hold: what there is, and why the rest is not requested."""
-        message = f"failed in {self.failed_runs} runs ({self.failure}); on hold until other settings, or retry_rejects"
+        message = (
+            f"asked in vain in {self.failed_runs} runs ({self.failure}); rests until other settings, or retry_rejects"
+        )
         return CaptionResult(self.captions, self.usage, self.warnings, "captions_incomplete", message, on_hold=True)
 
     @classmethod

@@ -60,7 +60,7 @@ def extract_row(row: Row, read: ReadImage, config: RegionCapConfig, on_found: On
         return {**found, "boxes": row["boxes"]}
     boxes = _find(picture, config)
     if not boxes:
-        raise RowReject("no_regions", f"{config.extractor!r} found no region: the picture is plain")
+        raise RowReject("no_regions", f"no region was found by {config.extractor!r}: the picture is plain")
     found["boxes"] = boxes
     if on_found is not None:
         on_found(found, picture)

@@ -97,7 +97,7 @@ def normalize_row(row: Row, config: RegionCapConfig) -> Row:
     if not boxes["bbox"]:
         size = f"{row['width']}x{row['height']}"
         reasons = ", ".join(f"box {drop['index']} {drop['bbox']}: {drop['reason']}" for drop in boxes["dropped_bbox"])
-        message = f"no box is usable on a picture of {size} pixels ({reasons}); see bbox_format and bbox_unit"
+        message = f"no box can be used on a picture of {size} pixels ({reasons}); see bbox_format and bbox_unit"
         return rejected("normalize", "no_valid_boxes", message, dropped_bbox=boxes["dropped_bbox"])
     kept: Row = {name: row[name] for name in KEPT if name in row}
     if config.region_fields:
@@ -118,7 +118,7 @@ def fields_by_region(row: Row, bbox_index: list[int], names: Sequence[str]) -> R
     for name, values in lists.items():
         if not isinstance(values, list) or len(values) != len(row["boxes"]):
             what = f"{len(values)} values" if isinstance(values, list) else repr(values)[:60]
-            raise RowReject("bad_row", f"{name!r}: expected a list of {len(row['boxes'])}, one per box, got {what}")
+            raise RowReject("bad_row", f"{name!r}: expected a list of {len(row['boxes'])}, one a box, got {what}")
     by_region = [{name: values[index] for name, values in lists.items() if values} for index in bbox_index]
     return {"fields": fields, "region_fields": by_region}
 

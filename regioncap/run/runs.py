@@ -67,10 +67,6 @@ class Runs:
         if context is not None:
             context.close()
 
-    def __reduce__(self) -> str:
-        """Pickled by name: a task that is sent to another process finds the runs of that process."""
-        return "RUNS"
-
     def __len__(self) -> int:
         """How many contexts are open."""
         return len(self._contexts)

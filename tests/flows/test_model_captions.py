@@ -313,7 +313,7 @@ def test_a_row_that_fails_three_times_for_its_own_sake_rests(tmp_path: Path, run
     write_rows(tmp_path / "photos.jsonl", read_rows(tmp_path / "photos.jsonl")[::-1])
     assert run(tmp_path, **settings).captions_asked == 0
     reject = read_rows(tmp_path / "out.incomplete.rejects.jsonl")[0]
-    assert reject["message"].startswith("line 1: failed in 3 runs (no caption for <region")
+    assert reject["message"].startswith("line 1: asked in vain in 3 runs (no caption for <region")
     assert reject["captions"].keys() == {"1", "3"}
     # The flag wakes it for one run; other settings that may help do so, too.
     assert run(tmp_path, **settings, retry_rejects=True).captions_asked == 3
@@ -408,7 +408,7 @@ def test_prompts_name_what_rows_and_regions_hold(tmp_path: Path, run: Run, serve
     assert row["meta_info"]["prompt"] == "In a zoo: <region1> is a cat, <region2> is a dog. {Really} 2."
     messages = [reject["message"] for reject in read_rows(tmp_path / "out.rejects.jsonl")]
     assert messages == [
-        "line 2: 'label': expected a list of 2, one per box, got 1 values",
+        "line 2: 'label': expected a list of 2, one a box, got 1 values",
         "line 3: the prompt uses {place}, but this row has no key 'place'",
     ]
 

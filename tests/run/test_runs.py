@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import pickle
 import threading
 from contextvars import copy_context
 from pathlib import Path
 
-import cloudpickle
+import cloudpickle  # type: ignore[import-untyped]
 import pytest
 
 from regioncap.captioners.base import CaptionerOptions
@@ -15,7 +14,8 @@ from regioncap.captioners.pixels import PixelsCaptioner
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import Stopped
 from regioncap.run.captioner import LazyCaptioner
-from regioncap.run.runs import RUNS, Runs
+from regioncap.run.runs import Runs
+from regioncap.tasks.shard import caption_shard
 from tests.support.runs import config_of
 
 
@@ -89,7 +89,7 @@ def test_no_captioner_is_made_for_a_run_that_ended(config: RegionCapConfig) -> N
         captioner.get()
 
 
-def test_a_task_that_travels_finds_the_runs_of_the_process_where_it_arrives() -> None:
-    assert cloudpickle.loads(cloudpickle.dumps(RUNS)) is RUNS
-    with pytest.raises(pickle.PicklingError):
-        cloudpickle.dumps(Runs())
+def test_the_task_of_a_shard_travels_and_leaves_the_runs_of_its_process_behind() -> None:
+    sent = cloudpickle.loads(cloudpickle.dumps(caption_shard))
+    assert "RUNS" not in sent.fn.__globals__
+    assert (sent.name, sent.task_run_name) == (caption_shard.name, caption_shard.task_run_name)
