@@ -20,7 +20,7 @@ demo: $(STAMPS)/demo
 	$(BIN)/python examples/show.py $(DEMO)/captions.jsonl
 
 test: $(STAMPS)/test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n logical
 
 # The flow with a real vLLM on a tiny model, without a GPU; in an environment of its own, about 3 GB
 test-vllm: $(STAMPS)/test $(VLLM_VENV)/ready
