@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import fnmatch
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from regioncap.config.derived import DerivedSettings
 from regioncap.config.templates import template_names
-
-if TYPE_CHECKING:
-    from regioncap.config.model import RegionCapConfig
 
 NO_CAPTIONER = (
     "captioner: expected a way to caption, got none; choose one: "
@@ -20,7 +17,7 @@ NO_CAPTIONER = (
 )
 
 
-def check_addresses(config: RegionCapConfig) -> None:
+def check_addresses(config: DerivedSettings) -> None:
     """The output must lie outside of the input; the S3 endpoint must be a URL without credentials."""
     if is_part_of(config.output, config.input):
         raise ValueError(
@@ -33,7 +30,7 @@ def check_addresses(config: RegionCapConfig) -> None:
         _check_url(config.s3_endpoint_url, "s3_endpoint_url", "http://host:9000", "keys come from the environment")
 
 
-def check_box_key(config: RegionCapConfig) -> None:
+def check_box_key(config: DerivedSettings) -> None:
     """Four columns hold one box, so each row of the table must be a box."""
     columns = config.box_columns
     if columns and (len(columns) != 4 or not all(columns)):
@@ -44,7 +41,7 @@ def check_box_key(config: RegionCapConfig) -> None:
         )
 
 
-def check_captioner(config: RegionCapConfig) -> None:
+def check_captioner(config: DerivedSettings) -> None:
     """The captioner must have what it requires, and nothing that it would ignore."""
     name = config.captioner_name
     if name == "auto":
@@ -63,19 +60,19 @@ def check_captioner(config: RegionCapConfig) -> None:
         _check_url(url, "endpoint", "http://host:8000/v1", "keys come from REGIONCAP_API_KEY or api_key_block")
 
 
-def check_prices(config: RegionCapConfig) -> None:
+def check_prices(config: DerivedSettings) -> None:
     """A limit in dollars requires prices."""
     if config.max_usd is not None and config.prices is None:
         raise ValueError("max_usd: expected the prices usd_per_m_in and usd_per_m_out with it, got none")
 
 
-def check_templates(config: RegionCapConfig) -> None:
+def check_templates(config: DerivedSettings) -> None:
     """Every prompt must be a template, whether it is in use or not."""
     for name in config.fields_read_by("templates"):
         template_names(getattr(config, name), name)
 
 
-def check_runner(config: RegionCapConfig) -> None:
+def check_runner(config: DerivedSettings) -> None:
     """A Dask cluster needs its address, and model servers of its own."""
     if config.runner == "threads":
         if config.dask_address is not None:
