@@ -21,9 +21,14 @@ class SharedChange(ContextDecorator):
 
     def __init__(self, make: Callable[[], AbstractContextManager[None]]) -> None:
         self._make = make
+        self._name, self.__module__ = make.__name__, make.__module__
         self._lock = threading.Lock()
         self._users = 0
         self._made: AbstractContextManager[None] | None = None
+
+    def __reduce__(self) -> str:
+        # A cluster gets flow and tasks by value, with all that they name; there they must change that process.
+        return self._name
 
     def __enter__(self) -> None:
         with self._lock:

@@ -190,11 +190,6 @@ def caption_shard(step: Step, config: RegionCapConfig, as_task_runs: bool = True
 
     `run`: names the run in a process other than the flow's; see `regioncap.run.runs.Runs.enter`.
     """
-    # A cluster gets this function by value, with all that it names: so that is one function, which travels by name.
-    return _caption_shard(step, config, as_task_runs, run)
-
-
-def _caption_shard(step: Step, config: RegionCapConfig, as_task_runs: bool, run: str) -> State[ShardSteps]:
     with RUNS.enter(run), forward_logs_to_prefect if run else contextlib.nullcontext():
         steps = run_steps(step, config, as_task_runs)
     message = f"shard {step.shard:05d}: {steps[-1].rows} rows, {steps[-1].rejects} rejects"

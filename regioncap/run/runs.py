@@ -67,6 +67,10 @@ class Runs:
         if context is not None:
             context.close()
 
+    def __reduce__(self) -> str:
+        # A cluster gets flow and tasks by value, with all that they name; there they need the runs of that process.
+        return "RUNS"
+
     def __len__(self) -> int:
         """How many contexts are open."""
         return len(self._contexts)

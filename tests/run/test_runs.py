@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from contextvars import copy_context
 from pathlib import Path
+from typing import Any
 
 import cloudpickle  # type: ignore[import-untyped]
 import pytest
@@ -13,8 +14,12 @@ from regioncap.captioners.base import CaptionerOptions
 from regioncap.captioners.pixels import PixelsCaptioner
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import Stopped
+from regioncap.flows.region_caption import region_caption
+from regioncap.process import no_telemetry
 from regioncap.run.captioner import LazyCaptioner
-from regioncap.run.runs import Runs
+from regioncap.run.plain_errors import plain_errors
+from regioncap.run.runs import RUNS, Runs
+from regioncap.tasks.run_log import forward_logs_to_prefect
 from regioncap.tasks.shard import caption_shard
 from tests.support.runs import config_of
 
@@ -89,7 +94,11 @@ def test_no_captioner_is_made_for_a_run_that_ended(config: RegionCapConfig) -> N
         captioner.get()
 
 
-def test_the_task_of_a_shard_travels_and_leaves_the_runs_of_its_process_behind() -> None:
-    sent = cloudpickle.loads(cloudpickle.dumps(caption_shard))
-    assert "RUNS" not in sent.fn.__globals__
-    assert (sent.name, sent.task_run_name) == (caption_shard.name, caption_shard.task_run_name)
+@pytest.mark.parametrize("sent", [region_caption, caption_shard], ids=["flow", "task"])
+def test_flow_and_tasks_travel_to_a_cluster(sent: Any) -> None:
+    assert cloudpickle.loads(cloudpickle.dumps(sent)).name == sent.name
+
+
+@pytest.mark.parametrize("of_process", [RUNS, no_telemetry, plain_errors, forward_logs_to_prefect])
+def test_what_belongs_to_a_process_travels_by_name(of_process: object) -> None:
+    assert cloudpickle.loads(cloudpickle.dumps(of_process)) is of_process
