@@ -90,7 +90,7 @@ def test_a_run_by_the_worker_and_its_page(site: Site, project: Path) -> None:
     assert f"{site.ui}/deployments/deployment/" in page["markdown"]
     log = site.log(run["id"])
     # A parameter that nobody knows does no harm, but is told.
-    assert "passed over, since the flow has no such parameter: ticket" in log
+    assert "ignored, since the flow has no such parameter: ticket" in log
     steps = ("load", "route", "extract", "normalize", "visualize", "caption", "shard")
     assert [sum(f"'{step} 00000: " in line for line in log) for step in steps] == [1] * 7
 
@@ -98,7 +98,7 @@ def test_a_run_by_the_worker_and_its_page(site: Site, project: Path) -> None:
 def test_a_setting_in_the_wrong_place_is_said_and_crashes_nothing(site: Site, project: Path) -> None:
     run = site.run("manual", config=config_of(project), max_usd=5)
     assert run["state"]["type"] == "FAILED"
-    assert "max_usd: settings are given inside of config: {'config': {'max_usd': 5, …}}" in run["state"]["message"]
+    assert "max_usd: settings belong inside config: {'config': {'max_usd': 5, …}}" in run["state"]["message"]
     assert not (project / "out.jsonl").exists()
 
 
