@@ -1,7 +1,7 @@
-"""Checks the parameters of a flow run: the config, in any form that it may take, and parameters that do not exist.
+"""The parameters of a flow run: the config, as a model or as plain values, and parameters that the flow does not have.
 
-Prefect refuses a wrong config value when a deployment's run is created. What it lets through is reported here in plain
-words instead of crashing the run.
+Prefect refuses a wrong value of the config when a deployment's run is created; what it lets through gets a clear error
+here instead of crashing the run.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ logger = logging.getLogger("regioncap")
 
 
 def checked(flow: Callable[[RegionCapConfig], R]) -> Callable[[RegionCapConfig], R]:
-    """`flow` with its parameters checked. Unknown ones that are settings are refused, since they were meant to do
-    something; others are ignored with a warning.
+    """`flow` with its parameters checked: unknown ones that are settings are refused, since they were meant to do
+    something; others are logged and ignored.
 
     Raises UsageError, ConfigError.
     """
@@ -37,14 +37,14 @@ def checked(flow: Callable[[RegionCapConfig], R]) -> Callable[[RegionCapConfig],
     @functools.wraps(flow)
     def run(config: RegionCapConfig, **unknown: Any) -> R:
         if deployment.id is not None:
-            plain_errors.__enter__()  # for good: the process is this run's, and Prefect logs its end after this
+            plain_errors.__enter__()  # and never left: the process is this run's, whose end Prefect logs after this
         refuse_misplaced(unknown)
         if unknown:
             with forward_logs_to_prefect:
                 logger.warning("ignored, since the flow has no such parameter: %s", ", ".join(sorted(unknown)))
         return flow(config_from(config))
 
-    # Prefect binds a run's parameters to the signature before it calls anything, and crashes at one that is not in it.
+    # Prefect binds a run's parameters to the signature before it calls anything, and crashes if one is not in it.
     signature = inspect.signature(flow, eval_str=True)
     more = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None) for name in unknown_parameters()]
     run.__signature__ = signature.replace(parameters=[*signature.parameters.values(), *more])  # type: ignore[attr-defined]
@@ -52,21 +52,21 @@ def checked(flow: Callable[[RegionCapConfig], R]) -> Callable[[RegionCapConfig],
 
 
 def unknown_parameters() -> list[str]:
-    """Names of parameters that the run of the deployment which this process is for has beside `config`."""
+    """Names of the parameters besides `config` that the deployment's run in this process was given."""
     if flow_run.flow_name != FLOW_NAME:
         return []
     return sorted(name for name in flow_run.parameters or {} if name != "config" and name.isidentifier())
 
 
 def refuse_misplaced(unknown: Mapping[str, Any]) -> None:
-    """Raises UsageError for parameters that are settings, and so belong into `config`."""
+    """Raises UsageError for parameters that are settings, and so belong in `config`."""
     for name, value in unknown.items():
         if name in RegionCapConfig.model_fields:
-            raise UsageError(f"{name}: settings are given inside of config: {{'config': {{'{name}': {value!r}, …}}}}")
+            raise UsageError(f"{name}: settings belong inside config: {{'config': {{'{name}': {value!r}, …}}}}")
 
 
 def config_from(given: Any) -> RegionCapConfig:
-    """The config that a run was given, as a model or as plain values. Raises UsageError, ConfigError."""
+    """The config of a run that was given a model or plain values. Raises UsageError, ConfigError."""
     if isinstance(given, RegionCapConfig):
         return given
     if isinstance(given, Mapping):

@@ -1,7 +1,7 @@
 """The flow: check the cache, submit, write.
 
-Every shard of the input is looked up in the cache first. Cached shards are reused, the others are submitted, a few at a
-time, and when all are done the output is written.
+Shards that are in the cache are reused, the others are submitted, a few at a time; when all are done, the output is
+written.
 """
 
 from __future__ import annotations
@@ -24,11 +24,10 @@ def region_caption(config: RegionCapConfig) -> Summary:
     """Images in, one caption for every region out.
 
     Raises UsageError for a wrong input, and RunStopped (InputDamaged, StorageError, CaptionerError, RowsFailAlike, …)
-    when the run cannot go on: an earlier output is left as it was, and the same call resumes the run.
+    when the run cannot continue: an earlier output is left as it was, and the same call resumes the run.
     """
     with running(config) as (context, workers):
-        config, damages = context.config, 0
-        while True:
+        for attempt in range(1, ATTEMPTS + 1):
             window = ShardWindow(context, workers.processes)
             for shard, steps in iter_shards_with_cache(context):
                 if steps is not None:
@@ -41,9 +40,9 @@ def region_caption(config: RegionCapConfig) -> Summary:
                 reuse(window.reused_shards, window.reused_rows)
             workers.close_captioners()
             try:
-                return show(write(done, config, window.parts), done, context)
+                return show(write(done, context.config, window.parts), done, context)
             except StepDamaged:
-                # The damaged file is gone from the cache now, so the next pass runs its shard again.
-                damages += 1
-                if damages == ATTEMPTS:
+                # The step is no longer in the cache, so the next attempt does its shard again.
+                if attempt == ATTEMPTS:
                     raise
+    raise AssertionError("unreachable")

@@ -16,8 +16,10 @@ from regioncap.flows.region_caption import region_caption
 
 
 def deployments_of(path: Path) -> tuple[list[RunnerDeployment], list[str]]:
-    """The deployments in the prefect.yaml at `path` that a process can serve, and the names of those that it cannot,
-    since they run in an image. Raises UsageError when the file is not there, or is no such file."""
+    """(the deployments in the prefect.yaml at `path` that a process can serve, the names of those that run in an image).
+
+    Raises UsageError when the file is missing or is no prefect.yaml.
+    """
     try:
         found = yaml.safe_load(path.read_text(encoding="utf-8"))
         described = [dict(deployment) for deployment in found["deployments"]]
@@ -50,7 +52,7 @@ def _deployment(described: dict[str, Any]) -> RunnerDeployment:
 
 def _schedule(described: dict[str, Any]) -> Schedule:
     if "cron" not in described:
-        raise UsageError(f"expected a schedule with cron, got {described}; others are for `prefect deploy`")
+        raise UsageError(f"expected a schedule with cron, got {described}; use `prefect deploy` for other schedules")
     return Cron(
         described["cron"], timezone=described.get("timezone"), active=described.get("active", True),
         slug=described.get("slug"),
@@ -58,7 +60,10 @@ def _schedule(described: dict[str, Any]) -> Schedule:
 
 
 def serve_file(path: Path) -> list[str]:
-    """Serve what `deployments_of` gives, until Ctrl-C. Gives the names of those that were not served."""
+    """Serve the deployments of `deployments_of` until Ctrl-C. Returns the names of those that were not served.
+
+    Raises UsageError when there is none to serve.
+    """
     deployments, elsewhere = deployments_of(path)
     if not deployments:
         raise UsageError(f"{path}: has no deployment that a process can serve; {', '.join(elsewhere)} run in an image")

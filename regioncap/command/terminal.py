@@ -112,7 +112,7 @@ def _bar(console: Console, progress: RunProgress) -> Iterator[None]:
         BarColumn(),
         TextColumn("{task.completed:,.0f}/{task.fields[expected]} rows"),
         TextColumn("{task.fields[speed]}"),
-        TextColumn("{task.fields[rejects]:,} rejects"),
+        TextColumn("{task.fields[rejects]:,} rejected"),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )

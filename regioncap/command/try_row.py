@@ -92,21 +92,21 @@ def _or_raise(row: Row) -> Row:
 def _captioned(row: Row, context: RunContext, say: Say) -> bool:
     if isinstance(context.captioner, VlmCaptioner):
         context.captioner.session.on_response(_tracer(say))
-    captioned = finish(ask(row, context, ignore_cached=True), context)
-    captions = captioned["captions"] if "reject" in captioned else dict(enumerate(captioned["captions"], start=1))
+    result = finish(ask(row, context, ignore_cached=True), context)
+    captions = result["captions"] if "reject" in result else dict(enumerate(result["captions"], start=1))
     say("")
     for number, text in (captions or {}).items():
         say(f"<region{number}>    {text}")
-    if "reject" in captioned:
-        say(f"rejected     {captioned['reject']['code']}: {captioned['reject']['message']}")
+    if "reject" in result:
+        say(f"rejected     {result['reject']['code']}: {result['reject']['message']}")
         return False
-    used = ", ".join(f"{name} {count:,}" for name, count in captioned["usage"].items())
-    say(f"used         {used or 'nothing'}")
+    used = ", ".join(f"{name} {count:,}" for name, count in result["usage"].items())
+    say(f"usage        {used or 'none'}")
     return True
 
 
 def _tracer(say: Say) -> Callable[[Endpoint, ChatRequest, ChatResponse], None]:
-    """Says a request without its pictures' bytes, and the answer as it came."""
+    """A callback that says each request, without its pictures' bytes, and the raw answer."""
 
     def trace(endpoint: Endpoint, request: ChatRequest, response: ChatResponse) -> None:
         body: dict[str, Any] = endpoint.body(request)

@@ -310,7 +310,7 @@ def test_three_commands_and_a_fake_server(project: Path, prefect_server: None) -
         counts = dict(line.rsplit(maxsplit=1) for line in planned.stdout.splitlines()[:11])
         assert counts["rows"] == "6"
         assert (counts["  with boxes"], counts["regions given"]) == ("3", "3")
-        assert (counts["  without boxes"], counts["regions found, at most"]) == ("3", "9")
+        assert (counts["  without boxes"], counts["regions to find, at most"]) == ("3", "9")
         assert (counts["requests needed"], counts["  already done"]) == ("6", "0")
         assert float(counts["US dollars, about"]) > 0
 

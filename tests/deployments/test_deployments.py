@@ -99,7 +99,7 @@ def test_a_run_by_the_worker_and_its_page(site: Site, project: Path) -> None:
 def test_a_setting_in_the_wrong_place_is_said_and_crashes_nothing(site: Site, project: Path) -> None:
     run = site.run("manual", config=config_of(project), max_usd=5)
     assert run["state"]["type"] == "FAILED"
-    assert "max_usd: settings are given inside of config: {'config': {'max_usd': 5, …}}" in run["state"]["message"]
+    assert "max_usd: settings belong inside config: {'config': {'max_usd': 5, …}}" in run["state"]["message"]
     assert not (project / "out.jsonl").exists()
 
 

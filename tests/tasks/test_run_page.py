@@ -155,7 +155,7 @@ def test_a_wrong_config_is_said_in_words(prefect_server: None, given: Any, messa
 
 def test_a_setting_beside_the_config_is_refused_and_others_are_not() -> None:
     flow: Any = checked(lambda config: "ran")
-    with pytest.raises(UsageError, match=r"max_usd: settings are given inside of config: \{'config': \{'max_usd': 5"):
+    with pytest.raises(UsageError, match=r"max_usd: settings belong inside config: \{'config': \{'max_usd': 5"):
         flow({"input": "a", "captioner": "pixels"}, max_usd=5)
 
 
