@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 import tempfile
@@ -33,7 +34,12 @@ PREFECT = {
 }
 """What the environment says to Prefect, in this process and in those that tests start."""
 
-TOGETHER = ("tests/deployments/", "tests/tasks/test_dask_workers.py", "tests/report/test_report_in_browser.py")
+TOGETHER = (
+    "tests/deployments/",
+    "tests/packaging/",
+    "tests/tasks/test_dask_workers.py",
+    "tests/report/test_report_in_browser.py",
+)
 """Tests that share what takes many seconds to start: with `pytest -n` they go to one process."""
 
 
@@ -57,6 +63,18 @@ class Scheduling(LoadScopeScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         return next((name for name in TOGETHER if nodeid.startswith(name)), nodeid)
+
+
+@pytest.fixture(autouse=True)
+def commands_leave_no_trace() -> Iterator[None]:
+    """What a command sets for its process does not outlast the test that calls it."""
+    environment, log = dict(os.environ), logging.getLogger("regioncap")
+    before = log.level, log.propagate, log.handlers
+    yield
+    log.level, log.propagate, log.handlers = before
+    for name in os.environ.keys() - environment.keys():
+        del os.environ[name]
+    os.environ.update(environment)
 
 
 @pytest.fixture(autouse=True)
