@@ -16,7 +16,7 @@ from regioncap.flows.region_caption import region_caption
 
 
 def deployments_of(path: Path) -> tuple[list[RunnerDeployment], list[str]]:
-    """(the deployments in the prefect.yaml at `path` that a process can serve, the names of those that run in an image).
+    """(the deployments in the prefect.yaml at `path` that a process can serve, the names of those for an image).
 
     Raises UsageError when the file is missing or is no prefect.yaml.
     """

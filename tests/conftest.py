@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 import tempfile
@@ -13,6 +14,7 @@ from typing import Any
 
 import fsspec
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from regioncap.run.runs import RUNS
 from tests.support.outputs import EVIL_CAPTIONS, EVIL_NAMES, Make, output_row
@@ -32,8 +34,13 @@ PREFECT = {
 }
 """What the environment says to Prefect, in this process and in those that tests start."""
 
-DEAR = ("site", "cluster", "wheel", "browser")
-"""Fixtures that take many seconds: with `pytest -n` all tests of one of them go to the same process."""
+TOGETHER = (
+    "tests/deployments/",
+    "tests/packaging/",
+    "tests/tasks/test_dask_workers.py",
+    "tests/report/test_report_in_browser.py",
+)
+"""Tests that share what takes many seconds to start: with `pytest -n` they go to one process."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -43,12 +50,31 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ.update(PREFECT, PREFECT_HOME=home)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        used = [name for name in DEAR if name in getattr(item, "fixturenames", ())]
-        if used:
-            item.add_marker(pytest.mark.xdist_group(used[0]))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling | None:
+    return Scheduling(config, log) if config.getvalue("dist") == "loadscope" else None
+
+
+class Scheduling(LoadScopeScheduling):
+    """Every test goes to the next process that is free, but for those that stay together, which come first.
+
+    (`--dist loadgroup` does the same by marks, but pytest-xdist 3.8 does not see them with pytest 9.2.)
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        return next((name for name in TOGETHER if nodeid.startswith(name)), nodeid)
+
+
+@pytest.fixture(autouse=True)
+def commands_leave_no_trace() -> Iterator[None]:
+    """What a command sets for its process does not outlast the test that calls it."""
+    environment, log = dict(os.environ), logging.getLogger("regioncap")
+    before = log.level, log.propagate, log.handlers
+    yield
+    log.level, log.propagate, log.handlers = before
+    for name in os.environ.keys() - environment.keys():
+        del os.environ[name]
+    os.environ.update(environment)
 
 
 @pytest.fixture(autouse=True)

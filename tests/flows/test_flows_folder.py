@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-FILES = sorted((Path(__file__).parents[1] / "flows").glob("*.py"))
+from tests.support.commands import ROOT
+
+FILES = sorted((ROOT / "flows").glob("*.py"))
 MODULES = [file for file in FILES if file.stem != "__init__"]
 
 

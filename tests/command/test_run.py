@@ -1,0 +1,223 @@
+"""`regioncap run`, `plan` and `try` as their users meet them: exit codes, messages, flags."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from regioncap.captioners import pixels
+from tests.support.commands import COMMAND, ROOT, call, environment, regioncap
+from tests.support.photos import write_photo
+from tests.support.rows import BOX, read_rows, write_rows
+from tests.support.waiting import until
+
+SOMEWHERE = ["--endpoint", "http://127.0.0.1:9/v1", "--model", "m"]
+
+
+def test_run_writes_what_it_says_and_is_quiet_otherwise(project: Path, prefect_server: None) -> None:
+    done = regioncap(project, "run", "photos.jsonl", "--captioner", "pixels", "--max-boxes", "3")
+    assert done.returncode == 0, done.stderr
+    assert len(read_rows(project / "photos.regioncap.jsonl")) == 6
+    assert "rows captioned" in done.stdout
+    assert "./photos.regioncap.jsonl" in done.stdout
+    assert done.stderr.splitlines() == [
+        "regioncap: photos.jsonl -> ./photos.regioncap.jsonl",
+        "captioner: pixels (no model: pictures stay here); starting Prefect …",
+    ]
+
+
+def test_run_without_a_server_of_the_users(project: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    # A fresh PREFECT_HOME, no API URL: what a new user has. The ephemeral server must start, and stay unheard.
+    command = [*COMMAND, "run", "photos.jsonl", "--captioner", "pixels"]
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    home = {"PREFECT_HOME": str(tmp_path_factory.mktemp("home")), "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=project, env=plain | home, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert len(done.stderr.splitlines()) == 2
+
+
+def test_flags_win_over_the_config_file(here: Path, prefect_server: None, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = ('input = "photos.jsonl"', 'captioner = "pixels"', "max_boxes = 7", 'output = "a.jsonl"')
+    (here / "set.toml").write_text("\n".join(lines))
+    done = call(capsys, "run", "--config", "set.toml", "--output", "b.jsonl")
+    assert done.code == 0, done.err
+    assert not (here / "a.jsonl").exists()
+    assert len(read_rows(here / "b.jsonl")[0]["meta_info"]["normalized_bbox"]) == 7
+
+
+def test_too_many_rejects_exit_1_and_say_where_the_rows_are(
+    here: Path, prefect_server: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_rows(here / "photos.jsonl", [{"image": "photo1.png", "bbox": [BOX]}, *[{"image": "gone.png"}] * 3])
+    done = call(capsys, "run", "photos.jsonl", "--captioner", "pixels", "--output", "out.jsonl")
+    assert done.code == 1
+    assert "3 of 4 rows were rejected" in done.err
+    assert "out.incomplete.jsonl" in done.err
+    assert not (here / "out.jsonl").exists()
+
+
+def test_boxes_of_another_form_stop_the_command(
+    here: Path, prefect_server: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_rows(here / "photos.jsonl", [{"image": f"photo{n}.png", "bbox": [[0.1, 0.1, 0.5, 0.5]]} for n in range(6)])
+    done = call(capsys, "run", "photos.jsonl", "--captioner", "pixels")
+    assert done.code == 2
+    assert "these look like 0-1" in done.err
+    assert "Traceback" not in done.err
+
+
+def test_a_row_that_meets_a_bug_makes_exit_1(
+    here: Path, prefect_server: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    describe = pixels.describe
+
+    def with_a_bug(picture: np.ndarray, box: Sequence[float], *size: int) -> str:
+        if box[0] == 13:
+            raise ZeroDivisionError("a bug")
+        return describe(picture, box, *size)
+
+    monkeypatch.setattr(pixels, "describe", with_a_bug)
+    rows = [{"image": "photo1.png", "bbox": [BOX]}, {"image": "photo1.png", "bbox": [[13, 16, 30, 30]]}]
+    write_rows(here / "photos.jsonl", rows)
+    assert call(capsys, "run", "photos.jsonl", "--captioner", "pixels", "--output", "out.jsonl").code == 1
+    assert read_rows(here / "out.rejects.jsonl")[0]["code"] == "internal_error"
+    assert len(read_rows(here / "out.jsonl")) == 1
+
+
+def test_a_home_that_prefect_cannot_write_to_is_said_at_once(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    monkeypatch.setenv("PREFECT_HOME", str(here / "photos.jsonl" / "home"))
+    done = call(capsys, "run", "photos.jsonl", "--captioner", "pixels", "--output", "out.jsonl")
+    assert done.code == 2
+    assert f"Prefect cannot write to {here}/photos.jsonl/home (Not a directory)" in done.err
+    assert "PREFECT_API_URL" in done.err
+
+
+def test_a_prefect_server_that_is_not_there_is_one_clear_line(project: Path) -> None:
+    done = regioncap(
+        project, "run", "photos.jsonl", "--captioner", "pixels", "--output", "out.jsonl",
+        PREFECT_API_URL="http://127.0.0.1:9/api",
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith("regioncap: Prefect: Failed to reach API at http://127.0.0.1:9/api")
+    assert "Traceback" not in done.stderr
+
+
+def test_ctrl_c_keeps_the_output_and_names_the_way_on(tmp_path: Path, prefect_server: None) -> None:
+    write_photo(tmp_path / "p.png", 1)
+    write_rows(tmp_path / "photos.jsonl", [{"image": "p.png", "n": n} for n in range(50_000)])
+    (tmp_path / "out.jsonl").write_text("the earlier output\n")
+    args = ["photos.jsonl", "--captioner", "pixels", "--output", "out.jsonl", "--cache-path", "cache"]
+    command = [*COMMAND, "run", *args]
+    running = subprocess.Popen(command, cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, text=True)
+    step6 = tmp_path / "cache" / "regioncap_step6"
+    until(lambda: running.poll() is not None or list(step6.glob("*.json")), every=0.02)  # the first shard is done
+    running.send_signal(signal.SIGINT)
+    _, errors = running.communicate(timeout=120)
+    assert running.returncode == 1
+    assert "regioncap run photos.jsonl --captioner pixels --output out.jsonl --cache-path cache" in errors
+    assert "Traceback" not in errors
+    assert (tmp_path / "out.jsonl").read_text() == "the earlier output\n"
+    assert read_rows(tmp_path / "out.runs.jsonl")[0]["outcome"] == "stopped"
+
+
+def test_ctrl_c_in_a_terminal_reaches_prefects_own_server_too_and_ends_the_run_at_once(tmp_path: Path) -> None:
+    """A terminal sends it to all processes of the group."""
+    write_photo(tmp_path / "p.png", 1)
+    write_rows(tmp_path / "photos.jsonl", [{"image": "p.png", "n": n} for n in range(50_000)])
+    own = {**environment(), "PREFECT_HOME": str(tmp_path / "home")}
+    del own["PREFECT_API_URL"]
+    args = ["photos.jsonl", "--captioner", "pixels", "--output", "out.jsonl", "--cache-path", "cache"]
+    command = [*COMMAND, "run", *args]
+    running = subprocess.Popen(
+        command, cwd=tmp_path, env=own, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    try:
+        step6 = tmp_path / "cache" / "regioncap_step6"
+        until(lambda: running.poll() is not None or list(step6.glob("*.json")), every=0.02)
+        os.killpg(running.pid, signal.SIGINT)
+        _, errors = running.communicate(timeout=60)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(running.pid, signal.SIGKILL)  # its server, should it be left
+        running.wait()
+    assert running.returncode == 1
+    assert "The same command resumes the run" in errors
+    assert "Traceback" not in errors
+    assert "ERROR" not in errors
+
+
+# --- with a model server
+
+
+def test_three_commands_and_a_fake_server(here: Path, prefect_server: None, capsys: pytest.CaptureFixture[str]) -> None:
+    command = [*COMMAND, "fake-vlm", "--port", "0", "--latency", "0.01", "--fault", "500=0.1"]
+    server = subprocess.Popen(command, cwd=here, env=environment(), stderr=subprocess.PIPE, text=True)
+    try:
+        assert server.stderr is not None
+        url = server.stderr.readline().split()[2].rstrip(";")
+        flags = ["photos.jsonl", "--endpoint", url, "--model", "fake-vlm", "--max-pixels", "40000", "--max-boxes", "3"]
+
+        planned = call(capsys, "plan", *flags, "--usd-per-m-in", "100", "--usd-per-m-out", "400")
+        assert planned.code == 0, planned.err
+        counts = dict(line.rsplit(maxsplit=1) for line in planned.out.splitlines()[:11])
+        assert counts["rows"] == "6"
+        assert (counts["  with boxes"], counts["regions given"]) == ("3", "3")
+        assert (counts["  without boxes"], counts["regions to find, at most"]) == ("3", "9")
+        assert (counts["requests needed"], counts["  already done"]) == ("6", "0")
+        assert float(counts["US dollars, about"]) > 0
+
+        tried = call(capsys, "try", *flags, "--row", "2", "--prompt", "{num_regions} for {id}")
+        assert tried.code == 0, tried.err
+        assert '"text": "1 for 001' in tried.out
+        assert "<region1>    Region 1 of picture" in tried.out
+        assert (here / ".regioncap" / "marks").is_dir()
+        assert not (here / "photos.regioncap.jsonl").exists()
+
+        done = call(capsys, "run", *flags)
+        assert done.code == 0, done.err
+        assert "fake-vlm at 127.0.0.1" in done.err
+        assert "(marked pictures are sent there)" in done.err
+        assert len(read_rows(here / "photos.regioncap.jsonl")) == 6
+        after = call(capsys, "plan", *flags)
+        counts = dict(line.rsplit(maxsplit=1) for line in after.out.splitlines()[:10])
+        assert (counts["  already done"], counts["requests needed"]) == ("6", "0")
+    finally:
+        server.send_signal(signal.SIGINT)
+        server.communicate(timeout=60)
+
+
+def test_try_needs_no_model(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tried = call(capsys, "try", "photos.jsonl", "--captioner", "pixels", "--row", "2")
+    assert tried.code == 0
+    assert "regions      1 given, xywh: [[12, 16, 36, 40]]" in tried.out
+    assert "<region1>    A" in tried.out
+    write_rows(here / "photos.jsonl", [{"image": "gone.png"}])
+    tried = call(capsys, "try", "photos.jsonl", "--captioner", "pixels")
+    assert tried.code == 1
+    assert "rejected     image_missing" in tried.out
+
+
+def test_a_dead_endpoint_is_one_clear_line(
+    here: Path, prefect_server: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    args = ["run", "photos.jsonl", *SOMEWHERE, "--output", "out.jsonl"]
+    monkeypatch.setattr(sys, "argv", ["regioncap", *args])
+    done = call(capsys, *args)
+    assert done.code == 1
+    assert [line for line in done.err.splitlines() if "does not answer" in line] == [
+        "regioncap: http://127.0.0.1:9/v1 does not answer (cannot connect: Connection refused). Start the server, or "
+        "correct --endpoint, and run the same command again."
+    ]
+    assert "Traceback" not in done.err
+    assert "regioncap run photos.jsonl --endpoint http://127.0.0.1:9/v1" in done.err
