@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from importlib.machinery import PathFinder
 from pathlib import Path
 
 import pytest
@@ -54,11 +53,3 @@ def test_a_file_has_one_name(code: str) -> None:
 def test_the_test_sees_a_second_name() -> None:
     names = names_of_files("import regioncap.flows.parameters, flows.parameters")
     assert sorted(names["flows/parameters.py"]) == ["flows.parameters", "regioncap.flows.parameters"]
-
-
-@pytest.mark.parametrize("file", sorted(path.stem for path in (ROOT / "flows").glob("[!_]*.py")))
-def test_no_file_of_flows_hides_a_module(file: str) -> None:
-    # A worker that loads the flow by its file leaves flows/ on sys.path.
-    elsewhere = [path for path in sys.path if path and Path(path).resolve() != ROOT / "flows"]
-    assert file not in sys.stdlib_module_names
-    assert PathFinder.find_spec(file, elsewhere) is None
