@@ -90,7 +90,9 @@ def test_sheet(project: Path, run: Run, capsys: pytest.CaptureFixture[str], name
     picture = project / name
     code, out, _ = call(capsys, "sheet", str(project / "out.jsonl"), str(picture), "--rows", "4", "--width", "800")
     assert (code, out.strip()) == (0, f"{picture}: 4 pictures")
-    assert cv2.imread(str(picture)).shape[1] == 800
+    sheet = cv2.imread(str(picture))
+    assert sheet is not None
+    assert sheet.shape[1] == 800
 
 
 def test_sheets_that_cannot_be(project: Path, run: Run, capsys: pytest.CaptureFixture[str]) -> None:

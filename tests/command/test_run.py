@@ -10,7 +10,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from regioncap.captioners import pixels
@@ -79,7 +78,7 @@ def test_a_row_that_meets_a_bug_makes_exit_1(
 ) -> None:
     describe = pixels.describe
 
-    def with_a_bug(picture: np.ndarray, box: Sequence[float], *size: int) -> str:
+    def with_a_bug(picture: pixels.Measured, box: Sequence[float], *size: int) -> str:
         if box[0] == 13:
             raise ZeroDivisionError("a bug")
         return describe(picture, box, *size)

@@ -176,7 +176,7 @@ def test_scheduled_runs_never_overlap(site: Site, project: Path, server: Running
 def test_what_one_process_serves_is_what_the_file_says() -> None:
     served, elsewhere = deployments_of(FILE)
     assert ([one.name for one in served], elsewhere) == (["nightly", "manual"], ["docker"])
-    nightly = served[0]
+    nightly: Any = served[0]
     described = yaml.safe_load(FILE.read_text())["deployments"][0]
     assert nightly.parameters == described["parameters"]
     assert [(s.schedule.cron, s.schedule.timezone) for s in nightly.schedules or []] == [("0 2 * * *", "Europe/Berlin")]

@@ -108,7 +108,7 @@ PLACES = {
     "visualize": ("regioncap.tasks.visualize", "draw_row", 30),
     "before an answer is kept": ("regioncap.storage.answers", "Answers.put", 30),
     "caption": ("regioncap.tasks.caption", "finish", 30),
-    "between data and manifest": ("regioncap.storage.steps", "StepStorage._manifest_place", 60),
+    "between data and manifest": ("regioncap.storage.steps", "library_versions", 30),
     "write": ("regioncap.output.jsonl", "RowFormat.captioned", 30),
     "between output and summary": ("regioncap.tasks.write", "summary_of", 1),
     "before the end": ("regioncap.tasks.write", "register", 1),

@@ -24,6 +24,7 @@ from regioncap.captioners.fake_server import Behaviour, RunningServer, caption_o
 from regioncap.config.files import make_config
 from regioncap.errors import BudgetReached, CaptionerError, UsageError
 from regioncap.tasks import visualize
+from regioncap.tasks.draw_row import draw_row
 from tests.support.commands import ROOT
 from tests.support.photos import write_photo
 from tests.support.rows import BOX, read_rows, write_rows
@@ -146,7 +147,7 @@ def test_rows_are_asked_for_while_the_rest_of_their_shard_is_drawn(
     photos(tmp_path, 12)
     server = serve()
     answered_meanwhile = threading.Event()
-    real = visualize.draw_row
+    real = draw_row
 
     def waiting_for_the_others(row: dict[str, Any], *args: Any) -> Any:
         while row["image"] == "photo11.png" and not answered_meanwhile.wait(0.01):
@@ -441,7 +442,7 @@ def test_keys_come_from_the_environment_or_a_block_and_are_nowhere_written(
         run(tmp_path, **model(server))
     monkeypatch.setenv("REGIONCAP_API_KEY", "sk-0123456789-abcdef")
     assert run(tmp_path, **model(server)).rows_out == 2
-    Secret(value="sk-0123456789-abcdef").save("regioncap-test-key", overwrite=True)  # type: ignore[unused-coroutine]
+    Secret(value="sk-0123456789-abcdef").save("regioncap-test-key", overwrite=True)
     monkeypatch.delenv("REGIONCAP_API_KEY")
     assert run(tmp_path, **model(server), api_key_block="regioncap-test-key", temperature=0.1).rows_out == 2
     with pytest.raises(CaptionerError, match="no Prefect Secret block 'nobody'"):

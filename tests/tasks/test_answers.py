@@ -32,7 +32,12 @@ class Sent:
         captioner = self.context.captioner
         assert isinstance(captioner, OpenAICaptioner)
         self.requests: list[CaptionRequest] = []
-        captioner.submit = lambda request: self.requests.append(request) or Future()  # type: ignore[method-assign]
+
+        def submit(request: CaptionRequest) -> Future[CaptionResult]:
+            self.requests.append(request)
+            return Future()
+
+        captioner.submit = submit  # type: ignore[method-assign]
         self.key = ask(ROW, self.context, ignore_cached=anew).key
 
     def comes(self, **result: Any) -> None:

@@ -71,7 +71,7 @@ class Cluster:
         )  # fmt: skip
 
     def client(self) -> Any:
-        return distributed.Client(scheduler_file=str(self._file), set_as_default=False)
+        return distributed.Client(scheduler_file=str(self._file), set_as_default=False)  # type: ignore[no-untyped-call]
 
     def end(self) -> None:
         for process in reversed(self.processes):

@@ -45,7 +45,7 @@ def made(tmp_path: Path) -> list[tuple[str, str, list[Row]]]:
     (tmp_path / "photos.jsonl").touch()
     with closing(RunContext(config_of(tmp_path))) as context:
         step = keep_input(Shard(0, "", lines, 1.0), context)
-        found = []
+        found: list[tuple[str, str, list[Row]]] = []
         for spec in STEPS:
             rows = spec.body(context, step)
             found.append((spec.name, version_of(spec), rows))
@@ -107,8 +107,10 @@ ANSWER_ROW: Row = {
 
 def test_an_answer_goes_by_the_name_that_it_had(tmp_path: Path) -> None:
     (tmp_path / "photos.jsonl").touch()
-    settings = {"captioner": "openai", "model": "m", "endpoint": "http://localhost/v1", "region_fields": ["label"]}
-    settings |= {"prompt": "In {place}: {regions}.", "region_prompt": "<region{n}> ({label})", "seed": 7}
+    settings: dict[str, Any] = {
+        "captioner": "openai", "model": "m", "endpoint": "http://localhost/v1", "region_fields": ["label"],
+        "prompt": "In {place}: {regions}.", "region_prompt": "<region{n}> ({label})", "seed": 7,
+    }  # fmt: skip
     with closing(RunContext(config_of(tmp_path, **settings))) as context:
         key = key_of_answer(ANSWER_ROW, context.captioner.prompt(request_of(ANSWER_ROW, context)), context)
     picture = np.full((96, 128, 3), (200, 120, 40), np.uint8)

@@ -19,7 +19,7 @@ from regioncap.flows.parameters import checked
 from regioncap.flows.region_caption import region_caption
 from regioncap.inputs.readers import read_shards
 from regioncap.report import run_summary
-from regioncap.report.run_summary import REJECT_ADVICE, _plain, slug_of
+from regioncap.report.run_summary import REJECT_ADVICE, escape_markdown, slug_of
 from regioncap.run import plain_errors
 from regioncap.storage.filesystem import DEFAULT_FILESYSTEMS
 from regioncap.tasks import workers
@@ -41,7 +41,7 @@ class Page:
 
     def data(self, kind: str) -> Any:
         (found,) = [one.data for one in self.artifacts if one.type == kind]
-        return json.loads(found) if kind == "table" else found
+        return json.loads(str(found)) if kind == "table" else found
 
 
 def told(expected: Any, seen: Callable[[Page], Any]) -> None:
@@ -65,7 +65,7 @@ def test_a_whole_run(project: Path, run: Run) -> None:
     assert f"- output: `{project / 'out.jsonl'}`" in text
     assert text.count("data:image/jpeg;base64,") == 2
     first = read_rows(project / "out.jsonl")[0]["mdvp_record"][0].removeprefix("<region1> ")
-    assert _plain(first) in text
+    assert escape_markdown(first) in text
     assert [(line["code"], line["rows"]) for line in page.data("table")] == [("image_missing", 2), ("bad_json", 1)]
     assert page.data("table")[0]["what to do"] == REJECT_ADVICE["image_missing"]
     assert page.data("progress") == 100.0
@@ -110,7 +110,9 @@ def test_a_run_that_stops_says_why_what_is_kept_and_what_to_do(
     text = Page().data("markdown")
     assert text.startswith("## The run stopped before its end\n\n> http://127.0.0.1:9/v1 does not answer")
     assert "**What to do:** fix this, then rerun the same command" in text
-    assert "CaptionerError" in str(Page().run.state and Page().run.state.message)
+    state = Page().run.state
+    assert state is not None
+    assert "CaptionerError" in str(state.message)
     assert not [record for record in caplog.records if record.exc_info and record.name.startswith("prefect.")]
     with pytest.raises(UsageError):
         run(project, input=str(project / "gone.jsonl"), output=str(project / "new.jsonl"))
@@ -136,7 +138,7 @@ def test_a_page_that_cannot_be_written_stops_nothing(
 
 
 def test_the_config_may_come_as_plain_values(project: Path, prefect_server: None) -> None:
-    values = config_of(project).model_dump(mode="json")
+    values: Any = config_of(project).model_dump(mode="json")
     assert region_caption(values).rows_out == 6
 
 
@@ -171,8 +173,8 @@ def test_names_of_outputs_as_parts_of_keys() -> None:
 
 
 def test_nothing_in_a_caption_is_markup() -> None:
-    assert _plain("a <img src=x> | **b**\n# c") == r"a &lt;img src=x&gt; \| \*\*b\*\* \# c"
-    assert len(_plain("x" * 1000)) == run_summary.MAX_CHARS_SHOWN
+    assert escape_markdown("a <img src=x> | **b**\n# c") == r"a &lt;img src=x&gt; \| \*\*b\*\* \# c"
+    assert len(escape_markdown("x" * 1000)) == run_summary.MAX_CHARS_SHOWN
 
 
 def test_bugs_keep_their_traceback_and_our_errors_do_not() -> None:
