@@ -62,7 +62,7 @@ def test_report_of_a_run_that_is_not_finished(
     assert "<img" in page
 
 
-def test_what_is_no_output_is_told(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_no_output_is_reported(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     gone = str(project / "gone.jsonl")
     code, _, err = call(capsys, "report", gone, "--cache-path", str(project / "cache"))
     assert (code, "there is no output of a run" in err, "--cache-path" in err) == (2, True, True)

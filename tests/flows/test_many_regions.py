@@ -106,7 +106,7 @@ def test_nothing_is_asked_twice_and_lost_pictures_are_drawn_again(
     crowded: Path, run: Run, server: RunningServer
 ) -> None:
     run(crowded, **settings(server))
-    told = (crowded / "out.jsonl").read_bytes()
+    before = (crowded / "out.jsonl").read_bytes()
     for marks in (crowded / "cache" / "marks").rglob("*.jpg"):
         marks.unlink()
     for answer in (crowded / "cache" / "captions").rglob("*.json"):
@@ -115,7 +115,7 @@ def test_nothing_is_asked_twice_and_lost_pictures_are_drawn_again(
         for file in step.iterdir():
             file.unlink()
     run(crowded, **settings(server))
-    assert (crowded / "out.jsonl").read_bytes() == told
+    assert (crowded / "out.jsonl").read_bytes() == before
     assert run(crowded, **settings(server)).captions_asked == 0
 
 

@@ -21,7 +21,7 @@ BOXES = [BOX, [60, 10, 20, 20]]
 
 @pytest.fixture
 def server() -> Iterator[RunningServer]:
-    """A server that tells of the marks when it sees the whole picture, and of the region when it sees that closer."""
+    """A server that describes the marks when it sees the whole picture, and the region when it sees that closer."""
 
     def caption(pictures: tuple[str, ...], number: int) -> str:
         closer = len(pictures) > 1

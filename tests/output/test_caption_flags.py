@@ -70,7 +70,7 @@ NO_MARKS = [
 
 
 @pytest.mark.parametrize("caption", MARKS)
-def test_captions_that_tell_of_the_marks(caption: str) -> None:
+def test_captions_that_mention_the_marks(caption: str) -> None:
     assert mentions_mark(caption)
 
 
@@ -107,7 +107,7 @@ def test_refusals(caption: str, expected: bool) -> None:
         ("", False),
     ],
 )
-def test_circles(caption: str, expected: bool) -> None:
+def test_repetitions(caption: str, expected: bool) -> None:
     assert repeats(caption) == expected
 
 
@@ -144,7 +144,7 @@ def test_flags_are_written_and_counted_and_rows_without_stay_as_they_were(
     assert summary.flags == {"refusal": 1, "too_short": 1}
 
 
-def test_other_rules_write_anew_and_ask_for_nothing(project: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_changed_rules_only_write_again(project: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     run(project)
     monkeypatch.setattr("regioncap.output.join.FLAGS_VERSION", regioncap.output.caption_flags.FLAGS_VERSION + 1)
     monkeypatch.setattr("regioncap.output.join.flags_of", lambda captions: [["repeats"] for _ in captions])

@@ -222,7 +222,7 @@ def test_a_process_that_is_killed_costs_nothing_but_time(
 
 
 @pytest.mark.parametrize("lost", ["the workers", "the workers, and others came", "the scheduler"])
-def test_a_cluster_that_is_gone_is_said(
+def test_a_lost_cluster_is_reported(
     folder: Path, run: Run, own_cluster: Cluster, server: RunningServer, lost: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dask_workers, "GONE_SECONDS", 2)

@@ -83,7 +83,7 @@ def test_step_gives_the_rows_that_it_gave(number: int, made: list[tuple[str, str
         head = f'{{"step": "{name}", "version": "{version}", "rows": [\n  {lines}\n]}}\n'
         path.write_text(head, encoding="utf-8")
     then = json.loads(path.read_text(encoding="utf-8"))
-    hint = f"then write the golden files anew: UPDATE_GOLDEN=1 make test; and read the difference ({path.name})"
+    hint = f"then write the golden files again: UPDATE_GOLDEN=1 make test; and read the difference ({path.name})"
     assert now["version"] == then["version"], f"the version of {name} was changed; {hint}"
     assert now["rows"] == then["rows"], (
         f"{name} gives other rows for the same input: raise STEP_VERSION in tasks/{name}.py (or EXTRACTION_VERSION, "

@@ -44,7 +44,7 @@ class Page:
         return json.loads(str(found)) if kind == "table" else found
 
 
-def told(expected: Any, seen: Callable[[Page], Any]) -> None:
+def until_page_shows(expected: Any, seen: Callable[[Page], Any]) -> None:
     """The last run's page comes to show `expected`: task runs reach the server as events, some after the run's end."""
     until(lambda: seen(Page()) == expected)
 
@@ -72,7 +72,7 @@ def test_a_whole_run(project: Path, run: Run) -> None:
     assert {one.key for one in page.artifacts} == {"summary-out", "rejects-out", "progress-out"}
 
 
-def test_no_picture_goes_to_prefect_where_none_is_wanted(project: Path, run: Run) -> None:
+def test_no_picture_goes_to_prefect_unless_wanted(project: Path, run: Run) -> None:
     run(project, page_pictures=0)
     assert "data:image" not in Page().data("markdown")
     run(project, draw_visualization=False, output=str(project / "other.jsonl"))
@@ -82,22 +82,22 @@ def test_no_picture_goes_to_prefect_where_none_is_wanted(project: Path, run: Run
 def test_task_runs_say_step_and_shard_and_what_is_reused(project: Path, run: Run) -> None:
     run(project)
     steps = ("load", "route", "extract", "normalize", "visualize", "caption", "shard")
-    told({*((f"{step} 00000", "Completed") for step in steps), ("write", "Completed")}, names_and_states)
-    run(project, output_key="told", record_style="joined")
-    told({("reuse 1 shards", "Cached"), ("write", "Completed")}, names_and_states)
+    until_page_shows({*((f"{step} 00000", "Completed") for step in steps), ("write", "Completed")}, names_and_states)
+    run(project, output_key="regions", record_style="joined")
+    until_page_shows({("reuse 1 shards", "Cached"), ("write", "Completed")}, names_and_states)
     run(project, dim=0.5)
     states = zip(steps, [*["Cached"] * 4, *["Completed"] * 3], strict=True)
-    told({*((f"{step} 00000", state) for step, state in states), ("write", "Completed")}, names_and_states)
+    until_page_shows({*((f"{step} 00000", state) for step, state in states), ("write", "Completed")}, names_and_states)
 
 
-def test_above_so_many_shards_a_shard_is_one_task_run(project: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_above_a_limit_each_shard_is_one_task_run(project: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     run(project, shard_size=1)
     output = (project / "out.jsonl").read_bytes()
     shards = len(list(read_shards(config_of(project, shard_size=1), DEFAULT_FILESYSTEMS)))
-    told(7 * shards + 1, lambda page: len(page.tasks))
+    until_page_shows(7 * shards + 1, lambda page: len(page.tasks))
     monkeypatch.setattr(workers, "MAX_SHARDS_WITH_STEP_RUNS", shards - 1)
     run(project, shard_size=1, cache_path=str(project / "cache" / ".." / "other"))
-    told({"shard": shards, "write": 1}, lambda page: Counter(one.name.split()[0] for one in page.tasks))
+    until_page_shows({"shard": shards, "write": 1}, lambda page: Counter(one.name.split()[0] for one in page.tasks))
     assert (project / "out.jsonl").read_bytes().replace(b"cache/../other", b"cache") == output
     assert run(project, shard_size=1, cache_path=str(project / "other")).captions_asked == 0
 
@@ -150,7 +150,7 @@ def test_the_config_may_come_as_plain_values(project: Path, prefect_server: None
         ("photos.jsonl", "config: expected settings such as"),
     ],
 )  # fmt: skip
-def test_a_wrong_config_is_said_in_words(prefect_server: None, given: Any, message: str) -> None:
+def test_a_wrong_config_is_reported_in_words(prefect_server: None, given: Any, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         region_caption(given)
 

@@ -201,7 +201,7 @@ def test_a_transparent_palette_entry_is_white(kind: str) -> None:
     assert rgb_corners(saved(image, kind, transparency=0))[:2] == [WHITE, BLUE]
 
 
-def test_a_palette_with_alpha_bytes_is_over_white() -> None:
+def test_a_palette_with_alpha_is_over_white() -> None:
     image = Image.new("P", (16, 16), 1)
     image.putpalette([255, 0, 0, 0, 0, 255])
     assert rgb_corners(saved(image, transparency=bytes([255, 0])))[0] == WHITE
@@ -229,7 +229,7 @@ def test_a_truncated_16_bit_png_is_refused() -> None:
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "TIFF"])
-def test_cmyk_is_told_apart_from_its_inverse(kind: str) -> None:
+def test_cmyk_is_distinguished_from_its_inverse(kind: str) -> None:
     data = saved(quarters().convert("CMYK"), kind)
     assert np.allclose(rgb_corners(data), [RED, GREEN, BLUE, WHITE], atol=40)
 
@@ -360,7 +360,7 @@ def test_pixels_that_were_kept_give_what_the_file_gives(kind: str, turn: int) ->
     assert not picture.has_full_size(max_pixels=60_000)
 
 
-def test_a_jpeg_that_is_wanted_smaller_is_decoded_anew_at_that_scale() -> None:
+def test_a_jpeg_that_is_needed_smaller_is_decoded_again_at_that_scale() -> None:
     picture = Picture(saved(photo(), "JPEG"), max_image_pixels=LIMIT)
     picture.pixels(long_side=200, keep_full_size=True)
     assert not picture.has_full_size(max_pixels=4_096)
