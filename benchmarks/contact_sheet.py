@@ -9,6 +9,7 @@ astronaut (public domain, NASA).
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -25,10 +26,11 @@ QUALITY = 85
 def photo(name: str, scale: float = 1.0) -> np.ndarray:
     """HxWx3 uint8 BGR."""
     image = cv2.imread(str(Path(skimage.__file__).parent / "data" / name))
+    assert image is not None, name
     return cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
 
 
-def marked(image: np.ndarray, boxes: list[list[float]], scale: float = 1.0) -> np.ndarray:
+def marked(image: np.ndarray, boxes: Sequence[Sequence[float]], scale: float = 1.0) -> np.ndarray:
     """`boxes` are those of the photo at scale 1."""
     scaled = [[scale * number for number in box] for box in boxes]
     return draw_marks(image, scaled, full_size_wh=image.shape[1::-1], dim=1.0)

@@ -35,7 +35,7 @@ from regioncap.inputs.readers import read_shards
 from regioncap.output.join import ShardSteps
 from regioncap.preflight.check import check
 from regioncap.preflight.start import start
-from regioncap.records import Row
+from regioncap.records import Row, Step
 from regioncap.run.context import RunContext
 from regioncap.run.runs import RUNS
 from regioncap.tasks.caption import caption_rows
@@ -78,7 +78,9 @@ def steps(config: RegionCapConfig) -> None:
         for shard in read_shards(config, context.files):
             steps = [keep_input(shard, context)]
             for spec in STEPS:
-                steps.append(run_step(spec, context, steps[-1]).data)
+                made = run_step(spec, context, steps[-1]).data
+                assert isinstance(made, Step)
+                steps.append(made)
             done.append(tuple(steps))
         assert write_file(done, context).complete
 

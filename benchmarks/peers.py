@@ -55,7 +55,7 @@ from throughput import Case, fake_server, make_photos
 from regioncap.captioners.fake_server import digest_of
 
 sys.path.append(str(Path(__file__).with_suffix("")))
-import job
+import job  # type: ignore[import-not-found]
 
 MARK = "REGIONCAP_PEERS_RUN"
 """In the environment of all that a contestant starts, so that daemons are found too."""

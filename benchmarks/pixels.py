@@ -60,7 +60,7 @@ def photos(folder: Path, megapixels: float) -> list[Path]:
     width = round((megapixels * 1e6 * 4 / 3) ** 0.5)
     made = []
     for name in PHOTOS:
-        image = cv2.imread(str(Path(skimage.__file__).parent / "data" / name))
+        image = pixels_of(str(Path(skimage.__file__).parent / "data" / name))
         large = cv2.resize(image, (width, width * 3 // 4), interpolation=cv2.INTER_CUBIC)
         noisy = np.clip(large + rng.normal(0, NOISE, large.shape), 0, 255).astype(np.uint8)
         made.append(folder / f"{megapixels:g}-{Path(name).stem}.jpg")
@@ -68,11 +68,18 @@ def photos(folder: Path, megapixels: float) -> list[Path]:
     return made
 
 
+def pixels_of(path: str) -> np.ndarray:
+    """HxWx3 uint8 BGR."""
+    image = cv2.imread(path)
+    assert image is not None, path
+    return image
+
+
 def rows_of(paths: list[Path]) -> list[Item]:
     """Every image twice: with boxes and without."""
     rows = []
     for path in paths:
-        height, width = cv2.imread(str(path)).shape[:2]
+        height, width = pixels_of(str(path)).shape[:2]
         boxes = [[round(x * width), round(y * height), round(w * width), round(h * height)] for x, y, w, h in BOXES]
         rows += [Item(path, boxes), Item(path, None)]
     return rows
@@ -109,14 +116,14 @@ def seed(item: Item, *, all_rows: bool, max_boxes: int = 10) -> bool:
     boxes = item.boxes if item.boxes is not None else seed_find(path)
     if not boxes and not all_rows:
         return False
-    _ = cv2.imread(path).shape  # for the size alone
+    _ = pixels_of(path).shape  # for the size alone
     seed_draw(path, boxes[:max_boxes])
     return True
 
 
 def seed_find(path: str) -> list[list[int]]:
     """The operator's search: contours of a closed adaptive threshold at full size, and its suppression."""
-    image = cv2.imread(path)
+    image = pixels_of(path)
     height, width = image.shape[:2]
     grey = cv2.GaussianBlur(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), (5, 5), 0)
     mask = cv2.adaptiveThreshold(grey, 255, cv2.ADAPTIVE_THRESH_GAUSSIAN_C, cv2.THRESH_BINARY_INV, 11, 2)
@@ -145,7 +152,7 @@ def seed_suppressed(boxes: list[list[int]]) -> list[list[int]]:
 
 def seed_draw(path: str, boxes: list[list[int]]) -> bytes:
     """The operator's marks: the picture at 80 %, green boxes, white numbers on black, at full size, as a JPEG."""
-    image = cv2.imread(path)
+    image = pixels_of(path)
     image = cv2.addWeighted(image, 0.8, np.zeros_like(image), 0.2, 0)
     for number, (x, y, w, h) in enumerate(boxes, start=1):
         cv2.rectangle(image, (x, y), (x + w, y + h), (0, 255, 0), 2)
@@ -159,6 +166,7 @@ def seed_draw(path: str, boxes: list[list[int]]) -> bytes:
 def floor(item: Item, quality: int) -> bool:
     """One decode and one encode at full size."""
     image = cv2.imdecode(np.frombuffer(item.path.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
+    assert image is not None, item.path
     return bool(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes())
 
 

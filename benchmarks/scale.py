@@ -9,6 +9,7 @@ run is a process of its own, which starts its own Prefect server; seconds are th
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import resource
@@ -18,6 +19,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -47,9 +49,9 @@ def run_once(folder: Path, url: str) -> dict[str, float]:
     """One call of the flow in this process: its seconds, peak MB and images read."""
     prepare_prefect(quiet=True)
     from regioncap.config.files import make_config
-    from regioncap.flows import region_caption as module
     from regioncap.storage.images import ImageFiles
 
+    module: Any = importlib.import_module("regioncap.flows.region_caption")
     reads, begun = 0, 0.0
     real_read, real_running = ImageFiles.read, module.running
 
@@ -63,7 +65,8 @@ def run_once(folder: Path, url: str) -> dict[str, float]:
         begun = time.perf_counter()
         return real_running(*args, **kwargs)
 
-    ImageFiles.read, module.running = reading, running
+    module.running = running
+    ImageFiles.read = reading  # type: ignore[method-assign]
     config = make_config(
         input=str(folder / "photos.jsonl"), output=str(folder / "out.jsonl"), cache_path=str(folder / "cache"),
         endpoint=url, model="fake-vlm", max_boxes=2,

@@ -11,6 +11,7 @@ machine: the larger of requests x latency over slots, and the CPU seconds of cli
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
 import statistics
@@ -93,9 +94,9 @@ def run_once(listing: str, folder: str, url: str, in_flight: int | None) -> None
     import resource
 
     from regioncap.config.files import make_config
-    from regioncap.flows import region_caption as module
 
-    begun = 0.0
+    module: Any = importlib.import_module("regioncap.flows.region_caption")
+    begun = cpu = 0.0
     real = module.running
 
     def noting(*args: Any, **kwargs: Any) -> Any:
@@ -103,7 +104,6 @@ def run_once(listing: str, folder: str, url: str, in_flight: int | None) -> None
         begun, cpu = time.time(), time.process_time()
         return real(*args, **kwargs)
 
-    cpu = 0.0
     module.running = noting
     config = make_config(
         input=listing, output=f"{folder}/out.jsonl", cache_path=f"{folder}/cache", endpoint=url, model="fake-vlm",
@@ -156,6 +156,7 @@ def main() -> None:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--once"]:
-        run_once(*sys.argv[2:5], int(sys.argv[5]) if sys.argv[5] else None)
+        listing, folder, url, in_flight = sys.argv[2:]
+        run_once(listing, folder, url, int(in_flight) if in_flight else None)
     else:
         main()

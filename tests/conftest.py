@@ -55,7 +55,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeSch
     return Scheduling(config, log) if config.getvalue("dist") == "loadscope" else None
 
 
-class Scheduling(LoadScopeScheduling):
+class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
     """Every test goes to the next process that is free, but for those that stay together, which come first.
 
     (`--dist loadgroup` does the same by marks, but pytest-xdist 3.8 does not see them with pytest 9.2.)

@@ -60,7 +60,7 @@ def test_every_error_is_public() -> None:
 
 def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="has no attribute 'caption_regions'"):
-        _ = regioncap.caption_regions  # type: ignore[attr-defined]
+        _ = regioncap.caption_regions
 
 
 def test_a_bare_import_loads_no_dependency() -> None:

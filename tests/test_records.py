@@ -81,7 +81,7 @@ def test_rejects_are_counted_by_step() -> None:
     assert count_rejects([], "load") == (0, 0)
 
 
-def test_counts_add_up_and_tell_what_is_new() -> None:
+def test_counts_add_up_and_show_what_is_new() -> None:
     counts = Counts(rows=1, finish_reasons={"stop": 2}, step_seconds={"load": 0.5})
     earlier = copy.deepcopy(counts)
     more = Counts(rows=2, rejects=1, finish_reasons={"stop": 1, "length": 1}, step_seconds={"route": 1.0})

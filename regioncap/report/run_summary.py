@@ -64,7 +64,7 @@ def summary_page(
     parts = [f"## {head}"]
     if summary.problem:
         aside = "" if summary.complete else " An earlier output was left unchanged."
-        parts.append(f"**{_plain(summary.problem)}.**{aside}")
+        parts.append(f"**{escape_markdown(summary.problem)}.**{aside}")
     parts.append(_numbers(summary))
     files = [("output", summary.output), ("rejects", summary.rejects_file)]
     parts.append("\n".join(f"- {name}: {_address(url)}" for name, url in files))
@@ -98,14 +98,14 @@ def _numbers(summary: Summary) -> str:
         rows.append(("US dollars", f"{summary.usd:,.4f}"))
     rows.append(("seconds", f"{summary.wall_seconds:,.1f}"))
     model = f" ({summary.model})" if summary.captioner != "pixels" else ""
-    rows.append(("captioner", _plain(f"{summary.captioner}{model}")))
+    rows.append(("captioner", escape_markdown(f"{summary.captioner}{model}")))
     return "\n".join(["| | |", "|---|---:|", *(f"| {name} | {value} |" for name, value in rows)])
 
 
 def _picture(row: Row, jpeg: bytes) -> str:
-    captions = "\n".join(f"{number}. {_plain(text)}" for number, text in enumerate(row["captions"], 1))
+    captions = "\n".join(f"{number}. {escape_markdown(text)}" for number, text in enumerate(row["captions"], 1))
     data = base64.b64encode(jpeg).decode("ascii")
-    title = f"**{_plain(row['image'])}** (line {row['line']})"
+    title = f"**{escape_markdown(row['image'])}** (line {row['line']})"
     return f"{title}\n\n![marked picture](data:image/jpeg;base64,{data})\n\n{captions}"
 
 
@@ -180,7 +180,7 @@ def failure_page(error: BaseException, context: RunContext, how_to_resume: str) 
         text = "It was cancelled or interrupted, or its worker was terminated."
     elif not isinstance(error, RegionCapError):
         text = f"{type(error).__name__}: {text}"
-    parts.append("\n".join(f"> {_plain(line, most=2000)}" for line in text.splitlines()))
+    parts.append("\n".join(f"> {escape_markdown(line, most=2000)}" for line in text.splitlines()))
     if wrong:
         parts.append(f"**What to do:** correct this setting, then {how_to_resume}.")
     else:
@@ -227,7 +227,7 @@ def _cut(text: str, most: int = MAX_CHARS_SHOWN) -> str:
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
-def _plain(text: str, most: int = MAX_CHARS_SHOWN) -> str:
+def escape_markdown(text: str, most: int = MAX_CHARS_SHOWN) -> str:
     """`text` with Markdown and HTML escaped: captions and names are untrusted."""
     line = " ".join(_cut(text, most).split())
     return re.sub(r"([\\`*_{}\[\]<>()#!|~&])", r"\\\1", line).replace("\\<", "&lt;").replace("\\>", "&gt;")

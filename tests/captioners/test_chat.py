@@ -61,7 +61,7 @@ def test_usage_may_be_missing() -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>", b"[]", b'{"choices": [{}]}', b'{"choices": {"0": 1}}'])
-def test_what_is_no_completion_is_said(content: bytes) -> None:
+def test_what_is_no_completion_is_reported(content: bytes) -> None:
     with pytest.raises(ValueError, match="not a chat completion"):
         read_response(content)
 

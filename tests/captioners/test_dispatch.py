@@ -155,7 +155,7 @@ def test_a_reached_budget_stops_those_that_wait_when_those_in_flight_are_back() 
     run(test)
 
 
-def test_who_comes_as_the_last_request_ends_is_told() -> None:
+def test_who_comes_as_the_last_request_ends_gets_the_error() -> None:
     async def test() -> None:
         async with dispatching(1) as dispatcher:
             endpoint = await dispatcher.acquire(0)
@@ -169,7 +169,7 @@ def test_who_comes_as_the_last_request_ends_is_told() -> None:
     run(test)
 
 
-def test_an_error_that_no_request_can_pass_is_told_at_once() -> None:
+def test_an_error_that_every_request_meets_is_reported_at_once() -> None:
     async def test() -> None:
         async with dispatching(1) as dispatcher:
             await dispatcher.acquire(0)

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from regioncap.captioners.endpoint import regex_of
 from regioncap.captioners.parsing import is_refusal, parse, read_reply
+from regioncap.captioners.structure import regex_of
 
 TWO = [1, 2]
 BOTH = {1: "A dog.", 2: "A cat."}

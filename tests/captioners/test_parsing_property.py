@@ -205,7 +205,7 @@ def one_paragraph(dice: random.Random, language: str, wanted: list[int], meant: 
 def numbered(dice: random.Random, language: str, wanted: list[int], meant: dict[int, str]) -> Case:
     """A list whose numbers are those asked for."""
     form = dice.choice(["{}. ", "{}) ", "({}) ", "[{}] ", "{}: ", "**{}.** ", "#{}: ", "{}、", "{}． ", "<{}> "])
-    digits = dice.choice([str, str, DIGITS["full-width"]])
+    digits: Callable[[int], str] = dice.choice([DIGITS["ascii"], DIGITS["ascii"], DIGITS["full-width"]])
     parts = [form.format(digits(number)) + meant[number] for number in wanted]
     return Case(dice.choice(["\n", "\n\n"]).join(parts), wanted, meant, "numbered", documented=True)
 

@@ -55,7 +55,7 @@ def test_a_server_without_metrics_is_left_alone(case: str) -> None:
     watching(check)
 
 
-def test_a_check_in_vain_of_an_idle_or_dead_server_says_nothing() -> None:
+def test_a_failed_check_of_an_idle_or_dead_server_logs_nothing() -> None:
     def check(watcher: QueueWatcher, endpoint: Endpoint) -> None:
         endpoint.limit.end()
         watcher.record(endpoint, None)

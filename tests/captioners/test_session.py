@@ -14,22 +14,22 @@ from regioncap.captioners.base import CaptionResult
 from regioncap.captioners.fake_server import FAULTS
 from regioncap.captioners.health import RetryPolicy
 from regioncap.errors import BudgetReached, CaptionerError, Stopped
-from tests.support.model_servers import Ask, Serve, all_of, request_of, told_of, warm_up
+from tests.support.model_servers import Ask, Serve, captions_for, request_of, results_of, warm_up
 from tests.support.waiting import until
 
 
 def right(results: list[CaptionResult], regions: int = 3) -> list[int]:
     """The pictures whose every region has its own caption; every other caption that came must be right too."""
     for seed, result in enumerate(results):
-        told = told_of(seed, *range(1, regions + 1))
-        assert result.captions.items() <= told.items(), f"picture {seed} got {result.captions}"
+        expected = captions_for(seed, *range(1, regions + 1))
+        assert result.captions.items() <= expected.items(), f"picture {seed} got {result.captions}"
     return [seed for seed, result in enumerate(results) if len(result.captions) == regions]
 
 
 def test_every_region_gets_its_own_caption(serve: Serve, captioner_of: Ask) -> None:
     server = serve(slots=8)
     captioner, bill = captioner_of(server, max_in_flight=8)
-    results = all_of(captioner, 40)
+    results = results_of(captioner, 40)
     assert right(results) == list(range(40))
     assert all(result.code is None and result.usage["requests"] == 1 for result in results)
     assert server.stats["requests"] == bill.counts.requests == 41  # with the largest picture
@@ -48,7 +48,7 @@ def test_a_fault_costs_a_request_and_no_caption(
     )
     warm_up(captioner)
     server.change(faults={fault: 0.2})
-    results = all_of(captioner, 40)
+    results = results_of(captioner, 40)
     assert right(results) == list(range(40)), [result.message for result in results if result.code]
     assert server.stats["faults"][fault] > 0
     # What was sent again is what failed, and nothing that was answered.
@@ -68,12 +68,12 @@ def test_missing_regions_alone_are_asked_for_again_a_little_warmer(serve: Serve,
     assert [texts(body).count(": …") for body in bodies] == [3, 1, 1]
     assert [body["temperature"] for body in bodies] == [0.0, 0.3, 0.6]
     assert "Describe only <region2>." in texts(bodies[1])
-    assert result.captions == told_of(7, 1, 3)
+    assert result.captions == captions_for(7, 1, 3)
     assert result.code == "captions_incomplete"
     assert "no caption for <region2> after 3 requests" in result.message
     server.change(faults={})
     rest = captioner.submit(request_of(7, wanted=(2,))).result(timeout=60)
-    assert rest.captions == told_of(7, 2)
+    assert rest.captions == captions_for(7, 2)
     assert bill.counts.captions_repaired == 0
 
 
@@ -83,11 +83,11 @@ def test_a_cut_answer_keeps_what_was_whole(serve: Serve, captioner_of: Ask) -> N
     warm_up(captioner)
     server.change(faults={"length": 1.0})
     result = captioner.submit(request_of(3)).result(timeout=60)
-    assert result.captions == told_of(3, 1)
+    assert result.captions == captions_for(3, 1)
     assert "cut at max_tokens" in result.message
 
 
-def test_a_failure_of_the_server_is_not_the_rows_fault(serve: Serve, captioner_of: Ask) -> None:
+def test_a_failure_of_the_server_is_no_failure_of_the_model(serve: Serve, captioner_of: Ask) -> None:
     server = serve(structure=())
     captioner, _ = captioner_of(server, policy=RetryPolicy(max_tries=2))
     warm_up(captioner)
@@ -106,8 +106,8 @@ def test_captions_are_kept_before_the_row_is_done(serve: Serve, captioner_of: As
     captioner.submit(request_of(5, keep=kept.append)).result(timeout=60)
     # Once when something came, once at the end, when it is the row's own fault that something is missing.
     assert [(so_far.captions, so_far.model_failure) for so_far in kept] == [
-        (told_of(5, 1, 3), False),
-        (told_of(5, 1, 3), True),
+        (captions_for(5, 1, 3), False),
+        (captions_for(5, 1, 3), True),
     ]
     assert [so_far.usage["requests"] for so_far in kept] == [1, 2]
 
@@ -115,7 +115,7 @@ def test_captions_are_kept_before_the_row_is_done(serve: Serve, captioner_of: As
 def test_peak_in_flight_never_passes_the_limit(serve: Serve, captioner_of: Ask) -> None:
     servers = [serve(slots=50), serve(slots=50), serve(slots=50)]
     captioner, _ = captioner_of(*servers, max_in_flight=10)
-    all_of(captioner, 120)
+    results_of(captioner, 120)
     peaks = [server.stats["peak_in_flight"] for server in servers]
     assert sum(peaks) <= 10
     assert min(peaks) >= 3  # and each server has its share
@@ -124,22 +124,22 @@ def test_peak_in_flight_never_passes_the_limit(serve: Serve, captioner_of: Ask) 
 def test_the_limit_falls_with_429_and_recovers(serve: Serve, captioner_of: Ask) -> None:
     server = serve(slots=4, max_waiting=4, retry_after=0.02)
     captioner, bill = captioner_of(server, max_in_flight=64)
-    assert right(all_of(captioner, 200)) == list(range(200))
+    assert right(results_of(captioner, 200)) == list(range(200))
     limit = captioner.session.endpoints[0].limit
     assert bill.counts.requests_retried > 0
     fallen = limit.limit
     assert fallen < 40
     server.change(max_waiting=None)
-    all_of(captioner, 800, first=200)
+    results_of(captioner, 800, first=200)
     assert limit.limit > fallen
     assert server.stats["sent_again_after_answer"] == 0
 
 
-@pytest.mark.parametrize("metrics", [True, False], ids=["queue told", "speed measured"])
+@pytest.mark.parametrize("metrics", [True, False], ids=["queue reported", "speed measured"])
 def test_auto_grows_until_the_server_queues(serve: Serve, captioner_of: Ask, metrics: bool) -> None:
     server = serve(slots=64, latency=1.0, metrics=metrics)
     captioner, _ = captioner_of(server)
-    assert len(right(all_of(captioner, 600), 3)) == 600
+    assert len(right(results_of(captioner, 600), 3)) == 600
     assert 64 <= server.stats["peak_in_flight"] <= 200
     assert server.stats["busy_share"] > 0.6
 
@@ -147,11 +147,11 @@ def test_auto_grows_until_the_server_queues(serve: Serve, captioner_of: Ask, met
 def test_the_faster_server_gets_more(serve: Serve, captioner_of: Ask) -> None:
     slow, fast = serve(latency=3.0), serve(latency=0.02)
     captioner, _ = captioner_of(slow, fast, max_in_flight=8)
-    all_of(captioner, 150)
+    results_of(captioner, 150)
     assert fast.stats["requests"] > 3 * slow.stats["requests"]
 
 
-def test_a_server_that_dies_is_done_without(serve: Serve, captioner_of: Ask) -> None:
+def test_the_run_goes_on_without_a_server_that_dies(serve: Serve, captioner_of: Ask) -> None:
     dying, other = serve(latency=0.05), serve(latency=0.05)
     captioner, _ = captioner_of(dying, other, max_in_flight=8)
     futures = [captioner.submit(request_of(seed)) for seed in range(100)]
@@ -168,7 +168,7 @@ def test_a_server_that_comes_back_is_used_again(serve: Serve, captioner_of: Ask)
     server.stop()
     future = captioner.submit(request_of(9))
     again = serve(latency=0.02, port=server.port)
-    assert future.result(timeout=60).captions == told_of(9, 1, 2, 3)
+    assert future.result(timeout=60).captions == captions_for(9, 1, 2, 3)
     assert again.stats["requests"] == 1
 
 
@@ -181,7 +181,7 @@ def test_a_server_that_comes_late_is_tried_out_and_used(serve: Serve, captioner_
         captioner, _ = captioner_of(first, late_url, max_in_flight=4, policy=RetryPolicy(max_pause=0.2))
         warm_up(captioner)
     late = serve(latency=0.05, port=port, structure=("json_schema",))
-    assert right(all_of(captioner, 100)) == list(range(100))
+    assert right(results_of(captioner, 100)) == list(range(100))
     assert late.stats["answered"] > 10
     assert captioner.session.endpoints[1].structure == "json_schema"
 
@@ -228,7 +228,7 @@ SETTINGS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("case", SETTINGS)
-def test_what_no_request_can_pass_is_said_before_the_first(serve: Serve, captioner_of: Ask, case: str) -> None:
+def test_what_every_request_would_meet_is_reported_before_the_first(serve: Serve, captioner_of: Ask, case: str) -> None:
     behaviour, settings, words = SETTINGS[case]
     server = serve(**behaviour)
     captioner, _ = captioner_of(server, **settings)
@@ -237,10 +237,10 @@ def test_what_no_request_can_pass_is_said_before_the_first(serve: Serve, caption
     assert server.stats["answered"] <= 1  # the probe of the structure, at most
 
 
-def test_the_key_is_sent_and_never_told(serve: Serve, captioner_of: Ask) -> None:
+def test_the_key_is_sent_and_never_shown(serve: Serve, captioner_of: Ask) -> None:
     server = serve(key="sk-right-0123456789")
     captioner, _ = captioner_of(server, key="sk-right-0123456789")
-    assert right(all_of(captioner, 2)) == [0, 1]
+    assert right(results_of(captioner, 2)) == [0, 1]
     assert "sk-right" not in repr(captioner.session.endpoints)
     wrong, _ = captioner_of(server, key="secret-without-prefix")
     error = wrong.submit(request_of(1)).exception(timeout=60)
@@ -251,14 +251,14 @@ def test_the_key_is_sent_and_never_told(serve: Serve, captioner_of: Ask) -> None
 def test_structure_is_found_out_once_for_each_server(serve: Serve, captioner_of: Ask) -> None:
     servers = [serve(structure=("regex",)), serve(structure=("json_schema",)), serve(structure=())]
     captioner, _ = captioner_of(*servers, max_in_flight=6)
-    assert right(all_of(captioner, 30)) == list(range(30))
+    assert right(results_of(captioner, 30)) == list(range(30))
     assert [endpoint.structure for endpoint in captioner.session.endpoints] == ["regex", "json_schema", "none"]
 
 
 def test_the_url_may_lack_its_v1(serve: Serve, captioner_of: Ask) -> None:
     server = serve()
     captioner, _ = captioner_of(server.url.removesuffix("/v1"))
-    assert right(all_of(captioner, 1)) == [0]
+    assert right(results_of(captioner, 1)) == [0]
 
 
 def test_max_requests_stops_when_what_is_under_way_has_come_back(serve: Serve, captioner_of: Ask) -> None:
@@ -281,7 +281,7 @@ def test_max_usd_stops_near_the_price(serve: Serve, captioner_of: Ask) -> None:
     assert 0.03 < captioner.session.budget.usd <= 0.055
 
 
-@pytest.mark.parametrize("way", ["budget", "closed", "told to stop"])
+@pytest.mark.parametrize("way", ["budget", "closed", "stop_sending"])
 def test_what_came_is_kept_however_the_session_ends(serve: Serve, captioner_of: Ask, way: str) -> None:
     """Answers that came while the store was slow were paid for: they are kept before the session is over."""
     room, kept = threading.Event(), []
@@ -294,7 +294,7 @@ def test_what_came_is_kept_however_the_session_ends(serve: Serve, captioner_of: 
     captioner, bill = captioner_of(server, max_in_flight=16, **({"max_requests": 33} if way == "budget" else {}))
     futures = [captioner.submit(request_of(seed, keep=keep)) for seed in range(48)]
     until(lambda: bill.counts.finish_reasons.get("stop", 0) >= 33, every=0.01)
-    if way == "told to stop":
+    if way == "stop_sending":
         captioner.stop_sending()
     if way == "budget":
         assert isinstance(futures[-1].exception(timeout=60), BudgetReached)
@@ -309,7 +309,7 @@ def test_what_came_is_kept_however_the_session_ends(serve: Serve, captioner_of: 
     assert len(kept) <= server.stats["answered"] - 1
 
 
-def test_told_to_stop_it_sends_nothing_more_and_takes_what_comes(serve: Serve, captioner_of: Ask) -> None:
+def test_after_stop_sending_nothing_is_sent_and_responses_are_kept(serve: Serve, captioner_of: Ask) -> None:
     server = serve(slots=4, latency=0.3)
     captioner, _ = captioner_of(server, max_in_flight=4)
     warm_up(captioner)
@@ -343,7 +343,7 @@ def test_auto_asks_the_missing_ones_closer(serve: Serve, captioner_of: Ask) -> N
     server.change(faults={"missing": 1.0})
     result = captioner.submit(request_of(2)).result(timeout=60)
     assert [len(images(body)) for body in bodies] == [1, 2, 2]
-    assert result.captions == told_of(2, 1, 3)
+    assert result.captions == captions_for(2, 1, 3)
 
 
 def test_closing_gives_up_what_is_under_way(serve: Serve, captioner_of: Ask) -> None:

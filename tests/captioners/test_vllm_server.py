@@ -31,7 +31,7 @@ from regioncap.config.files import make_config
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import CaptionerError, UsageError
 from tests.support.commands import ROOT
-from tests.support.model_servers import Bill, request_of, told_of
+from tests.support.model_servers import Bill, captions_for, request_of
 from tests.support.waiting import until
 
 SERVER = """
@@ -111,7 +111,7 @@ def test_it_starts_with_the_first_caption_and_ends_with_the_captioner(
     captioner.check()
     assert not started(fake_vllm)
     futures = [captioner.submit(request_of(seed)) for seed in range(20)]
-    assert [future.result(timeout=60).captions for future in futures] == [told_of(n, 1, 2, 3) for n in range(20)]
+    assert [future.result(timeout=60).captions for future in futures] == [captions_for(n, 1, 2, 3) for n in range(20)]
     pids = started(fake_vllm)
     assert len(pids) == 2  # one server with one worker, however many captions were missing at once
     assert all(map(alive, pids))
@@ -122,7 +122,7 @@ def test_it_starts_with_the_first_caption_and_ends_with_the_captioner(
 def test_it_is_started_again_once(fake_vllm: Path, captioner: VllmCaptioner) -> None:
     assert captioner.submit(request_of(1)).result(timeout=60).code is None
     os.kill(started(fake_vllm)[0], signal.SIGKILL)
-    assert captioner.submit(request_of(2)).result(timeout=60).captions == told_of(2, 1, 2, 3)
+    assert captioner.submit(request_of(2)).result(timeout=60).captions == captions_for(2, 1, 2, 3)
     assert len(started(fake_vllm)) == 4
     os.kill(started(fake_vllm)[2], signal.SIGKILL)
     error = captioner.submit(request_of(3)).exception(timeout=60)
@@ -140,7 +140,9 @@ def test_requests_wait_for_a_slow_start_as_long_as_it_takes(fake_vllm: Path, cap
     futures = [captioner.submit(request_of(seed)) for seed in range(2, 14)]
     assert wait(futures, timeout=2).done == set()  # many times what would end the run, were the server not ours
     (fake_vllm / "hold").unlink()
-    assert [future.result(timeout=60).captions for future in futures] == [told_of(n, 1, 2, 3) for n in range(2, 14)]
+    assert [future.result(timeout=60).captions for future in futures] == [
+        captions_for(n, 1, 2, 3) for n in range(2, 14)
+    ]
 
 
 class SlowToEnd(Child):
@@ -194,10 +196,10 @@ def test_a_server_that_does_not_start_says_why(fake_vllm: Path, captioner: VllmC
     (fake_vllm / "fail").write_text(log)
     error = captioner.submit(request_of(1)).exception(timeout=60)
     assert isinstance(error, CaptionerError)
-    told = str(error)
-    assert told.startswith("vLLM did not start")
-    assert log in told  # the end of its log
-    assert LOGS[log].replace("\\", "") in told
+    message = str(error)
+    assert message.startswith("vLLM did not start")
+    assert log in message  # the end of its log
+    assert LOGS[log].replace("\\", "") in message
     assert not any(map(alive, started(fake_vllm)))
 
 
@@ -297,13 +299,13 @@ def test_groups_of_gpus(case: str) -> None:
             gpu_groups(gpus, size, visible)
 
 
-def test_a_missing_vllm_is_said_before_anything_runs(tmp_path: Path) -> None:
+def test_a_missing_vllm_is_reported_before_anything_runs(tmp_path: Path) -> None:
     config = make_config(input="a.jsonl", model="m", vllm_python=str(tmp_path / "nowhere"))
     with pytest.raises(UsageError, match="vllm_python"):
         VllmCaptioner(CaptionerOptions(config)).check()
 
 
-def test_memory_is_told_from_context() -> None:
+def test_out_of_memory_and_a_long_context_get_different_advice() -> None:
     assert "--max-model-len" in why("ValueError: To serve at least one request with the models's max seq len (128000)")
 
 
@@ -331,10 +333,10 @@ def test_a_model_is_served_until_ctrl_c_and_started_again_once(fake_vllm: Path) 
         assert key not in (fake_vllm / "log").read_text()
         assert f"--model Qwen/tiny --endpoint {url}" in (fake_vllm / "log").read_text()
         captioner = OpenAICaptioner(CaptionerOptions(served(url), lambda: key, Bill()))
-        assert captioner.submit(request_of(1)).result(timeout=60).captions == told_of(1, 1, 2, 3)
+        assert captioner.submit(request_of(1)).result(timeout=60).captions == captions_for(1, 1, 2, 3)
         os.kill(started(fake_vllm)[0], signal.SIGKILL)
         until(lambda: len(started(fake_vllm)) == 4)
-        assert captioner.submit(request_of(2)).result(timeout=60).captions == told_of(2, 1, 2, 3)
+        assert captioner.submit(request_of(2)).result(timeout=60).captions == captions_for(2, 1, 2, 3)
         captioner.close()
         serving.send_signal(signal.SIGINT)
         assert serving.wait(60) == 0
@@ -350,16 +352,16 @@ def served(url: str) -> RegionCapConfig:
 
 def test_where_a_model_is_served(fake_vllm: Path) -> None:
     config = config_of(fake_vllm)
-    told: list[tuple[list[str], str]] = []
+    served_at: list[tuple[list[str], str]] = []
 
     def ready(endpoints: Sequence[str], key: str) -> None:
-        told.append((list(endpoints), key))
+        served_at.append((list(endpoints), key))
         raise KeyboardInterrupt
 
     port = free_port()
     with pytest.raises(KeyboardInterrupt):
         serve_until(config, "0.0.0.0", port, None, ready)
-    ((endpoints, key),) = told
+    ((endpoints, key),) = served_at
     # Not the address that it listens on, which is none to connect to.
     assert endpoints == [f"http://{socket.getfqdn()}:{port}/v1"]
     assert len(key) > 20

@@ -62,7 +62,7 @@ def test_report_of_a_run_that_is_not_finished(
     assert "<img" in page
 
 
-def test_what_is_no_output_is_told(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_no_output_is_reported(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     gone = str(project / "gone.jsonl")
     code, _, err = call(capsys, "report", gone, "--cache-path", str(project / "cache"))
     assert (code, "there is no output of a run" in err, "--cache-path" in err) == (2, True, True)
@@ -90,7 +90,9 @@ def test_sheet(project: Path, run: Run, capsys: pytest.CaptureFixture[str], name
     picture = project / name
     code, out, _ = call(capsys, "sheet", str(project / "out.jsonl"), str(picture), "--rows", "4", "--width", "800")
     assert (code, out.strip()) == (0, f"{picture}: 4 pictures")
-    assert cv2.imread(str(picture)).shape[1] == 800
+    sheet = cv2.imread(str(picture))
+    assert sheet is not None
+    assert sheet.shape[1] == 800
 
 
 def test_sheets_that_cannot_be(project: Path, run: Run, capsys: pytest.CaptureFixture[str]) -> None:

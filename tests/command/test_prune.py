@@ -89,8 +89,8 @@ def test_every_output_of_the_cache_counts(tmp_path: Path, project: Callable[...,
     assert prune("--marks", "--answers", "--yes").exit_code == 0
     assert {kind: files(tmp_path, kind) for kind in before} == before
     second = str(tmp_path / "second.jsonl")
-    told = prune("--file-name-prefix", "other", "--forget", second, "--answers", "--yes")
-    assert "answers                  3 of 6 unneeded" in told.output
+    pruned = prune("--file-name-prefix", "other", "--forget", second, "--answers", "--yes")
+    assert "answers                  3 of 6 unneeded" in pruned.output
     assert (files(tmp_path, "other_step"), len(files(tmp_path, "captions"))) == (set(), 3)
     assert files(tmp_path, "regioncap_step") == before["regioncap_step"]
 

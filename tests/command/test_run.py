@@ -10,7 +10,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from regioncap.captioners import pixels
@@ -34,7 +33,7 @@ def test_run_writes_what_it_says_and_is_quiet_otherwise(project: Path, prefect_s
     ]
 
 
-def test_run_without_a_server_of_the_users(project: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_a_run_without_a_server_starts_its_own(project: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     # A fresh PREFECT_HOME, no API URL: what a new user has. The ephemeral server must start, and stay unheard.
     command = [*COMMAND, "run", "photos.jsonl", "--captioner", "pixels"]
     plain = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
@@ -79,7 +78,7 @@ def test_a_row_that_meets_a_bug_makes_exit_1(
 ) -> None:
     describe = pixels.describe
 
-    def with_a_bug(picture: np.ndarray, box: Sequence[float], *size: int) -> str:
+    def with_a_bug(picture: pixels.Measured, box: Sequence[float], *size: int) -> str:
         if box[0] == 13:
             raise ZeroDivisionError("a bug")
         return describe(picture, box, *size)
@@ -92,7 +91,7 @@ def test_a_row_that_meets_a_bug_makes_exit_1(
     assert len(read_rows(here / "out.jsonl")) == 1
 
 
-def test_a_home_that_prefect_cannot_write_to_is_said_at_once(
+def test_a_home_that_prefect_cannot_write_to_is_reported_at_once(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
@@ -113,7 +112,7 @@ def test_a_prefect_server_that_is_not_there_is_one_clear_line(project: Path) -> 
     assert "Traceback" not in done.stderr
 
 
-def test_ctrl_c_keeps_the_output_and_names_the_way_on(tmp_path: Path, prefect_server: None) -> None:
+def test_ctrl_c_keeps_the_output_and_shows_how_to_resume(tmp_path: Path, prefect_server: None) -> None:
     write_photo(tmp_path / "p.png", 1)
     write_rows(tmp_path / "photos.jsonl", [{"image": "p.png", "n": n} for n in range(50_000)])
     (tmp_path / "out.jsonl").write_text("the earlier output\n")

@@ -57,7 +57,7 @@ def test_an_unknown_name_gets_a_suggestion() -> None:
         config(max_box=3)
 
 
-def test_a_missing_input_is_said() -> None:
+def test_a_missing_input_is_reported() -> None:
     with pytest.raises(UsageError, match="input: is required"):
         make_config(captioner="pixels")
 

@@ -90,13 +90,13 @@ def test_a_run_by_the_worker_and_its_page(site: Site, project: Path) -> None:
     assert page["markdown"].count("data:image/jpeg;base64,") == 3
     assert f"{site.ui}/deployments/deployment/" in page["markdown"]
     log = site.log(run["id"])
-    # A parameter that nobody knows does no harm, but is told.
+    # An unknown parameter does no harm, but is logged.
     assert "ignored, since the flow has no such parameter: ticket" in log
     steps = ("load", "route", "extract", "normalize", "visualize", "caption", "shard")
     assert [sum(f"'{step} 00000: " in line for line in log) for step in steps] == [1] * 7
 
 
-def test_a_setting_in_the_wrong_place_is_said_and_crashes_nothing(site: Site, project: Path) -> None:
+def test_a_setting_in_the_wrong_place_is_reported_and_crashes_nothing(site: Site, project: Path) -> None:
     run = site.run("manual", config=config_of(project), max_usd=5)
     assert run["state"]["type"] == "FAILED"
     assert "max_usd: settings belong inside config: {'config': {'max_usd': 5, …}}" in run["state"]["message"]
@@ -115,7 +115,7 @@ def test_what_a_schema_cannot_say_fails_with_words_and_no_traceback(site: Site, 
     assert not [line for line in site.log(wrong["id"]) + site.log(dead["id"]) if "Traceback" in line]
 
 
-def test_other_settings_are_refused_where_nobody_looks_on(site: Site, project: Path) -> None:
+def test_changed_settings_are_refused_in_a_deployment(site: Site, project: Path) -> None:
     site.run("manual", config=config_of(project))
     output = (project / "out.jsonl").read_bytes()
     run = site.run("manual", config=config_of(project, max_boxes=2))
@@ -176,7 +176,7 @@ def test_scheduled_runs_never_overlap(site: Site, project: Path, server: Running
 def test_what_one_process_serves_is_what_the_file_says() -> None:
     served, elsewhere = deployments_of(FILE)
     assert ([one.name for one in served], elsewhere) == (["nightly", "manual"], ["docker"])
-    nightly = served[0]
+    nightly: Any = served[0]
     described = yaml.safe_load(FILE.read_text())["deployments"][0]
     assert nightly.parameters == described["parameters"]
     assert [(s.schedule.cron, s.schedule.timezone) for s in nightly.schedules or []] == [("0 2 * * *", "Europe/Berlin")]

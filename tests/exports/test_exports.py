@@ -263,7 +263,7 @@ def test_conditions_that_are_none(output: Path, where: str, message: str) -> Non
         exported(output, "csv", where=[where])
 
 
-def test_an_output_that_is_none_is_told(tmp_path: Path, output: Path) -> None:
+def test_what_is_no_output_is_reported(tmp_path: Path, output: Path) -> None:
     with pytest.raises(UsageError, match="no output of a run found"):
         exported(tmp_path / "gone.jsonl", "csv")
     (tmp_path / "other.jsonl").write_text('{"image": "a.png"}\n')

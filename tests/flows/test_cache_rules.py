@@ -111,7 +111,7 @@ def test_a_row_on_top_redoes_no_pixels_below_it(tmp_path: Path, run: Run) -> Non
     assert read_rows(tmp_path / "out.rejects.jsonl")[0]["message"].startswith("line 2: not JSON")
 
 
-def test_touched_image_costs_no_more_than_a_look(project: Path, run: Run) -> None:
+def test_a_touched_image_costs_one_read(project: Path, run: Run) -> None:
     run(project)
     before = files(project)["out.jsonl"]
     os.utime(project / "photo1.png", ns=(1, 1))
@@ -131,7 +131,7 @@ def test_changed_image_runs_its_shard_again(project: Path, run: Run) -> None:
     assert changed == ["001"]
 
 
-def test_image_check_never_does_not_look(project: Path, run: Run) -> None:
+def test_image_check_never_reads_no_image(project: Path, run: Run) -> None:
     run(project, image_check="never")
     write_photo(project / "photo1.png", 99)
     assert ran(run(project, image_check="never")) == []
@@ -154,7 +154,7 @@ def test_damaged_step_file_is_noticed_when_read(project: Path, run: Run, step: i
     before = files(project)["out.jsonl"]
     (data,) = (project / "cache" / f"regioncap_step{step}").glob("*.jsonl")
     flipped = bytearray(data.read_bytes())
-    flipped[len(flipped) // 2] ^= 1  # same size: only the sha256 tells
+    flipped[len(flipped) // 2] ^= 1  # same size: only the sha256 differs
     data.write_bytes(bytes(flipped))
     (project / "out.jsonl").unlink()  # so that `write` reads the step files
     summary = run(project)

@@ -108,7 +108,7 @@ PLACES = {
     "visualize": ("regioncap.tasks.visualize", "draw_row", 30),
     "before an answer is kept": ("regioncap.storage.answers", "Answers.put", 30),
     "caption": ("regioncap.tasks.caption", "finish", 30),
-    "between data and manifest": ("regioncap.storage.steps", "StepStorage._manifest_place", 60),
+    "between data and manifest": ("regioncap.storage.steps", "library_versions", 30),
     "write": ("regioncap.output.jsonl", "RowFormat.captioned", 30),
     "between output and summary": ("regioncap.tasks.write", "summary_of", 1),
     "before the end": ("regioncap.tasks.write", "register", 1),
@@ -181,11 +181,11 @@ def test_a_signal_in_the_middle_ends_the_run_at_once(
     assert half.wait(120)
     before = server.stats["requests"]
     child.send_signal(sent)
-    _, told = child.communicate(timeout=60)
+    _, errors = child.communicate(timeout=60)
     assert server.stats["requests"] <= before + 2 * IN_FLIGHT
-    assert child.returncode in (1, -sent), told.decode()
+    assert child.returncode in (1, -sent), errors.decode()
     assert (tmp_path / "out.jsonl").read_bytes() == b"of an earlier run"
-    assert "Traceback" not in told.decode()
+    assert "Traceback" not in errors.decode()
     answered = len(list((tmp_path / "cache").glob("captions/*/*.json")))
     assert answered >= ROWS // 3 - IN_FLIGHT
     server.change(latency=0.0)
@@ -207,7 +207,7 @@ main()
 
 
 @pytest.mark.parametrize(("room", "where"), [(3_000, "cache"), (20_000, "out")])
-def test_a_full_disk_is_one_clear_line_and_the_run_goes_on_when_there_is_room(
+def test_a_full_disk_is_one_clear_line_and_the_run_resumes_when_there_is_room(
     tmp_path: Path,
     run: Run,
     settings: dict[str, Any],
@@ -222,8 +222,8 @@ def test_a_full_disk_is_one_clear_line_and_the_run_goes_on_when_there_is_room(
         f"--output={tmp_path / 'out.jsonl'}", f"--cache-path={tmp_path / 'cache'}", *flags,
         stderr=subprocess.PIPE, stdout=subprocess.DEVNULL,
     )  # fmt: skip
-    _, told = child.communicate(timeout=120)
-    text = told.decode()
+    _, errors = child.communicate(timeout=120)
+    text = errors.decode()
     assert child.returncode == 1, text
     last = text.strip().splitlines()[-1]
     assert last.startswith(f"regioncap: cannot write {tmp_path}/{where}"), text

@@ -19,6 +19,7 @@ from regioncap.errors import RowReject
 from regioncap.preflight.plan import plan
 from regioncap.records import Row, loads
 from regioncap.run.context import RunContext
+from regioncap.storage.filesystem import Place
 from regioncap.storage.steps import StepStorage
 from regioncap.tasks.answers import key_of_answer, request_of
 from regioncap.tasks.normalize import normalize_boxes
@@ -105,7 +106,7 @@ def test_nothing_is_asked_twice_and_lost_pictures_are_drawn_again(
     crowded: Path, run: Run, server: RunningServer
 ) -> None:
     run(crowded, **settings(server))
-    told = (crowded / "out.jsonl").read_bytes()
+    before = (crowded / "out.jsonl").read_bytes()
     for marks in (crowded / "cache" / "marks").rglob("*.jpg"):
         marks.unlink()
     for answer in (crowded / "cache" / "captions").rglob("*.json"):
@@ -114,7 +115,7 @@ def test_nothing_is_asked_twice_and_lost_pictures_are_drawn_again(
         for file in step.iterdir():
             file.unlink()
     run(crowded, **settings(server))
-    assert (crowded / "out.jsonl").read_bytes() == told
+    assert (crowded / "out.jsonl").read_bytes() == before
     assert run(crowded, **settings(server)).captions_asked == 0
 
 
@@ -134,10 +135,7 @@ def test_part_pictures_show_their_own_marks_only(crowded: Path, run: Run, server
 
 def test_pruning_keeps_the_pictures_of_parts(crowded: Path, run: Run, server: RunningServer) -> None:
     run(crowded, **settings(server))
-    config = config_of(crowded, **settings(server))
-    with closing(RunContext(config)) as context:
-        cache = Cache.at(config.cache_path, context.files)
-        found = unneeded_marks(cache, before=float("inf"))
+    found = unneeded_marks(Cache.at(Place(str(crowded / "cache"))), before=float("inf"))
     assert (found.seen, found.places) == (2 + 3, [])
 
 

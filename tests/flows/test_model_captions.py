@@ -24,6 +24,7 @@ from regioncap.captioners.fake_server import Behaviour, RunningServer, caption_o
 from regioncap.config.files import make_config
 from regioncap.errors import BudgetReached, CaptionerError, UsageError
 from regioncap.tasks import visualize
+from regioncap.tasks.draw_row import draw_row
 from tests.support.commands import ROOT
 from tests.support.photos import write_photo
 from tests.support.rows import BOX, read_rows, write_rows
@@ -146,7 +147,7 @@ def test_rows_are_asked_for_while_the_rest_of_their_shard_is_drawn(
     photos(tmp_path, 12)
     server = serve()
     answered_meanwhile = threading.Event()
-    real = visualize.draw_row
+    real = draw_row
 
     def waiting_for_the_others(row: dict[str, Any], *args: Any) -> Any:
         while row["image"] == "photo11.png" and not answered_meanwhile.wait(0.01):
@@ -189,7 +190,7 @@ def test_a_changed_prompt_asks_and_the_old_one_is_still_there(tmp_path: Path, ru
     assert (back.captions_asked, server.stats["requests"]) == (0, asked)
 
 
-def test_before_it_asks_a_run_says_how_much(
+def test_a_run_logs_how_much_it_will_request(
     tmp_path: Path, run: Run, serve: Serve, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = photos(tmp_path, 6)
@@ -203,7 +204,7 @@ def test_before_it_asks_a_run_says_how_much(
     write_photo(tmp_path / "new.png", 77)
     write_rows(path, [*read_rows(path), {"image": "new.png", "bbox": [BOX]}, {"image": "new.png"}, "broken"])
     run(tmp_path, **model(server))
-    # The shard is another one now, so its rows cannot be told before they are drawn; what is there is still not asked.
+    # The shard is another one now: its rows are unknown until they are drawn. Cached answers are not requested again.
     assert "1 of 9 rows are done; at most 16 regions are left to ask for" in caplog.text
     caplog.clear()
     (tmp_path / "out.jsonl").unlink()
@@ -215,7 +216,7 @@ def test_before_it_asks_a_run_says_how_much(
     assert "8 of 9 rows are done; 3 regions are left to ask for" in caplog.text
 
 
-def test_other_settings_are_said_or_refused(
+def test_changed_settings_are_reported_or_refused(
     tmp_path: Path, run: Run, serve: Serve, caplog: pytest.LogCaptureFixture
 ) -> None:
     photos(tmp_path, 2)
@@ -234,7 +235,7 @@ def test_other_settings_are_said_or_refused(
     with pytest.raises(UsageError, match=r"temperature 0\.5 -> 0\.0"):  # though the fake says the same at any
         run(tmp_path, **model(server), on_config_change="refuse")
     assert "settings differ from the output's last run: prompt 'Describe" in caplog.text
-    # A run that stops has begun: what it was told counts, though it wrote nothing.
+    # The settings of a run that stopped count, though it wrote nothing.
     with pytest.raises(BudgetReached):
         run(tmp_path, **model(server), seed=3, max_requests=2)
     with pytest.raises(UsageError, match="seed 3 -> None"):
@@ -252,7 +253,7 @@ UNASKED = {
 }
 
 
-def test_what_does_not_decide_the_words_asks_for_nothing(tmp_path: Path, run: Run, serve: Serve) -> None:
+def test_what_does_not_decide_the_words_requests_nothing(tmp_path: Path, run: Run, serve: Serve) -> None:
     photos(tmp_path, 3)
     server = serve()
     run(tmp_path, **model(server))
@@ -263,7 +264,7 @@ def test_what_does_not_decide_the_words_asks_for_nothing(tmp_path: Path, run: Ru
 ASKED = {"temperature": 0.5, "top_p": 0.9, "seed": 7, "system_prompt": "You see well.", "dim": 0.8, "model_id": "m"}
 
 
-def test_what_decides_the_words_asks_anew(tmp_path: Path, run: Run, serve: Serve) -> None:
+def test_what_decides_the_words_requests_captions_again(tmp_path: Path, run: Run, serve: Serve) -> None:
     photos(tmp_path, 2)
     server = serve()
     run(tmp_path, **model(server))
@@ -276,7 +277,7 @@ def test_an_incomplete_row_is_a_reject_that_keeps_what_came(tmp_path: Path, run:
     server = serve(structure=(), faults={"missing": 1.0})
     settings = model(server, max_repairs=0, max_reject_share=1.0)
     summary = run(tmp_path, **settings)
-    # One region: none is told; two or three: all but one.
+    # Of one region none is captioned; of two or three, all but one.
     assert (summary.rows_out, summary.rejects_by_code) == (0, {"captions_incomplete": 6})
     rejects = read_rows(tmp_path / "out.incomplete.rejects.jsonl")
     assert [len(reject.get("captions", {})) for reject in rejects] == [0, 1, 2, 0, 1, 2]
@@ -299,16 +300,16 @@ def test_failed_rows_are_rejects_and_asked_again(tmp_path: Path, run: Run, serve
     assert run(tmp_path, **settings).rows_out == 6
 
 
-def test_a_row_that_fails_three_times_for_its_own_sake_rests(tmp_path: Path, run: Run, serve: Serve) -> None:
+def test_a_row_that_the_model_fails_in_three_runs_is_put_on_hold(tmp_path: Path, run: Run, serve: Serve) -> None:
     photos(tmp_path, 3)
     server = serve(structure=(), faults={"missing": 1.0})
     settings = model(server, max_repairs=0, max_reject_share=1.0)
     for _ in range(3):
         assert run(tmp_path, **settings).captions_asked > 0
     asked = server.stats["requests"]
-    rests = run(tmp_path, **settings)
-    assert (rests.captions_asked, server.stats["requests"]) == (0, asked)
-    assert rests.step_seconds == {}  # done: it is not even looked up again
+    on_hold = run(tmp_path, **settings)
+    assert (on_hold.captions_asked, server.stats["requests"]) == (0, asked)
+    assert on_hold.step_seconds == {}  # done: not even looked up again
     # Shards that change meanwhile find it resting, too, with what came kept and the last reason.
     write_rows(tmp_path / "photos.jsonl", read_rows(tmp_path / "photos.jsonl")[::-1])
     assert run(tmp_path, **settings).captions_asked == 0
@@ -325,7 +326,7 @@ def test_a_row_that_fails_three_times_for_its_own_sake_rests(tmp_path: Path, run
     assert (again.captions_asked, again.step_seconds) == (0, {})
 
 
-def test_a_dead_endpoint_stops_the_run_and_the_same_call_goes_on(tmp_path: Path, run: Run, serve: Serve) -> None:
+def test_a_dead_endpoint_stops_the_run_and_the_same_call_resumes(tmp_path: Path, run: Run, serve: Serve) -> None:
     photos(tmp_path, 3)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -413,7 +414,7 @@ def test_prompts_name_what_rows_and_regions_hold(tmp_path: Path, run: Run, serve
     ]
 
 
-def test_a_misspelt_key_is_said_before_anything_runs(tmp_path: Path, run: Run) -> None:
+def test_a_misspelt_key_is_reported_before_anything_runs(tmp_path: Path, run: Run) -> None:
     photos(tmp_path, 3, place="a zoo")
     with pytest.raises(UsageError, match="has the key 'palce'; did you mean 'place'"):
         run(tmp_path, captioner="openai", endpoint="http://127.0.0.1:9/v1", model="m", prompt="In {palce}")
@@ -441,7 +442,7 @@ def test_keys_come_from_the_environment_or_a_block_and_are_nowhere_written(
         run(tmp_path, **model(server))
     monkeypatch.setenv("REGIONCAP_API_KEY", "sk-0123456789-abcdef")
     assert run(tmp_path, **model(server)).rows_out == 2
-    Secret(value="sk-0123456789-abcdef").save("regioncap-test-key", overwrite=True)  # type: ignore[unused-coroutine]
+    Secret(value="sk-0123456789-abcdef").save("regioncap-test-key", overwrite=True)
     monkeypatch.delenv("REGIONCAP_API_KEY")
     assert run(tmp_path, **model(server), api_key_block="regioncap-test-key", temperature=0.1).rows_out == 2
     with pytest.raises(CaptionerError, match="no Prefect Secret block 'nobody'"):
@@ -452,7 +453,7 @@ def test_keys_come_from_the_environment_or_a_block_and_are_nowhere_written(
         assert secret not in str(refused.value) + repr(refused.value) + caplog.text
 
 
-def test_an_endpoint_with_a_password_is_refused_without_telling_it() -> None:
+def test_an_endpoint_with_a_password_is_refused_without_showing_it() -> None:
     with pytest.raises(UsageError, match="without user, password") as refused:
         make_config(input="a.jsonl", model="m", endpoint="https://me:secret@host/v1")
     assert "secret" not in str(refused.value)

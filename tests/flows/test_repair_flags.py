@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import pytest
 from regioncap.captioners.fake_server import Behaviour, RunningServer
 from regioncap.command.prune import Cache, unneeded_answers
 from regioncap.errors import UsageError
-from regioncap.storage.filesystem import Filesystems
+from regioncap.storage.filesystem import Place
 from tests.support.photos import write_photo
 from tests.support.rows import BOX, read_rows, write_rows
 from tests.support.runs import Run, config_of
@@ -22,7 +21,7 @@ BOXES = [BOX, [60, 10, 20, 20]]
 
 @pytest.fixture
 def server() -> Iterator[RunningServer]:
-    """A server that tells of the marks when it sees the whole picture, and of the region when it sees that closer."""
+    """A server that describes the marks when it sees the whole picture, and the region when it sees that closer."""
 
     def caption(pictures: tuple[str, ...], number: int) -> str:
         closer = len(pictures) > 1
@@ -65,9 +64,7 @@ def test_flagged_captions_are_asked_again_closer_and_never_twice(
 def test_prune_keeps_what_was_paid_for(tmp_path: Path, run: Run, server: RunningServer) -> None:
     photos(tmp_path)
     run(tmp_path, **settings(server, repair_flags=["mentions_mark"]))
-    files = Filesystems()
-    cache = Cache.at(str(tmp_path / "cache"), files)
-    found = unneeded_answers(cache, time.time() + 60)
+    found = unneeded_answers(Cache.at(Place(str(tmp_path / "cache"))), before=float("inf"))
     assert (found.seen, found.places) == (8, [])
 
 

@@ -538,7 +538,12 @@ def test_memory_does_not_grow_with_the_file(name: str, tmp_path: Path) -> None:
 def test_a_reader_that_is_left_closes_its_file(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[Any] = []
     real = Place.open
-    monkeypatch.setattr(Place, "open", lambda place: opened.append(real(place)) or opened[-1])
+
+    def noting(place: Place) -> Any:
+        opened.append(real(place))
+        return opened[-1]
+
+    monkeypatch.setattr(Place, "open", noting)
     (tmp_path / name).write_bytes(FORMATS[name]())
     shards = read_shards(
         make_config(input=str(tmp_path / name), captioner="pixels", output="/nowhere/o.jsonl"), DEFAULT_FILESYSTEMS

@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import pytest
 
 import regioncap.output.caption_flags
-from regioncap.output.caption_flags import FLAGS, MEANINGS, flags_of, mentions_mark, refuses, repeats
+from regioncap.captioners.mark_mentions import mentions_mark
+from regioncap.output.caption_flags import FLAGS, MEANINGS, flags_of, refuses, repeats
 from tests.support.photos import write_photo
 from tests.support.rows import BOX, read_rows, write_rows
 from tests.support.runs import Run
@@ -70,7 +70,7 @@ NO_MARKS = [
 
 
 @pytest.mark.parametrize("caption", MARKS)
-def test_captions_that_tell_of_the_marks(caption: str) -> None:
+def test_captions_that_mention_the_marks(caption: str) -> None:
     assert mentions_mark(caption)
 
 
@@ -107,7 +107,7 @@ def test_refusals(caption: str, expected: bool) -> None:
         ("", False),
     ],
 )
-def test_circles(caption: str, expected: bool) -> None:
+def test_repetitions(caption: str, expected: bool) -> None:
     assert repeats(caption) == expected
 
 
@@ -122,11 +122,10 @@ def test_flags_of_a_row_are_parallel_to_its_captions() -> None:
     assert set(MEANINGS) == set(FLAGS)
 
 
-def test_a_hundred_thousand_characters_take_no_time() -> None:
-    texts = ["box with " * 12_000, "i cannot " * 12_000, " ".join(map(str, range(18_000))), "<region" * 15_000]
-    begun = time.process_time()
-    flags_of(texts)
-    assert time.process_time() - begun < 5
+def test_a_hundred_thousand_characters_are_flagged_like_a_few() -> None:
+    # A rule that takes quadratic time would be at it for hours.
+    texts = ["box with ", "i cannot ", "1 2 3 ", "<region"]
+    assert flags_of([text * 15_000 for text in texts]) == flags_of([text * 15 for text in texts])
 
 
 # --- in a run
@@ -145,7 +144,7 @@ def test_flags_are_written_and_counted_and_rows_without_stay_as_they_were(
     assert summary.flags == {"refusal": 1, "too_short": 1}
 
 
-def test_other_rules_write_anew_and_ask_for_nothing(project: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_changed_rules_only_write_again(project: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     run(project)
     monkeypatch.setattr("regioncap.output.join.FLAGS_VERSION", regioncap.output.caption_flags.FLAGS_VERSION + 1)
     monkeypatch.setattr("regioncap.output.join.flags_of", lambda captions: [["repeats"] for _ in captions])

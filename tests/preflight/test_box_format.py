@@ -1,4 +1,4 @@
-"""The look at the boxes before the first run: what is of another form is told before it costs."""
+"""The check of the boxes before the first run: another format is reported before it costs anything."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def boxes_of(box_format: str, unit: str, count: int = 60) -> list[RowBoxes]:
 
 
 @pytest.mark.parametrize(("box_format", "unit"), FORMS)
-def test_the_right_form_is_taken(box_format: Any, unit: Any) -> None:
+def test_the_right_format_is_accepted(box_format: Any, unit: Any) -> None:
     assert better_format(boxes_of(box_format, unit), box_format, unit) is None
 
 
@@ -55,7 +55,7 @@ def test_the_default_is_refused_for_every_better_format(box_format: str, unit: s
     ],
     ids=["none", "one", "little", "hopeless"],
 )
-def test_what_may_be_meant_is_taken(seen: list[RowBoxes]) -> None:
+def test_boxes_that_may_be_right_are_accepted(seen: list[RowBoxes]) -> None:
     assert better_format(seen, "xywh", "px") is None
 
 
@@ -68,7 +68,7 @@ def rows(folder: Path, box: list[float], count: int = 6, **more: Any) -> None:
     write_rows(folder / "photos.jsonl", [{"image": f"photo{n}.png", "bbox": [box], **more} for n in range(count)])
 
 
-def test_a_run_stops_and_says_what_to_say(tmp_path: Path, run: Run) -> None:
+def test_a_run_stops_and_names_the_flag_to_set(tmp_path: Path, run: Run) -> None:
     rows(tmp_path, [60, 40, 90, 60])
     with pytest.raises(UsageError, match=r"these look like xyxy: 6 boxes .* Set --bbox-format xyxy, or --no-box-check"):
         run(tmp_path)
@@ -82,12 +82,12 @@ def test_parts_need_no_picture(tmp_path: Path, run: Run) -> None:
         run(tmp_path)
 
 
-def test_sizes_that_rows_tell_are_taken_from_them(tmp_path: Path, run: Run) -> None:
+def test_sizes_in_rows_are_used(tmp_path: Path, run: Run) -> None:
     rows(tmp_path, [60, 40, 90, 60], width=1000, height=1000)
     assert run(tmp_path).rows_out == 6
 
 
-def test_it_can_be_left_out_and_is_not_repeated(tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_check_can_be_skipped_and_runs_once(tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     rows(tmp_path, [60, 40, 90, 60])
     assert run(tmp_path, box_check=False).rows_out == 6
     monkeypatch.setattr("regioncap.preflight.box_format.better_format", lambda *args: pytest.fail("looked again"))

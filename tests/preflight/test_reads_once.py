@@ -18,7 +18,7 @@ from tests.support.rows import BOX
 from tests.support.runs import Run
 
 
-class CountingFileSystem(MemoryFileSystem):
+class CountingFileSystem(MemoryFileSystem):  # type: ignore[misc]
     """fsspec's files in memory, with a count of how often each was read."""
 
     protocol = "counted"

@@ -70,7 +70,7 @@ def test_a_page_holds_pictures_boxes_captions_and_counts(tmp_path: Path, make_ou
     assert [(card["data-code"], card["data-flags"], card["data-n"]) for card in cards(page)] == [
         ("", "too_short", "2"), ("", "", "1"), ("no_boxes", "", "0"),
     ]  # fmt: skip
-    assert len(parsed.of("img")) == 2  # one row's picture is gone, which is told
+    assert len(parsed.of("img")) == 2  # one row's picture is gone, which the page says
     assert "gone.png is not there" in text
     assert [had["data-r"] for had in parsed.of("g", **{"class": "k0"})] == ["1"]
     assert "A dog on a lawn." in text

@@ -30,7 +30,7 @@ def put(bucket: str, names: list[str]) -> None:
         fs.pipe_file(f"{bucket}/{name}", name.encode())
 
 
-def test_a_listing_tells_what_a_head_tells(bucket: str, pool: ThreadPoolExecutor) -> None:
+def test_a_listing_gives_what_heads_give(bucket: str, pool: ThreadPoolExecutor) -> None:
     put(bucket, ["in/a.jpg", "in/b/c.jpg", "in/ä ö.jpg", "other/d.jpg"])
     images = ImageFiles(f"{bucket}/in")
     names = ["b/c.jpg", "a.jpg", "gone.jpg", "ä ö.jpg", "a.jpg", f"{bucket}/other/d.jpg", "a.jp", "a.jpg0"]
@@ -40,7 +40,7 @@ def test_a_listing_tells_what_a_head_tells(bucket: str, pool: ThreadPoolExecutor
     assert images.stats(names, "never", pool) == [None] * len(names)
 
 
-def test_a_page_tells_of_as_many_objects_as_it_lists(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_page_covers_all_objects_that_it_lists(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MOTO_S3_DEFAULT_MAX_KEYS", "100")  # S3 lists a thousand
     names = [f"in/{number:05d}.jpg" for number in range(120)]
     put(bucket, names)
@@ -53,7 +53,7 @@ def test_a_page_tells_of_as_many_objects_as_it_lists(bucket: str, monkeypatch: p
     assert listings.requests == 2  # they are remembered
     sparse = Listings(DEFAULT_FILESYSTEMS, f"{bucket}/in/")
     sparse.look([addresses[0], addresses[110], f"{bucket}/in/99999.jpg"])
-    assert sparse.requests == 2  # one for each that no earlier page tells of: never more than a look at each
+    assert sparse.requests == 2  # one for each key that no earlier page covers: never more than one a key
 
 
 def test_a_store_that_refuses_to_list_is_asked_for_each(
@@ -61,13 +61,13 @@ def test_a_store_that_refuses_to_list_is_asked_for_each(
 ) -> None:
     put(bucket, ["a.jpg", "b.jpg"])
     images = ImageFiles(bucket)
-    # A store that lists in another order, as S3 Express does, cannot be told by the name: its pages say so.
+    # A store that lists in another order, as S3 Express does, cannot be recognised by its name, but by its pages.
     filesystem = fsspec.filesystem("s3", use_listings_cache=False)
     real = filesystem.call_s3
 
     def backwards(method: str, **arguments: object) -> dict[str, object]:
-        told: dict[str, object] = real(method, **arguments)
-        return {**told, "Contents": list(reversed(told["Contents"]))}  # type: ignore[call-overload]
+        listed: dict[str, object] = real(method, **arguments)
+        return {**listed, "Contents": list(reversed(listed["Contents"]))}  # type: ignore[call-overload]
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(type(filesystem), "call_s3", staticmethod(backwards))
@@ -93,7 +93,7 @@ def test_changed_objects_are_seen_by_the_next_run(bucket: str, pool: ThreadPoolE
 # --- scratch
 
 
-def test_what_is_brought_near_is_read_once(bucket: str, pool: ThreadPoolExecutor) -> None:
+def test_a_fetched_image_is_read_once(bucket: str, pool: ThreadPoolExecutor) -> None:
     put(bucket, ["a.jpg", "b.jpg"])
     images = ImageFiles(bucket)
     with images.fetched(["a.jpg", "b.jpg", "a.jpg", "gone.jpg"], pool):

@@ -57,12 +57,12 @@ def request_of(seed: int, regions: int = 3, wanted: tuple[int, ...] | None = Non
     )
 
 
-def told_of(seed: int, *numbers: int) -> dict[int, str]:
+def captions_for(seed: int, *numbers: int) -> dict[int, str]:
     """What the fake server says of these regions of picture `seed`."""
     return {number: caption_of((digest_of(jpeg_of(seed)),), number) for number in numbers}
 
 
-def all_of(captioner: OpenAICaptioner, count: int, regions: int = 3, first: int = 0) -> list[CaptionResult]:
+def results_of(captioner: OpenAICaptioner, count: int, regions: int = 3, first: int = 0) -> list[CaptionResult]:
     """The results for `count` pictures from number `first`, all asked for at once."""
     futures = [captioner.submit(request_of(seed, regions)) for seed in range(first, first + count)]
     return [future.result(timeout=120) for future in futures]

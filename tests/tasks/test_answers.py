@@ -26,14 +26,19 @@ ROW: dict[str, Any] = {
 class Sent:
     """A run that has asked for `ROW`; what comes is for the test to say."""
 
-    def __init__(self, folder: Path, anew: bool = False) -> None:
+    def __init__(self, folder: Path, again: bool = False) -> None:
         somewhere = {"captioner": "openai", "model": "m", "endpoint": "http://localhost/v1"}
         self.context = RunContext(config_of(folder, **somewhere))
         captioner = self.context.captioner
         assert isinstance(captioner, OpenAICaptioner)
         self.requests: list[CaptionRequest] = []
-        captioner.submit = lambda request: self.requests.append(request) or Future()  # type: ignore[method-assign]
-        self.key = ask(ROW, self.context, ignore_cached=anew).key
+
+        def submit(request: CaptionRequest) -> Future[CaptionResult]:
+            self.requests.append(request)
+            return Future()
+
+        captioner.submit = submit  # type: ignore[method-assign]
+        self.key = ask(ROW, self.context, ignore_cached=again).key
 
     def comes(self, **result: Any) -> None:
         """The captioner has something to keep."""
@@ -47,7 +52,7 @@ class Sent:
 
 @pytest.fixture
 def runs(tmp_path: Path) -> Iterator[tuple[Sent, Sent]]:
-    first, second = Sent(tmp_path), Sent(tmp_path, anew=True)
+    first, second = Sent(tmp_path), Sent(tmp_path, again=True)
     with closing(first.context), closing(second.context):
         yield first, second
 
@@ -68,7 +73,7 @@ def test_a_failure_does_not_replace_a_whole_answer(runs: tuple[Sent, Sent]) -> N
     assert (second.kept().captions, second.kept().failed_runs) == ({1: "a", 2: "b", 3: "c"}, 0)
 
 
-def test_a_whole_answer_asked_for_anew_replaces_the_old_one(runs: tuple[Sent, Sent]) -> None:
+def test_a_whole_new_answer_replaces_the_old_one(runs: tuple[Sent, Sent]) -> None:
     first, second = runs
     first.comes(captions={1: "a", 2: "b", 3: "c"})
     second.comes(captions={1: "A", 2: "B", 3: "C"})

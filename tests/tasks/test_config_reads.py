@@ -74,7 +74,7 @@ def recorded(config: RegionCapConfig) -> Iterator[RunContext]:
 
 def reads_of_keys(config: RegionCapConfig, step: Step) -> dict[str, set[str]]:
     """By step, the settings that its key is made of."""
-    found = {}
+    found: dict[str, set[str]] = {}
     for spec in STEPS:
         with recorded(config) as context:
             context.captioner  # noqa: B018 - what making it reads is not in the key
@@ -86,7 +86,7 @@ def reads_of_keys(config: RegionCapConfig, step: Step) -> dict[str, set[str]]:
 
 def reads_of_bodies(config: RegionCapConfig) -> dict[str, set[str]]:
     """By step, the settings that it reads to make its rows."""
-    found = {}
+    found: dict[str, set[str]] = {}
     lines = [(number, dumps(row)) for number, row in enumerate(ROWS, 1)]
     with recorded(config) as context:
         step = keep_input(Shard(0, "", lines, 1.0), context)

@@ -71,7 +71,7 @@ class Cluster:
         )  # fmt: skip
 
     def client(self) -> Any:
-        return distributed.Client(scheduler_file=str(self._file), set_as_default=False)
+        return distributed.Client(scheduler_file=str(self._file), set_as_default=False)  # type: ignore[no-untyped-call]
 
     def end(self) -> None:
         for process in reversed(self.processes):
@@ -222,7 +222,7 @@ def test_a_process_that_is_killed_costs_nothing_but_time(
 
 
 @pytest.mark.parametrize("lost", ["the workers", "the workers, and others came", "the scheduler"])
-def test_a_cluster_that_is_gone_is_said(
+def test_a_lost_cluster_is_reported(
     folder: Path, run: Run, own_cluster: Cluster, server: RunningServer, lost: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dask_workers, "GONE_SECONDS", 2)

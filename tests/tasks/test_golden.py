@@ -45,7 +45,7 @@ def made(tmp_path: Path) -> list[tuple[str, str, list[Row]]]:
     (tmp_path / "photos.jsonl").touch()
     with closing(RunContext(config_of(tmp_path))) as context:
         step = keep_input(Shard(0, "", lines, 1.0), context)
-        found = []
+        found: list[tuple[str, str, list[Row]]] = []
         for spec in STEPS:
             rows = spec.body(context, step)
             found.append((spec.name, version_of(spec), rows))
@@ -83,7 +83,7 @@ def test_step_gives_the_rows_that_it_gave(number: int, made: list[tuple[str, str
         head = f'{{"step": "{name}", "version": "{version}", "rows": [\n  {lines}\n]}}\n'
         path.write_text(head, encoding="utf-8")
     then = json.loads(path.read_text(encoding="utf-8"))
-    hint = f"then write the golden files anew: UPDATE_GOLDEN=1 make test; and read the difference ({path.name})"
+    hint = f"then write the golden files again: UPDATE_GOLDEN=1 make test; and read the difference ({path.name})"
     assert now["version"] == then["version"], f"the version of {name} was changed; {hint}"
     assert now["rows"] == then["rows"], (
         f"{name} gives other rows for the same input: raise STEP_VERSION in tasks/{name}.py (or EXTRACTION_VERSION, "
@@ -107,8 +107,10 @@ ANSWER_ROW: Row = {
 
 def test_an_answer_goes_by_the_name_that_it_had(tmp_path: Path) -> None:
     (tmp_path / "photos.jsonl").touch()
-    settings = {"captioner": "openai", "model": "m", "endpoint": "http://localhost/v1", "region_fields": ["label"]}
-    settings |= {"prompt": "In {place}: {regions}.", "region_prompt": "<region{n}> ({label})", "seed": 7}
+    settings: dict[str, Any] = {
+        "captioner": "openai", "model": "m", "endpoint": "http://localhost/v1", "region_fields": ["label"],
+        "prompt": "In {place}: {regions}.", "region_prompt": "<region{n}> ({label})", "seed": 7,
+    }  # fmt: skip
     with closing(RunContext(config_of(tmp_path, **settings))) as context:
         key = key_of_answer(ANSWER_ROW, context.captioner.prompt(request_of(ANSWER_ROW, context)), context)
     picture = np.full((96, 128, 3), (200, 120, 40), np.uint8)

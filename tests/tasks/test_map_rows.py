@@ -53,12 +53,12 @@ def test_a_bug_costs_its_row_and_is_logged(pool: Executor | None, caplog: pytest
     assert "a.png" in caplog.text
 
 
-def test_what_concerns_all_rows_stops_them(pool: Executor | None) -> None:
+def test_an_error_that_concerns_all_rows_stops_them(pool: Executor | None) -> None:
     with pytest.raises(CaptionerError):
         map_rows("caption", change, [{"n": 3}, {"n": 4}], pool=pool)
 
 
-def test_a_stop_is_heard(pool: Executor | None) -> None:
+def test_a_stop_ends_the_rows(pool: Executor | None) -> None:
     stop = threading.Event()
     stop.set()
     with pytest.raises(Stopped):

@@ -19,7 +19,7 @@ from regioncap.flows.parameters import checked
 from regioncap.flows.region_caption import region_caption
 from regioncap.inputs.readers import read_shards
 from regioncap.report import run_summary
-from regioncap.report.run_summary import REJECT_ADVICE, _plain, slug_of
+from regioncap.report.run_summary import REJECT_ADVICE, escape_markdown, slug_of
 from regioncap.run import plain_errors
 from regioncap.storage.filesystem import DEFAULT_FILESYSTEMS
 from regioncap.tasks import workers
@@ -41,10 +41,10 @@ class Page:
 
     def data(self, kind: str) -> Any:
         (found,) = [one.data for one in self.artifacts if one.type == kind]
-        return json.loads(found) if kind == "table" else found
+        return json.loads(str(found)) if kind == "table" else found
 
 
-def told(expected: Any, seen: Callable[[Page], Any]) -> None:
+def until_page_shows(expected: Any, seen: Callable[[Page], Any]) -> None:
     """The last run's page comes to show `expected`: task runs reach the server as events, some after the run's end."""
     until(lambda: seen(Page()) == expected)
 
@@ -65,14 +65,14 @@ def test_a_whole_run(project: Path, run: Run) -> None:
     assert f"- output: `{project / 'out.jsonl'}`" in text
     assert text.count("data:image/jpeg;base64,") == 2
     first = read_rows(project / "out.jsonl")[0]["mdvp_record"][0].removeprefix("<region1> ")
-    assert _plain(first) in text
+    assert escape_markdown(first) in text
     assert [(line["code"], line["rows"]) for line in page.data("table")] == [("image_missing", 2), ("bad_json", 1)]
     assert page.data("table")[0]["what to do"] == REJECT_ADVICE["image_missing"]
     assert page.data("progress") == 100.0
     assert {one.key for one in page.artifacts} == {"summary-out", "rejects-out", "progress-out"}
 
 
-def test_no_picture_goes_to_prefect_where_none_is_wanted(project: Path, run: Run) -> None:
+def test_no_picture_goes_to_prefect_unless_wanted(project: Path, run: Run) -> None:
     run(project, page_pictures=0)
     assert "data:image" not in Page().data("markdown")
     run(project, draw_visualization=False, output=str(project / "other.jsonl"))
@@ -82,22 +82,22 @@ def test_no_picture_goes_to_prefect_where_none_is_wanted(project: Path, run: Run
 def test_task_runs_say_step_and_shard_and_what_is_reused(project: Path, run: Run) -> None:
     run(project)
     steps = ("load", "route", "extract", "normalize", "visualize", "caption", "shard")
-    told({*((f"{step} 00000", "Completed") for step in steps), ("write", "Completed")}, names_and_states)
-    run(project, output_key="told", record_style="joined")
-    told({("reuse 1 shards", "Cached"), ("write", "Completed")}, names_and_states)
+    until_page_shows({*((f"{step} 00000", "Completed") for step in steps), ("write", "Completed")}, names_and_states)
+    run(project, output_key="regions", record_style="joined")
+    until_page_shows({("reuse 1 shards", "Cached"), ("write", "Completed")}, names_and_states)
     run(project, dim=0.5)
     states = zip(steps, [*["Cached"] * 4, *["Completed"] * 3], strict=True)
-    told({*((f"{step} 00000", state) for step, state in states), ("write", "Completed")}, names_and_states)
+    until_page_shows({*((f"{step} 00000", state) for step, state in states), ("write", "Completed")}, names_and_states)
 
 
-def test_above_so_many_shards_a_shard_is_one_task_run(project: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_above_a_limit_each_shard_is_one_task_run(project: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     run(project, shard_size=1)
     output = (project / "out.jsonl").read_bytes()
     shards = len(list(read_shards(config_of(project, shard_size=1), DEFAULT_FILESYSTEMS)))
-    told(7 * shards + 1, lambda page: len(page.tasks))
+    until_page_shows(7 * shards + 1, lambda page: len(page.tasks))
     monkeypatch.setattr(workers, "MAX_SHARDS_WITH_STEP_RUNS", shards - 1)
     run(project, shard_size=1, cache_path=str(project / "cache" / ".." / "other"))
-    told({"shard": shards, "write": 1}, lambda page: Counter(one.name.split()[0] for one in page.tasks))
+    until_page_shows({"shard": shards, "write": 1}, lambda page: Counter(one.name.split()[0] for one in page.tasks))
     assert (project / "out.jsonl").read_bytes().replace(b"cache/../other", b"cache") == output
     assert run(project, shard_size=1, cache_path=str(project / "other")).captions_asked == 0
 
@@ -110,7 +110,9 @@ def test_a_run_that_stops_says_why_what_is_kept_and_what_to_do(
     text = Page().data("markdown")
     assert text.startswith("## The run stopped before its end\n\n> http://127.0.0.1:9/v1 does not answer")
     assert "**What to do:** fix this, then rerun the same command" in text
-    assert "CaptionerError" in str(Page().run.state and Page().run.state.message)
+    state = Page().run.state
+    assert state is not None
+    assert "CaptionerError" in str(state.message)
     assert not [record for record in caplog.records if record.exc_info and record.name.startswith("prefect.")]
     with pytest.raises(UsageError):
         run(project, input=str(project / "gone.jsonl"), output=str(project / "new.jsonl"))
@@ -136,7 +138,7 @@ def test_a_page_that_cannot_be_written_stops_nothing(
 
 
 def test_the_config_may_come_as_plain_values(project: Path, prefect_server: None) -> None:
-    values = config_of(project).model_dump(mode="json")
+    values: Any = config_of(project).model_dump(mode="json")
     assert region_caption(values).rows_out == 6
 
 
@@ -148,7 +150,7 @@ def test_the_config_may_come_as_plain_values(project: Path, prefect_server: None
         ("photos.jsonl", "config: expected settings such as"),
     ],
 )  # fmt: skip
-def test_a_wrong_config_is_said_in_words(prefect_server: None, given: Any, message: str) -> None:
+def test_a_wrong_config_is_reported_in_words(prefect_server: None, given: Any, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         region_caption(given)
 
@@ -171,8 +173,8 @@ def test_names_of_outputs_as_parts_of_keys() -> None:
 
 
 def test_nothing_in_a_caption_is_markup() -> None:
-    assert _plain("a <img src=x> | **b**\n# c") == r"a &lt;img src=x&gt; \| \*\*b\*\* \# c"
-    assert len(_plain("x" * 1000)) == run_summary.MAX_CHARS_SHOWN
+    assert escape_markdown("a <img src=x> | **b**\n# c") == r"a &lt;img src=x&gt; \| \*\*b\*\* \# c"
+    assert len(escape_markdown("x" * 1000)) == run_summary.MAX_CHARS_SHOWN
 
 
 def test_bugs_keep_their_traceback_and_our_errors_do_not() -> None:

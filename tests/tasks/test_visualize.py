@@ -7,8 +7,8 @@ from pathlib import Path
 from unittest.mock import patch
 
 import cv2
-import numpy as np
 import pytest
+import simplejpeg
 from PIL import Image
 
 from regioncap.records import Row
@@ -48,20 +48,11 @@ def test_what_is_drawn_ahead_is_what_would_be_drawn(tmp_path: Path, name: str, m
 
 def test_the_flow_decodes_found_pictures_once(tmp_path: Path, run: Run) -> None:
     write_rows(tmp_path / "photos.jsonl", [{"image": photo(tmp_path, f"{n}.jpg")} for n in range(3)])
-    decoded: list[str] = []
-    import regioncap.vision.images as images
-
-    jpeg = images.Picture._from_jpeg
-
-    def noting(self: images.Picture, enough: tuple[int, int]) -> np.ndarray | None:
-        decoded.append(self.info.format)
-        return jpeg(self, enough)
-
-    with patch.object(images.Picture, "_from_jpeg", noting):
+    with patch("simplejpeg.decode_jpeg", wraps=simplejpeg.decode_jpeg) as decoder:
         summary = run(tmp_path, page_pictures=0)
     assert summary.rows_out == 3
     # Once for finding and drawing, once for the sentences of `pixels`.
-    assert len(decoded) == 6
+    assert decoder.call_count == 6
 
 
 def test_an_animation_is_its_first_frame_with_a_warning(tmp_path: Path, run: Run) -> None:

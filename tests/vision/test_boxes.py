@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -65,7 +66,7 @@ def test_nms_keeps_the_best_in_rank_order(boxes: list[list[float]], limit: int, 
         ([1 / 3, 0, 1 / 3, 1], "xywh", "0-1", [66.67, 0, 66.67, 100]),
     ],
 )
-def test_every_format_becomes_xywh_pixels(box: list[float], box_format: str, unit: str, expected: list[float]) -> None:
+def test_every_format_becomes_xywh_pixels(box: list[float], box_format: Any, unit: Any, expected: list[float]) -> None:
     assert to_xywh(box, box_format, unit, 200, 100) == expected
 
 
@@ -79,7 +80,7 @@ def test_whole_pixels_stay_whole() -> None:
 @pytest.mark.parametrize("box_format", ["xywh", "xyxy", "cxcywh"])
 @pytest.mark.parametrize("unit", ["px", "0-1", "0-1000"])
 @pytest.mark.parametrize("bad", [HUGE, -HUGE, INF, NAN, 1e308])
-def test_numbers_beyond_all_bounds_come_through_as_a_reason(box_format: str, unit: str, bad: float) -> None:
+def test_numbers_beyond_all_bounds_come_through_as_a_reason(box_format: Any, unit: Any, bad: float) -> None:
     assert drop_reason(to_xywh([bad, 1, bad, 1], box_format, unit, 100, 100), 100, 100) is not None
 
 

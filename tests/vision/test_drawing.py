@@ -21,19 +21,20 @@ def marked(image: np.ndarray, boxes: list[list[float]], *, dim: float = 1.0) -> 
 
 def changed(image: np.ndarray, boxes: list[list[float]]) -> np.ndarray:
     """HxW bool: where the marks are."""
-    return np.any(marked(image, boxes) != image, axis=2)
+    return np.asarray(np.any(marked(image, boxes) != image, axis=2))
 
 
 def in_colour(picture: np.ndarray, number: int) -> np.ndarray:
     """HxW bool: the pixels in the colour of region `number` (from 1)."""
-    return np.all(picture == PALETTE_RGB[(number - 1) % len(PALETTE_RGB)][::-1], axis=2)
+    return np.asarray(np.all(picture == PALETTE_RGB[(number - 1) % len(PALETTE_RGB)][::-1], axis=2))
 
 
 def random_boxes(count: int, width: int, height: int) -> list[list[float]]:
     rng = np.random.default_rng(count)
     sides = rng.uniform(0.03, 0.3, (count, 2)) * (width, height)
     corners = rng.uniform(0, 1, (count, 2)) * ((width, height) - sides)
-    return np.hstack([corners, sides]).tolist()
+    boxes: list[list[float]] = np.hstack([corners, sides]).tolist()
+    return boxes
 
 
 def test_without_boxes_the_picture_is_as_it_was() -> None:

@@ -165,7 +165,8 @@ def squares(*boxes: tuple[int, int, int, int]) -> np.ndarray:
 
 def adaptive_boxes(*boxes: tuple[int, int, int, int]) -> list[list[int]]:
     """xywh."""
-    return adaptive(squares(*boxes), max_boxes=10, min_score=0.0).tolist()
+    found: list[list[int]] = adaptive(squares(*boxes), max_boxes=10, min_score=0.0).tolist()
+    return found
 
 
 def test_adaptive_finds_boxes_largest_first() -> None:

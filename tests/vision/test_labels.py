@@ -29,7 +29,8 @@ def some_boxes(count: int, seed: int) -> list[list[float]]:
     rng = np.random.default_rng(seed)
     sides = rng.uniform(20, 300, (count, 2))
     corners = np.rint(rng.uniform(0, 1, (count, 2)) * (np.array(FRAME) - sides))
-    return np.hstack([corners, np.rint(corners + sides)]).tolist()
+    boxes: list[list[float]] = np.hstack([corners, np.rint(corners + sides)]).tolist()
+    return boxes
 
 
 def test_without_regions_there_are_no_labels() -> None:
@@ -55,8 +56,7 @@ def test_no_label_lies_on_the_centre_of_another_region(seed: int) -> None:
 
 def test_a_label_gives_way_to_a_centre() -> None:
     # Above the second box, where its label would go, is the middle of the first.
-    first, second = [300, 300, 400, 380], [330, 350, 600, 500]
-    label = placed([first, second])[1]
+    label = placed([[300, 300, 400, 380], [330, 350, 600, 500]])[1]
     assert not (label[0] <= 350 <= label[2] and label[1] <= 340 <= label[3])
 
 

@@ -54,7 +54,7 @@ def servers(model: Path) -> list[int]:
 
 
 class Killer:
-    """Kills each server of a model once it has given some answers, until told to stop."""
+    """Kills each server of a model once it has given some answers, until stopped."""
 
     def __init__(self, model: Path, answers: Path) -> None:
         self._model, self._answers = model, answers
