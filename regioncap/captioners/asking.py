@@ -22,6 +22,9 @@ Send = Callable[[ChatRequest], Awaitable[ChatResponse]]
 
 QUOTED_CHARS = 80
 
+LONG_REPLY_CHARS = 10_000
+"""Longer replies are read in a thread, so that they do not hold up the event loop."""
+
 
 class Keeping:
     """The tasks that keep something. They go on when their row is given up: what they keep was paid for."""
@@ -97,7 +100,10 @@ class RowConversation:
         response = await self._send(asked)
         result, usage = self._result, self._usage
         usage.update(requests=1, prompt_tokens=response.prompt_tokens, completion_tokens=response.completion_tokens)
-        read = self._read(response, asked.wanted)
+        if len(response.text) > LONG_REPLY_CHARS:
+            read = await asyncio.to_thread(self._read, response, asked.wanted)
+        else:  # handing it to a thread would take longer
+            read = self._read(response, asked.wanted)
         found = read.captions
         if found:
             if repair or self._request.again:
