@@ -119,6 +119,8 @@ class RowConversation:
     def _read(self, response: ChatResponse, wanted: Sequence[int]) -> Parsed:
         if response.refused:
             return Parsed({})
+        if response.failed:
+            return Parsed({}, f"the server ended it with finish_reason {response.finish_reason[:QUOTED_CHARS]!r}")
         return read_reply(response.text, wanted, cut=response.cut, structured=response.structured)
 
     def _problem_of(self, response: ChatResponse, reason: str) -> str:

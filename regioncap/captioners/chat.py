@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -38,13 +39,26 @@ class Ending(Enum):
     COMPLETE = "complete"
     CUT = "cut"
     REFUSED = "refused"
+    FAILED = "failed"
+
+
+ENDINGS = {
+    # OpenAI, vLLM, TGI, Ollama, Anthropic's and Gemini's terms as gateways pass them on; "" is an absent word.
+    Ending.COMPLETE: ("", "stop", "eos", "eos_token", "end_turn", "stop_sequence", "complete", "completed", "finished"),
+    Ending.CUT: ("length", "max_tokens", "model_length", "max_length", "max_output_tokens", "max_completion_tokens"),
+    Ending.REFUSED: ("content_filter", "safety", "recitation", "blocklist", "prohibited_content", "spii", "refusal"),
+}
+"""What servers call the ends of their answers, in lower case."""
 
 
 def judge_finish(finish_reason: str) -> Ending:
-    """What a server's `finish_reason` means. The one place that decides it."""
-    if finish_reason == "length":
-        return Ending.CUT
-    return Ending.REFUSED if finish_reason == "content_filter" else Ending.COMPLETE
+    """What a server's `finish_reason` means. The one place that decides it.
+
+    An unknown word (`error`, `abort`, `insufficient_system_resource`, …) is a failure: whether the text is
+    whole is unknown, and a caption must not be half of one.
+    """
+    word = finish_reason.casefold()
+    return next((ending for ending, words in ENDINGS.items() if word in words), Ending.FAILED)
 
 
 @dataclass(frozen=True)
@@ -71,6 +85,11 @@ class ChatResponse:
     def refused(self) -> bool:
         """Whether the model or a filter declined to answer."""
         return self.declined or judge_finish(self.finish_reason) is Ending.REFUSED
+
+    @property
+    def failed(self) -> bool:
+        """Whether the server broke the answer off, so that its text cannot be relied on."""
+        return judge_finish(self.finish_reason) is Ending.FAILED
 
 
 @dataclass(frozen=True)
@@ -112,12 +131,14 @@ def messages_of(images: Sequence[bytes], text: str, system: str = "") -> list[di
 
 
 def read_response(content: bytes) -> ChatResponse:
-    """The answer in the body of a chat completion. Raises ValueError when there is none in it."""
+    """The answer in the body of a chat completion. Raises ValueError if there is none, or an error beside it."""
     try:
-        data = orjson.loads(content)
+        data = _loads(content)
         choice = data["choices"][0]
+        if data.get("error") or choice.get("error"):
+            raise ValueError("an error with status 200")
         message = choice["message"]
-        usage = data.get("usage") or {}
+        usage = data.get("usage")
         refusal = message.get("refusal")
         text = message.get("content") or ""
         if isinstance(text, list):
@@ -125,12 +146,29 @@ def read_response(content: bytes) -> ChatResponse:
         return ChatResponse(
             str(refusal or text),
             str(choice.get("finish_reason") or ""),
-            int(usage.get("prompt_tokens") or 0),
-            int(usage.get("completion_tokens") or 0),
+            _tokens(usage, "prompt_tokens"),
+            _tokens(usage, "completion_tokens"),
             bool(refusal),
         )
     except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
         raise ValueError("not a chat completion") from error
+
+
+def _loads(content: bytes) -> Any:
+    """A body's JSON. Servers send byte order marks, NaN, 1e400 and lone surrogates, which orjson refuses."""
+    content = content.removeprefix(b"\xef\xbb\xbf")
+    try:
+        return orjson.loads(content)
+    except orjson.JSONDecodeError:
+        return json.loads(content)
+
+
+def _tokens(usage: Any, name: str) -> int:
+    """A count of tokens; 0 where the server gives none that is a number: the answer counts all the same."""
+    try:
+        return max(0, int(float(usage[name])))
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return 0
 
 
 def model_names(content: bytes) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from dataclasses import replace
 from typing import Any
 
 from regioncap.captioners.asking import Keeping, RowConversation
@@ -90,3 +91,20 @@ def test_a_refusal_and_a_cut_are_named() -> None:
     settings = {"max_repairs": 1, "max_tokens": 99}
     assert "after 2 requests; the model refused: \"I'm sorry" in converse(refuse, request_of(0), **settings).message
     assert "the answer was cut at max_tokens=99; it began" in converse(cut, request_of(0), **settings).message
+
+
+def test_text_that_the_server_broke_off_is_no_caption() -> None:
+    endings = iter(["error", "abort", "stop"])
+
+    async def send(asked: ChatRequest) -> ChatResponse:
+        return replace(await answered(asked), finish_reason=next(endings))
+
+    result = converse(send, request_of(1))
+    assert (sorted(result.captions), result.usage["requests"]) == ([1, 2, 3], 3)
+
+    async def fails(asked: ChatRequest) -> ChatResponse:
+        return replace(await answered(asked), finish_reason="insufficient_system_resource")
+
+    result = converse(fails, request_of(1))
+    assert (result.captions, result.code) == ({}, "captions_incomplete")
+    assert "finish_reason 'insufficient_system_resource'" in result.message

@@ -18,7 +18,13 @@ def test_a_request_has_its_picture() -> None:
             ChatRequest("", "What?", images, (1,))
 
 
-FINISHES = {"stop": Ending.COMPLETE, "length": Ending.CUT, "content_filter": Ending.REFUSED, "": Ending.COMPLETE}
+FINISHES = {
+    "stop": Ending.COMPLETE, "STOP": Ending.COMPLETE, "eos_token": Ending.COMPLETE, "": Ending.COMPLETE,
+    "length": Ending.CUT, "MAX_TOKENS": Ending.CUT, "model_length": Ending.CUT,
+    "content_filter": Ending.REFUSED, "SAFETY": Ending.REFUSED,
+    "error": Ending.FAILED, "abort": Ending.FAILED, "insufficient_system_resource": Ending.FAILED,
+    "tool_calls": Ending.FAILED, "a new word": Ending.FAILED,
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("word", FINISHES)
@@ -83,3 +89,38 @@ def test_text_from_outside_is_short_and_without_secrets() -> None:
     assert outside_text("sk-0123456789 and key-ab***yz") == "*** and ***"
     assert outside_text("risk-averse turkey-basting") == "risk-averse turkey-basting"
     assert outside_text("x" * 400) == "x" * 297 + "…"
+
+
+USAGES = {
+    b'{"prompt_tokens": "7", "completion_tokens": 3.0}': (7, 3),
+    b'{"prompt_tokens": [7], "completion_tokens": null}': (0, 0),
+    b'{"prompt_tokens": NaN, "completion_tokens": 1e400}': (0, 0),
+    b'{"prompt_tokens": -7, "completion_tokens": "many"}': (0, 0),
+    b'"much"': (0, 0),
+}
+
+
+@pytest.mark.parametrize("usage", USAGES)
+def test_an_answer_counts_whatever_its_usage_says(usage: bytes) -> None:
+    body = (
+        b'\xef\xbb\xbf{"choices": [{"message": {"content": "A dog."}, "finish_reason": "stop"}], "usage": '
+        + usage
+        + b"}"
+    )
+    response = read_response(body)
+    assert (response.text, response.prompt_tokens, response.completion_tokens) == ("A dog.", *USAGES[usage])
+
+
+def test_an_error_in_a_200_is_no_answer() -> None:
+    message = {"message": {"content": "A d"}, "finish_reason": "stop"}
+    for body in (
+        {"error": {"message": "upstream"}, "choices": [message]},
+        {"choices": [{**message, "error": {"code": 502}}]},
+    ):
+        with pytest.raises(ValueError, match="not a chat completion"):
+            read_response(orjson.dumps(body))
+
+
+def test_a_lone_surrogate_spoils_no_answer() -> None:
+    body = b'{"choices": [{"message": {"content": "A \\ud83d dog."}, "finish_reason": "stop"}]}'
+    assert "dog." in read_response(body).text
