@@ -197,8 +197,9 @@ def test_a_signal_in_the_middle_ends_the_run_at_once(
 LIMITED = """
 import json, resource, signal, sys
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-from regioncap.command.app import main, prepare_prefect
-prepare_prefect()
+from regioncap.command.app import main
+from regioncap.command.prefect_env import prepare_prefect
+prepare_prefect(quiet=True)
 import regioncap.flows.region_caption
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), resource.RLIM_INFINITY))
 sys.argv = ["regioncap", *sys.argv[2:]]
