@@ -53,7 +53,7 @@ def guarded(step: str, change: Callable[[Row], Row], row: Row) -> Row:
 
 
 def _in_order(pool: Executor, apply: Callable[[Row], Row], rows: Iterable[Row]) -> Iterator[Row]:
-    """`pool.map`, but a failure or a stop cancels what has not started."""
+    """`pool.map`, but a failure or a stop cancels all pending calls."""
     futures: deque[Future[Row]] = deque(pool.submit(apply, row) for row in rows)
     try:
         while futures:

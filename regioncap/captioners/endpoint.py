@@ -62,7 +62,7 @@ class Endpoint:
     _tokens_name: str = "max_tokens"
     _log_overload_after: float = 0.0
 
-    # --- what came of its requests
+    # --- outcomes of requests
 
     def record_success(self, now: float) -> None:
         """A request was answered at time `now`."""

@@ -10,8 +10,9 @@ A reply is read in this order:
 4. Positions: only where no line begins with anything like a label, and there are exactly as many items.
 
 Labels of one answer have one scheme. A 0 among them: nothing counts. A number twice with different texts: that region
-is missing. Numbers that were not asked for are ignored where every region asked for has its label exactly once; where
-one has not, the model may have counted in its own way, and nothing counts.
+is missing. Extra numbers are ignored
+if every region asked for has its label exactly once; otherwise the model may have numbered the regions differently, and
+nothing counts.
 
 What is then one region's text becomes a caption if it can be had clean (`caption_text`): no other region's label that
 begins a line or sentence, no JSON, no introduction or remark, no refusal, no markup, no control signs.

@@ -89,7 +89,7 @@ class Sender:
         if error is not None and endpoint.record_failure(error, sent_at, now, self._policy):
             self._dispatcher.dispatch_after(endpoint.health.paused_until - now)
         healths = [each.health for each in self._dispatcher.endpoints]
-        # A server that is being restarted has not failed yet: whoever restarts it says so if it does.
+        # Errors during a restart do not count as failures: the restart reports its own.
         if any(health.reviving for health in healths):
             return
         overloaded, all_dead = error is not None and error.overloaded, not any(health.alive for health in healths)

@@ -158,7 +158,7 @@ class Child:
         return base_url(LOOPBACK if self.host in WILDCARDS else self.host, self.port)
 
     def running(self) -> bool:
-        """Whether the server has not exited."""
+        """Whether the server is still running."""
         return self.supervisor.poll() is None
 
     def healthy(self) -> bool:

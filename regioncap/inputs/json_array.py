@@ -18,7 +18,7 @@ from regioncap.storage.filesystem import Place
 
 READ_BYTES = 16_384
 
-# A whole string, the beginning of one (group 1 is empty: its end has not been read yet), or one structural character.
+# A whole string, the beginning of one (group 1 is empty: its end is still unread), or one structural character.
 _TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*("?)|[][{},]', re.DOTALL)
 
 
