@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import aiohttp
 import orjson
 
 from regioncap.captioners.chat import ChatRequest, ChatResponse, Sampling, messages_of, model_names, read_response
@@ -23,10 +21,9 @@ from regioncap.captioners.server_errors import (
     Refused,
     TryAgain,
     classify,
-    connection_error,
-    unreachable,
 )
 from regioncap.captioners.structure import PROBE_WORD, STRUCTURES, regex_of, structured
+from regioncap.captioners.transport import Transport
 
 LIST_SECONDS = 10.0
 """For a server to answer about itself."""
@@ -53,8 +50,7 @@ class Endpoint:
     sampling: Sampling
     timeout: float
     limit: InFlightLimit
-    client: aiohttp.ClientSession
-    key: str | None = field(default=None, repr=False)
+    http: Transport
     structure: str | None = None
     max_caption_chars: int | None = None
     revive: Callable[[], None] | None = None
@@ -102,12 +98,7 @@ class Endpoint:
 
     async def post(self, body: bytes) -> ChatResponse:
         """The answer to a request that is JSON already. Raises as `send` does."""
-        try:
-            response = await self._fetch("POST", f"{self.url}/chat/completions", self.timeout, body)
-        except TimeoutError:
-            raise TryAgain(f"no answer within request_timeout={self.timeout:g} s") from None
-        except (aiohttp.ClientError, OSError) as error:
-            raise connection_error(error) from None
+        response = await self.http.post(f"{self.url}/chat/completions", body, self.timeout)
         if response.status != 200:
             renamed = self._renamed(response, body)
             if renamed is not None:
@@ -116,19 +107,8 @@ class Endpoint:
         try:
             return read_response(response.content)
         except ValueError:
-            begin = outside_text(response.text[:80], self.key)
+            begin = outside_text(response.text[:80], *self.http.secrets)
             raise TryAgain(f"the answer is no chat completion: {begin!r}") from None
-
-    async def _fetch(self, method: str, url: str, timeout: float, body: bytes | None = None) -> HttpResponse:
-        async with (
-            asyncio.timeout(timeout),
-            self.client.request(method, url, data=body, headers=self._headers(), allow_redirects=False) as response,
-        ):
-            return HttpResponse(response.status, await response.read(), response.headers.get("Retry-After"))
-
-    def _headers(self) -> dict[str, str]:
-        headers = {"Content-Type": "application/json"}
-        return headers | {"Authorization": f"Bearer {self.key}"} if self.key else headers
 
     def _renamed(self, response: HttpResponse, body: bytes) -> bytes | None:
         """The request with the newer name of `max_tokens`, if that is what the server misses."""
@@ -142,7 +122,7 @@ class Endpoint:
         return orjson.dumps({**fields, self._tokens_name: most})
 
     def _error(self, response: HttpResponse) -> Exception:
-        return classify(response, url=self.url, model=self.model, key=self.key)
+        return classify(response, url=self.url, model=self.model, secrets=self.http.secrets)
 
     # --- finding out
 
@@ -161,12 +141,7 @@ class Endpoint:
         return []
 
     async def _get(self, url: str) -> HttpResponse:
-        try:
-            return await self._fetch("GET", url, min(self.timeout, LIST_SECONDS))
-        except TimeoutError:
-            raise TryAgain(f"no answer within {LIST_SECONDS:g} s", unreachable=True) from None
-        except (aiohttp.ClientError, OSError) as error:
-            raise unreachable(error) from None
+        return await self.http.get(url, min(self.timeout, LIST_SECONDS))
 
     async def queue(self) -> tuple[int, int] | None:
         """(running, waiting) requests as vLLM and its kin report them; None where the server does not."""

@@ -8,13 +8,13 @@ CaptionerError   the account's or the configuration's: no request will be answer
 from __future__ import annotations
 
 import email.utils
-import os
 import re
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
-import aiohttp
 import orjson
+from multidict import CIMultiDict
 
 from regioncap.captioners.masking import outside_text
 from regioncap.errors import CaptionerError
@@ -52,11 +52,19 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class HttpResponse:
-    """What came over the wire."""
+    """What came over the wire. `headers`: looked up in any case."""
 
     status: int
     content: bytes
-    retry_after: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "headers", CIMultiDict(self.headers))
+
+    @property
+    def retry_after(self) -> str | None:
+        """The header `Retry-After`."""
+        return self.headers.get("Retry-After")
 
     @property
     def text(self) -> str:
@@ -64,20 +72,20 @@ class HttpResponse:
         return self.content.decode("utf-8", "replace")
 
 
-def error_text(response: HttpResponse, key: str | None) -> str:
-    """The server's words about an error, short and without the key."""
+def error_text(response: HttpResponse, secrets: Sequence[str]) -> str:
+    """The server's words about an error, short and without `secrets`."""
     try:
         error = orjson.loads(response.content)
         error = error.get("error", error) if isinstance(error, dict) else error
         text = error.get("message") or error.get("detail") or error if isinstance(error, dict) else error
     except orjson.JSONDecodeError:
         text = response.text
-    return outside_text(str(text), key)
+    return outside_text(str(text), *secrets)
 
 
-def classify(response: HttpResponse, *, url: str, model: str, key: str | None) -> Exception:
+def classify(response: HttpResponse, *, url: str, model: str, secrets: Sequence[str]) -> Exception:
     """The error that a response other than 200 stands for. The one place that says whose fault it is."""
-    status, message = response.status, error_text(response, key)
+    status, message = response.status, error_text(response, secrets)
     if status in KEY_STATUSES:
         return CaptionerError(
             f"{url} refused the key ({status}: {message}). Set REGIONCAP_API_KEY or OPENAI_API_KEY, or name a "
@@ -94,26 +102,6 @@ def classify(response: HttpResponse, *, url: str, model: str, key: str | None) -
         overloaded = status in OVERLOAD_STATUSES
         return TryAgain(f"{status}: {message}", overloaded=overloaded, after=retry_after(response))
     return Refused(status, f"{status}: {message}")
-
-
-def connection_error(error: Exception) -> TryAgain:
-    """What an error of the network below a request means."""
-    if isinstance(error, aiohttp.ClientConnectorError):
-        return TryAgain(f"cannot connect: {_words(error)}", unreachable=True)
-    return TryAgain(f"the connection broke: {_words(error)}")
-
-
-def unreachable(error: Exception) -> TryAgain:
-    """What an error of the network means when the server is asked about itself."""
-    return TryAgain(f"cannot connect: {_words(error)}", unreachable=True)
-
-
-def _words(error: Exception) -> str:
-    """An error of the network in a few words: `Connection refused`."""
-    cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
-    if isinstance(cause, OSError) and cause.errno is not None and cause.errno > 0:
-        return os.strerror(cause.errno)
-    return str(cause) or type(error).__name__
 
 
 def retry_after(response: HttpResponse) -> float | None:

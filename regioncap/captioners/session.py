@@ -12,7 +12,6 @@ import concurrent.futures
 import itertools
 import logging
 import time
-import urllib.request
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -33,15 +32,13 @@ from regioncap.captioners.prompts import Prompts
 from regioncap.captioners.queue_watch import QueueWatcher
 from regioncap.captioners.row_requests import RowRequests
 from regioncap.captioners.sending import OnResponse, Sender
+from regioncap.captioners.transport import Transport, open_client
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RowReject, Stopped
 from regioncap.records import Counts
 
 IO_THREADS = 32
 """Pictures read and answers kept at once: in an object store each may take a tenth of a second."""
-
-KEEPALIVE_SECONDS = 4.0
-"""Servers on uvicorn, such as vLLM, close idle connections after 5 s."""
 
 logger = logging.getLogger("regioncap")
 
@@ -160,7 +157,7 @@ class CaptionSession:
 
     async def _prepare(self) -> None:
         servers = await asyncio.to_thread(self._connect)
-        self._client = _client()
+        self._client = open_client()
         for server, limit in zip(servers, split_limit(self._config.max_in_flight, len(servers)), strict=True):
             self._dispatcher.endpoints.append(self._endpoint(server, limit, self._client))
         await self._probe_all()
@@ -171,8 +168,8 @@ class CaptionSession:
     def _endpoint(self, server: Server, limit: int | None, client: aiohttp.ClientSession) -> Endpoint:
         config = self._config
         return Endpoint(
-            server.url, config.model or "", Sampling.of(config), config.request_timeout, InFlightLimit(limit), client,
-            server.key, max_caption_chars=config.max_caption_chars, revive=server.revive,
+            server.url, config.model or "", Sampling.of(config), config.request_timeout, InFlightLimit(limit),
+            Transport(client, server.key), max_caption_chars=config.max_caption_chars, revive=server.revive,
         )  # fmt: skip
 
     async def _probe_all(self) -> None:
@@ -186,13 +183,3 @@ class CaptionSession:
             if isinstance(error, BaseException):
                 logger.warning("%s; going on with the others", error)
                 endpoint.health.mark_dead(time.monotonic() + self._policy.max_pause)
-
-
-def _client() -> aiohttp.ClientSession:
-    # aiohttp, not httpx: its pool scans every open connection for every request, which takes a whole core at a few
-    # hundred in flight.
-    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE_SECONDS)
-    # Only with a proxy in the environment: else aiohttp would look for one, and for a .netrc, with every request.
-    proxied = bool(urllib.request.getproxies())
-    no_limit = aiohttp.ClientTimeout(total=None)  # ours are for the whole request
-    return aiohttp.ClientSession(connector=connector, timeout=no_limit, trust_env=proxied)

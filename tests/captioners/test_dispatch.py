@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
-import aiohttp
 import pytest
 
 from regioncap.captioners.budget import Budget
@@ -16,6 +15,7 @@ from regioncap.captioners.chat import Sampling
 from regioncap.captioners.dispatch import READY_ROWS, Dispatcher
 from regioncap.captioners.endpoint import Endpoint
 from regioncap.captioners.limits import InFlightLimit
+from regioncap.captioners.transport import Transport, open_client
 from regioncap.errors import BudgetReached, CaptionerError, Stopped
 from tests.support.model_servers import Bill
 
@@ -26,9 +26,9 @@ SAMPLING = Sampling(100, 0.0, None, {})
 async def dispatching(*limits: int, max_requests: int | None = None) -> AsyncIterator[Dispatcher]:
     """A dispatcher over endpoints with these limits, named a, b, …"""
     dispatcher = Dispatcher(Budget(Bill(), max_requests=max_requests))
-    async with aiohttp.ClientSession() as client:
+    async with open_client() as client:
         dispatcher.endpoints += [
-            Endpoint(name, "m", SAMPLING, 1.0, InFlightLimit(limit), client)
+            Endpoint(name, "m", SAMPLING, 1.0, InFlightLimit(limit), Transport(client))
             for name, limit in zip("abc", limits, strict=False)
         ]
         yield dispatcher

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
-import aiohttp
 import pytest
 
 from regioncap.captioners.chat import ChatRequest, ChatResponse, Sampling
@@ -16,6 +15,7 @@ from regioncap.captioners.fake_server import RunningServer, ScriptedResponse
 from regioncap.captioners.limits import InFlightLimit
 from regioncap.captioners.server_errors import Refused, TryAgain
 from regioncap.captioners.structure import STRUCTURES
+from regioncap.captioners.transport import Transport, open_client
 from regioncap.errors import CaptionerError
 from tests.support.model_servers import Serve, jpeg_of
 
@@ -25,12 +25,13 @@ SAMPLING = Sampling(100, 0.5, 7, {"top_p": 0.9})
 REQUEST = ChatRequest("You see.", "What is there?", (jpeg_of(1),), (1, 2), 0.3)
 
 
-def ask(server: RunningServer, call: Callable[[Endpoint], Awaitable[T]], **fields: Any) -> T:
+def ask(server: RunningServer, call: Callable[[Endpoint], Awaitable[T]], *, key: str | None = None, **fields: Any) -> T:
     """The result of `call` with an endpoint for this server."""
 
     async def run() -> T:
-        async with aiohttp.ClientSession() as client:
-            return await call(Endpoint(server.url, "fake-vlm", SAMPLING, 30.0, InFlightLimit(1), client, **fields))
+        async with open_client() as client:
+            http = Transport(client, key)
+            return await call(Endpoint(server.url, "fake-vlm", SAMPLING, 30.0, InFlightLimit(1), http, **fields))
 
     return asyncio.run(run())
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
-import aiohttp
 import pytest
 
 from regioncap.captioners.budget import Budget
@@ -14,6 +13,7 @@ from regioncap.captioners.dispatch import Dispatcher
 from regioncap.captioners.endpoint import Endpoint
 from regioncap.captioners.limits import InFlightLimit
 from regioncap.captioners.queue_watch import MAX_MISSES, QueueWatcher
+from regioncap.captioners.transport import Transport, open_client
 from tests.support.model_servers import Bill
 
 Queue = tuple[int, int] | None
@@ -23,9 +23,9 @@ def watching(check: Callable[[QueueWatcher, Endpoint], None]) -> None:
     """Run `check` with the watcher of one endpoint that has one request in flight."""
 
     async def run() -> None:
-        async with aiohttp.ClientSession() as client:
+        async with open_client() as client:
             dispatcher = Dispatcher(Budget(Bill()))
-            endpoint = Endpoint("a", "m", Sampling(100, 0.0, None, {}), 1.0, InFlightLimit(None), client)
+            endpoint = Endpoint("a", "m", Sampling(100, 0.0, None, {}), 1.0, InFlightLimit(None), Transport(client))
             dispatcher.endpoints.append(endpoint)
             endpoint.limit.begin()
             check(QueueWatcher(dispatcher), endpoint)
