@@ -107,7 +107,7 @@ class Endpoint:
         try:
             return read_response(response.content)
         except ValueError:
-            begin = outside_text(response.text[:80], *self.http.secrets)
+            begin = outside_text(response.text, self.http.secrets, max_chars=80)
             raise TryAgain(f"the answer is no chat completion: {begin!r}") from None
 
     def _renamed(self, response: HttpResponse, body: bytes) -> bytes | None:

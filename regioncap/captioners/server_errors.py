@@ -80,7 +80,7 @@ def error_text(response: HttpResponse, secrets: Sequence[str]) -> str:
         text = error.get("message") or error.get("detail") or error if isinstance(error, dict) else error
     except orjson.JSONDecodeError:
         text = response.text
-    return outside_text(str(text), *secrets)
+    return outside_text(str(text), secrets)
 
 
 def classify(response: HttpResponse, *, url: str, model: str, secrets: Sequence[str]) -> Exception:
