@@ -71,6 +71,8 @@ class Counts:
     requests_retried: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    answers_without_usage: int = 0
+    """Answers whose tokens the server did not count: they are estimated."""
     finish_reasons: dict[str, int] = field(default_factory=dict)
     step_seconds: dict[str, float] = field(default_factory=dict)
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from regioncap.captioners.base import CaptionRequest, CaptionResult
-from regioncap.captioners.chat import ChatRequest, ChatResponse
+from regioncap.captioners.chat import ChatRequest, ChatResponse, Ending
 from regioncap.captioners.parsing import Parsed, is_refusal, read_reply
 from regioncap.captioners.prompts import label
 from regioncap.captioners.row_requests import RowRequests
@@ -117,18 +117,23 @@ class RowConversation:
         return "" if len(found) == len(asked.wanted) else self._problem_of(response, read.reason)
 
     def _read(self, response: ChatResponse, wanted: Sequence[int]) -> Parsed:
-        if response.refused:
+        ending = response.ending
+        if ending is Ending.REFUSED:
             return Parsed({})
-        if response.failed:
-            return Parsed({}, f"the server ended it with finish_reason {response.finish_reason[:QUOTED_CHARS]!r}")
-        return read_reply(response.text, wanted, cut=response.cut, structured=response.structured)
+        # Without a word for its end, what structure closes is complete all the same.
+        closed = ending is Ending.ABSENT and response.structured
+        if ending not in (Ending.COMPLETE, Ending.CUT) and not closed:
+            return Parsed({}, _ending_unclear(response))
+        cut = ending is not Ending.COMPLETE
+        return read_reply(response.text, wanted, cut=cut, structured=response.structured)
 
     def _problem_of(self, response: ChatResponse, reason: str) -> str:
         begin = " ".join(response.text[:QUOTED_CHARS].split())
         if response.refused or is_refusal(response.text):
             return f"the model refused: {begin!r}"
         if response.cut:
-            return f"the answer was cut at max_tokens={self._config.max_tokens}; it began {begin!r}"
+            began = f"it began {begin!r}" if begin else "it had no text: thinking used up the tokens"
+            return f"the answer was cut at max_tokens={self._config.max_tokens}; {began}"
         return f"the last answer began {begin!r}{reason and f': {reason}'}"
 
     def _record_failure(self, error: BaseException) -> None:
@@ -169,3 +174,8 @@ class RowConversation:
                 )
                 await asyncio.to_thread(keep, so_far)
                 self._kept = count
+
+
+def _ending_unclear(response: ChatResponse) -> str:
+    word = response.word[:QUOTED_CHARS]
+    return f"its finish_reason {word!r} does not say whether it is complete; accept_finish_reasons={word} takes it so"

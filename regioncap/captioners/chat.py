@@ -34,62 +34,96 @@ class ChatRequest:
 
 
 class Ending(Enum):
-    """How a model's answer came to its end."""
+    """How a model's answer came to its end.
+
+    ABSENT, UNKNOWN: the server gives no word for it, or one that is not known; whether the text is whole is unknown.
+    """
 
     COMPLETE = "complete"
     CUT = "cut"
     REFUSED = "refused"
     FAILED = "failed"
+    ABSENT = "absent"
+    UNKNOWN = "unknown"
 
 
 ENDINGS = {
-    # OpenAI, vLLM, TGI, Ollama, Anthropic's and Gemini's terms as gateways pass them on; "" is an absent word.
-    Ending.COMPLETE: ("", "stop", "eos", "eos_token", "end_turn", "stop_sequence", "complete", "completed", "finished"),
-    Ending.CUT: ("length", "max_tokens", "model_length", "max_length", "max_output_tokens", "max_completion_tokens"),
-    Ending.REFUSED: ("content_filter", "safety", "recitation", "blocklist", "prohibited_content", "spii", "refusal"),
-}
+    # The terms of OpenAI, vLLM, TGI, Ollama, Anthropic, Cohere, Bedrock, watsonx, ERNIE and Gemini, as gateways pass
+    # them on; "absent" stands for none.
+    Ending.COMPLETE: (
+        "stop", "eos", "eos_token", "end_turn", "stop_sequence", "complete", "completed", "finished", "endoftext",
+        "normal",
+    ),
+    Ending.CUT: (
+        "length", "max_tokens", "model_length", "max_length", "max_output_tokens", "max_completion_tokens",
+        "token_limit", "max_new_tokens", "model_context_window_exceeded", "context_length_exceeded", "incomplete",
+    ),
+    Ending.REFUSED: (
+        "content_filter", "content_filtered", "safety", "recitation", "blocklist", "prohibited_content", "spii",
+        "refusal", "image_safety", "guardrail_intervened", "sensitive", "error_toxic",
+    ),
+    # The server gave up, or the model called a tool in place of an answer.
+    Ending.FAILED: (
+        "error", "error_limit", "abort", "aborted", "cancel", "cancelled", "canceled", "user_cancel", "timeout",
+        "time_limit", "insufficient_system_resource", "network_error", "not_finished", "repetition", "load", "fail",
+        "failed", "tool_calls", "tool_call", "tool_use", "function_call", "malformed_function_call", "pause_turn",
+    ),
+    Ending.ABSENT: ("absent",),
+}  # fmt: skip
 """What servers call the ends of their answers, in lower case."""
 
+ENDING_OF_WORD = {word: ending for ending, words in ENDINGS.items() for word in words}
 
-def judge_finish(finish_reason: str) -> Ending:
-    """What a server's `finish_reason` means. The one place that decides it.
-
-    An unknown word (`error`, `abort`, `insufficient_system_resource`, …) is a failure: whether the text is
-    whole is unknown, and a caption must not be half of one.
-    """
-    word = finish_reason.casefold()
-    return next((ending for ending, words in ENDINGS.items() if word in words), Ending.FAILED)
+ABSENT = "absent"
+"""Stands for a `finish_reason` that is missing, null or empty."""
 
 
 @dataclass(frozen=True)
 class ChatResponse:
-    """What a model answered: `finish_reason` as the server gives it, tokens as the server counts them.
+    """What a model answered: `finish_reason` as the server gives it, `absent` for none.
 
-    `declined`: the server put the text where refusals go. `structured`: the server enforced the form that was asked
-    for.
+    Tokens as the server counts them; `usage_given`: whether it does. `declined`: the server put the text where
+    refusals go. `structured`: the server enforced the form that was asked for. `accepted`: the user takes this
+    `finish_reason` for a complete answer's. `error`: what the server put in place of an answer, or beside it.
     """
 
     text: str
     finish_reason: str
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    usage_given: bool = True
     declined: bool = False
     structured: bool = False
+    accepted: bool = False
+    error: Any = None
+
+    @property
+    def ending(self) -> Ending:
+        """How the answer came to its end. The one place that decides it.
+
+        Only what is known to be complete counts as complete: a caption must not be half of one.
+        """
+        if self.error is not None:
+            return Ending.FAILED
+        if self.declined:
+            return Ending.REFUSED
+        ending = ENDING_OF_WORD.get(self.word, Ending.UNKNOWN)
+        return Ending.COMPLETE if self.accepted and ending not in (Ending.CUT, Ending.REFUSED) else ending
+
+    @property
+    def word(self) -> str:
+        """The `finish_reason` as it is compared: in lower case."""
+        return self.finish_reason.casefold()
 
     @property
     def cut(self) -> bool:
         """Whether the answer ended at its token limit."""
-        return judge_finish(self.finish_reason) is Ending.CUT
+        return self.ending is Ending.CUT
 
     @property
     def refused(self) -> bool:
         """Whether the model or a filter declined to answer."""
-        return self.declined or judge_finish(self.finish_reason) is Ending.REFUSED
-
-    @property
-    def failed(self) -> bool:
-        """Whether the server broke the answer off, so that its text cannot be relied on."""
-        return judge_finish(self.finish_reason) is Ending.FAILED
+        return self.ending is Ending.REFUSED
 
 
 @dataclass(frozen=True)
@@ -131,27 +165,43 @@ def messages_of(images: Sequence[bytes], text: str, system: str = "") -> list[di
 
 
 def read_response(content: bytes) -> ChatResponse:
-    """The answer in the body of a chat completion. Raises ValueError if there is none, or an error beside it."""
+    """The answer in the body of a chat completion. Raises ValueError if there is neither an answer nor an error."""
     try:
         data = _loads(content)
+        prompt, completion = (
+            _tokens(data.get("usage"), "prompt_tokens"),
+            _tokens(data.get("usage"), "completion_tokens"),
+        )
+        error = _error_in(data)
+        if error:
+            return ChatResponse("", "error", prompt, completion, usage_given=False, error=error)
         choice = data["choices"][0]
-        if data.get("error") or choice.get("error"):
-            raise ValueError("an error with status 200")
         message = choice["message"]
-        usage = data.get("usage")
         refusal = message.get("refusal")
         text = message.get("content") or ""
         if isinstance(text, list):
-            text = "".join(part.get("text", "") for part in text)
+            text = "".join(part.get("text") or "" for part in text)
         return ChatResponse(
             str(refusal or text),
-            str(choice.get("finish_reason") or ""),
-            _tokens(usage, "prompt_tokens"),
-            _tokens(usage, "completion_tokens"),
-            bool(refusal),
+            _finish_word(choice.get("finish_reason")),
+            prompt,
+            completion,
+            usage_given=prompt + completion > 0,
+            declined=bool(refusal),
         )
     except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
         raise ValueError("not a chat completion") from error
+
+
+def _error_in(data: Any) -> Any:
+    """The error in an answer: at its top, or in its choice; None for none."""
+    choices = data.get("choices")
+    choice = choices[0] if isinstance(choices, list) and choices else {}
+    return data.get("error") or choice.get("error")
+
+
+def _finish_word(given: Any) -> str:
+    return str(given).strip() or ABSENT if given is not None else ABSENT
 
 
 def _loads(content: bytes) -> Any:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 import time
 from typing import TypeVar
 
 from regioncap.captioners.budget import Budget
 from regioncap.captioners.endpoint import Endpoint
 from regioncap.captioners.gate import Gate
+from regioncap.captioners.server_errors import EndpointFailed
 from regioncap.errors import BudgetReached, RunStopped, Stopped
 
 READY_ROWS = 32
@@ -18,6 +21,8 @@ TIMER_SLACK = 0.001
 """Seconds: a timer may fire a little before its time by another clock, and the pause would seem not to be over."""
 
 T = TypeVar("T")
+
+logger = logging.getLogger("regioncap")
 
 
 class Dispatcher:
@@ -35,6 +40,8 @@ class Dispatcher:
         self._slots: Gate[Endpoint] = Gate()
         self._admission: Gate[None] = Gate()
         self._admitted = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._stopped = asyncio.Event()
 
     @property
     def in_flight(self) -> int:
@@ -78,8 +85,12 @@ class Dispatcher:
             endpoint = self._least_loaded()
             if endpoint is None:
                 break
+            wait = self._budget.wait(time.monotonic())
+            if wait > 0:
+                self._dispatch_once_after(wait)
+                break
             endpoint.limit.begin()
-            self._budget.reserve()
+            self._budget.reserve(time.monotonic())
             self._slots.open(endpoint)
         room = sum(int(endpoint.limit.limit) for endpoint in self.endpoints) * 5 // 4 + READY_ROWS
         while self._admission and self._admitted < room and self.error is None:
@@ -89,6 +100,34 @@ class Dispatcher:
     def dispatch_after(self, seconds: float) -> None:
         """Dispatch again in a while: when an endpoint's pause is over."""
         asyncio.get_running_loop().call_later(seconds + TIMER_SLACK, self.dispatch)
+
+    def _dispatch_once_after(self, seconds: float) -> None:
+        # Every dispatch may find that the rate allows no more: one timer is enough.
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(seconds + TIMER_SLACK, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self.dispatch()
+
+    async def pause(self, seconds: float) -> None:
+        """Wait, at most until nothing more is sent. Raises RunStopped then."""
+        if self.error is None:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopped.wait(), seconds)
+        if self.error is not None:
+            raise self.error
+
+    def leave_out(self, endpoint: Endpoint, error: EndpointFailed) -> None:
+        """Ask an endpoint nothing more in this run; stops everything when there is no other."""
+        if endpoint.health.left_out is not None:
+            return
+        endpoint.health.left_out = error
+        if all(each.health.left_out is not None for each in self.endpoints):
+            self.stop(error)
+        else:
+            logger.warning("%s The run goes on with the other endpoints.", error)
+            self.dispatch()
 
     def _least_loaded(self) -> Endpoint | None:
         now = time.monotonic()
@@ -103,6 +142,7 @@ class Dispatcher:
         """Send nothing more; the first error counts. All that wait get it: at once when no request can succeed any
         more, else when the requests in flight have come back."""
         self.error = self.error or error
+        self._stopped.set()
         if self.in_flight and isinstance(self.error, BudgetReached | Stopped):
             return
         self._slots.fail(self.error)

@@ -10,20 +10,35 @@ from typing import Any
 
 import orjson
 
-from regioncap.captioners.chat import ChatRequest, ChatResponse, Sampling, messages_of, model_names, read_response
+from regioncap.captioners.chat import (
+    ChatRequest,
+    ChatResponse,
+    Ending,
+    Sampling,
+    messages_of,
+    model_names,
+    read_response,
+)
+from regioncap.captioners.dialect import Dialect
 from regioncap.captioners.health import EndpointHealth, RetryPolicy
 from regioncap.captioners.limits import InFlightLimit
 from regioncap.captioners.masking import outside_text
-from regioncap.captioners.prompts import form_of_answer, label
+from regioncap.captioners.prompts import form_of_answer
 from regioncap.captioners.server_errors import (
-    KEY_STATUSES,
+    EndpointFailed,
     HttpResponse,
     Refused,
     TryAgain,
     classify,
+    endpoint_failed,
+    error_status,
 )
-from regioncap.captioners.structure import PROBE_WORD, STRUCTURES, regex_of, structured
+from regioncap.captioners.structure import PROBE_REGEX, PROBE_WORD, STRUCTURES, regex_of, structured
 from regioncap.captioners.transport import Transport
+from regioncap.records import dumps
+
+SLOW_SHARE = 0.5
+"""Share of `request_timeout` from which an answer is slow: no more are sent at once then."""
 
 LIST_SECONDS = 10.0
 """For a server to answer about itself."""
@@ -36,6 +51,14 @@ PROBE_TOKENS = 48
 logger = logging.getLogger("regioncap")
 
 
+@dataclass(frozen=True)
+class Sent:
+    """When a request was sent (seconds), and how many others the endpoint had answered by then."""
+
+    at: float
+    answered_before: int
+
+
 @dataclass
 class Endpoint:
     """One server, with what is known of it. All its methods run on the session's event loop.
@@ -43,6 +66,8 @@ class Endpoint:
     `url`: base URL, to which `/chat/completions` is added. `timeout`: seconds for a whole request. `structure`: one of
     `STRUCTURES` or `none`, None until it is found out. `max_caption_chars`: what the structure allows for a caption.
     `revive`: called when nothing answers; may restart the server, and raises CaptionerError when it is gone for good.
+    `accepted_words`: of `finish_reason`, in lower case, that the user takes for a complete answer's. `answered`: number
+    of requests.
     """
 
     url: str
@@ -55,25 +80,33 @@ class Endpoint:
     max_caption_chars: int | None = None
     revive: Callable[[], None] | None = None
     health: EndpointHealth = field(default_factory=EndpointHealth)
-    _tokens_name: str = "max_tokens"
-    _log_overload_after: float = 0.0
+    dialect: Dialect = field(default_factory=Dialect)
+    accepted_words: frozenset[str] = frozenset()
+    answered: int = 0
+    _log_failure_after: float = 0.0
 
     # --- outcomes of requests
 
-    def record_success(self, now: float) -> None:
-        """A request was answered at time `now`."""
-        if self.health.record_success():
+    def record_success(self, sent_at: float, now: float) -> None:
+        """A request sent at `sent_at` was answered at time `now`."""
+        self.answered += 1
+        if self.health.record_success(sent_at):
             logger.info("%s answers again", self.url)
-        self.limit.record_success(now)
+        self.limit.record_success(now, slow=now - sent_at > SLOW_SHARE * self.timeout)
 
-    def record_failure(self, error: TryAgain, sent_at: float, now: float, policy: RetryPolicy) -> bool:
-        """A request sent at `sent_at` failed at `now`. Whether the endpoint is paused for it."""
-        if error.overloaded and self.limit.record_overload(sent_at, now) and now > self._log_overload_after:
-            self._log_overload_after = now + LOG_SECONDS
-            logger.info("%s: %s; in flight now %d", self.url, error.reason, int(self.limit.limit))
-        if error.unreachable and self.health.alive:
-            logger.warning("%s does not answer (%s); it is tried again later", self.url, error.reason)
-        return self.health.record_failure(error, now, policy)
+    def record_failure(self, error: TryAgain, sent: Sent, now: float, policy: RetryPolicy) -> bool:
+        """A request failed at `now`. Whether the endpoint is paused for it."""
+        narrower = False
+        if error.timed_out:
+            narrower = self.limit.record_timeout(sent.at, now, self.answered - sent.answered_before)
+        elif error.overloaded:
+            narrower = self.limit.record_overload(sent.at, now)
+        paused = self.health.record_failure(error, sent.at, now, policy)
+        if (narrower or paused) and now > self._log_failure_after:
+            self._log_failure_after = now + LOG_SECONDS
+            pause = f"; nothing is sent for {self.health.paused_until - now:.0f} s" if paused else ""
+            logger.warning("%s: %s%s; in flight now %d", self.url, error.reason, pause, int(self.limit.limit))
+        return paused
 
     # --- asking
 
@@ -82,59 +115,58 @@ class Endpoint:
         way = self.structure or "none"
         note = form_of_answer(request.wanted, json=way == "json_schema")
         names = [f"region{number}" for number in request.wanted]
-        return {
-            "model": self.model,
-            "messages": messages_of(request.images, f"{request.text}\n\n{note}", request.system),
-            self._tokens_name: self.sampling.max_tokens,
-            **self.sampling.body(request.temperature_offset),
-            **structured(way, regex_of(request.wanted, max_chars or self.max_caption_chars, word), names),
-        }
+        return self.dialect.apply(
+            {
+                "model": self.model,
+                "messages": messages_of(request.images, f"{request.text}\n\n{note}", request.system),
+                "max_tokens": self.sampling.max_tokens,
+                **self.sampling.body(request.temperature_offset),
+                **structured(way, regex_of(request.wanted, max_chars or self.max_caption_chars, word), names),
+            }
+        )
 
     async def send(self, request: ChatRequest) -> ChatResponse:
-        """The answer to `request`. Raises TryAgain, Refused, or CaptionerError when no request can succeed."""
-        # Serialized here, though it takes 0.1 ms: handing it to a thread takes longer.
-        response = await self.post(orjson.dumps(self.body(request)))
-        return replace(response, structured=self.structure in STRUCTURES)
+        """The answer to `request`, whatever it is worth: see `check`. Raises TryAgain, Refused, EndpointFailed."""
+        return await self.ask(self.body(request))
 
-    async def post(self, body: bytes) -> ChatResponse:
-        """The answer to a request that is JSON already. Raises as `send` does."""
-        response = await self.http.post(f"{self.url}/chat/completions", body, self.timeout)
+    async def ask(self, body: dict[str, Any]) -> ChatResponse:
+        """The answer to a request with these fields. Raises as `send` does."""
+        # Serialized here, though it takes 0.1 ms: handing it to a thread takes longer.
+        response = await self.http.post(f"{self.url}/chat/completions", orjson.dumps(body), self.timeout)
         if response.status != 200:
-            renamed = self._renamed(response, body)
-            if renamed is not None:
-                return await self.post(renamed)
+            if self.dialect.learn(response.status, response.text, body):
+                return await self.ask(self.dialect.apply(body))
             raise self._error(response)
         try:
-            return read_response(response.content)
+            answer = read_response(response.content)
         except ValueError:
             begin = outside_text(response.text, self.http.secrets, max_chars=80)
-            raise TryAgain(f"the answer is no chat completion: {begin!r}") from None
+            raise TryAgain(f"the answer is no chat completion: {begin!r}", senseless=True) from None
+        return replace(answer, structured=self.structure in STRUCTURES, accepted=answer.word in self.accepted_words)
 
-    def _renamed(self, response: HttpResponse, body: bytes) -> bytes | None:
-        """The request with the newer name of `max_tokens`, if that is what the server misses."""
-        if response.status != 400 or "max_completion_tokens" not in response.text:
-            return None
-        fields = orjson.loads(body)
-        if "max_tokens" not in fields:
-            return None
-        self._tokens_name = "max_completion_tokens"
-        most = fields.pop("max_tokens")
-        return orjson.dumps({**fields, self._tokens_name: most})
+    def check(self, answer: ChatResponse) -> None:
+        """Raises what an answer stands for that the server did not finish: TryAgain, Refused or EndpointFailed."""
+        if answer.error is not None:
+            raise self._error(HttpResponse(error_status(answer.error), dumps(answer.error)))
+        if answer.ending is Ending.FAILED:
+            raise TryAgain(f"the server broke its answer off (finish_reason {answer.word[:40]!r})")
 
     def _error(self, response: HttpResponse) -> Exception:
         return classify(response, url=self.url, model=self.model, secrets=self.http.secrets)
+
+    def failed(self, refused: Refused) -> EndpointFailed:
+        """The error of this endpoint, which refuses every request as it refused one."""
+        return endpoint_failed(refused.status, refused.reason, url=self.url, model=self.model)
 
     # --- finding out
 
     async def resolve_base_url(self) -> list[str]:
         """The names of the models that the server lists; `url` gets its `/v1` if the user omitted it.
 
-        Raises TryAgain when nothing answers, CaptionerError for a refused key.
+        None where it refuses to say, which tells nothing about chat. Raises TryAgain when nothing answers.
         """
         for url in dict.fromkeys([self.url, self.url.removesuffix("/v1") + "/v1"]):
             response = await self._get(f"{url}/models")
-            if response.status in KEY_STATUSES:
-                raise self._error(response)
             if response.status == 200:
                 self.url = url
                 return model_names(response.content)
@@ -153,22 +185,16 @@ class Endpoint:
         waiting = _gauge(response.text, "num_requests_waiting") if response.status == 200 else None
         return None if running is None or waiting is None else (running, waiting)
 
-    async def enforces(self, way: str, picture: bytes) -> bool:
-        """Whether the server holds its model to a form in the way `way`: asked for a word that none says."""
-        regex = f"{label(1)}: {PROBE_WORD}[a-z]{{1,8}}"
-        body = {
-            "model": self.model,
-            "messages": messages_of([picture], "Describe the picture in a few words, as JSON."),
-            self._tokens_name: PROBE_TOKENS,
-            **structured(way, regex, [PROBE_WORD]),
-        }
-        try:
-            response = await self.post(orjson.dumps(body))
-        except Refused:
-            return False
-        if way == "json_schema":
-            return f'"{PROBE_WORD}"' in response.text
-        return re.fullmatch(regex, response.text) is not None
+    def form_question(self, way: str, question: ChatRequest) -> dict[str, Any]:
+        """A request that shows whether the server holds its model to a form in the way `way`: see `holds_to_form`."""
+        return self.dialect.apply(
+            {
+                "model": self.model,
+                "messages": messages_of(question.images, question.text),
+                "max_tokens": PROBE_TOKENS,
+                **structured(way, PROBE_REGEX, [PROBE_WORD]),
+            }
+        )
 
 
 def _gauge(text: str, name: str) -> int | None:

@@ -80,8 +80,11 @@ class InFlightLimit:
         """One request came back, in whatever way."""
         self.in_flight -= 1
 
-    def record_success(self, now: float) -> None:
-        """A request was answered: room for a little more."""
+    def record_success(self, now: float, *, slow: bool = False) -> None:
+        """A request was answered: room for a little more. `slow`: so late that with more in flight some would time
+        out."""
+        if slow:
+            return
         was_full = self.in_flight + 1 >= int(self.limit)
         if self.maximum is not None or self._careful:
             highest = float(self.maximum if self.maximum is not None else AUTO_MAX)
@@ -99,6 +102,18 @@ class InFlightLimit:
         self._known_good = KNOWN_GOOD * self.limit
         self.limit = max(1.0, self.limit / 2)
         self._careful = True
+        return True
+
+    def record_timeout(self, sent_at: float, now: float, answered: int) -> bool:
+        """A request sent at `sent_at` got no answer in time, while `answered` others did. Whether the limit is lower.
+
+        What a server answers within the time that a request may take is what may be in flight (Little's law): a
+        server with one slot must not be given 32.
+        """
+        if not self.record_overload(sent_at, now):
+            return False
+        self.limit = max(1.0, min(self.limit, float(answered)))
+        self._known_good = self.limit
         return True
 
     def record_queue(self, running: int, waiting: int) -> bool:

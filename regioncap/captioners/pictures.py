@@ -1,4 +1,4 @@
-"""Pictures besides the marked one: a closer view of a region, and a plain picture to try a server out with."""
+"""Pictures besides the marked one: a closer view of a region, and a picture to try a server out with."""
 
 from __future__ import annotations
 
@@ -55,7 +55,18 @@ def _view(image: np.ndarray, box: Sequence[float], size: tuple[int, int], max_pi
     return encode_jpeg(np.asarray(resized, np.uint8), QUALITY)
 
 
-def plain_picture(pixels: int) -> bytes:
-    """A grey square JPEG of at most `pixels` pixels: what a server does with it depends on its size only."""
+TEXTURE = (4, 40.0)
+"""Grain (px) and contrast (standard deviation, of 255) of a picture that weighs about 0.3 bytes a pixel as JPEG: nine
+in ten photos weigh less."""
+
+
+def typical_picture(pixels: int) -> bytes:
+    """A square JPEG of at most `pixels` pixels that weighs what photos weigh, the same for each size.
+
+    Servers and the proxies before them refuse pictures for their pixels and for their bytes.
+    """
     side = max(1, math.isqrt(pixels))
-    return encode_jpeg(np.full((side, side, 3), 128, np.uint8), QUALITY)
+    grain, contrast = TEXTURE
+    coarse = max(1, side // grain)
+    noise = np.random.default_rng(0).normal(128, contrast, (coarse, coarse, 3)).clip(0, 255).astype(np.uint8)
+    return encode_jpeg(np.asarray(cv2.resize(noise, (side, side), interpolation=cv2.INTER_CUBIC), np.uint8), QUALITY)

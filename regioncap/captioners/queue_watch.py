@@ -36,7 +36,7 @@ class QueueWatcher:
 
     def watches(self, endpoint: Endpoint) -> bool:
         """Whether it is worth asking the endpoint for its queue."""
-        return endpoint.health.alive and id(endpoint) not in self._no_metrics
+        return endpoint.health.ready and endpoint.health.alive and id(endpoint) not in self._no_metrics
 
     def record(self, endpoint: Endpoint, queue: tuple[int, int] | None) -> bool:
         """Take note of what a check found, None for nothing. Whether to check again soon."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from regioncap.captioners.base import CaptionRequest
 from regioncap.captioners.chat import ChatRequest
-from regioncap.captioners.pictures import closer_views, plain_picture
+from regioncap.captioners.pictures import closer_views, typical_picture
 from regioncap.captioners.prompts import Prompts, of_part, only
 from regioncap.config.model import RegionCapConfig
 
@@ -70,10 +70,10 @@ def marks_question(prompts: Prompts, request: CaptionRequest, shown: Sequence[in
 
 
 def largest_request(config: RegionCapConfig, prompts: Prompts) -> ChatRequest:
-    """The largest request that rows of this config can lead to, with a plain picture."""
+    """The largest request that rows of this config can lead to, with a picture that weighs what photos weigh."""
     fields = dict.fromkeys(config.prompt_fields(), "…")
     of_regions = [dict.fromkeys(config.region_fields, "…")] * config.max_boxes
-    system, picture = prompts.system_text(fields), plain_picture(config.max_pixels)
+    system, picture = prompts.system_text(fields), typical_picture(config.max_pixels)
     if not config.asks_closer:
         shown = config.groups_of(config.max_boxes)[-1]  # the last has the longest numbers, and none has more
         request = CaptionRequest(
@@ -81,4 +81,4 @@ def largest_request(config: RegionCapConfig, prompts: Prompts) -> ChatRequest:
         )
         return ChatRequest(system, marks_question(prompts, request, shown, shown), (picture,), shown)
     text = prompts.focal_text(1, config.max_boxes, fields, of_regions)
-    return ChatRequest(system, text, (picture, plain_picture(config.max_pixels // FOCAL_SHARE)), (1,))
+    return ChatRequest(system, text, (picture, typical_picture(config.max_pixels // FOCAL_SHARE)), (1,))

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 import time
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from regioncap.captioners.budget import Budget
 from regioncap.captioners.chat import ChatRequest, ChatResponse
 from regioncap.captioners.dispatch import Dispatcher
-from regioncap.captioners.endpoint import Endpoint
+from regioncap.captioners.endpoint import Endpoint, Sent
 from regioncap.captioners.health import CircuitBreaker, RetryPolicy
 from regioncap.captioners.probe import Probe
-from regioncap.captioners.server_errors import Refused, TryAgain
+from regioncap.captioners.server_errors import RESUMES, EndpointFailed, Refused, TryAgain
+from regioncap.captioners.soundness import Soundness
 from regioncap.errors import CaptionerError, RunStopped
 
 OnResponse = Callable[[Endpoint, ChatRequest, ChatResponse], None]
-Spawn = Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]
+T = TypeVar("T")
+
+
+class Spawn(Protocol):
+    """Runs a coroutine beside the others."""
+
+    def __call__(self, work: Coroutine[Any, Any, T], /) -> asyncio.Task[T]:
+        """The task that runs it."""
 
 
 class Sender:
@@ -28,80 +37,122 @@ class Sender:
 
     def __init__(self, dispatcher: Dispatcher, probe: Probe, budget: Budget, policy: RetryPolicy, spawn: Spawn) -> None:
         self._dispatcher = dispatcher
-        self._probe = probe
         self._budget = budget
         self._policy = policy
         self._spawn = spawn
+        self._probe = probe
+        self._soundness = Soundness(self._answers_known_good, spawn)
         self._revivals: dict[int, asyncio.Task[None]] = {}
-        self.breaker = CircuitBreaker(policy)
+        self.breaker = CircuitBreaker(policy.patience)
         self.on_response: OnResponse | None = None
         """Called with every answer to a row's request."""
 
     async def send(self, request: ChatRequest, order: int) -> ChatResponse:
-        """The answer to a request of row `order`. Raises Refused, TryAgain when tries are used up, RunStopped."""
-        tries = 0
+        """The answer to a request of row `order`.
+
+        Raises Refused when only this request is refused, TryAgain when the server failed at it every time while it
+        answered others, RunStopped when no request can succeed any more.
+        """
+        tries, first_at, again = 0, time.monotonic(), False
         while True:
             endpoint = await self._dispatcher.acquire(order)
+            failed_at = time.monotonic()
             try:
                 return await self._attempt(endpoint, request)
-            except TryAgain as error:
-                tries += not (error.overloaded or error.unreachable)
-                if tries >= self._policy.max_tries:
-                    raise
-                failure = error
+            except EndpointFailed as error:
+                self._dispatcher.leave_out(endpoint, error)
+                continue
+            except (TryAgain, Refused) as error:
+                failure, failed_at = error, time.monotonic()
             finally:
                 self._dispatcher.release(endpoint)
+            if isinstance(failure, Refused):
+                if await self._soundness.confirmed(endpoint, failed_at):
+                    raise failure
+                self._dispatcher.leave_out(endpoint, endpoint.failed(failure))
+                continue
+            tries += not (failure.overloaded or failure.unreachable)
+            if tries >= self._policy.max_tries:
+                # Either it is this request that makes the server fail, or the server failed at all of them.
+                if again or endpoint.health.good_at > first_at:
+                    raise failure
+                await self._soundness.confirmed(endpoint, failed_at)
+                tries, first_at, again = 0, time.monotonic(), True
             self._budget.record_retry()
-            if failure.unreachable:
-                await self._revive(endpoint)
-            else:
-                await asyncio.sleep(self._policy.pause(failure, tries))
+            await self._wait(endpoint, failure, tries)
+
+    async def _wait(self, endpoint: Endpoint, failure: TryAgain, tries: int) -> None:
+        """Returns when it is worth sending a request again that failed."""
+        if failure.unreachable:
+            await self._revive(endpoint)
+        elif endpoint.health.paused_until <= time.monotonic():
+            await self._dispatcher.pause(self._policy.pause(failure, tries))
+        # Else the endpoint is paused: another one may take the request at once.
 
     async def _attempt(self, endpoint: Endpoint, request: ChatRequest) -> ChatResponse:
-        sent_at = time.monotonic()
+        sent = Sent(time.monotonic(), endpoint.answered)
         try:
-            if endpoint.structure is None:  # it was not there when the others were tried out
-                await endpoint.resolve_base_url()
-                await self._probe.find_structure(endpoint)
             self._budget.record_request()
             response = await endpoint.send(request)
+            self._budget.record_response(response, request)
+            if self.on_response is not None:
+                self.on_response(endpoint, request, response)
+            endpoint.check(response)
         except TryAgain as error:
-            self._record_failure(endpoint, error, sent_at)
+            self._record_failure(endpoint, error, sent)
             raise
-        except Refused:
-            self._record_failure(endpoint, None, sent_at)
+        except EndpointFailed:
             raise
         except RunStopped as error:
             self._dispatcher.stop(error)
             raise
-        self._budget.record_response(response)
-        now = time.monotonic()
-        endpoint.record_success(now)
-        self.breaker.record_success(now)
-        if self.on_response is not None:
-            self.on_response(endpoint, request, response)
+        self._record_success(endpoint, sent)
         return response
 
-    def _record_failure(self, endpoint: Endpoint, error: TryAgain | None, sent_at: float) -> None:
-        """Take note of a failure, None for a refusal; stop everything when there were too many."""
+    def _record_success(self, endpoint: Endpoint, sent: Sent) -> None:
+        endpoint.record_success(sent.at, time.monotonic())
+        self._soundness.record_success(endpoint, sent.at)
+        self.breaker.record_success()
+
+    def _record_failure(self, endpoint: Endpoint, error: TryAgain, sent: Sent) -> None:
+        """Take note of a failure; stop everything when nothing else came for too long."""
         now = time.monotonic()
-        self.breaker.record_failure()
-        if error is not None and endpoint.record_failure(error, sent_at, now, self._policy):
+        paused = endpoint.record_failure(error, sent, now, self._policy)
+        if paused and error.overloaded and (error.after or 0.0) > self._policy.patience:
+            self._dispatcher.leave_out(endpoint, _asks_too_long(endpoint, error, self._policy.patience))
+        elif paused:
             self._dispatcher.dispatch_after(endpoint.health.paused_until - now)
-        healths = [each.health for each in self._dispatcher.endpoints]
         # Errors during a restart do not count as failures: the restart reports its own.
-        if any(health.reviving for health in healths):
+        if any(each.health.reviving for each in self._dispatcher.endpoints):
             return
-        overloaded, all_dead = error is not None and error.overloaded, not any(health.alive for health in healths)
-        if self.breaker.is_open(now, overloaded=overloaded, all_dead=all_dead):
-            reason = error.reason if error is not None else "requests are refused"
+        self.breaker.record_failure(now)
+        if self.breaker.is_open(now):
             self._dispatcher.stop(
                 CaptionerError(
-                    f"{endpoint.url} has answered nothing for {self.breaker.silence(now):.0f} s, "
-                    f"{self.breaker.failures} requests failed; the last: {reason}. What was answered is kept; fix the "
-                    "server and rerun the same command; it resumes."
+                    f"{endpoint.url} has answered nothing for {self.breaker.silence(now):.0f} s "
+                    f"(server_patience={self._policy.patience:g}), {self.breaker.failures} requests failed; the last: "
+                    f"{error.reason}.{_TIMEOUT_ADVICE if error.timed_out else ''} What was answered is kept. {RESUMES}"
                 )
             )
+
+    async def _answers_known_good(self, endpoint: Endpoint) -> bool:
+        """Whether an endpoint answers the request that it was tried out with; waits while it answers nothing."""
+        attempt = 0
+        while True:
+            sent = Sent(time.monotonic(), endpoint.answered)
+            try:
+                await self._probe.send_known_good(endpoint)
+            except TryAgain as error:
+                self._record_failure(endpoint, error, sent)
+                attempt += 1
+                if self._dispatcher.error is None:
+                    self._budget.record_retry()
+                await self._dispatcher.pause(self._policy.pause(error, attempt))
+            except (Refused, EndpointFailed):
+                return False
+            else:
+                self._record_success(endpoint, sent)
+                return True
 
     async def _revive(self, endpoint: Endpoint) -> None:
         """Wait until whoever started the server has seen to it; it gets no requests meanwhile."""
@@ -122,5 +173,16 @@ class Sender:
         finally:
             endpoint.health.end_revival(revived=revived)
         if revived:
-            self.breaker.record_success(time.monotonic())
+            self.breaker.record_success()
             self._dispatcher.dispatch()
+
+
+_TIMEOUT_ADVICE = " Raise request_timeout, or lower max_in_flight."
+
+
+def _asks_too_long(endpoint: Endpoint, error: TryAgain, patience: float) -> EndpointFailed:
+    wait = datetime.timedelta(seconds=round(error.after or 0.0))
+    return EndpointFailed(
+        f"{endpoint.url} asks to be left alone for {wait}, longer than server_patience={patience:g} s "
+        f"({error.reason}). What was answered is kept; rerun the same command then, or raise server_patience."
+    )

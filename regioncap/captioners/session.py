@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import itertools
-import logging
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -22,9 +21,10 @@ from regioncap.captioners.asking import Keeping, RowConversation
 from regioncap.captioners.base import CaptionRequest, CaptionResult
 from regioncap.captioners.budget import Budget
 from regioncap.captioners.chat import Sampling
+from regioncap.captioners.dialect import Dialect
 from regioncap.captioners.dispatch import Dispatcher
 from regioncap.captioners.endpoint import Endpoint
-from regioncap.captioners.health import RetryPolicy
+from regioncap.captioners.health import EndpointHealth, RetryPolicy
 from regioncap.captioners.limits import InFlightLimit, split_limit
 from regioncap.captioners.loop import LoopThread
 from regioncap.captioners.probe import Probe
@@ -32,15 +32,14 @@ from regioncap.captioners.prompts import Prompts
 from regioncap.captioners.queue_watch import QueueWatcher
 from regioncap.captioners.row_requests import RowRequests
 from regioncap.captioners.sending import OnResponse, Sender
+from regioncap.captioners.server_errors import EndpointFailed, NotThere
 from regioncap.captioners.transport import Transport, open_client
 from regioncap.config.model import RegionCapConfig
-from regioncap.errors import RowReject, Stopped
+from regioncap.errors import RowReject, RunStopped, Stopped
 from regioncap.records import Counts
 
 IO_THREADS = 32
 """Pictures read and answers kept at once: in an object store each may take a tenth of a second."""
-
-logger = logging.getLogger("regioncap")
 
 
 @dataclass(frozen=True)
@@ -70,19 +69,21 @@ class CaptionSession:
         self._config = config
         self._connect = connect
         self._count = count
-        self._policy = policy or RetryPolicy()
+        policy = policy or RetryPolicy(patience=config.server_patience)
         self._prompts = Prompts.of(config)
         self._requests = RowRequests(config, self._prompts)
         self._keeping = Keeping()
         self._loop = LoopThread("caption-session", IO_THREADS, self._wind_down)
         self.budget = Budget.of(config, count)
         self._dispatcher = Dispatcher(self.budget)
-        self._probe = Probe(config, self._prompts, self.budget, self._policy)
-        self._sender = Sender(self._dispatcher, self._probe, self.budget, self._policy, self._loop.spawn)
+        self._probe = Probe(config, self._prompts, self.budget, policy, self._dispatcher.pause)
+        self._sender = Sender(self._dispatcher, self._probe, self.budget, policy, self._loop.spawn)
         self._watcher = QueueWatcher(self._dispatcher)
         self._order = itertools.count()
         self._rows: set[Future[CaptionResult]] = set()
         self._preparing: asyncio.Task[None] | None = None
+        self._changed = asyncio.Event()
+        """An endpoint became ready, or is left out."""
         self._client: aiohttp.ClientSession | None = None
 
     @property
@@ -160,8 +161,9 @@ class CaptionSession:
         self._client = open_client()
         for server, limit in zip(servers, split_limit(self._config.max_in_flight, len(servers)), strict=True):
             self._dispatcher.endpoints.append(self._endpoint(server, limit, self._client))
-        await self._probe_all()
-        self._sender.breaker.record_success(time.monotonic())
+        for endpoint in self._dispatcher.endpoints:
+            self._loop.spawn(self._try_out(endpoint))
+        await self._first_ready()
         if self._config.max_in_flight is None:
             self._loop.spawn(self._watcher.run())
 
@@ -170,16 +172,35 @@ class CaptionSession:
         return Endpoint(
             server.url, config.model or "", Sampling.of(config), config.request_timeout, InFlightLimit(limit),
             Transport(client, server.key), max_caption_chars=config.max_caption_chars, revive=server.revive,
+            health=EndpointHealth(ready=False), dialect=Dialect(Sampling.of(config).temperature),
+            accepted_words=frozenset(config.accept_finish_reasons),
         )  # fmt: skip
 
-    async def _probe_all(self) -> None:
-        """Try all endpoints out; those that fail are left for later. Raises CaptionerError when all fail."""
-        endpoints = self._dispatcher.endpoints
-        results = await asyncio.gather(*map(self._probe, endpoints), return_exceptions=True)
-        errors = [error for error in results if isinstance(error, BaseException)]
-        if len(errors) == len(endpoints):
-            raise errors[0]
-        for endpoint, error in zip(endpoints, results, strict=True):
-            if isinstance(error, BaseException):
-                logger.warning("%s; going on with the others", error)
-                endpoint.health.mark_dead(time.monotonic() + self._policy.max_pause)
+    async def _try_out(self, endpoint: Endpoint) -> None:
+        """Have the endpoint take part as soon as it was tried out with success; leave it out while it fails."""
+        with contextlib.suppress(RunStopped):
+            while not endpoint.health.ready:
+                try:
+                    await self._probe(endpoint)
+                    endpoint.health.ready = True
+                except EndpointFailed as error:
+                    self._dispatcher.leave_out(endpoint, error)
+                    self._changed.set()
+                    if not isinstance(error, NotThere):
+                        return
+                    # Another one may be at work: this one takes part when it is started.
+                    await self._probe.wait_until_there(endpoint)
+                    endpoint.health.left_out = None
+            self._dispatcher.dispatch()
+        self._changed.set()
+
+    async def _first_ready(self) -> None:
+        """Returns when one endpoint is ready; the others may load their model for as long as they need.
+
+        Raises RunStopped when none will be.
+        """
+        while not any(endpoint.health.ready for endpoint in self._dispatcher.endpoints):
+            if self._dispatcher.error is not None:
+                raise self._dispatcher.error
+            self._changed.clear()
+            await self._changed.wait()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +14,10 @@ STRUCTURES = ("regex", "guided_regex", "json_schema")
 PROBE_WORD = "QZ7"
 """No model says this by itself: an answer with it shows that the server enforces the form."""
 
+FORM_QUESTION = "Describe the picture in a few words, as JSON."
+
+PROBE_REGEX = f"{label(1)}: {PROBE_WORD}[a-z]{{1,8}}"
+
 
 def regex_of(wanted: Sequence[int], max_chars: int | None, word: str = "") -> str:
     """What an answer must match: one line for each region, its label first; the first text begins with `word`.
@@ -23,6 +28,11 @@ def regex_of(wanted: Sequence[int], max_chars: int | None, word: str = "") -> st
     repeat = "*" if max_chars is None else f"{{0,{max_chars - 1}}}"
     words = [word] + [""] * len(wanted)
     return "\\n".join(f"{label(n)}: {begin}[^<\\s][^<\\n]{repeat}" for n, begin in zip(wanted, words, strict=False))
+
+
+def holds_to_form(way: str, answer: str) -> bool:
+    """Whether the answer to a question with `PROBE_REGEX` or `PROBE_WORD` shows that the server enforced it."""
+    return f'"{PROBE_WORD}"' in answer if way == "json_schema" else re.fullmatch(PROBE_REGEX, answer) is not None
 
 
 def schema_of(names: Sequence[str]) -> dict[str, Any]:

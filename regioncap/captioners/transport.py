@@ -44,7 +44,7 @@ class Transport:
         try:
             return await self._fetch("POST", url, timeout, body)
         except TimeoutError:
-            raise TryAgain(f"no answer within request_timeout={timeout:g} s") from None
+            raise TryAgain(f"no answer within request_timeout={timeout:g} s", timed_out=True) from None
         except aiohttp.ClientConnectorError as error:
             raise _unreachable(error) from None
         except (aiohttp.ClientError, OSError) as error:

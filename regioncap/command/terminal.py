@@ -184,6 +184,7 @@ def _requests(summary: Summary) -> tuple[tuple[str, int], ...]:
         ("requests retried", summary.requests_retried),
         ("prompt tokens", summary.prompt_tokens),
         ("answer tokens", summary.completion_tokens),
+        ("answers without a token count", summary.answers_without_usage),
     )
 
 

@@ -161,6 +161,14 @@ class CaptionSettings(InputSettings):
         "Structured output that makes the server give one caption per region. auto: detected with the first request.",
         "effort",
     )
+    accept_finish_reasons: Names = setting(
+        (),
+        "Accepted finish reasons",
+        "Further words of the server for the end of a complete answer, besides stop and its synonyms; absent stands "
+        "for no word at all.",
+        "effort",
+        when=lambda config: bool(config.accept_finish_reasons),
+    )
     max_repairs: int = setting(
         2,
         "Repairs",
@@ -176,6 +184,11 @@ class CaptionSettings(InputSettings):
         "mentions_mark, refusal, duplicate_in_row, too_short, repeats.",
         "words",
     )
+
+    @field_validator("accept_finish_reasons")
+    @classmethod
+    def _lower(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(word.strip().casefold() for word in value))
 
     @field_validator("endpoint")
     @classmethod

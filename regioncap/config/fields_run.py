@@ -22,6 +22,31 @@ class RunSettings(CaptionSettings):
         le=16_384,
     )
     request_timeout: float = setting(120.0, "Request timeout", "Timeout of a request, in seconds.", "limits", gt=0)
+    requests_per_minute: float | None = setting(
+        None,
+        "Requests per minute",
+        "Maximum number of requests sent in a minute, over all endpoints. Default: no limit.",
+        "limits",
+        read_by=("dask",),
+        gt=0,
+    )
+    tokens_per_minute: float | None = setting(
+        None,
+        "Tokens per minute",
+        "Maximum number of tokens in a minute, of pictures, prompts and answers, over all endpoints; counted as the "
+        "answers so far had on average. Default: no limit.",
+        "limits",
+        read_by=("dask",),
+        gt=0,
+    )
+    server_patience: float = setting(
+        900.0,
+        "Server patience",
+        "How long to wait, in seconds, for a server that loads its model, is overloaded or is away; it is asked again "
+        "as it says, or ever more seldom.",
+        "limits",
+        ge=0,
+    )
     max_requests: int | None = setting(
         None,
         "Max requests",

@@ -127,8 +127,8 @@ class Settings(BaseModel):
         return self.fields(tuple(name for name in self.fields_read_by(reader) if self.applies(name)))
 
     def values_with_role(self, *roles: Role) -> dict[str, Any]:
-        """JSON values of the fields with one of these roles."""
-        return self.fields(self.fields_with_role(*roles))
+        """JSON values of the fields with one of these roles that apply."""
+        return self.fields(tuple(name for name in self.fields_with_role(*roles) if self.applies(name)))
 
     def fields(self, names: tuple[str, ...]) -> dict[str, Any]:
         """The JSON values of the fields `names`."""

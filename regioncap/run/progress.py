@@ -32,6 +32,8 @@ class Bill(BaseModel):
     """Answers by their finish reason, in the server's word: `stop`, `length`, …"""
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    answers_without_usage: int = 0
+    """Answers whose tokens the server did not count: they are estimated."""
     usd: float | None = None
     """Cost of the tokens, where the config has prices."""
     step_seconds: dict[str, float] = Field(default_factory=dict)

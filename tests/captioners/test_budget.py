@@ -15,7 +15,7 @@ ANSWER = ChatResponse("A dog.", "stop", prompt_tokens=1000, completion_tokens=10
 def test_without_limits_there_is_always_room() -> None:
     budget = Budget(Bill())
     for _ in range(100):
-        budget.reserve()
+        budget.reserve(0.0)
         budget.record_response(ANSWER)
     assert budget.exceeded_by(10_000) is None
     assert budget.usd == 0.0
@@ -23,9 +23,9 @@ def test_without_limits_there_is_always_room() -> None:
 
 def test_requests_count_when_they_are_given_a_slot() -> None:
     budget = Budget(Bill(), max_requests=2)
-    budget.reserve()
+    budget.reserve(0.0)
     assert budget.exceeded_by(1) is None
-    budget.reserve()
+    budget.reserve(0.0)
     assert budget.exceeded_by(2) == "max_requests=2 is reached"
 
 
@@ -46,11 +46,11 @@ def test_all_is_on_the_bill() -> None:
     budget.record_retry()
     budget.record_request()
     budget.record_response(ANSWER)
-    budget.record_response(ChatResponse("", ""))
+    budget.record_response(ChatResponse("", "absent"))
     assert bill.counts == Counts(
         requests=2,
         requests_retried=1,
         prompt_tokens=1000,
         completion_tokens=100,
-        finish_reasons={"stop": 1, "unknown": 1},
+        finish_reasons={"stop": 1, "absent": 1},
     )

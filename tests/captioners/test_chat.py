@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import orjson
 import pytest
 
-from regioncap.captioners.chat import ChatRequest, ChatResponse, Ending, Sampling, judge_finish, read_response
+from regioncap.captioners.chat import ChatRequest, ChatResponse, Ending, Sampling, read_response
 from regioncap.config.files import make_config
 
 
@@ -18,17 +19,20 @@ def test_a_request_has_its_picture() -> None:
 
 
 FINISHES = {
-    "stop": Ending.COMPLETE, "STOP": Ending.COMPLETE, "eos_token": Ending.COMPLETE, "": Ending.COMPLETE,
+    "stop": Ending.COMPLETE, "STOP": Ending.COMPLETE, "eos_token": Ending.COMPLETE, "absent": Ending.ABSENT,
     "length": Ending.CUT, "MAX_TOKENS": Ending.CUT, "model_length": Ending.CUT,
     "content_filter": Ending.REFUSED, "SAFETY": Ending.REFUSED,
     "error": Ending.FAILED, "abort": Ending.FAILED, "insufficient_system_resource": Ending.FAILED,
-    "tool_calls": Ending.FAILED, "a new word": Ending.FAILED,
+    "tool_calls": Ending.FAILED, "a new word": Ending.UNKNOWN,
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("word", FINISHES)
 def test_how_an_answer_ended(word: str) -> None:
-    assert judge_finish(word) is FINISHES[word]
+    response = ChatResponse("A dog.", word)
+    assert response.ending is FINISHES[word]
+    accepted = replace(response, accepted=True).ending
+    assert accepted is (response.ending if response.ending in (Ending.CUT, Ending.REFUSED) else Ending.COMPLETE)
 
 
 ANSWERS: dict[str, tuple[dict[str, Any], ChatResponse]] = {
@@ -48,7 +52,7 @@ ANSWERS: dict[str, tuple[dict[str, Any], ChatResponse]] = {
         {"message": {"content": ""}, "finish_reason": "content_filter"},
         ChatResponse("", "content_filter", 7, 3),
     ),
-    "no reason": ({"message": {"content": "A dog."}}, ChatResponse("A dog.", "", 7, 3)),
+    "no reason": ({"message": {"content": "A dog."}}, ChatResponse("A dog.", "absent", 7, 3)),
 }
 
 
@@ -62,7 +66,7 @@ def test_answers_are_read(case: str) -> None:
 
 def test_usage_may_be_missing() -> None:
     response = read_response(b'{"choices": [{"message": {"content": "A dog."}}], "usage": null}')
-    assert (response.prompt_tokens, response.completion_tokens) == (0, 0)
+    assert (response.prompt_tokens, response.completion_tokens, response.usage_given) == (0, 0, False)
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>", b"[]", b'{"choices": [{}]}', b'{"choices": {"0": 1}}'])
@@ -109,8 +113,9 @@ def test_an_error_in_a_200_is_no_answer() -> None:
         {"error": {"message": "upstream"}, "choices": [message]},
         {"choices": [{**message, "error": {"code": 502}}]},
     ):
-        with pytest.raises(ValueError, match="not a chat completion"):
-            read_response(orjson.dumps(body))
+        response = read_response(orjson.dumps(body))
+        assert (response.text, response.ending) == ("", Ending.FAILED)
+        assert response.error in ({"message": "upstream"}, {"code": 502})
 
 
 def test_a_lone_surrogate_spoils_no_answer() -> None:

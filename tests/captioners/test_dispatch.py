@@ -107,7 +107,7 @@ def test_a_paused_endpoint_is_used_again_when_its_pause_is_over() -> None:
 def test_a_live_endpoint_goes_before_a_dead_one() -> None:
     async def test() -> None:
         async with dispatching(1, 8) as dispatcher:
-            dispatcher.endpoints[1].health.mark_dead(until=0.0)
+            dispatcher.endpoints[1].health.alive = False
             assert [(await dispatcher.acquire(row)).url for row in range(2)] == ["a", "b"]
             third = asyncio.create_task(dispatcher.acquire(2))
             await turns()

@@ -13,8 +13,8 @@ from regioncap.captioners.endpoint import Endpoint
 from regioncap.captioners.fake_app import completion
 from regioncap.captioners.fake_server import RunningServer, ScriptedResponse
 from regioncap.captioners.limits import InFlightLimit
-from regioncap.captioners.server_errors import Refused, TryAgain
-from regioncap.captioners.structure import STRUCTURES
+from regioncap.captioners.server_errors import EndpointFailed, Refused, TryAgain
+from regioncap.captioners.structure import FORM_QUESTION, STRUCTURES, holds_to_form
 from regioncap.captioners.transport import Transport, open_client
 from regioncap.errors import CaptionerError
 from tests.support.model_servers import Serve, jpeg_of
@@ -57,10 +57,13 @@ def test_what_is_sent(serve: Serve) -> None:
 
 
 ERRORS: dict[str, tuple[int, Any, type[Exception], str]] = {
-    "key": (401, {"error": {"message": "Incorrect"}}, CaptionerError, "refused the key .401: Incorrect"),
-    "no access": (403, {"detail": "Forbidden"}, CaptionerError, "refused the key .403: Forbidden"),
-    "model": (404, {"error": {"message": "no such"}}, CaptionerError, "knows no model 'fake-vlm'"),
-    "quota": (429, {"error": {"code": "insufficient_quota"}}, CaptionerError, "quota exhausted"),
+    "key": (401, {"error": {"message": "Incorrect"}}, EndpointFailed, "refused the key .401: Incorrect"),
+    "no money": (402, {"error": {"message": "Payment Required"}}, EndpointFailed, "no credit left .402: Payment"),
+    "no access": (403, {"detail": "Forbidden"}, Refused, "403: Forbidden"),
+    "model": (404, {"error": {"message": "no such"}}, Refused, "404: no such"),
+    "quota": (429, {"error": {"code": "insufficient_quota"}}, TryAgain, "429: .*insufficient_quota"),
+    "loading": (400, {"error": "Model is still loading"}, TryAgain, "400: Model is still loading"),
+    "page": (502, "<html><style>x{}</style><h1>502 Bad Gateway</h1></html>", TryAgain, "502: 502 Bad Gateway"),
     "rate": (429, {"error": {"message": "slow down"}}, TryAgain, "429: slow down"),
     "server": (500, "oops", TryAgain, "500: oops"),
     "other server": (599, {}, TryAgain, "599: {}"),
@@ -141,14 +144,17 @@ def test_nothing_answers(serve: Serve) -> None:
 @pytest.mark.parametrize("structure", [("regex",), ("json_schema",), ()], ids=str)
 def test_which_form_it_enforces(serve: Serve, structure: tuple[str, ...]) -> None:
     async def enforced(endpoint: Endpoint) -> list[str]:
-        return [way for way in STRUCTURES if await endpoint.enforces(way, jpeg_of(1))]
+        question = ChatRequest("", FORM_QUESTION, (jpeg_of(1),), (1,))
+        answers = {way: await endpoint.ask(endpoint.form_question(way, question)) for way in STRUCTURES}
+        return [way for way, answer in answers.items() if holds_to_form(way, answer.text)]
 
     assert ask(serve(structure=structure), enforced) == list(structure)
 
 
 def test_a_form_that_is_refused_is_not_enforced(serve: Serve) -> None:
     server = serve(script=scripted(400, {"error": "unknown field"}))
-    assert not ask(server, lambda endpoint: endpoint.enforces("regex", jpeg_of(1)))
+    with pytest.raises(Refused, match="unknown field"):
+        send(server)
 
 
 def test_the_queue_is_read_where_there_is_one(serve: Serve) -> None:

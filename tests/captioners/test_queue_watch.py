@@ -60,10 +60,10 @@ def test_a_failed_check_of_an_idle_or_dead_server_logs_nothing() -> None:
         endpoint.limit.end()
         watcher.record(endpoint, None)
         endpoint.limit.begin()
-        endpoint.health.mark_dead(until=0.0)
+        endpoint.health.alive = False
         watcher.record(endpoint, None)
         assert not watcher.watches(endpoint)
-        endpoint.record_success(1.0)
+        endpoint.record_success(1.0, 1.1)
         assert watcher.watches(endpoint)
 
     watching(check)

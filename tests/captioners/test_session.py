@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import socket
 import threading
+from collections.abc import Callable, Mapping
 from concurrent.futures import wait
 from dataclasses import replace
 from typing import Any
@@ -11,10 +13,10 @@ from typing import Any
 import pytest
 
 from regioncap.captioners.base import CaptionResult
-from regioncap.captioners.fake_server import FAULTS
+from regioncap.captioners.fake_server import FAULTS, ScriptedResponse
 from regioncap.captioners.health import RetryPolicy
 from regioncap.errors import BudgetReached, CaptionerError, Stopped
-from tests.support.model_servers import Ask, Serve, captions_for, request_of, results_of, warm_up
+from tests.support.model_servers import Ask, Serve, captions_for, jpeg_of, request_of, results_of, warm_up
 from tests.support.waiting import until
 
 
@@ -91,10 +93,12 @@ def test_a_failure_of_the_server_is_no_failure_of_the_model(serve: Serve, captio
     server = serve(structure=())
     captioner, _ = captioner_of(server, policy=RetryPolicy(max_tries=2))
     warm_up(captioner)
-    for faults, own in (({"500": 1.0}, False), ({"refusal": 1.0}, True)):
-        server.change(faults=faults)
-        result = captioner.submit(request_of(3)).result(timeout=60)
-        assert (bool(result.code), result.model_failure) == (True, own)
+    server.change(script=for_picture(3, ScriptedResponse({"error": "this picture makes me fail"}, 500)))
+    result = captioner.submit(request_of(3)).result(timeout=60)
+    assert (result.code, result.model_failure) == ("caption_failed", False)
+    server.change(script=None, faults={"refusal": 1.0})
+    result = captioner.submit(request_of(3)).result(timeout=60)
+    assert (result.code, result.model_failure) == ("captions_incomplete", True)
 
 
 def test_captions_are_kept_before_the_row_is_done(serve: Serve, captioner_of: Ask) -> None:
@@ -192,14 +196,14 @@ def test_no_server_is_one_clear_error(captioner_of: Ask) -> None:
         captioner, _ = captioner_of(f"http://127.0.0.1:{taken.getsockname()[1]}/v1")
         futures = [captioner.submit(request_of(seed)) for seed in range(20)]
         errors = [future.exception(timeout=30) for future in futures]
-    assert {type(error) for error in errors} == {CaptionerError}
+    assert all(isinstance(error, CaptionerError) for error in errors)
     assert "does not answer" in str(errors[0])
     assert "Start the server, or correct --endpoint" in str(errors[0])
 
 
 def test_a_server_that_stays_dead_ends_the_run(serve: Serve, captioner_of: Ask) -> None:
     server = serve()
-    captioner, _ = captioner_of(server, max_in_flight=4, policy=RetryPolicy(give_up_after=1.0))
+    captioner, _ = captioner_of(server, max_in_flight=4, policy=RetryPolicy(patience=1.0))
     warm_up(captioner)
     server.stop()
     error = captioner.submit(request_of(9)).exception(timeout=60)
@@ -211,7 +215,7 @@ def test_a_server_that_stays_dead_ends_the_run(serve: Serve, captioner_of: Ask) 
 
 def test_errors_alone_end_the_run(serve: Serve, captioner_of: Ask) -> None:
     server = serve()
-    captioner, _ = captioner_of(server, max_in_flight=8, policy=RetryPolicy(give_up_after=0.5))
+    captioner, _ = captioner_of(server, max_in_flight=8, policy=RetryPolicy(patience=0.5))
     warm_up(captioner)
     server.change(faults={"500": 1.0})
     futures = [captioner.submit(request_of(seed)) for seed in range(60)]
@@ -372,6 +376,12 @@ def test_a_request_without_its_picture_is_impossible(serve: Serve, captioner_of:
 
 def thread_names() -> set[str]:
     return {thread.name for thread in threading.enumerate()}
+
+
+def for_picture(seed: int, response: ScriptedResponse) -> Callable[[Mapping[str, Any]], ScriptedResponse | None]:
+    """A script: `response` to every request about picture `seed`."""
+    picture = base64.b64encode(jpeg_of(seed)).decode()
+    return lambda body: response if any(picture in url for url in images(body)) else None
 
 
 def texts(body: dict[str, Any]) -> str:

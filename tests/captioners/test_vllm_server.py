@@ -132,7 +132,7 @@ def test_it_is_started_again_once(fake_vllm: Path, captioner: VllmCaptioner) -> 
     assert not any(map(alive, started(fake_vllm)))
 
 
-@pytest.mark.parametrize("captioner", [{"max_in_flight": 2, "policy": RetryPolicy(give_up_after=0.2)}], indirect=True)
+@pytest.mark.parametrize("captioner", [{"max_in_flight": 2, "policy": RetryPolicy(patience=0.2)}], indirect=True)
 def test_requests_wait_for_a_slow_start_as_long_as_it_takes(fake_vllm: Path, captioner: VllmCaptioner) -> None:
     assert captioner.submit(request_of(1)).result(timeout=60).code is None
     (fake_vllm / "hold").touch()
