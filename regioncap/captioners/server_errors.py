@@ -7,6 +7,7 @@ EndpointFailed   the account's or the configuration's: this endpoint will answer
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
 from collections.abc import Mapping, Sequence
@@ -105,10 +106,8 @@ class HttpResponse:
 
 def error_text(text: str, secrets: Sequence[str] = ()) -> str:
     """The words of an error's body, short and without `secrets`."""
-    try:
+    with contextlib.suppress(ValueError):  # a text, or a page of a proxy
         text = str(_message(loads(text.encode("utf-8", "replace"))))
-    except ValueError:
-        pass  # a text or a page of a proxy
     if PAGE.match(text):
         text = re.sub(r"<(style|script)\b[^<]*</\1>|<[^<>]*>", " ", text[:4000])
     return outside_text(text, secrets)

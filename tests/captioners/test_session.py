@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import base64
 import socket
 import threading
-from collections.abc import Callable, Mapping
 from concurrent.futures import wait
 from dataclasses import replace
 from typing import Any
@@ -16,7 +14,16 @@ from regioncap.captioners.base import CaptionResult
 from regioncap.captioners.fake_server import FAULTS, ScriptedResponse
 from regioncap.captioners.health import RetryPolicy
 from regioncap.errors import BudgetReached, CaptionerError, Stopped
-from tests.support.model_servers import Ask, Serve, captions_for, jpeg_of, request_of, results_of, warm_up
+from tests.support.model_servers import (
+    Ask,
+    Serve,
+    captions_for,
+    images_of,
+    request_of,
+    results_of,
+    script_for,
+    warm_up,
+)
 from tests.support.waiting import until
 
 
@@ -93,7 +100,7 @@ def test_a_failure_of_the_server_is_no_failure_of_the_model(serve: Serve, captio
     server = serve(structure=())
     captioner, _ = captioner_of(server, policy=RetryPolicy(max_tries=2))
     warm_up(captioner)
-    server.change(script=for_picture(3, ScriptedResponse({"error": "this picture makes me fail"}, 500)))
+    server.change(script=script_for(3, ScriptedResponse({"error": "this picture makes me fail"}, 500)))
     result = captioner.submit(request_of(3)).result(timeout=60)
     assert (result.code, result.model_failure) == ("caption_failed", False)
     server.change(script=None, faults={"refusal": 1.0})
@@ -333,9 +340,9 @@ def test_focal_asks_one_region_at_a_time_with_a_closer_view(serve: Serve, captio
     bodies = server.record()
     result = captioner.submit(request_of(2)).result(timeout=60)
     assert sorted(result.captions) == [1, 2, 3]
-    assert [len(images(body)) for body in bodies] == [2, 2, 2]
-    assert len({images(body)[0] for body in bodies}) == 1  # the marked picture
-    assert len({images(body)[1] for body in bodies}) == 3  # each its own closer view
+    assert [len(images_of(body)) for body in bodies] == [2, 2, 2]
+    assert len({images_of(body)[0] for body in bodies}) == 1  # the marked picture
+    assert len({images_of(body)[1] for body in bodies}) == 3  # each its own closer view
     assert result.usage["requests"] == 3
 
 
@@ -346,7 +353,7 @@ def test_auto_asks_the_missing_ones_closer(serve: Serve, captioner_of: Ask) -> N
     bodies = server.record()
     server.change(faults={"missing": 1.0})
     result = captioner.submit(request_of(2)).result(timeout=60)
-    assert [len(images(body)) for body in bodies] == [1, 2, 2]
+    assert [len(images_of(body)) for body in bodies] == [1, 2, 2]
     assert result.captions == captions_for(2, 1, 3)
 
 
@@ -378,15 +385,5 @@ def thread_names() -> set[str]:
     return {thread.name for thread in threading.enumerate()}
 
 
-def for_picture(seed: int, response: ScriptedResponse) -> Callable[[Mapping[str, Any]], ScriptedResponse | None]:
-    """A script: `response` to every request about picture `seed`."""
-    picture = base64.b64encode(jpeg_of(seed)).decode()
-    return lambda body: response if any(picture in url for url in images(body)) else None
-
-
 def texts(body: dict[str, Any]) -> str:
     return "\n".join(part["text"] for part in body["messages"][-1]["content"] if part["type"] == "text")
-
-
-def images(body: dict[str, Any]) -> list[str]:
-    return [part["image_url"]["url"] for part in body["messages"][-1]["content"] if part["type"] == "image_url"]

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import cv2
 import numpy as np
 
 from regioncap.captioners.base import CaptionRequest, CaptionResult
-from regioncap.captioners.fake_server import RunningServer, caption_of, digest_of
+from regioncap.captioners.fake_behaviour import Script
+from regioncap.captioners.fake_server import RunningServer, ScriptedResponse, caption_of, digest_of
 from regioncap.captioners.vlm import OpenAICaptioner
 from regioncap.records import Counts
 
@@ -66,6 +68,18 @@ def results_of(captioner: OpenAICaptioner, count: int, regions: int = 3, first: 
     """The results for `count` pictures from number `first`, all asked for at once."""
     futures = [captioner.submit(request_of(seed, regions)) for seed in range(first, first + count)]
     return [future.result(timeout=120) for future in futures]
+
+
+def images_of(body: Mapping[str, Any]) -> list[str]:
+    """The pictures of a request, as data URLs."""
+    parts = body["messages"][-1]["content"]
+    return [part["image_url"]["url"] for part in parts if part["type"] == "image_url"]
+
+
+def script_for(seed: int, response: ScriptedResponse) -> Script:
+    """A script: `response` to every request about picture `seed`."""
+    picture = base64.b64encode(jpeg_of(seed)).decode()
+    return lambda body: response if any(picture in url for url in images_of(body)) else None
 
 
 def warm_up(captioner: OpenAICaptioner) -> None:
