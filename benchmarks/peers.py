@@ -103,7 +103,7 @@ def answered(folder: Path, pattern: str) -> Answers:
             if row["n"] in found:
                 sys.exit(f"{file}: row {row['n']} has two answers")
             text = row["answer"] if "answer" in row else "\n".join(row["mdvp_record"])
-            found[row["n"]] = re.findall(r"Region (\d+) of picture (\w+)", text)
+            found[row["n"]] = re.findall(r"with (\d+) bells in photo (\w+)", text)
     return found
 
 

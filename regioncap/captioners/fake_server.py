@@ -1,8 +1,9 @@
 """An OpenAI-compatible server without a model, for trying a deployment out and for tests.
 
 It serves a fixed number of requests at once, each for a fixed time, as continuous batching roughly does; queues the
-others; decodes the pictures that it gets, and answers with what identifies picture and region (`fake_model`). It counts
-its requests (`GET /stats`) and makes mistakes on demand (`fake_behaviour`).
+others; decodes the pictures that it gets, and answers with what identifies picture and region (`fake.model`). It counts
+its requests and what they cost (`GET /stats`), makes mistakes on demand (`fake.faults`), and takes on the ways of the
+servers that people have (`fake.personas`).
 """
 
 from __future__ import annotations
@@ -15,11 +16,14 @@ from typing import Any
 
 import uvicorn
 
-from regioncap.captioners.fake_app import FakeApp
-from regioncap.captioners.fake_behaviour import FAULTS, Behaviour, ScriptedResponse
-from regioncap.captioners.fake_model import caption_of, digest_of
+from regioncap.captioners.fake.app import FakeApp
+from regioncap.captioners.fake.behaviour import Behaviour
+from regioncap.captioners.fake.errors import ScriptedResponse
+from regioncap.captioners.fake.faults import FAULTS
+from regioncap.captioners.fake.model import caption_of, digest_of
+from regioncap.captioners.fake.personas import PERSONAS
 
-__all__ = ["FAULTS", "Behaviour", "RunningServer", "ScriptedResponse", "caption_of", "digest_of"]
+__all__ = ["FAULTS", "PERSONAS", "Behaviour", "RunningServer", "ScriptedResponse", "caption_of", "digest_of"]
 
 
 class RunningServer:
@@ -29,7 +33,7 @@ class RunningServer:
         self._fake = FakeApp(behaviour)
         self._socket = socket.create_server((host, port), backlog=4096)
         self.port = self._socket.getsockname()[1]
-        self.url = f"http://{host}:{self.port}/v1"
+        self.url = f"http://{host}:{self.port}{behaviour.prefix}"
         config = uvicorn.Config(self._fake.app, log_level="critical", access_log=False, lifespan="off")
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._run, name="fake-vlm", daemon=True)

@@ -11,10 +11,11 @@ import click
 import regioncap
 from regioncap.command.cache import explain, prune, steps
 from regioncap.command.exit_codes import OK, STOPPED, WRONG_USAGE
+from regioncap.command.fake_vlm import fake_vlm
 from regioncap.command.outputs import export_, report, sheet
 from regioncap.command.prefect_env import prepare_prefect
 from regioncap.command.run import plan, run, try_
-from regioncap.command.servers import fake_vlm, serve, serve_model
+from regioncap.command.servers import serve, serve_model
 from regioncap.errors import RegionCapError, UsageError
 
 

@@ -1,4 +1,4 @@
-"""Commands that serve until Ctrl-C: fake-vlm, serve, serve-model."""
+"""Commands that serve until Ctrl-C: serve, serve-model."""
 
 from __future__ import annotations
 
@@ -14,63 +14,6 @@ import click
 from regioncap.command.options import GroupedCommand, fields_as_flags, given
 from regioncap.config.files import make_config
 from regioncap.errors import UsageError
-
-
-@click.command("fake-vlm")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", default=8000, show_default=True, help="Port to listen on; 0 takes a free one.")
-@click.option("--model", default="fake-vlm", show_default=True, help="Name of the model.")
-@click.option("--slots", default=32, show_default=True, help="Number of requests served at once.")
-@click.option("--latency", default=0.8, show_default=True, help="Seconds that each request takes.")
-@click.option("--max-waiting", type=int, help="Answer 429 when this many requests are queued.")
-@click.option(
-    "--structure",
-    type=click.Choice(["regex", "json_schema", "none"]),
-    default="regex",
-    show_default=True,
-    help="Structured output that it enforces.",
-)
-@click.option(
-    "--max-model-len", default=32_768, show_default=True, help="Maximum number of tokens of a request and its answer."
-)
-@click.option(
-    "--fault",
-    "faults",
-    multiple=True,
-    metavar="NAME=SHARE",
-    help="A fault and its share of the requests: 500=0.05. May be given more than once.",
-)
-@click.option("--seed", default=0, show_default=True, help="Random seed of the faults.")
-def fake_vlm(host: str, port: int, faults: tuple[str, ...], structure: str, **behaviour: Any) -> int:
-    """Serve a fake OpenAI-compatible model, for tests.
-
-    Its answers name the picture and the region. Faults on demand: 500, 429, 503, hang, cut, truncated, garbage,
-    missing, extra, reordered, length, refusal. GET /stats returns what it was asked.
-    """
-    from regioncap.captioners.fake_server import Behaviour, RunningServer
-
-    shares = dict(_fault(fault) for fault in faults)
-    try:
-        server = RunningServer(Behaviour(faults=shares, structure=(structure,), **behaviour), host, port)
-    except OSError as error:
-        raise UsageError(f"--port: cannot listen on {host}:{port}: {error.strerror}") from None
-    click.echo(f"serving on {server.url}; Ctrl-C ends it. In another terminal:", err=True)
-    click.echo(f"  regioncap run photos.jsonl --endpoint {server.url} --model {behaviour['model']}", err=True)
-    server.serve_forever()
-    return 0
-
-
-def _fault(text: str) -> tuple[str, float]:
-    from regioncap.captioners.fake_server import FAULTS
-
-    name, _, share = text.partition("=")
-    try:
-        value = float(share)
-    except ValueError:
-        value = -1.0
-    if name not in FAULTS or not 0 <= value <= 1:
-        raise UsageError(f"--fault: expected NAME=SHARE with one of {', '.join(FAULTS)} and 0 to 1, got {text!r}")
-    return name, value
 
 
 @click.command()

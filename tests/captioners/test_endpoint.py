@@ -10,7 +10,7 @@ import pytest
 
 from regioncap.captioners.chat import ChatRequest, ChatResponse, Sampling
 from regioncap.captioners.endpoint import Endpoint
-from regioncap.captioners.fake_app import completion
+from regioncap.captioners.fake.replies import completion
 from regioncap.captioners.fake_server import RunningServer, ScriptedResponse
 from regioncap.captioners.limits import InFlightLimit
 from regioncap.captioners.server_errors import EndpointFailed, Refused, TryAgain

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from regioncap.captioners.chat import messages_of
-from regioncap.captioners.fake_behaviour import draw_fault
+from regioncap.captioners.fake.faults import draw_fault
 from regioncap.captioners.fake_server import ScriptedResponse, caption_of, digest_of
 from tests.support.model_servers import Serve, jpeg_of
 

@@ -179,7 +179,7 @@ def test_three_commands_and_a_fake_server(here: Path, prefect_server: None, caps
         tried = call(capsys, "try", *flags, "--row", "2", "--prompt", "{num_regions} for {id}")
         assert tried.code == 0, tried.err
         assert '"text": "1 for 001' in tried.out
-        assert "<region1>    Region 1 of picture" in tried.out
+        assert "<region1>    A cat with 1 bells in photo" in tried.out
         assert (here / ".regioncap" / "marks").is_dir()
         assert not (here / "photos.regioncap.jsonl").exists()
 

@@ -1,4 +1,4 @@
-"""What the fake server's model answers: picture and region by name, so that a misplaced caption is detected."""
+"""What the fake model is asked and says: picture and region by name, so that a misplaced caption is detected."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from typing import Any
 
 import cv2
 import numpy as np
-import orjson
+
+from regioncap.captioners.fake.forms import FORMS
 
 LABEL = re.compile(r"<region(\d+)>: …")
 PATCH = 28
@@ -27,24 +28,28 @@ CaptionOf = Callable[[tuple[str, ...], int], str]
 class ParsedRequest:
     """What a request asks for: the digests of its pictures as the answer names them, region numbers, form.
 
-    `tokens`: of pictures and prompt. `schema`: the names of a JSON schema's texts.
+    `forms`: regexes and JSON schema by their name in `FORMS`. `tokens`: of pictures and prompt.
     """
 
     pictures: tuple[str, ...]
     numbers: tuple[int, ...]
-    regex: str | None
-    schema: tuple[str, ...] | None
+    forms: Mapping[str, Any]
     tokens: int
     max_tokens: int
 
 
 class BadRequest(ValueError):
-    """The request is refused with status 400."""
+    """The request is refused. `kind`: of the error, see `errors.STANDARD`; `values`: what it names."""
+
+    def __init__(self, detail: str, kind: str = "request", **values: object) -> None:
+        super().__init__(detail)
+        self.kind = kind
+        self.values = {"detail": detail, **values}
 
 
 def caption_of(pictures: tuple[str, ...], number: int) -> str:
     """What the model says of region `number` of the pictures with these digests."""
-    return f"Region {number} of picture {'+'.join(pictures)}."
+    return f"A cat with {number} bells in photo {'+'.join(pictures)}."
 
 
 def digest_of(jpeg: bytes) -> str:
@@ -67,12 +72,10 @@ def parse_request(body: Mapping[str, Any]) -> ParsedRequest:
     if not pictures:
         raise BadRequest("there is no picture in the request")
     text = "\n".join(texts)
-    regex = (body.get("structured_outputs") or {}).get("regex")
-    schema = ((body.get("response_format") or {}).get("json_schema") or {}).get("schema")
-    names = tuple(schema["properties"]) if schema else None
+    forms = {name: form for name, of in FORMS.items() if (form := of(body))}
     numbers = LABEL.findall(text) or re.findall(r"\"region(\d+)\": \"…\"", text)
     most = body.get("max_tokens") or body.get("max_completion_tokens") or DEFAULT_MAX_TOKENS
-    return ParsedRequest(tuple(pictures), tuple(map(int, numbers)), regex, names, tokens + len(text) // 4, int(most))
+    return ParsedRequest(tuple(pictures), tuple(map(int, numbers)), forms, tokens + len(text) // 4, int(most))
 
 
 def _jpeg(url: str) -> bytes:
@@ -90,29 +93,11 @@ def _visual_tokens(jpeg: bytes) -> int:
     return int(-(-height // PATCH) * -(-width // PATCH))
 
 
-def answer(request: ParsedRequest, structure: tuple[str, ...], fault: str = "", caption: CaptionOf = caption_of) -> str:
-    """The text of the answer, in a form of `structure`; with `fault` one of those that change it."""
-    captions = [(number, caption(request.pictures, number)) for number in request.numbers]
-    if fault == "missing" and captions:
-        captions.pop(len(captions) // 2)
-    elif fault == "extra":
-        number = max(request.numbers, default=0) + 1
-        captions.append((number, caption(request.pictures, number)))
-    elif fault == "reordered":
-        captions.reverse()
-    if fault == "refusal":
-        return "I'm sorry, but I can't describe this picture."
-    if request.schema is not None and "json_schema" in structure:
-        texts = {f"region{number}": text for number, text in captions}
-        names = texts if fault in ("missing", "extra", "reordered") else dict.fromkeys(request.schema)
-        return orjson.dumps({name: texts.get(name, "a word") for name in names}).decode()
-    if request.regex is not None and "regex" in structure and not fault:
-        return _matching(request.regex, dict(captions))
-    return "\n".join(f"<region{number}>: {text}" for number, text in captions)
+def matching(regex: str, texts: Mapping[int, str]) -> str:
+    """A text that matches `regex`, of the kind that RegionCap sends: a line for each region, its label first.
 
-
-def _matching(regex: str, texts: Mapping[int, str]) -> str:
-    """A text that matches `regex`, of the kind that RegionCap sends: a line for each region, its label first."""
+    `texts`: by region number; "a" for one that is not there. Raises BadRequest for a regex of another kind.
+    """
     lines: list[str] = []
     for line in regex.split("\\n<"):
         prefix = ("<" if lines else "") + line.split("[")[0]
@@ -120,7 +105,7 @@ def _matching(regex: str, texts: Mapping[int, str]) -> str:
         longest = re.search(r"\{0,(\d+)\}$", line)
         text = texts.get(int(number.group(1)), "") if number else "a"
         lines.append(prefix + (text[: int(longest.group(1)) + 1] if longest and number else text))
-    matching = "\n".join(lines)
-    if re.fullmatch(regex, matching) is None:
+    found = "\n".join(lines)
+    if re.fullmatch(regex, found) is None:
         raise BadRequest(f"cannot make a text that matches {regex!r}")
-    return matching
+    return found

@@ -1,0 +1,239 @@
+"""The fake server's HTTP interface: an ASGI application."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import random
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import orjson
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from regioncap.captioners.fake.behaviour import Behaviour
+from regioncap.captioners.fake.errors import ScriptedResponse
+from regioncap.captioners.fake.faults import ERRORS_IN_200, STATUSES, fault_of
+from regioncap.captioners.fake.metrics import metrics_of
+from regioncap.captioners.fake.model import BadRequest, ParsedRequest, parse_request
+from regioncap.captioners.fake.parameters import check_fields
+from regioncap.captioners.fake.replies import reply_to
+from regioncap.captioners.fake.stats import Stats
+from regioncap.captioners.structure import PROBE_WORD
+
+UNSEEN = frozenset({"garbage", "truncated", "cut", "endless"})
+"""Faults after which the client cannot read what the answer cost."""
+
+
+class FakeApp:
+    """The server's application and its counts. `behaviour` may be replaced while it runs.
+
+    `recorded`: where the body of each request is added; None to keep none, as they hold whole pictures. `on_answer`:
+    each is called with the number of answers after every one.
+    """
+
+    def __init__(self, behaviour: Behaviour) -> None:
+        self.behaviour = behaviour
+        self.stats = Stats()
+        self.recorded: list[dict[str, Any]] | None = None
+        self.on_answer: list[Callable[[int], None]] = []
+        self._random = random.Random(behaviour.seed)
+        self._slots: asyncio.Semaphore | None = None
+        self.app = Starlette(
+            routes=[
+                Route(f"{behaviour.prefix}/chat/completions", self._chat, methods=["POST"]),
+                Route(f"{behaviour.prefix}/models", self._models),
+                Route("/health", lambda request: Response()),
+                Route("/metrics", self._metrics),
+                Route("/stats", lambda request: JSONResponse(self.stats.public(self.behaviour.slots))),
+                Route("/{path:path}", self._unknown, methods=["GET", "POST"]),
+            ]
+        )
+
+    # --- what a server says of itself
+
+    async def _models(self, request: Request) -> Response:
+        behaviour = self.behaviour
+        if not self._allowed(request):
+            return self._error("key", value="")
+        if not behaviour.persona.lists:
+            return await self._unknown(request)
+        if behaviour.persona.list_refused:
+            return self._error("forbidden")
+        name = behaviour.persona.lists.format(model=behaviour.model)
+        model = {"id": name, "object": "model", "max_model_len": behaviour.max_model_len}
+        return JSONResponse({"object": "list", "data": [model]})
+
+    async def _metrics(self, request: Request) -> Response:
+        behaviour = self.behaviour
+        if not (behaviour.metrics and behaviour.persona.metrics):
+            return await self._unknown(request)
+        return PlainTextResponse(metrics_of(behaviour.persona.metrics, behaviour.model, self.stats))
+
+    async def _unknown(self, request: Request) -> Response:
+        return self._error("path", path=f"{request.method} {request.url.path}")
+
+    def _allowed(self, request: Request) -> bool:
+        key, header = self.behaviour.key, self.behaviour.persona.auth
+        given = request.headers.get(header)
+        return key is None or given == (f"Bearer {key}" if header == "Authorization" else key)
+
+    # --- chat
+
+    async def _chat(self, request: Request) -> Response:
+        try:
+            raw = await request.body()
+        except ClientDisconnect:
+            return Response(status_code=400)
+        persona = self.behaviour.persona
+        if persona.max_body is not None and len(raw) > persona.max_body:
+            return self._error("body")
+        if any(name not in request.query_params for name in persona.query):
+            return await self._unknown(request)
+        if not self._allowed(request):
+            return self._error("key", value=request.headers.get("authorization", "")[7:])
+        digest = hashlib.sha256(raw).hexdigest()
+        self.stats.record_request(digest)
+        try:
+            return await self._serve(request, orjson.loads(raw), digest, self.behaviour)
+        except (BadRequest, KeyError, TypeError, ValueError) as error:
+            if isinstance(error, BadRequest):
+                return self._error(error.kind, **error.values)
+            return self._error("request", detail=str(error))
+        finally:
+            self.stats.in_flight -= 1
+            self.stats.last_at = time.time()
+
+    async def _serve(self, request: Request, body: dict[str, Any], digest: str, behaviour: Behaviour) -> Response:
+        if self.recorded is not None:
+            self.recorded.append(body)
+        if await self._loads(behaviour):
+            return self._error("loading")
+        parsed = await self._parse(body, behaviour)
+        if parsed.numbers and self.stats.first_regions_at is None and PROBE_WORD not in str(parsed.forms):
+            self.stats.first_regions_at = time.time()
+        fault = self._fault(parsed)
+        failure = await self._fail(request, fault, behaviour)
+        if failure is not None:
+            return failure
+        await self._work(behaviour)
+        scripted = behaviour.script(body) if behaviour.script is not None else None
+        if scripted is not None:
+            return _response(scripted)
+        return await self._respond(request, parsed, digest, fault)
+
+    async def _loads(self, behaviour: Behaviour) -> bool:
+        """Whether the model is not loaded yet. Waits for it if the persona does."""
+        left = (self.stats.first_at or 0.0) + behaviour.loading - time.time()
+        if left <= 0 or not behaviour.persona.waits_to_load:
+            return left > 0
+        await asyncio.sleep(left)
+        return False
+
+    async def _parse(self, body: dict[str, Any], behaviour: Behaviour) -> ParsedRequest:
+        """What is asked for. Raises BadRequest for what the persona refuses, KeyError and its kin for what is none."""
+        persona = behaviour.persona
+        if str(body.get("model")).removeprefix("models/") != behaviour.model:
+            raise BadRequest("unknown model", "model", value=body.get("model"))
+        check_fields(persona, body)
+        parsed = await asyncio.get_running_loop().run_in_executor(None, parse_request, body)
+        if persona.refuses:
+            raise BadRequest(persona.refuses, persona.refuses)
+        if persona.max_images is not None and len(parsed.pictures) > persona.max_images:
+            raise BadRequest("too many pictures", "images", value=persona.max_images)
+        if parsed.tokens + parsed.max_tokens > behaviour.max_model_len:
+            raise BadRequest(
+                f"This model's maximum context length is {behaviour.max_model_len} tokens. However, you requested "
+                f"{parsed.max_tokens} output tokens and your prompt contains {parsed.tokens} input tokens.",
+                "context",
+            )
+        return parsed
+
+    def _fault(self, parsed: ParsedRequest) -> str:
+        behaviour = self.behaviour
+        if behaviour.credits_after is not None and self.stats.billed.requests >= behaviour.credits_after:
+            fault = "credits"
+        else:
+            of_picture = int(parsed.pictures[0][:8], 16) / 2**32
+            fault = fault_of(behaviour.faults, self._random.random(), of_picture)
+        if fault:
+            self.stats.faults[fault] += 1
+        return fault
+
+    async def _fail(self, request: Request, fault: str, behaviour: Behaviour) -> Response | None:
+        """The response of a fault before the model is asked; None when it is to be asked."""
+        if fault in STATUSES:
+            return self._error(fault)
+        if behaviour.max_waiting is not None and self.stats.waiting >= behaviour.max_waiting:
+            self.stats.faults["429"] += 1
+            return self._error("429")
+        if fault == "hang":
+            while not await request.is_disconnected():
+                await asyncio.sleep(0.05)
+            return Response(status_code=499)
+        return None
+
+    async def _work(self, behaviour: Behaviour) -> None:
+        """Wait for a slot, and for `latency` in it; whether the client still waits or not, as servers mostly do."""
+        if self._slots is None:
+            self._slots = asyncio.Semaphore(behaviour.slots)
+        self.stats.waiting += 1
+        try:
+            await self._slots.acquire()
+        finally:
+            self.stats.waiting -= 1
+        begun = time.time()
+        self.stats.running += 1
+        try:
+            await asyncio.sleep(behaviour.latency)
+        finally:
+            self.stats.running -= 1
+            if self.stats.first_regions_at is not None:
+                self.stats.busy_seconds += time.time() - max(begun, self.stats.first_regions_at)
+            self._slots.release()
+
+    async def _respond(self, request: Request, parsed: ParsedRequest, digest: str, fault: str) -> Response:
+        behaviour = self.behaviour
+        reply = reply_to(parsed, behaviour, fault, id=f"fake-{digest[:12]}", model=behaviour.model)
+        seen = fault not in UNSEEN and not await request.is_disconnected()
+        self.stats.record_cost(parsed.tokens, reply.completion_tokens, seen=seen)
+        content = behaviour.persona.padding.encode() + orjson.dumps(reply.body)
+        response = _spoilt(content, fault)
+        if response is None:
+            response = Response(content, media_type="application/json")
+            if fault not in ERRORS_IN_200:
+                self.stats.record_answer(digest)
+        for callback in self.on_answer:
+            callback(self.stats.answered)
+        return response
+
+    def _error(self, kind: str, **values: object) -> Response:
+        return _response(self.behaviour.error(kind, **values))
+
+
+def _spoilt(content: bytes, fault: str) -> Response | None:
+    """An answer that does not arrive as it was made; None for one that does."""
+    if fault == "garbage":
+        return Response("<html><body>502 Bad Gateway</body></html>", media_type="text/html")
+    if fault == "truncated":
+        return Response(content[: len(content) // 2], media_type="application/json")
+    if fault == "cut":
+        # A longer length than is sent: the server closes the connection before the answer is whole.
+        return Response(content[: len(content) // 2], headers={"Content-Length": str(len(content))})
+    return StreamingResponse(_endless(content), media_type="application/json") if fault == "endless" else None
+
+
+async def _endless(content: bytes) -> AsyncIterator[bytes]:
+    yield content[: len(content) // 2]
+    while True:
+        yield b" " * 65_536
+
+
+def _response(scripted: ScriptedResponse) -> Response:
+    if isinstance(scripted.body, str):
+        return Response(scripted.body, scripted.status, dict(scripted.headers))
+    return JSONResponse(scripted.body, scripted.status, dict(scripted.headers))

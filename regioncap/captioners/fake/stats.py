@@ -1,0 +1,92 @@
+"""What the fake server counts: what it was asked, and what its answers cost."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+
+@dataclass
+class Bill:
+    """What answers with status 200 cost, in tokens."""
+
+    requests: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+    def add(self, prompt_tokens: int, completion_tokens: int) -> None:
+        """One more answer."""
+        self.requests += 1
+        self.prompt_tokens += prompt_tokens
+        self.completion_tokens += completion_tokens
+
+
+@dataclass
+class Stats:
+    """What was asked. Times in seconds.
+
+    `billed`: every answer that the model made, whatever became of it. `unseen`: those of them whose tokens the client
+    could not read: the connection was closed before, or what came was no whole answer.
+    """
+
+    requests: int = 0
+    answered: int = 0
+    sent_again: int = 0
+    sent_again_after_answer: int = 0
+    in_flight: int = 0
+    peak_in_flight: int = 0
+    running: int = 0
+    waiting: int = 0
+    billed: Bill = field(default_factory=Bill)
+    unseen: Bill = field(default_factory=Bill)
+    faults: Counter[str] = field(default_factory=Counter)
+    seen: dict[str, bool] = field(default_factory=dict, repr=False)
+    """Digest of each request, and whether it was answered."""
+    first_at: float | None = None
+    """When the first request came."""
+    first_regions_at: float | None = None
+    """When the first request came that asks for regions: before it come those that try the server out."""
+    last_at: float = 0.0
+    busy_seconds: float = 0.0
+    """Summed over slots, from `first_regions_at` on."""
+
+    def record_request(self, digest: str) -> None:
+        """A request came."""
+        self.first_at = time.time() if self.first_at is None else self.first_at
+        self.requests += 1
+        if digest in self.seen:
+            self.sent_again += 1
+            self.sent_again_after_answer += self.seen[digest]
+        self.seen.setdefault(digest, False)
+        self.in_flight += 1
+        self.peak_in_flight = max(self.peak_in_flight, self.in_flight)
+
+    def record_answer(self, digest: str) -> None:
+        """A request is answered as it should be, or with a fault that changes only the text."""
+        self.answered += 1
+        self.seen[digest] = True
+
+    def record_cost(self, prompt_tokens: int, completion_tokens: int, *, seen: bool) -> None:
+        """An answer was made. `seen`: the client can read what it cost."""
+        for bill in (self.billed, *([] if seen else [self.unseen])):
+            bill.add(prompt_tokens, completion_tokens)
+
+    def public(self, slots: int) -> dict[str, Any]:
+        """The numbers, for `GET /stats`. `busy_share`: of the slots, between the first request for regions and the
+        last answer, which are `seconds` apart. `first_at`, `first_regions_at`: seconds since 1970."""
+        span = self.last_at - self.first_regions_at if self.first_regions_at is not None else 0.0
+        share = self.busy_seconds / (span * slots) if span > 0 else 0.0
+        names = ("requests", "answered", "sent_again", "sent_again_after_answer", "peak_in_flight")
+        return {
+            **{name: getattr(self, name) for name in names},
+            "distinct": len(self.seen),
+            "faults": dict(self.faults),
+            "billed": asdict(self.billed),
+            "unseen": asdict(self.unseen),
+            "first_at": self.first_at,
+            "first_regions_at": self.first_regions_at,
+            "seconds": round(span, 3),
+            "busy_share": round(share, 4),
+        }

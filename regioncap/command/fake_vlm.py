@@ -1,0 +1,114 @@
+"""The command fake-vlm: a model server without a model, with the ways of those that people have."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from regioncap.captioners.fake.errors import WAITS
+from regioncap.captioners.fake.faults import FAULTS, SCHEDULED
+from regioncap.captioners.fake.forms import FORMS
+from regioncap.captioners.fake.personas import PERSONAS
+from regioncap.errors import UsageError
+
+
+def _print_personas(context: click.Context, option: click.Parameter, value: bool) -> None:
+    if value:
+        width = max(map(len, PERSONAS))
+        for name, persona in PERSONAS.items():
+            click.echo(f"{name:{width}}  {persona.imitates}")
+        context.exit()
+
+
+def _epilog() -> str:
+    """The faults, one a line, for the end of the help."""
+    texts = {**{name: fault.text for name, fault in FAULTS.items()}, **SCHEDULED}
+    width = max(map(len, texts))
+    return "\n".join(["\b", "Faults:", *(f"  {name:{width}}  {text}" for name, text in texts.items())])
+
+
+@click.command("fake-vlm", epilog=_epilog())
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=8000, show_default=True, help="Port to listen on; 0 takes a free one.")
+@click.option("--model", default="fake-vlm", show_default=True, help="Name of the model.")
+@click.option(
+    "--persona",
+    type=click.Choice(list(PERSONAS)),
+    default="plain",
+    show_default=True,
+    metavar="NAME",
+    help="The server whose ways it has: openai-reasoning, azure, gemini, ollama, vllm-thinking, … See --personas.",
+)
+@click.option(
+    "--personas",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_personas,
+    help="List the personas, each with what it imitates, and exit.",
+)
+@click.option("--slots", default=32, show_default=True, help="Number of requests served at once.")
+@click.option("--latency", default=0.8, show_default=True, help="Seconds that each request takes.")
+@click.option("--key", help="API key that clients must send.")
+@click.option("--max-waiting", type=int, help="Answer 429 when this many requests are queued.")
+@click.option(
+    "--retry-after",
+    default=1.0,
+    show_default=True,
+    help="Seconds to wait that an overloaded server asks for.",
+)
+@click.option("--retry-form", type=click.Choice(list(WAITS)), help="How it asks for them. Default: the persona's way.")
+@click.option(
+    "--structure",
+    type=click.Choice([*FORMS, "none"]),
+    help="Structured output that it enforces. Default: the persona's.",
+)
+@click.option(
+    "--max-model-len", default=32_768, show_default=True, help="Maximum number of tokens of a request and its answer."
+)
+@click.option(
+    "--fault",
+    "faults",
+    multiple=True,
+    metavar="NAME=SHARE",
+    help="A fault and its share of the requests: 500=0.05, or one that comes at a time and its number: "
+    "credits_after=100. See below. May be given more than once.",
+)
+@click.option("--seed", default=0, show_default=True, help="Random seed of the faults.")
+def fake_vlm(
+    host: str, port: int, persona: str, faults: tuple[str, ...], structure: str | None, **behaviour: Any
+) -> int:
+    """Serve a fake OpenAI-compatible model, for tests.
+
+    Its answers name the picture and the region. GET /stats returns what it was asked, and what its answers cost.
+    """
+    from regioncap.captioners.fake_server import Behaviour, RunningServer
+
+    given = dict(_fault(fault) for fault in faults)
+    times = {name: given.pop(name) for name in SCHEDULED if name in given}
+    forms = None if structure is None else (structure,)
+    acting = Behaviour(persona=PERSONAS[persona], faults=given, structure=forms, **times, **behaviour)
+    try:
+        server = RunningServer(acting, host, port)
+    except OSError as error:
+        raise UsageError(f"--port: cannot listen on {host}:{port}: {error.strerror}") from None
+    click.echo(f"serving on {server.url}; Ctrl-C ends it. In another terminal:", err=True)
+    click.echo(f"  regioncap run photos.jsonl --endpoint {server.url} --model {behaviour['model']}", err=True)
+    server.serve_forever()
+    return 0
+
+
+def _fault(text: str) -> tuple[str, float]:
+    """The name and number in NAME=SHARE, or NAME=NUMBER for a fault that comes at a time."""
+    name, _, share = text.partition("=")
+    try:
+        value = float(share)
+    except ValueError:
+        value = -1.0
+    if (name in FAULTS and 0 <= value <= 1) or (name in SCHEDULED and 0 <= value < float("inf")):
+        return name, value
+    raise UsageError(
+        f"--fault: expected NAME=SHARE with one of {', '.join(FAULTS)} and 0 to 1, or NAME=NUMBER with one of "
+        f"{', '.join(SCHEDULED)}, got {text!r}"
+    )
