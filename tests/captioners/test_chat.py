@@ -8,7 +8,6 @@ import orjson
 import pytest
 
 from regioncap.captioners.chat import ChatRequest, ChatResponse, Ending, Sampling, judge_finish, read_response
-from regioncap.captioners.masking import outside_text
 from regioncap.config.files import make_config
 
 
@@ -82,13 +81,6 @@ def test_a_repair_is_drawn_differently() -> None:
     assert sampling(temperature=1.9) == {"temperature": 2.0}
     assert sampling(temperature=-1) == {}  # the server's own
     assert sampling(top_p=0.9, top_k=5) == {"temperature": 0.3, "top_p": 0.9, "top_k": 5}
-
-
-def test_text_from_outside_is_short_and_without_secrets() -> None:
-    assert outside_text("the key\n  hush-hush  is wrong", "hush-hush") == "the key *** is wrong"
-    assert outside_text("sk-0123456789 and key-ab***yz") == "*** and ***"
-    assert outside_text("risk-averse turkey-basting") == "risk-averse turkey-basting"
-    assert outside_text("x" * 400) == "x" * 297 + "…"
 
 
 USAGES = {
