@@ -22,8 +22,8 @@ Send = Callable[[ChatRequest], Awaitable[ChatResponse]]
 
 QUOTED_CHARS = 80
 
-LONG_REPLY_CHARS = 10_000
-"""Longer replies are read in a thread, so that they do not hold up the event loop."""
+LONG_REPLY_CHARS = 1_000
+"""Longer replies are read in a thread, so that they do not hold up the event loop: this one takes about 0.5 ms."""
 
 
 class Keeping:

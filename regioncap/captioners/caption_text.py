@@ -5,19 +5,10 @@ from __future__ import annotations
 
 import re
 
+from regioncap.captioners.plain_text import plain
 from regioncap.captioners.reasoning import SPECIAL_TOKEN
 from regioncap.captioners.remarks import is_refusal, says_nothing, without_introduction, without_remarks
 
-_INVISIBLE = re.compile(r"[\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]|[\U000e0000-\U000e007f]")
-_TERMINAL = re.compile(r"\x1b\[[0-9;?]{0,16}[a-zA-Z]")
-_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ufffd\ud800-\udfff]")
-_LINE_END = re.compile(r"\r\n?|[\x0b\x0c\x85\u2028\u2029]")
-
-_GROUNDING = re.compile(
-    r"<\|det\|>[^<>]{0,400}<\|/det\|>|<\|box_start\|>[^<>]{0,400}<\|box_end\|>|<box>[^<>]{0,400}</box>|"
-    r"<quad>[^<>]{0,400}</quad>|</?ref>|<\|/?ref\|>|<\|object_ref_(?:start|end)\|>|</?phrase>|</?p>",
-    re.IGNORECASE,
-)
 _FORMATTING = re.compile(
     r"</?(?:b|i|u|em|strong|mark|span|div|li|ul|ol|br|caption|description|desc|text|content|name|answer|body)"
     r"(?:\s[^<>]{0,60})?\s?/?>",
@@ -31,21 +22,14 @@ _MARKUP = re.compile(
     r"[{\[]\s?[\"“][^\"”]{0,80}[\"”]\s?[:,]|\"\s?:\s?[\"\[{]|[\"\w]\s?[}]\s?$|\"\s?\]\s?$|^\s?[{\[]\s?[\"'{\[]",
     re.IGNORECASE,
 )
+_MAY_BE_MARKUP = re.compile('[<`\\\\*\ue000-\uf8ff\\[\\]{}]|"\\s?:')
+"""What all of that has in it, and most captions have not."""
 _REFERENCE = re.compile(r"<\s?regions?[\s_]?\d{1,4}\s?>(?!\s?[:：])", re.IGNORECASE)
+_LEADING_SIGNS = re.compile(r"(?:[*_`]++\s?|[:：]\s?|[,，–—-]\s)++")
 _WRAPS = {'"': '"', "“": "”", "'": "'", "‘": "’", "「": "」", "『": "』", "«": "»", "„": "“", "`": "`", "”": "”"}
 _UNOPENED = {">": "<", "]": "[", "】": "【", "〉": "〈", "＞": "＜", "］": "［", "»": "«", "」": "「", "』": "『"}
 _BULLET = re.compile(r"[ \t]*(?:[-*+•●▪◦‣·]|>)[ \t]+")
 _RULE = re.compile(r"[ \t]*(?:[-*_=~─—]{3,}|`{3,}[\w-]{0,12})[ \t]*$")
-
-
-def plain(text: str) -> str:
-    """A reply's text with `\\n` for every line end, and without what is no text: control signs, half
-    surrogates, the boxes that some models write behind what they name.
-
-    >>> plain("\\ufeffA\\r\\ndog\\x07.")
-    'A\\ndog .'
-    """
-    return _CONTROL.sub(" ", _LINE_END.sub("\n", _INVISIBLE.sub("", _TERMINAL.sub("", _GROUNDING.sub("", text)))))
 
 
 def starts_item(line: str) -> bool:
@@ -72,7 +56,7 @@ def caption_of(text: str, *, prose: bool = True) -> str | None:
     >>> caption_of(' **A dog**, "Rex". Let me know if you need more!'), caption_of("I can't see it.")
     ('A dog, "Rex".', None)
     """
-    text = _FORMATTING.sub(" ", plain(text))
+    text = _FORMATTING.sub(" ", plain(text)) if not text.isprintable() or "<" in text else text
     if prose and is_refusal(_unwrapped(text)):
         return None
     text = _unwrapped(without_remarks(without_introduction(text)))
@@ -83,17 +67,20 @@ def caption_of(text: str, *, prose: bool = True) -> str | None:
 
 def is_clean(text: str) -> bool:
     """Whether there is no markup, JSON or special token in it."""
+    if not _MAY_BE_MARKUP.search(text):
+        return True
     text = _REFERENCE.sub("", text)
     return not (_MARKUP.search(text) or SPECIAL_TOKEN.search(text))
 
 
 def _unwrapped(text: str) -> str:
     """On one line, without the emphasis, quotes and separators around it."""
-    text = _PAIRED.sub(lambda match: next(group for group in match.groups() if group is not None), text)
-    text = " ".join(text.replace("**", "").split())
-    text = re.sub(r"^(?:[*_`]++\s?|[:：]\s?|[,，–—-]\s)++", "", text)
-    text = text.rstrip(" *`|;,，、")
-    text = re.sub(r"(?<=[\"”])\s?,$", "", text) if text[:1] in _WRAPS else text
+    if "*" in text or "_" in text:
+        text = _PAIRED.sub(lambda match: next(group for group in match.groups() if group is not None), text)
+        text = text.replace("**", "")
+    text = " ".join(text.split())
+    leading = _LEADING_SIGNS.match(text)
+    text = (text[leading.end() :] if leading else text).rstrip(" *`|;,，、")
     opening = _UNOPENED.get(text[-1:])
     if opening and opening not in text:
         text = text[:-1].rstrip()  # Of "<region1: a dog>".

@@ -61,6 +61,8 @@ def text_of(value: Any) -> str | None:
     if any(number_named(name) for name, _ in value):
         return None
     fields = [(name.strip().lower(), text) for name, text in value if isinstance(text, str) and text.strip()]
+    if not fields:
+        return None
     for wanted in _TEXT_FIELDS:
         texts = [text for name, text in fields if name == wanted]
         if texts:
@@ -127,7 +129,7 @@ def _number_of(pairs: Pairs) -> tuple[str, int] | None:
 
 def text_of_piece(piece: str) -> str:
     """The text of a labelled piece of an answer: where that is one JSON value, of the value."""
-    values = find_values(piece)
+    values = find_values(piece) if "{" in piece or "[" in piece else []
     if len(values) != 1 or not values[0].whole:
         return piece
     around = piece[: values[0].begin] + piece[values[0].end :]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from regioncap.captioners.numerals import NUMBER, ORDINAL
+from regioncap.captioners.numerals import NUMBER, ORDINAL, either
 
 WORDS = (
     "bounding box", "image region", "region", "area", "zone", "box", "bbox", "object", "item", "mark", "marker",
@@ -28,7 +28,7 @@ WORDS = (
 )  # fmt: skip
 """What models call a region."""
 
-WORD = f"(?:{'|'.join(sorted({word.replace(' ', '[ _]') for word in WORDS}, key=len, reverse=True))})s?"
+WORD = either(word.replace(" ", "[ _]") for word in WORDS) + "s?"
 LEFT, RIGHT = r"<＜〈《«‹⟨\[［(（【〔〖{｛「『", r">＞〉》»›⟩\]］)）】〕〗}｝」』"
 BRACKETS = LEFT + RIGHT
 QUOTES = "\"“”„'‘’`"
@@ -39,11 +39,11 @@ _SIGNS = rf"{_SIGN}{{0,16}}+"
 _LISTED = rf"(?:\(?\d{{1,3}}(?:[.)）、:]|\ufe0f?\u20e3)(?=[\s*_`{BRACKETS}{QUOTES}]|[^\W\d]){_SIGNS})?"
 _ARTICLE = (
     r"(?:(?:in|for|the|within|inside|about|regarding|dans|pour|la|le|les|im|in der|für|der|die|das|en|el|para|"
-    r"per|nella|nel|"
-    r"na|no|a|o|в|на|图片|图像|图中|图|画像|在|的|对于|對於)\s{0,2}|l['’]|"
+    rf"per|nella|nel|na|no|a|o|в|на)(?:(?![^\W_])\s{{0,2}}|(?={WORD}))|l['’]|(?:图片|图像|图中|图|画像|在|的|对于|對於)\s{{0,2}}|"
     r"(?:caption|description|beschreibung|légende|descripción|descrizione)\s(?:for|of|von|für|de|di|para)\s)"
 )
-_BEGIN = rf"{_SIGNS}{_LISTED}{_ARTICLE}{{0,3}}(?P<open>(?:[{LEFT}{QUOTES}*_~]\s?){{0,6}}+){_ARTICLE}{{0,2}}"
+_OPEN = rf"(?P<open>(?:[{LEFT}{QUOTES}*_~]\s?){{0,6}}+)"
+_BEGIN = rf"{_SIGNS}{_LISTED}{_ARTICLE}{{0,3}}+{_OPEN}{_ARTICLE}{{0,2}}+"
 
 # What stands between its word and its number, and behind them.
 _GLUE = (
@@ -98,13 +98,13 @@ LONE = re.compile(
 _NUMBERED = rf"(?:[\s_#:.\-№°{LEFT}{QUOTES}]{{0,4}}\d{{1,4}}|[\s_#\-]{{1,4}}(?:[ivx]{{1,4}}|[a-z])(?!\w))"
 _APART = rf"(?:[{RIGHT}{QUOTES}*_ ]{{0,4}}[:：.)=|–—]|[{BRACKETS}]|\s-\s|\s{{0,4}}$)"
 LIKE = re.compile(
-    rf"{_BEGIN}(?:\(?[a-z](?:[.)]\s|\s?[:：])|(?:{ORDINAL}|第{NUMBER}|erstens|zweitens|drittens|viertens)\s?[:：,，]|(?!number)(?:{WORD})[\s_#:.\-№°{LEFT}{QUOTES}]{{0,4}}\d{{1,4}}(?!\w)|"
+    rf"{_SIGNS}{_LISTED}{_ARTICLE}{{0,3}}{_OPEN}{_ARTICLE}{{0,2}}(?:\(?[a-z](?:[.)]\s|\s?[:：])|(?:{ORDINAL}|第{NUMBER}|erstens|zweitens|drittens|viertens)\s?[:：,，]|(?!number)(?:{WORD})[\s_#:.\-№°{LEFT}{QUOTES}]{{0,4}}\d{{1,4}}(?!\w)|"
     rf"{WORD}[{RIGHT}{QUOTES}*_ ]{{0,4}}[:：]|"
     rf"[^\W\d]{{1,24}}(?:[ _][^\W\d]{{1,24}})?{_NUMBERED}{_APART}|(?<=[{LEFT}])\s?\d{{1,4}}\s?\W|[①-⑳❶-❿]|"
     rf"\d{{1,3}}(?:[.:)]\S|\s?[-–—]\s))"
 )
 """What may be meant as a label of any kind: `Image 3:`, `Region B:`, `Box 2 is`."""
 
-SENTENCE_BEGIN = re.compile(r"(?:[.;!?。！？；…｡|>:：]|\*\*)[\"”’»」』)\]*_]{0,3}\s*+(?=\S)")
+SENTENCE_BEGIN = re.compile(r"(?:[.;!?。！？；…｡|>:：]|\*\*){1,8}+[\"”’»」』)\]*_]{0,3}\s*+(?=\S)")
 LINE_BEGIN = re.compile(r"^[^\S\n]*+(?=\S)", re.MULTILINE)
 ANYWHERE = re.compile(r"(?:\s|(?<=[,，、。]))(?=[^\W\d]|[<＜〈《«\[［(（【「{*])")

@@ -25,6 +25,7 @@ from regioncap.captioners.label_grammar import (
     SENTENCE_BEGIN,
 )
 from regioncap.captioners.numerals import NUMBER, ORDINAL, number_of
+from regioncap.captioners.plain_text import lowered
 
 _BRACKET = re.compile(f"[{BRACKETS}]")
 _COLON = re.compile("[:：﹕=→]")
@@ -57,10 +58,10 @@ def line_labels(text: str) -> list[Label]:
     return list(_at(text, places, line=True))
 
 
-def sentence_labels(text: str) -> list[Label]:
-    """The labels with a word that begin a sentence within a line."""
+def sentence_labels(text: str, lines: list[Label]) -> list[Label]:
+    """The labels with a word that begin a sentence within a line, and are not those of `lines`."""
     places = (match.end() for match in SENTENCE_BEGIN.finditer(text) if "\n" not in match.group())
-    return list(_at(text, places, line=False))
+    return list(_at(text, _outside(places, lines), line=False))
 
 
 def inner_labels(text: str) -> list[Label]:
@@ -76,7 +77,7 @@ def leading_label(text: str) -> Label | None:
 
 def list_labels(text: str) -> list[Label]:
     """The numbers without a word at the begin of the lines of `text`."""
-    low, labels = _lowered(text), []
+    low, labels = lowered(text), []
     for place in LINE_BEGIN.finditer(text):
         match = LONE.match(low, place.start())
         label = _lone(match) if match else None
@@ -87,7 +88,7 @@ def list_labels(text: str) -> list[Label]:
 
 def is_like_label(line: str) -> bool:
     """Whether a line begins with something that may be meant as a label: a word or bracket with a number."""
-    return LIKE.match(_lowered(line)) is not None or bool(list_labels(line)) or bool(line_labels(line))
+    return LIKE.match(lowered(line)) is not None or bool(list_labels(line)) or bool(line_labels(line))
 
 
 def number_named(text: str) -> tuple[str, int] | None:
@@ -96,7 +97,7 @@ def number_named(text: str) -> tuple[str, int] | None:
     >>> [number_named(text) for text in ("<region1>", "Region 2:", "3", "caption_4", "A dog")]
     [('region', 1), ('region', 2), ('', 3), ('caption', 4), None]
     """
-    low = _lowered(text.strip())
+    low = lowered(text.strip())
     alone = _ALONE.fullmatch(low)
     if alone:
         return _named("", number_of(alone[1]))
@@ -111,14 +112,19 @@ def _named(scheme: str, number: int | None) -> tuple[str, int] | None:
     return None if number is None else (scheme, number)
 
 
-def _lowered(text: str) -> str:
-    """In small letters, each sign where it was."""
-    low = text.lower()
-    return low if len(low) == len(text) else "".join(sign.lower() if len(sign.lower()) == 1 else sign for sign in text)
+def _outside(places: Iterator[int], labels: list[Label]) -> Iterator[int]:
+    """Those of `places` that stand in none of `labels`. Both are in order."""
+    following = iter(labels)
+    label = next(following, None)
+    for place in places:
+        while label and label.end <= place:
+            label = next(following, None)
+        if not label or place < label.begin:
+            yield place
 
 
 def _at(text: str, places: Iterator[int], *, line: bool) -> Iterator[Label]:
-    low, end = _lowered(text), -1
+    low, end = lowered(text), -1
     for place in places:
         # The places are in order, and one label holds several of them.
         if place < end:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable
 
 _IN_WORDS = (
     "one un uno um eins один 하나",
@@ -43,17 +44,26 @@ _HAN = {sign: value for value, sign in enumerate("零一二三四五六七八九
 _ROMAN = {"i": 1, "v": 5, "x": 10}
 
 
-def _either(words: dict[str, int]) -> str:
-    return "|".join(sorted(words, key=len, reverse=True))
+def either(words: Iterable[str]) -> str:
+    """A pattern for any of `words`, the longest that fits. They stand grouped by their first sign, since at most places
+    of a text that one alone rules all of them out.
+
+    >>> either(["area", "region", "roi"])
+    '(?:r(?:egion|oi)|a(?:rea))'
+    """
+    groups: dict[str, list[str]] = {}
+    for word in sorted(set(words), key=lambda word: (-len(word), word)):
+        groups.setdefault(word[0], []).append(word[1:])
+    return f"(?:{'|'.join(f'{first}(?:' + '|'.join(rests) + ')' for first, rests in groups.items())})"
 
 
 NUMBER = (
     r"(?:\d{1,4}+(?!\d|\.\d)(?:\ufe0f?\u20e3)?|[⓪①-⑳❶-❿➀-➓⓵-⓾㈠-㈩㊀-㊉]|[〇零一二三四五六七八九十两]{1,3}+"
-    rf"|(?:{_either(_CARDINAL)})(?![^\W_])|[ivx]{{1,5}}(?![^\W_]))"
+    rf"|{either(_CARDINAL)}(?![^\W_])|[ivx]{{1,5}}(?![^\W_]))"
 )
 """A number as it stands behind a label's word, in small letters."""
 
-ORDINAL = rf"(?:(?:{_either(_ORDINAL)})(?![^\W_])|\d{{1,3}}(?:st|nd|rd|th)(?![^\W_]))"
+ORDINAL = rf"(?:{either(_ORDINAL)}(?![^\W_])|\d{{1,3}}(?:st|nd|rd|th)(?![^\W_]))"
 """A number as it stands before a label's word."""
 
 

@@ -26,10 +26,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from regioncap.captioners.caption_text import caption_of, plain
+from regioncap.captioners.caption_text import caption_of
 from regioncap.captioners.json_answers import JsonTexts, texts_in
 from regioncap.captioners.labels import line_labels, list_labels
 from regioncap.captioners.lenient_json import Value, find_values
+from regioncap.captioners.plain_reply import read_plain
+from regioncap.captioners.plain_text import plain
 from regioncap.captioners.reasoning import answer_of
 from regioncap.captioners.remarks import is_refusal
 from regioncap.captioners.text_answers import Piece, items_of, rows_of_table, split_by_labels, without_own_label
@@ -74,6 +76,12 @@ def read_reply(text: str, wanted: Sequence[int], *, cut: bool = False, structure
     >>> read_reply("Region 0: A dog.\\nRegion 1: A cat.", [1, 2])
     Parsed(captions={}, reason='labels 0, 1 do not match the regions asked for (1, 2)')
     """
+    found = None if cut else read_plain(text, wanted)
+    return read_any(text, wanted, cut=cut, structured=structured) if found is None else Parsed(found)
+
+
+def read_any(text: str, wanted: Sequence[int], *, cut: bool = False, structured: bool = False) -> Parsed:
+    """The same, of any reply the long way."""
     answer = answer_of(plain(text))
     if not answer.text:
         return Parsed({}, answer.problem or "there is no answer in it")
@@ -100,12 +108,13 @@ def _read(text: str, wanted: Sequence[int], cut: bool, structured: bool) -> Pars
 
 def _as_prose(text: str) -> str:
     """Without fences, and the escapes and tags of Markdown and HTML."""
-    if _ESCAPED_TAG.search(text):
+    if "&" in text and _ESCAPED_TAG.search(text):
         text = html.unescape(text)
     if "\n" not in text:
         text = _WRITTEN_OUT.sub("\n", text)
     text = _INLINE_TAG.sub("", _BLOCK_TAG.sub("\n", text))
-    return _ESCAPED.sub(r"\1", _FENCE_LINE.sub("", text)).strip()
+    text = _FENCE_LINE.sub("", text) if "```" in text or "~~~" in text else text
+    return _ESCAPED.sub(r"\1", text).strip()
 
 
 def _around(text: str, values: list[Value]) -> str:

@@ -18,11 +18,11 @@ _NAMES = (
 )
 # Every part has a length, so that no text makes one search slow.
 _BLOCK = re.compile(
-    rf"(?P<open><{_NAMES}(?:\s[^<>]{{0,80}})?>|\[THINK\]|◁think▷|<\|(?:think|thinking|begin_of_thought|"
-    rf"START_THINKING|"
-    r"inner_prefix)\|>|<\|channel>(?!\s*(?:final|response|answer)\b)|\[unused16\])"
-    rf"|(?P<close></\s?{_NAMES}\s?>|\[/THINK\]|◁/think▷|<\|(?:/think|/thinking|end_of_thought|END_THINKING|"
-    r"inner_suffix)\|>|<channel\|>|\[unused17\])",
+    rf"[<\[◁](?:(?P<open>(?<=<){_NAMES}(?:\s[^<>]{{0,80}})?>|(?<=\[)THINK\]|(?<=◁)think▷|(?<=<)\|(?:think|thinking|"
+    r"begin_of_thought|START_THINKING|inner_prefix)\|>|(?<=<)\|channel>(?!\s*(?:final|response|answer)\b)|"
+    r"(?<=\[)unused16\])"
+    rf"|(?P<close>(?<=<)/\s?{_NAMES}\s?>|(?<=\[)/THINK\]|(?<=◁)/think▷|(?<=<)\|(?:/think|/thinking|end_of_thought|"
+    r"END_THINKING|inner_suffix)\|>|(?<=<)channel\|>|(?<=\[)unused17\]))",
     re.IGNORECASE,
 )
 
@@ -47,12 +47,13 @@ _TURN_ENDS = re.compile(
     r"<end_of_(?:turn|utterance)>|<\|(?:im_end|im_start|eot_id|eom_id|eot|eom|end|return|endoftext|end_of_text|user|"
     r"observation|start_header_id|end_of_solution|end_of_sentence|endofresponse|end_response|end_of_turn_token)\|>|"
     rf"</s>|<eos>|<turn\|>|<\|turn>|<start_of_turn>|\[EOS\]|\[/?INST\]|<{_BAR}end▁of▁sentence{_BAR}>|"
-    rf"<{_BAR}User{_BAR}>|(?:\n|(?<=[.!?])\s)(?:\#{{2,3}}\s?)?(?:user|human|assistant)\s?:",
+    rf"<{_BAR}User{_BAR}>",
     re.IGNORECASE,
 )
+_NEXT_TURN = re.compile(r"\s(?:(?<=\n)|(?<=[.!?]\s))(?:\#{2,3}\s?)?(?:user|human|assistant)\s?:", re.IGNORECASE)
 _ANSWER = re.compile(
-    r"(?P<open><(?:answer|final_answer|final|response|conclusion|output|solution)>|<\|begin_of_(?:box|solution)\|>)"
-    r"|(?P<close></(?:answer|final_answer|final|response|conclusion|output|solution)>|<\|end_of_(?:box|solution)\|>)",
+    r"<(?:(?P<open>(?:answer|final_answer|final|response|conclusion|output|solution)>|\|begin_of_(?:box|solution)\|>)"
+    r"|(?P<close>/(?:answer|final_answer|final|response|conclusion|output|solution)>|\|end_of_(?:box|solution)\|>))",
     re.IGNORECASE,
 )
 
@@ -131,8 +132,10 @@ def _of_first_turn(text: str) -> str:
     """Up to where the model ends its turn; what comes then is made up. Without special tokens at both ends."""
     leading = _LEADING.match(text)
     text = text[leading.end() :] if leading else text
-    end = _TURN_ENDS.search(text)
-    text = (text[: end.start()] if end else text).rstrip()
+    for pattern in (_TURN_ENDS, _NEXT_TURN):
+        end = pattern.search(text)
+        text = text[: end.start()] if end else text
+    text = text.rstrip()
     begin = len(text)
     for token in reversed(list(SPECIAL_TOKEN.finditer(text))):
         if text[token.end() : begin].strip():
@@ -144,6 +147,8 @@ def _of_first_turn(text: str) -> str:
 def _marked(text: str) -> Answer:
     """The one answer that tags mark; several tags mark parts of it, and are dropped."""
     marks = list(_ANSWER.finditer(text))
+    if not marks:
+        return Answer(text.strip())
     opened = [mark for mark in marks if mark["open"]]
     if len(opened) == 1:
         closed = next((mark for mark in marks if mark["close"] and mark.start() > opened[0].start()), None)

@@ -7,7 +7,7 @@ import re
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from regioncap.captioners.caption_text import lines_of, starts_item
 from regioncap.captioners.json_answers import text_of_piece
@@ -46,7 +46,7 @@ class Piece:
 def split_by_labels(text: str, wanted: Sequence[int]) -> list[Piece]:
     """The pieces of `text` behind its labels; empty where there are none of one scheme."""
     lines = line_labels(text)
-    sentences = _apart(sentence_labels(text), lines)
+    sentences = sentence_labels(text, lines)
     labels = _chosen(lines, sentences, text, wanted)
     if not labels:
         labels = _apart(list_labels(text), lines)
@@ -104,10 +104,11 @@ def _pieces(text: str, labels: list[Label], others: list[Label], wanted: Sequenc
     found = []
     for place, (label, piece) in enumerate(zip(labels, pieces, strict=True)):
         inside = others[bisect_left(begins, label.end) : bisect_left(begins, ends[place])]
-        inside += [] if complete else inner_labels(piece)
+        if not complete:
+            inside += [replace(inner, begin=inner.begin + label.end) for inner in inner_labels(piece)]
         own = own_text(piece, _usual_paragraphs(pieces[:-1]) if place == len(pieces) - 1 else None)
         doubtful = (
-            any(_is_foreign(other, label, wanted) for other in inside)
+            any(_is_foreign(text, other, label, wanted) for other in inside)
             # Two labels at once, for one text.
             or (place > 0 and _JOINS.fullmatch(pieces[place - 1]) is not None)
             # One of its lines may be of a region whose label is missing.
@@ -127,9 +128,11 @@ def _goes_on(text: str) -> bool:
     return re.search(r"[.!?。！？][\"”’)]?[ \t]*\n", text) is not None
 
 
-def _is_foreign(other: Label, label: Label, wanted: Sequence[int]) -> bool:
+def _is_foreign(text: str, other: Label, label: Label, wanted: Sequence[int]) -> bool:
     """Whether a label within a region's piece may begin the text of something else."""
-    return other.number != label.number and (other.number in wanted or (other.line and other.strong))
+    if other.number == label.number:
+        return other.strong and other.begin > label.end and re.search(r"\w", text[label.end : other.begin]) is not None
+    return other.number in wanted or (other.line and other.strong)
 
 
 def _usual_paragraphs(pieces: list[str]) -> int:
@@ -153,8 +156,11 @@ def own_text(piece: str, usual: int | None) -> str:
 
 
 def _before_closing(piece: str) -> str:
-    closing = _CLOSING.search(_INNER_FIELD.sub(" ", piece))
-    return _INNER_FIELD.sub(" ", piece)[: closing.start()] if closing else _INNER_FIELD.sub(" ", piece)
+    if "<" not in piece:
+        return piece
+    piece = _INNER_FIELD.sub(" ", piece)
+    closing = _CLOSING.search(piece)
+    return piece[: closing.start()] if closing else piece
 
 
 def _before_remarks(paragraphs: list[list[str]]) -> list[list[str]]:
@@ -173,8 +179,9 @@ def rows_of_table(text: str) -> list[Piece]:
     pieces = []
     for cells in rows:
         name = number_named(cells[0].strip("*_`")) if cells else None
-        if name and len(cells) > 1 and (len(cells) == 2 or 0 < column < len(cells)):
-            pieces.append(Piece(name[1], name[0], cells[column if column > 0 else 1]))
+        place = 1 if len(cells) == 2 else column
+        if name and 0 < place < len(cells):
+            pieces.append(Piece(name[1], name[0], cells[place]))
     return pieces
 
 
