@@ -106,7 +106,7 @@ def test_what_every_request_would_meet_stops_the_run_and_names_the_setting(
     name, behaviour, settings, words = STOPS[case]
     captioner, _ = captioner_of(serve(persona=PERSONAS[name], **behaviour), **settings)
     with pytest.raises(CaptionerError, match=words):
-        captioner.submit(request_of(1)).result(timeout=60)
+        captioner.submit(request_of(1)).result(timeout=30)
 
 
 ACCOUNTS = [
@@ -124,7 +124,7 @@ def test_the_accounts_fault_stops_the_run_and_strikes_no_row(
     warm_up(captioner)
     assert right(results_of(captioner, 8)) == list(range(8))
     server.change(faults={fault: 1.0})
-    errors = [captioner.submit(request_of(seed)).exception(timeout=60) for seed in range(8, 16)]
+    errors = [captioner.submit(request_of(seed)).exception(timeout=30) for seed in range(8, 16)]
     assert {type(error) for error in errors} == {CaptionerError}
     check_bill(server, bill)
 
@@ -157,7 +157,7 @@ def test_credit_that_runs_out_in_mid_run_rejects_no_row(serve: Serve, captioner_
     server = as_persona(serve, "deepseek", credits_after=12)
     captioner, _ = captioner_of(server, max_in_flight=2)
     futures = [captioner.submit(request_of(seed)) for seed in range(ROWS)]
-    errors = [future.exception(timeout=60) for future in futures]
+    errors = [future.exception(timeout=30) for future in futures]
     assert all(error is None or isinstance(error, CaptionerError) for error in errors)
     done = [future.result() for future, error in zip(futures, errors, strict=True) if error is None]
     assert 0 < len(right(done)) == len(done) < ROWS
@@ -196,7 +196,7 @@ def test_a_model_that_loads_is_waited_for(serve: Serve, captioner_of: Ask, name:
     futures = [captioner.submit(request_of(seed)) for seed in range(4)]
     until(lambda: server.stats["requests"] >= 6, every=0.01)
     server.change(loading=0.0)
-    assert right([future.result(timeout=60) for future in futures]) == [0, 1, 2, 3]
+    assert right([future.result(timeout=30) for future in futures]) == [0, 1, 2, 3]
 
 
 # --- answers that are not what they should be

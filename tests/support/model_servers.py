@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from regioncap.captioners.base import CaptionRequest, CaptionResult
-from regioncap.captioners.fake_behaviour import Script
+from regioncap.captioners.fake.behaviour import Script
 from regioncap.captioners.fake_server import RunningServer, ScriptedResponse, caption_of, digest_of
 from regioncap.captioners.vlm import OpenAICaptioner
 from regioncap.records import Counts
