@@ -62,7 +62,8 @@ def refuse_misplaced(unknown: Mapping[str, Any]) -> None:
     """Raises UsageError for parameters that are settings, and so belong in `config`."""
     for name, value in unknown.items():
         if name in RegionCapConfig.model_fields:
-            raise UsageError(f"{name}: settings belong inside config: {{'config': {{'{name}': {value!r}, …}}}}")
+            shown = "…" if name in RegionCapConfig.fields_read_by("secrets") else repr(value)
+            raise UsageError(f"{name}: settings belong inside config: {{'config': {{'{name}': {shown}, …}}}}")
 
 
 def config_from(given: Any) -> RegionCapConfig:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 import prefect.settings
 from prefect import Flow
 
-from regioncap.process import no_telemetry
+from regioncap.process import loopback_without_proxy, no_telemetry
 from regioncap.run.plain_errors import plain_errors
 from regioncap.run.prefect_defaults import OWN_SERVER
 
@@ -18,7 +18,8 @@ R = TypeVar("R")
 
 
 class SelfContainedFlow(Flow[P, R]):
-    """Calls of this flow bring the settings that a server of Prefect's own needs, and send no telemetry.
+    """Calls of this flow bring the settings that a server of Prefect's own needs, reach it past any proxy, and send no
+    telemetry.
 
     Runs of a deployment are not calls: their process and its environment are the worker's.
     """
@@ -26,7 +27,7 @@ class SelfContainedFlow(Flow[P, R]):
     if not TYPE_CHECKING:  # typed as Flow's, whose overloads keep parameters and result
 
         def __call__(self, *args: Any, **kwargs: Any) -> Any:
-            with no_telemetry, plain_errors, _own_server_settings():
+            with no_telemetry, loopback_without_proxy, plain_errors, _own_server_settings():
                 return super().__call__(*args, **kwargs)
 
 

@@ -51,6 +51,43 @@ def shared(change: Callable[[], Iterator[None]]) -> SharedChange:
     return SharedChange(contextmanager(change))
 
 
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+PROXIES = ("http_proxy", "https_proxy", "all_proxy")
+
+
+def no_proxy_for_loopback() -> dict[str, str]:
+    """What the environment must say so that no proxy of its gets requests to this machine itself; empty if it does.
+
+    A proxy elsewhere cannot reach servers of this machine: Prefect's own, and vLLM.
+    """
+    if not any(os.environ.get(name) or os.environ.get(name.upper()) for name in PROXIES):
+        return {}
+    given = [name for name in ("no_proxy", "NO_PROXY") if name in os.environ] or ["NO_PROXY"]
+    changes = {}
+    for name in given:
+        hosts = [host.strip() for host in os.environ.get(name, "").split(",") if host.strip()]
+        missing = [host for host in LOOPBACK if host not in hosts]
+        if missing and hosts != ["*"]:
+            changes[name] = ",".join([*hosts, *missing])
+    return changes
+
+
+@shared
+def loopback_without_proxy() -> Iterator[None]:
+    """Prefect's client sends requests to its own server through the environment's proxy, unless that excepts it."""
+    changes = no_proxy_for_loopback()
+    before = {name: os.environ.get(name) for name in changes}
+    os.environ.update(changes)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
 @shared
 def no_telemetry() -> Iterator[None]:
     """Prefect's client reports its first import, flow and run to its makers unless the environment says no.

@@ -11,6 +11,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from regioncap.captioners.access import Access
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RejectCode
 from regioncap.records import Counts
@@ -86,11 +87,12 @@ class CaptionResult:
 
 @dataclass(frozen=True)
 class CaptionerOptions:
-    """What a captioner is made from: the config; `secret`: reads the endpoint's key when it is needed; `count`: adds
-    to the run's counts, by name, from any thread."""
+    """What a captioner is made from: the config; `access`: reads the credentials for each endpoint when they are
+    needed, and raises CaptionerError for one that is missing; `count`: adds to the run's counts, by name, from any
+    thread."""
 
     config: RegionCapConfig
-    secret: Callable[[], str | None] = lambda: None
+    access: Callable[[], Sequence[Access]] = tuple
     count: Callable[[Counts], None] = lambda counts: None
 
 

@@ -221,9 +221,13 @@ def _tokens(usage: Any, name: str) -> int:
         return 0
 
 
-def model_names(content: bytes) -> list[str]:
-    """The names in the body of a list of models; none when it is something else."""
+def model_names(content: bytes) -> list[str] | None:
+    """The names in the body of a list of models; None when it is something else."""
     try:
-        return [str(model["id"]) for model in orjson.loads(content)["data"]]
-    except (orjson.JSONDecodeError, KeyError, TypeError):
-        return []
+        listed = _loads(content)
+        models = listed["data"] if isinstance(listed, dict) else listed
+        if models is None:  # Ollama without a model
+            return []
+        return [str(model["id"]) for model in models]
+    except (ValueError, KeyError, TypeError):
+        return None

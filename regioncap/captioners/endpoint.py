@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -22,7 +22,7 @@ from regioncap.captioners.chat import (
 from regioncap.captioners.dialect import Dialect
 from regioncap.captioners.health import EndpointHealth, RetryPolicy
 from regioncap.captioners.limits import InFlightLimit
-from regioncap.captioners.masking import outside_text
+from regioncap.captioners.masking import mask, outside_text
 from regioncap.captioners.prompts import form_of_answer
 from regioncap.captioners.server_errors import (
     EndpointFailed,
@@ -48,6 +48,9 @@ LOG_SECONDS = 60.0
 
 PROBE_TOKENS = 48
 
+AZURE_PATH = "/openai/deployments/"
+"""Of Azure's older URLs, one for each deployment of a model."""
+
 logger = logging.getLogger("regioncap")
 
 
@@ -64,7 +67,8 @@ class Endpoint:
     """One server, with what is known of it. All its methods run on the session's event loop.
 
     `url`: base URL, to which `/chat/completions` is added. `timeout`: seconds for a whole request. `structure`: one of
-    `STRUCTURES` or `none`, None until it is found out. `max_caption_chars`: what the structure allows for a caption.
+    `STRUCTURES` or `none`, None until it is found out. `request_body`: further fields of every request.
+    `max_caption_chars`: what the structure allows for a caption.
     `revive`: called when nothing answers; may restart the server, and raises CaptionerError when it is gone for good.
     `accepted_words`: of `finish_reason`, in lower case, that the user takes for a complete answer's. `answered`: number
     of requests.
@@ -76,6 +80,7 @@ class Endpoint:
     timeout: float
     limit: InFlightLimit
     http: Transport
+    request_body: Mapping[str, Any] = field(default_factory=dict)
     structure: str | None = None
     max_caption_chars: int | None = None
     revive: Callable[[], None] | None = None
@@ -122,6 +127,7 @@ class Endpoint:
                 "max_tokens": self.sampling.max_tokens,
                 **self.sampling.body(request.temperature_offset),
                 **structured(way, regex_of(request.wanted, max_chars or self.max_caption_chars, word), names),
+                **self.request_body,
             }
         )
 
@@ -138,7 +144,7 @@ class Endpoint:
                 return await self.ask(self.dialect.apply(body))
             raise self._error(response)
         try:
-            answer = read_response(response.content)
+            answer = self._without_secrets(read_response(response.content))
         except ValueError:
             begin = outside_text(response.text, self.http.secrets, max_chars=80)
             raise TryAgain(f"the answer is no chat completion: {begin!r}", senseless=True) from None
@@ -150,6 +156,12 @@ class Endpoint:
             raise self._error(HttpResponse(error_status(answer.error), dumps(answer.error)))
         if answer.ending is Ending.FAILED:
             raise TryAgain(f"the server broke its answer off (finish_reason {answer.word[:40]!r})")
+
+    def _without_secrets(self, answer: ChatResponse) -> ChatResponse:
+        """A server that echoes what it was sent must not bring a key into captions and rejects."""
+        if not any(secret in answer.text for secret in self.http.secrets):
+            return answer
+        return replace(answer, text=mask(answer.text, self.http.secrets))
 
     def _error(self, response: HttpResponse) -> Exception:
         return classify(response, url=self.url, model=self.model, secrets=self.http.secrets)
@@ -163,13 +175,22 @@ class Endpoint:
     async def resolve_base_url(self) -> list[str]:
         """The names of the models that the server lists; `url` gets its `/v1` if the user omitted it.
 
-        None where it refuses to say, which tells nothing about chat. Raises TryAgain when nothing answers.
+        A list that is missing or forbidden tells nothing about chat. Raises TryAgain when nothing answers.
         """
-        for url in dict.fromkeys([self.url, self.url.removesuffix("/v1") + "/v1"]):
+        candidates = dict.fromkeys([self.url, self.url.removesuffix("/v1") + "/v1"])
+        there: list[str] = []
+        for url in candidates:
             response = await self._get(f"{url}/models")
-            if response.status == 200:
+            models = model_names(response.content) if response.status == 200 else None
+            if models is not None:
                 self.url = url
-                return model_names(response.content)
+                return models
+            # Some answer every path that they do not know with 200 (LM Studio: an error, others: their web page).
+            if response.status not in (200, 404):
+                there.append(url)
+        self.url = next(iter(there), self.url)
+        if AZURE_PATH in self.url and not self.http.sends("api-version"):
+            logger.warning("%s: Azure requires an API version: --request-query api-version=2024-10-21", self.url)
         return []
 
     async def _get(self, url: str) -> HttpResponse:
@@ -193,6 +214,7 @@ class Endpoint:
                 "messages": messages_of(question.images, question.text),
                 "max_tokens": PROBE_TOKENS,
                 **structured(way, PROBE_REGEX, [PROBE_WORD]),
+                **self.request_body,
             }
         )
 

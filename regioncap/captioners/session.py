@@ -13,10 +13,11 @@ import contextlib
 import itertools
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import aiohttp
 
+from regioncap.captioners.access import Access
 from regioncap.captioners.asking import Keeping, RowConversation
 from regioncap.captioners.base import CaptionRequest, CaptionResult
 from regioncap.captioners.budget import Budget
@@ -44,11 +45,11 @@ IO_THREADS = 32
 
 @dataclass(frozen=True)
 class Server:
-    """Where a server is, and the key it requires. `revive`: called when it does not answer; may restart it, and
+    """Where a server is, and what gives access to it. `revive`: called when it does not answer; may restart it, and
     raises CaptionerError when it is gone for good."""
 
     url: str
-    key: str | None = None
+    access: Access = field(default_factory=Access)
     revive: Callable[[], None] | None = None
 
 
@@ -158,7 +159,7 @@ class CaptionSession:
 
     async def _prepare(self) -> None:
         servers = await asyncio.to_thread(self._connect)
-        self._client = open_client()
+        self._client = open_client(self._config.ca_file)
         for server, limit in zip(servers, split_limit(self._config.max_in_flight, len(servers)), strict=True):
             self._dispatcher.endpoints.append(self._endpoint(server, limit, self._client))
         for endpoint in self._dispatcher.endpoints:
@@ -171,9 +172,9 @@ class CaptionSession:
         config = self._config
         return Endpoint(
             server.url, config.model or "", Sampling.of(config), config.request_timeout, InFlightLimit(limit),
-            Transport(client, server.key), max_caption_chars=config.max_caption_chars, revive=server.revive,
+            Transport(client, server.access), max_caption_chars=config.max_caption_chars, revive=server.revive,
             health=EndpointHealth(ready=False), dialect=Dialect(Sampling.of(config).temperature),
-            accepted_words=frozenset(config.accept_finish_reasons),
+            accepted_words=frozenset(config.accept_finish_reasons), request_body=config.request_body,
         )  # fmt: skip
 
     async def _try_out(self, endpoint: Endpoint) -> None:

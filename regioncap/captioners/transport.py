@@ -1,80 +1,117 @@
-"""HTTP with one model server: JSON out, a response back, and errors of the network in words."""
+"""HTTP with one model server: JSON out, a response of limited size back."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-import urllib.request
 
 import aiohttp
 
+from regioncap.captioners.access import Access
+from regioncap.captioners.network_errors import is_unreachable, needs_tls, network_error, problem_on_the_way
+from regioncap.captioners.proxies import environment_proxies, proxy_of
 from regioncap.captioners.server_errors import HttpResponse, TryAgain
+from regioncap.captioners.tls import speaks_tls, tls_context
+from regioncap.errors import CaptionerError, ConfigError
 
 KEEPALIVE_SECONDS = 4.0
 """Servers on uvicorn, such as vLLM, close idle connections after 5 s."""
 
+MAX_RESPONSE_BYTES = 16 * 2**20
+"""Of a body, decompressed: a thousand times what the longest answers have."""
 
-def open_client() -> aiohttp.ClientSession:
-    """The connections that all `Transport`s of a session share; the caller closes it."""
+
+def open_client(ca_file: str | None = None) -> aiohttp.ClientSession:
+    """The connections that all `Transport`s of a session share; the caller closes it.
+
+    `ca_file`: see `tls_context`. Raises CaptionerError when it holds no certificates.
+    """
+    try:
+        context = tls_context(ca_file)
+    except ConfigError as error:  # checked before the run, but this may be another machine of a cluster
+        raise CaptionerError(str(error)) from None
     # aiohttp, not httpx: its pool scans every open connection for every request, which takes a whole core at a few
     # hundred in flight.
-    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE_SECONDS)
-    # Only with a proxy in the environment: else aiohttp would look for one, and for a .netrc, with every request.
-    proxied = bool(urllib.request.getproxies())
+    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE_SECONDS, ssl=context)
     no_limit = aiohttp.ClientTimeout(total=None)  # ours are for the whole request
-    return aiohttp.ClientSession(connector=connector, timeout=no_limit, trust_env=proxied)
+    return aiohttp.ClientSession(connector=connector, timeout=no_limit)
 
 
 class Transport:
-    """Sends requests to one server. All methods run on the session's event loop.
+    """Sends requests to one server. All methods run on the session's event loop."""
 
-    `key`: sent as a bearer token; None sends none.
-    """
-
-    def __init__(self, client: aiohttp.ClientSession, key: str | None = None) -> None:
+    def __init__(self, client: aiohttp.ClientSession, access: Access | None = None) -> None:
+        access = access or Access()
         self._client = client
-        self._headers = {"Content-Type": "application/json"}
-        if key:
-            self._headers["Authorization"] = f"Bearer {key}"
-        self.secrets = (key,) if key else ()
+        self._headers = {"Content-Type": "application/json", **access.headers}
+        self._query = dict(access.query)
+        self._proxies = environment_proxies()
+        self._answered = False
+        self.secrets = access.secrets
         """What must be masked in all that comes back."""
 
+    def sends(self, parameter: str) -> bool:
+        """Whether requests have this query parameter."""
+        return parameter in self._query
+
     async def post(self, url: str, body: bytes, timeout: float) -> HttpResponse:
-        """The response to JSON, of any status, within `timeout` seconds. Raises TryAgain when none came."""
+        """The server's response to JSON, of any status but a redirect, within `timeout` seconds.
+
+        Raises TryAgain when none came, or none of use; EndpointFailed when none will come as things are set.
+        """
         try:
-            return await self._fetch("POST", url, timeout, body)
+            response = await self._fetch("POST", url, timeout, body)
         except TimeoutError:
             raise TryAgain(f"no answer within request_timeout={timeout:g} s", timed_out=True) from None
-        except aiohttp.ClientConnectorError as error:
-            raise _unreachable(error) from None
-        except (aiohttp.ClientError, OSError) as error:
-            raise TryAgain(f"the connection broke: {_words(error)}") from None
+        problem = problem_on_the_way(response, url, self.secrets)
+        if problem is not None:
+            raise problem
+        return response
 
     async def get(self, url: str, timeout: float) -> HttpResponse:
-        """What the server says about itself, within `timeout` seconds. Raises TryAgain, `unreachable`, when nothing
-        came."""
+        """What the server says about itself, of any status, within `timeout` seconds.
+
+        Raises TryAgain, `unreachable`, when nothing came; EndpointFailed as `post` does.
+        """
         try:
             return await self._fetch("GET", url, timeout)
         except TimeoutError:
             raise TryAgain(f"no answer within {timeout:g} s", unreachable=True) from None
-        except (aiohttp.ClientError, OSError) as error:
-            raise _unreachable(error) from None
+        except TryAgain as error:
+            raise TryAgain(error.reason, unreachable=True) from None
 
     async def _fetch(self, method: str, url: str, timeout: float, body: bytes | None = None) -> HttpResponse:
-        async with (
-            asyncio.timeout(timeout),
-            self._client.request(method, url, data=body, headers=self._headers, allow_redirects=False) as response,
-        ):
-            return HttpResponse(response.status, await response.read(), response.headers)
+        proxy = proxy_of(url, self._proxies) if self._proxies else None
+        try:
+            async with (
+                asyncio.timeout(timeout),
+                self._client.request(
+                    method,
+                    url,
+                    params=self._query,
+                    data=body,
+                    headers=self._headers,
+                    proxy=proxy,
+                    allow_redirects=False,
+                ) as response,
+            ):
+                self._answered = True
+                return HttpResponse(response.status, await _content_of(response), response.headers)
+        except TimeoutError:
+            raise
+        except (aiohttp.ClientError, OSError) as error:
+            problem = network_error(error, url, self.secrets)
+            if not (self._answered or proxy or is_unreachable(problem)) and await speaks_tls(url):
+                problem = needs_tls(url)
+            raise problem from None
 
 
-def _unreachable(error: Exception) -> TryAgain:
-    return TryAgain(f"cannot connect: {_words(error)}", unreachable=True)
-
-
-def _words(error: Exception) -> str:
-    """An error of the network in a few words: `Connection refused`."""
-    cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
-    if isinstance(cause, OSError) and cause.errno is not None and cause.errno > 0:
-        return os.strerror(cause.errno)
-    return str(cause) or type(error).__name__
+async def _content_of(response: aiohttp.ClientResponse) -> bytes:
+    """The decompressed body. Raises TryAgain when it is longer than any answer; the rest is not read."""
+    content = bytearray()
+    async for chunk in response.content.iter_any():
+        content += chunk
+        if len(content) > MAX_RESPONSE_BYTES:
+            response.close()
+            size = f"{MAX_RESPONSE_BYTES >> 20} MiB"
+            raise TryAgain(f"the response has more than {size}; the rest was not read", senseless=True)
+    return bytes(content)

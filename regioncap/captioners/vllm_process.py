@@ -142,6 +142,10 @@ def why(log: str) -> str:
     return next((advice for pattern, advice in ADVICE if re.search(pattern, log)), "see its log")
 
 
+_without_proxy = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+"""For servers of this machine: a proxy of the environment cannot reach them."""
+
+
 @dataclass
 class Child:
     """One server under its supervisor; see `supervisor.py`."""
@@ -164,7 +168,7 @@ class Child:
     def healthy(self) -> bool:
         """Whether it reports itself healthy."""
         try:
-            with urllib.request.urlopen(self.url.removesuffix("/v1") + "/health", timeout=HEALTH_SECONDS) as response:
+            with _without_proxy.open(self.url.removesuffix("/v1") + "/health", timeout=HEALTH_SECONDS) as response:
                 return bool(response.status == 200)
         except (OSError, urllib.error.URLError):
             return False

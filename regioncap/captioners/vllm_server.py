@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
+from regioncap.captioners.access import Access
 from regioncap.captioners.base import CaptionerOptions
 from regioncap.captioners.health import RetryPolicy
 from regioncap.captioners.session import Server
@@ -57,7 +58,8 @@ class VllmServers:
         self._config = config
         self._host = host
         self._first_port = first_port
-        self._key = key or secrets.token_urlsafe(24)
+        self.key = key or secrets.token_urlsafe(24)
+        """What all of these servers require."""
         self._lock = threading.Lock()
         self._closed = threading.Event()
         self._folder: Path | None = None
@@ -82,13 +84,16 @@ class VllmServers:
                     raise Stopped
                 port = free_port() if self._first_port is None else self._first_port + number
                 log = self._folder / f"vllm-{number}.log"
-                self._children.append(self._launch(self._config, group, log, port, self._key, self._host))
+                self._children.append(self._launch(self._config, group, log, port, self.key, self._host))
             children = list(self._children)
         begun = time.monotonic()
         for child in children:
             self._wait(child)
         logger.info("vLLM is ready after %.0f s", time.monotonic() - begun)
-        return [Server(child.url, child.key, partial(self._revive, number)) for number, child in enumerate(children)]
+        return [
+            Server(child.url, Access().with_key(child.key), partial(self._revive, number))
+            for number, child in enumerate(children)
+        ]
 
     def _wait(self, child: Child) -> None:
         begun = logged = time.monotonic()

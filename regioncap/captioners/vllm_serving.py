@@ -28,7 +28,7 @@ def serve_until(
     try:
         started = servers.start()
         reachable = socket.getfqdn() if host in WILDCARDS else host
-        ready([base_url(reachable, urlsplit(server.url).port or port) for server in started], started[0].key or "")
+        ready([base_url(reachable, urlsplit(server.url).port or port) for server in started], servers.key)
         servers.watch()
     finally:
         servers.close()

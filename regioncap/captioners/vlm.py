@@ -12,6 +12,7 @@ from regioncap.captioners.base import CaptionerOptions, CaptionRequest, CaptionR
 from regioncap.captioners.health import RetryPolicy
 from regioncap.captioners.prompts import Prompts
 from regioncap.captioners.session import CaptionSession, Server
+from regioncap.captioners.tls import tls_context
 from regioncap.config.model import RegionCapConfig
 
 
@@ -104,7 +105,11 @@ class OpenAICaptioner(VlmCaptioner):
         """Try the servers out while the first pictures are drawn."""
         self.session.get_ready()
 
+    def check(self) -> None:
+        """Raises ConfigError for a `ca_file` without certificates."""
+        tls_context(self._config.ca_file)
+
     def connect(self) -> Sequence[Server]:
-        """The config's endpoints, with the key that the environment or a Prefect block holds."""
-        key = self._options.secret()
-        return [Server(url, key) for url in self._config.endpoint]
+        """The config's endpoints, with the credentials that the environment and Prefect blocks hold."""
+        endpoints = self._config.endpoint
+        return [Server(url, access) for url, access in zip(endpoints, self._options.access(), strict=True)]

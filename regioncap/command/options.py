@@ -40,13 +40,14 @@ _CLICK_TYPES: dict[Any, dict[str, Any]] = {
     float: {"type": click.FLOAT},
     str: {"type": click.STRING},
     tuple: {"multiple": True},
+    dict: {"type": click.STRING, "metavar": "JSON"},
 }
 
 
 def _kind(annotation: Any) -> Any:
     """`int` of `int | None`, `tuple` of `tuple[str, ...]`."""
-    if get_origin(annotation) is tuple:
-        return tuple
+    if get_origin(annotation) in (tuple, dict):
+        return get_origin(annotation)
     if isinstance(annotation, types.UnionType):
         return next(kind for kind in get_args(annotation) if kind is not type(None))
     return annotation
@@ -55,7 +56,7 @@ def _kind(annotation: Any) -> Any:
 def _help(name: str) -> str:
     """A field's description with its default, as a sentence."""
     field = RegionCapConfig.model_fields[name]
-    if field.default in (None, "", ()):
+    if field.default in (None, "", (), {}):
         return f"{field.description}"
     default = ("yes" if field.default else "no") if isinstance(field.default, bool) else str(field.default)
     return f"{field.description} Default: {default.removesuffix('.')}."

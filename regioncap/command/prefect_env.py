@@ -7,6 +7,7 @@ import signal
 from pathlib import Path
 
 from regioncap.errors import UsageError
+from regioncap.process import no_proxy_for_loopback
 from regioncap.run.prefect_defaults import OWN_SERVER
 
 NO_TELEMETRY = {"DO_NOT_TRACK": "1"}
@@ -21,9 +22,11 @@ QUIET = {
 
 
 def prepare_prefect(*, quiet: bool) -> None:
-    """Set what a command needs of Prefect, before Prefect is imported; what the environment says stays as it is."""
+    """Set what a command needs of Prefect, before Prefect is imported; what the environment says stays as it is,
+    but that its proxy gets nothing that is for this machine itself."""
     for name, value in (OWN_SERVER | NO_TELEMETRY | (QUIET if quiet else {})).items():
         os.environ.setdefault(name, value)
+    os.environ.update(no_proxy_for_loopback())
 
 
 def check_prefect_home() -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import fnmatch
+import re
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
 from regioncap.config.derived import DerivedSettings
+from regioncap.config.references import looks_secret
+from regioncap.config.request_parts import check_body, keys_of, query_of
 from regioncap.config.templates import template_names
 
 NO_CAPTIONER = (
@@ -14,6 +17,11 @@ NO_CAPTIONER = (
     "--model Qwen/Qwen2.5-VL-7B-Instruct (starts vLLM on this machine's GPUs), "
     "--endpoint http://host:8000/v1 --model NAME (a running server), "
     "--captioner pixels (no model: states only what can be measured)"
+)
+
+ENDPOINT_SECRETS = (
+    "keys come from REGIONCAP_API_KEY, api_keys or request_headers, and what follows the question mark goes into "
+    "request_query"
 )
 
 
@@ -57,7 +65,29 @@ def check_captioner(config: DerivedSettings) -> None:
             "repair_flags: captioner 'pixels' always gives the same caption; expected a model, or no repair_flags"
         )
     for url in config.endpoint:
-        _check_url(url, "endpoint", "http://host:8000/v1", "keys come from REGIONCAP_API_KEY or api_key_block")
+        _check_url(url, "endpoint", "http://host:8000/v1", ENDPOINT_SECRETS)
+
+
+def check_requests(config: DerivedSettings) -> None:
+    """What is added to requests must be well-formed, hold no secret, and have a request to be added to."""
+    if config.captioner_name != "openai":
+        for name in ("api_keys", "request_headers", "request_query", "ca_file"):
+            if getattr(config, name):
+                raise ValueError(f"{name}: only an endpoint needs it, and there is none; remove it")
+    if config.request_body and not config.uses_model:
+        raise ValueError(f"request_body: captioner {config.captioner!r} sends no requests; remove it")
+    if config.api_keys and config.api_key_block:
+        raise ValueError("api_keys: expected it or api_key_block, got both; block:NAME in api_keys does the same")
+    if config.api_key_block and looks_secret(config.api_key_block):
+        raise ValueError(
+            "api_key_block: expected the name of a Prefect Secret block, got what looks like the key itself"
+        )
+    keys_of(config.api_keys, len(config.endpoint))
+    named = [name for name in config.headers if name.lower() == "authorization"]
+    if named and (config.api_keys or config.api_key_block):
+        raise ValueError("request_headers: Authorization is what a key is sent as; remove it, or the key")
+    query_of(config.request_query)
+    check_body(config.request_body)
 
 
 def check_prices(config: DerivedSettings) -> None:
@@ -92,10 +122,15 @@ def check_runner(config: DerivedSettings) -> None:
 
 
 def _check_url(url: str, field: str, example: str, secrets: str) -> None:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(f"{field}: expected a URL such as {example}, got {url!r}")
-    if parts.username or parts.password or parts.query:
+    try:
+        parts = urlsplit(url)
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is none, a bracket too many
+        valid = False
+    if not valid or re.search(r"[\s\x00-\x1f\x7f]", url):
+        shown = re.sub(r"//[^/]*@", "//…@", url.partition("?")[0])
+        raise ValueError(f"{field}: expected a URL such as {example}, got {shown!r}")
+    if parts.username or parts.password or parts.query or parts.fragment:
         raise ValueError(
             f"{field}: expected a URL without user, password or query, got one for {parts.hostname}; {secrets}"
         )

@@ -6,6 +6,8 @@ import itertools
 
 from regioncap.config.fields_captions import CaptionerName
 from regioncap.config.fields_run import RunSettings
+from regioncap.config.references import names_credential
+from regioncap.config.request_parts import headers_of, query_of
 from regioncap.config.templates import BUILT_IN_NAMES, template_names
 
 
@@ -47,6 +49,21 @@ class DerivedSettings(RunSettings):
         if self.usd_per_m_in is None or self.usd_per_m_out is None:
             return None
         return self.usd_per_m_in, self.usd_per_m_out
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The further headers of every request; their values may be references to secrets."""
+        return headers_of(self.request_headers)
+
+    @property
+    def query(self) -> dict[str, str]:
+        """The query parameters of every request; as `headers`."""
+        return query_of(self.request_query)
+
+    @property
+    def sends_credentials(self) -> bool:
+        """Whether requests have credentials besides a key."""
+        return any(map(names_credential, (*self.headers, *self.query)))
 
     def prompt_fields(self) -> tuple[str, ...]:
         """The row's own keys that the prompts in use name, sorted."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, field_validator
@@ -14,6 +15,9 @@ CaptionerName = Literal["auto", "vllm", "openai", "pixels"]
 PromptMode = Literal["marks", "focal", "auto"]
 StructureName = Literal["auto", "regex", "guided_regex", "json_schema", "none"]
 FlagName = Literal["mentions_mark", "refusal", "duplicate_in_row", "too_short", "repeats"]
+
+_ADDED_PATH = re.compile(r"/(?:chat/completions|models)$")
+"""What is added to a base URL; documentation often gives the whole address."""
 
 
 def _split_commas(value: Any) -> Any:
@@ -192,5 +196,5 @@ class CaptionSettings(InputSettings):
 
     @field_validator("endpoint")
     @classmethod
-    def _strip_slashes(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(url.strip().rstrip("/") for url in value))
+    def _as_base_urls(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(_ADDED_PATH.sub("", url.strip().rstrip("/")) for url in value))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
-from regioncap.config.fields_captions import CaptionSettings
+from regioncap.config.fields_endpoint import EndpointSettings
 from regioncap.config.roles import setting
 
 
-class RunSettings(CaptionSettings):
-    """Those of the captions, and what changes none of them."""
+class RunSettings(EndpointSettings):
+    """Those of the captions and endpoints, and what changes none of them."""
 
     # --- limits
     max_in_flight: int | None = setting(

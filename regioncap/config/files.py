@@ -61,4 +61,6 @@ def _config_error(error: ValidationError) -> ConfigError | UsageError:
     if not name:  # from one of our own checks: its text names the field already
         return UsageError(first["msg"].removeprefix("Value error, "))
     expected = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    if name in RegionCapConfig.fields_read_by("secrets"):
+        return UsageError(f"{name}: expected {expected}, got something else")
     return ConfigError(name, expected, first["input"])

@@ -1,8 +1,8 @@
 """The one description of a run: `RegionCapConfig`, flat, so that the same names work everywhere.
 
 Python arguments, TOML and YAML keys, flags of `regioncap` and the fields of Prefect's run form are its fields. They are
-defined in `fields_input.py`, `fields_captions.py` and `fields_run.py` beside this module, each with what it is for and
-what reads it: see `roles.py`. No field holds a secret.
+defined in the modules `fields_….py` beside this one, each with what it is for and what reads it: see `roles.py`. No
+field holds a secret; some name one: see `references.py`.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ class RegionCapConfig(DerivedSettings):
         frozen=True,
         populate_by_name=True,
         use_attribute_docstrings=False,
+        hide_input_in_errors=True,  # it may hold a secret by mistake
         json_schema_extra=_complete_schema,
     )
 
@@ -50,6 +51,7 @@ class RegionCapConfig(DerivedSettings):
         checks.check_addresses(self)
         checks.check_box_key(self)
         checks.check_captioner(self)
+        checks.check_requests(self)
         checks.check_prices(self)
         checks.check_templates(self)
         checks.check_runner(self)

@@ -41,6 +41,7 @@ Reader = Literal[
     "request",  # every request to the model, as they are
     "dask",  # shared out among the processes of a cluster
     "storage",  # the filesystem of the cache
+    "secrets",  # may name secrets, and be given one by mistake: shown in no error
     "path",  # a path or URL: absolute for other processes, shown without credentials
 ]  # fmt: skip
 

@@ -13,7 +13,7 @@ from regioncap.inputs.readers import InputFile, find_input_files, input_root, re
 from regioncap.records import Shard, Step
 from regioncap.registry import make_captioner
 from regioncap.run.captioner import LazyCaptioner
-from regioncap.run.credentials import api_key, filesystems_of
+from regioncap.run.credentials import access_of, filesystems_of
 from regioncap.run.in_flight import InFlight
 from regioncap.run.marks import MarkedPictures
 from regioncap.run.plain_errors import plain_errors
@@ -58,7 +58,7 @@ class RunContext:
         return self.lazy_captioner.get()
 
     def _make_captioner(self) -> Captioner:
-        return make_captioner(CaptionerOptions(self.config, lambda: api_key(self.config), self.progress.add))
+        return make_captioner(CaptionerOptions(self.config, lambda: access_of(self.config), self.progress.add))
 
     def shards(self) -> Generator[Shard]:
         """The input's shards, from the first on; its files are listed once. Raises what `read_shards` raises."""

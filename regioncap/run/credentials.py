@@ -9,28 +9,93 @@ import json
 import os
 from typing import Any
 
+from regioncap.captioners.access import Access
 from regioncap.config.model import RegionCapConfig
+from regioncap.config.references import NOT_IN_HEADERS, Reference
+from regioncap.config.request_parts import keys_of
 from regioncap.errors import CaptionerError, UsageError
 from regioncap.storage.filesystem import Filesystems
 
 VARIABLES = ("REGIONCAP_API_KEY", "OPENAI_API_KEY")
 
 
-def api_key(config: RegionCapConfig) -> str | None:
-    """The key for the config's endpoints; None when there is none. Raises CaptionerError for a missing block."""
+def access_of(config: RegionCapConfig) -> list[Access]:
+    """What each of the config's endpoints is sent to grant access, in their order.
+
+    Raises CaptionerError for a secret that is missing, or that cannot be sent.
+    """
+    secrets: list[str] = []
+    headers, query = (
+        {name: _resolved(value, f"{setting}: {name}", secrets) for name, value in values.items()}
+        for setting, values in (("request_headers", config.headers), ("request_query", config.query))
+    )
+    access = Access(headers, query, tuple(secrets))
+    if any(name.lower() == "authorization" for name in headers):
+        return [access for _ in config.endpoint]
+    return [access.with_key(key) for key in _keys(config)]
+
+
+def _keys(config: RegionCapConfig) -> list[str | None]:
+    """The key of each endpoint; None where there is none."""
+    references = keys_of(config.api_keys, len(config.endpoint))
+    if references:
+        return [_secret(reference, "api_keys") for reference in references]
     if config.api_key_block:
-        return _from_block(config.api_key_block)
-    return next((os.environ[name] for name in VARIABLES if os.environ.get(name)), None)
+        return [_secret(Reference("block", config.api_key_block), "api_key_block")] * len(config.endpoint)
+    return [_default_key(config)] * len(config.endpoint)
 
 
-def _from_block(name: str) -> str:
+def _default_key(config: RegionCapConfig) -> str | None:
+    # OpenAI's key is not for a server that is sent other credentials, such as a gateway of somebody else's.
+    names = VARIABLES[:1] if config.sends_credentials else VARIABLES
+    found = next((name for name in names if os.environ.get(name, "").strip()), None)
+    return None if found is None else _clean(os.environ[found], f"the environment variable {found}")
+
+
+def _resolved(value: str, where: str, secrets: list[str]) -> str:
+    """`value`, with the secret that it names in its place; that is added to `secrets`."""
+    reference = Reference.of(value)
+    if reference is None:
+        return value
+    secret = _secret(reference, where)
+    secrets.append(secret)
+    return f"{reference.scheme} {secret}".strip()
+
+
+def _secret(reference: Reference, where: str) -> str:
+    """The secret that the setting `where` names. Raises CaptionerError when it is missing, or no secret."""
+    name = reference.name
+    if reference.kind == "block":
+        return _clean(_from_block(name, where), f"{where}: the Prefect Secret block {name!r}")
+    if name not in os.environ:
+        raise CaptionerError(
+            f"{where}: there is no environment variable {name}; set it where the run is started, and rerun the same "
+            "command."
+        )
+    return _clean(os.environ[name], f"{where}: the environment variable {name}")
+
+
+def _clean(secret: str, source: str) -> str:
+    """A secret without the line end that files and shells add. Raises CaptionerError when it fits into no header."""
+    secret = secret.strip()
+    if not secret:
+        raise CaptionerError(f"{source} is empty; set it, and rerun the same command.")
+    if NOT_IN_HEADERS.search(secret):
+        raise CaptionerError(
+            f"{source} has a line break, a control character or a character outside of Latin-1, as no key has; "
+            "set it again, with the key alone, and rerun the same command."
+        )
+    return secret
+
+
+def _from_block(name: str, where: str) -> str:
     from prefect.blocks.system import Secret
 
     try:
         block: Any = Secret.load(name, _sync=True)  # type: ignore[call-arg]
     except ValueError:
         raise CaptionerError(
-            f"api_key_block: there is no Prefect Secret block {name!r}; make it in Prefect's UI under Blocks, or with "
+            f"{where}: there is no Prefect Secret block {name!r}; make it in Prefect's UI under Blocks, or with "
             "prefect.blocks.system.Secret(value=…).save(…), and rerun the same command."
         ) from None
     return str(block.get())

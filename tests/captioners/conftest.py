@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from regioncap.captioners.access import Access
 from regioncap.captioners.base import CaptionerOptions
 from regioncap.captioners.fake_server import Behaviour, RunningServer
 from regioncap.captioners.health import RetryPolicy
@@ -40,8 +41,11 @@ def captioner_of() -> Iterator[Ask]:
     ) -> tuple[OpenAICaptioner, Bill]:
         urls = [server if isinstance(server, str) else server.url for server in servers]
         values = {"input": "a.jsonl", "model": "fake-vlm", "max_pixels": 40_000, "max_boxes": 4, "endpoint": urls}
+        access = [Access().with_key(key) for _ in urls]
         bill = Bill()
-        made.append(OpenAICaptioner(CaptionerOptions(make_config(**{**values, **settings}), lambda: key, bill), policy))
+        made.append(
+            OpenAICaptioner(CaptionerOptions(make_config(**{**values, **settings}), lambda: access, bill), policy)
+        )
         return made[-1], bill
 
     yield make

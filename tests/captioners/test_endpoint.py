@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import pytest
 
+from regioncap.captioners.access import Access
 from regioncap.captioners.chat import ChatRequest, ChatResponse, Sampling
 from regioncap.captioners.endpoint import Endpoint
 from regioncap.captioners.fake.replies import completion
@@ -30,7 +31,7 @@ def ask(server: RunningServer, call: Callable[[Endpoint], Awaitable[T]], *, key:
 
     async def run() -> T:
         async with open_client() as client:
-            http = Transport(client, key)
+            http = Transport(client, Access().with_key(key))
             return await call(Endpoint(server.url, "fake-vlm", SAMPLING, 30.0, InFlightLimit(1), http, **fields))
 
     return asyncio.run(run())

@@ -21,6 +21,7 @@ from typing import Any
 
 import pytest
 
+from regioncap.captioners.access import Access
 from regioncap.captioners.base import CaptionerOptions
 from regioncap.captioners.health import RetryPolicy
 from regioncap.captioners.vllm_process import Child, command_of, context_length, free_port, gpu_groups, why
@@ -205,6 +206,7 @@ def test_a_server_that_does_not_start_says_why(fake_vllm: Path, captioner: VllmC
 
 RUN = """
 import json, os, sys, threading
+from regioncap.captioners.access import Access
 from regioncap.captioners.base import CaptionerOptions
 from regioncap.captioners.vllm_server import VllmCaptioner
 from regioncap.config.files import make_config
@@ -332,7 +334,7 @@ def test_a_model_is_served_until_ctrl_c_and_started_again_once(fake_vllm: Path) 
         assert url == f"http://127.0.0.1:{port}/v1"
         assert key not in (fake_vllm / "log").read_text()
         assert f"--model Qwen/tiny --endpoint {url}" in (fake_vllm / "log").read_text()
-        captioner = OpenAICaptioner(CaptionerOptions(served(url), lambda: key, Bill()))
+        captioner = OpenAICaptioner(CaptionerOptions(served(url), lambda: [Access().with_key(key)], Bill()))
         assert captioner.submit(request_of(1)).result(timeout=60).captions == captions_for(1, 1, 2, 3)
         os.kill(started(fake_vllm)[0], signal.SIGKILL)
         until(lambda: len(started(fake_vllm)) == 4)

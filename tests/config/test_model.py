@@ -168,14 +168,15 @@ READ_BY: dict[Any, set[str]] = {
     "visualize": {"max_pixels", "max_image_pixels", "jpeg_quality", "dim", "draw_visualization", "marks_per_request"},
     "caption": set(),
     "templates": {"system_prompt", "region_prompt", "prompt", "focal_prompt"},
-    "identity": {"prompt_mode", "temperature", "top_p", "top_k", "repetition_penalty", "seed"},
+    "identity": {"prompt_mode", "temperature", "top_p", "top_k", "repetition_penalty", "seed", "request_body"},
     "drawing": {"max_pixels", "dim"},
     "write": {"output_key", "record_style", "bbox_key", "image_key", "draw_visualization"},
     "box_form": {"input", "image_root", "bbox_key", "rows", "bbox_format", "bbox_unit"},
     "request": {"top_p", "top_k", "repetition_penalty"},
     "dask": {"max_in_flight", "max_requests", "max_usd"},
     "storage": {"cache_path", "file_name_prefix", "s3_endpoint_url", "s3_region", "storage_block"},
-    "path": {"input", "output", "image_root", "cache_path"},
+    "secrets": {"api_keys", "request_headers", "request_query", "request_body"},
+    "path": {"input", "output", "image_root", "cache_path", "ca_file"},
 }
 """Facts, not derived: what changes here changes keys of caches, unless the field applies only when it is set."""
 
@@ -195,6 +196,7 @@ WITH_ROLE: dict[Role, set[str]] = {
     "words": {
         "captioner", "model", "model_id", "prompt_mode", "prompt", "focal_prompt", "region_prompt", "region_fields",
         "system_prompt", "temperature", "top_p", "top_k", "repetition_penalty", "seed", "repair_flags",
+        "request_body",
     },
 }  # fmt: skip
 
@@ -215,6 +217,8 @@ APPLIES: dict[str, tuple[dict[str, Any], bool]] = {
     "focal_prompt": (MODEL, False),
     "focal_prompt ": ({**MODEL, "repair_flags": "refusal"}, True),
     "max_boxes": ({}, True),
+    "request_body": (MODEL, False),
+    "request_body ": ({**MODEL, "request_body": {"reasoning_effort": "low"}}, True),
 }
 
 
