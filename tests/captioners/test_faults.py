@@ -10,10 +10,7 @@ from typing import Any
 import pytest
 
 from regioncap.captioners.base import CaptionResult
-<<<<<<< HEAD
 from regioncap.captioners.fake.persona import PLAIN
-=======
->>>>>>> personas
 from regioncap.captioners.fake.replies import completion
 from regioncap.captioners.fake_server import ScriptedResponse
 from regioncap.captioners.health import RetryPolicy
