@@ -173,7 +173,7 @@ READ_BY: dict[Any, set[str]] = {
     "write": {"output_key", "record_style", "bbox_key", "image_key", "draw_visualization"},
     "box_form": {"input", "image_root", "bbox_key", "rows", "bbox_format", "bbox_unit"},
     "request": {"top_p", "top_k", "repetition_penalty"},
-    "dask": {"max_in_flight", "max_requests", "max_usd"},
+    "dask": {"max_in_flight", "max_requests", "max_usd", "requests_per_minute", "tokens_per_minute"},
     "storage": {"cache_path", "file_name_prefix", "s3_endpoint_url", "s3_region", "storage_block"},
     "secrets": {"api_keys", "request_headers", "request_query", "request_body"},
     "path": {"input", "output", "image_root", "cache_path", "ca_file"},
@@ -187,7 +187,7 @@ def test_what_each_reader_reads(reader: Any) -> None:
 
 
 WITH_ROLE: dict[Role, set[str]] = {
-    "effort": {"max_tokens", "max_repairs", "structure", "max_caption_chars"},
+    "effort": {"accept_finish_reasons", "max_tokens", "max_repairs", "structure", "max_caption_chars"},
     "marks": {"max_pixels", "dim", "marks_per_request"},
     "regions": {
         "bbox_key", "rows", "bbox_format", "bbox_unit", "empty_bbox", "extractor", "min_score", "max_boxes",
