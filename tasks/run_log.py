@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from prefect.logging import get_run_logger
 
+from regioncap.printable import printable
 from regioncap.process import shared
 
 OURS = logging.getLogger("regioncap")
@@ -24,7 +25,8 @@ class _Forward(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         if FLOWS.isEnabledFor(record.levelno):
-            copied = logging.makeLogRecord({**vars(record), **self._run})
+            message = printable(record.getMessage())
+            copied = logging.makeLogRecord({**vars(record), **self._run, "msg": message, "args": None})
             for handler in FLOWS.handlers:
                 handler.handle(copied)
 

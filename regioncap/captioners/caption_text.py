@@ -3,11 +3,15 @@
 
 from __future__ import annotations
 
+import html
 import re
 
+from regioncap.captioners.placeholders import says_nothing
+from regioncap.captioners.plain_caption import is_list
 from regioncap.captioners.plain_text import plain
 from regioncap.captioners.reasoning import SPECIAL_TOKEN
-from regioncap.captioners.remarks import is_refusal, says_nothing, without_introduction, without_remarks
+from regioncap.captioners.refusals import is_refusal
+from regioncap.captioners.remarks import corrects_itself, without_introduction, without_remarks
 
 _FORMATTING = re.compile(
     r"</?(?:b|i|u|em|strong|mark|span|div|li|ul|ol|br|caption|description|desc|text|content|name|answer|body)"
@@ -15,10 +19,11 @@ _FORMATTING = re.compile(
     re.IGNORECASE,
 )
 _PAIRED = re.compile(
-    r"\*\*([^*]+)\*\*|__([^_]+)__|(?<![\w*])\*(?=[^\s*])([^*]+)(?<=[^\s*])\*(?![\w*])|(?<!\w)_(?=[^\s_])([^_]+)(?<=[^\s_])_(?!\w)"
+    r"\*\*([^*]+)\*\*|__([^_]+)__|(?<![\w*])\*(?=[^\s*])([^*]+)(?<=[^\s*])\*(?![\w*])|"
+    r"(?<!\w)_(?=[^\s_])([^_]+)(?<=[^\s_])_(?!\w)"
 )
 _MARKUP = re.compile(
-    r"</?[a-z!][^<>\n]{0,80}>|```|\\(?:boxed|text)\{|[\ue000-\uf8ff]|\*\*|"
+    r"</?[a-z!][^<>\n]{0,80}>|```|!\[[^\[\]\n]{0,80}\]\(|\\(?:boxed|text)\{|[\ue000-\uf8ff]|\*\*|"
     r"[{\[]\s?[\"“][^\"”]{0,80}[\"”]\s?[:,]|\"\s?:\s?[\"\[{]|[\"\w]\s?[}]\s?$|\"\s?\]\s?$|^\s?[{\[]\s?[\"'{\[]",
     re.IGNORECASE,
 )
@@ -29,7 +34,7 @@ _LEADING_SIGNS = re.compile(r"(?:[*_`]++\s?|[:：]\s?|[,，–—-]\s)++")
 _WRAPS = {'"': '"', "“": "”", "'": "'", "‘": "’", "「": "」", "『": "』", "«": "»", "„": "“", "`": "`", "”": "”"}
 _UNOPENED = {">": "<", "]": "[", "】": "【", "〉": "〈", "＞": "＜", "］": "［", "»": "«", "」": "「", "』": "『"}
 _BULLET = re.compile(r"[ \t]*(?:[-*+•●▪◦‣·]|>)[ \t]+")
-_RULE = re.compile(r"[ \t]*(?:[-*_=~─—]{3,}|`{3,}[\w-]{0,12})[ \t]*$")
+_RULE = re.compile(r"[ \t]*(?:[-*_=~─—]{3,}|`{3,}[\w-]{0,12}|\.{3}|\[{1,2}[\w.-]{1,40}\]{1,2})[ \t]*$")
 
 
 def starts_item(line: str) -> bool:
@@ -56,11 +61,12 @@ def caption_of(text: str, *, prose: bool = True) -> str | None:
     >>> caption_of(' **A dog**, "Rex". Let me know if you need more!'), caption_of("I can't see it.")
     ('A dog, "Rex".', None)
     """
+    text = html.unescape(text) if "&" in text else text
     text = _FORMATTING.sub(" ", plain(text)) if not text.isprintable() or "<" in text else text
     if prose and is_refusal(_unwrapped(text)):
         return None
     text = _unwrapped(without_remarks(without_introduction(text)))
-    if says_nothing(text) or is_refusal(text) or not is_clean(text):
+    if says_nothing(text) or is_refusal(text) or not is_clean(text) or is_list(text) or corrects_itself(text):
         return None
     return text
 
@@ -81,6 +87,8 @@ def _unwrapped(text: str) -> str:
     text = " ".join(text.split())
     leading = _LEADING_SIGNS.match(text)
     text = (text[leading.end() :] if leading else text).rstrip(" *`|;,，、")
+    if '""' in text[1:-1] and text[0] == text[-1] == '"':
+        text = text[1:-1].replace('""', '"')  # as CSV quotes
     opening = _UNOPENED.get(text[-1:])
     if opening and opening not in text:
         text = text[:-1].rstrip()  # Of "<region1: a dog>".

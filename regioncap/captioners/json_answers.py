@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
 from regioncap.captioners.labels import number_named
-from regioncap.captioners.lenient_json import Pairs, find_values
+from regioncap.captioners.lenient_json import Pairs, Value, find_values
 
 _TEXT_FIELDS = (
     "caption", "description", "text", "content", "desc", "sentence", "region_caption", "region_description",
@@ -23,6 +24,11 @@ _NUMBER_FIELDS = (
     "번호", "nummer",
 )  # fmt: skip
 """Where its number is, best first."""
+
+_NUMBERING = re.compile(
+    r"(?:.*[ _-])?(?:id|idx|index|no|num|number|nr|n|i|key|region|box|bbox|object|mark|rank|order|position)s?"
+)
+"""Fields that may hold a number which is not understood."""
 
 _DRAFTS = ("reasoning", "thought", "thoughts", "thinking", "analysis", "draft", "drafts", "rationale", "scratchpad")
 _PLACES = ("bbox", "bbox_2d", "box_2d", "bounding_box", "coordinates", "point_2d")
@@ -90,11 +96,25 @@ def _walk_object(pairs: Pairs, found: JsonTexts) -> None:
     if number and text is not None:
         found.pairs.append((*number, text))
         return
+    if text is not None and _is_numbered_somehow(pairs):
+        found.items = None
     inner = [entry for name, entry in pairs if isinstance(entry, list) and name.strip().lower() not in _DRAFTS]
+    inner += [value.value for name, entry in pairs for value in _encoded(name, entry)]
     if not any(inner) and text is not None and any(name.strip().lower() in _TEXT_FIELDS for name, _ in pairs):
         _item(text, found)
     for entry in inner:
         _walk(entry, found)
+
+
+def _encoded(name: str, entry: Any) -> list[Value]:
+    """The value in a string that is JSON itself, as the arguments of a call are."""
+    if (
+        not isinstance(entry, str)
+        or name.strip().lower() in (*_DRAFTS, *_TEXT_FIELDS)
+        or entry.lstrip()[:1] not in ("{", "[")
+    ):
+        return []
+    return [value for value in find_values(entry) if value.whole and value.end == len(entry.rstrip())]
 
 
 def _walk_list(entries: list[Any], found: JsonTexts) -> None:
@@ -112,7 +132,10 @@ def _walk_list(entries: list[Any], found: JsonTexts) -> None:
 
 
 def _item(text: str, found: JsonTexts) -> None:
-    if found.items is not None:
+    values = find_values(text) if text.lstrip()[:1] in ("{", "[") else []
+    if len(values) == 1 and values[0].whole and values[0].end == len(text.rstrip()):
+        _walk(values[0].value, found)  # JSON within a string of JSON
+    elif found.items is not None:
         found.items.append(text)
 
 
@@ -124,7 +147,18 @@ def _number_of(pairs: Pairs) -> tuple[str, int] | None:
         found = number_named(str(fields[name])) if name in fields else None
         if found:
             return name, found[1]
-    return None
+    others = {name: number_named(str(entry)) for name, entry in fields.items() if _NUMBERING.fullmatch(name)}
+    numbers = {name: found[1] for name, found in others.items() if found}
+    return numbers.popitem() if len(numbers) == 1 else None
+
+
+def _is_numbered_somehow(pairs: Pairs) -> bool:
+    """Whether a field that numbers holds digits, or several numbers."""
+    return any(
+        _NUMBERING.fullmatch(name.strip().lower()) and re.search(r"\d", str(entry))
+        for name, entry in pairs
+        if name.strip().lower() not in _PLACES
+    )
 
 
 def text_of_piece(piece: str) -> str:

@@ -28,6 +28,7 @@ from regioncap.captioners.numerals import NUMBER, ORDINAL, number_of
 from regioncap.captioners.plain_text import lowered
 
 _BRACKET = re.compile(f"[{BRACKETS}]")
+_REGION = re.compile("reg|bbox|bound|area|bereich|zon|обл|rég|區|区|領|领|영역|obszar|oblast|vùng|khu|b?ölge|منط|क्षे")
 _COLON = re.compile("[:：﹕=→]")
 _COUNT = re.compile(f"{NUMBER}|{ORDINAL}|[첫두세네]|다섯|여섯")
 _ALONE = re.compile(rf"\W{{0,3}}({NUMBER})\W{{0,3}}")
@@ -41,6 +42,7 @@ class Label:
     `begin`, `end`: where it and all that belongs to it stands. `number`: which region, None for several at once.
     `scheme`: labels of one answer have the same. `strong`: it stands apart from its text, by brackets, separator or
     line; one that is not may be the begin of a sentence. `line`: it begins a line. `colon`: one stands behind it.
+    `weak`: it is no label, but names a region where a sentence begins: "Region 2 might be".
     """
 
     begin: int
@@ -50,6 +52,7 @@ class Label:
     strong: bool
     line: bool
     colon: bool
+    weak: bool = False
 
 
 def line_labels(text: str) -> list[Label]:
@@ -60,8 +63,19 @@ def line_labels(text: str) -> list[Label]:
 
 def sentence_labels(text: str, lines: list[Label]) -> list[Label]:
     """The labels with a word that begin a sentence within a line, and are not those of `lines`."""
+    return [label for label in named_in_sentences(text, lines) if not label.weak]
+
+
+def named_in_sentences(text: str, lines: list[Label]) -> list[Label]:
+    """The same, and the weak ones."""
     places = (match.end() for match in SENTENCE_BEGIN.finditer(text) if "\n" not in match.group())
-    return list(_at(text, _outside(places, lines), line=False))
+    return list(_at(text, _outside(places, lines), line=False, weak=True))
+
+
+def named_at_begins(text: str) -> list[Label]:
+    """All labels that begin the text, one of its lines or its sentences; the weak ones too."""
+    lines = list(_at(text, (match.start() for match in LINE_BEGIN.finditer(text)), line=True, weak=True))
+    return lines + named_in_sentences(text, lines)
 
 
 def inner_labels(text: str) -> list[Label]:
@@ -70,9 +84,9 @@ def inner_labels(text: str) -> list[Label]:
     return [label for label in _at(text, places, line=False) if label.colon]
 
 
-def leading_label(text: str) -> Label | None:
-    """The label with a word at the very begin of `text`."""
-    return next(_at(text, iter((0,)), line=True), None)
+def leading_label(text: str, *, weak: bool = False) -> Label | None:
+    """The label with a word at the very begin of `text`; with `weak` also one that only names a region."""
+    return next(_at(text, iter((0,)), line=True, weak=weak), None)
 
 
 def list_labels(text: str) -> list[Label]:
@@ -99,7 +113,7 @@ def number_named(text: str) -> tuple[str, int] | None:
     """
     low = lowered(text.strip())
     alone = _ALONE.fullmatch(low)
-    if alone:
+    if alone and not (alone[1].isascii() and len(alone[1]) < 3 and alone[1].isalpha() and text.strip().islower()):
         return _named("", number_of(alone[1]))
     label = leading_label(low)
     if label and label.end == len(low):
@@ -123,14 +137,14 @@ def _outside(places: Iterator[int], labels: list[Label]) -> Iterator[int]:
             yield place
 
 
-def _at(text: str, places: Iterator[int], *, line: bool) -> Iterator[Label]:
+def _at(text: str, places: Iterator[int], *, line: bool, weak: bool = False) -> Iterator[Label]:
     low, end = lowered(text), -1
     for place in places:
         # The places are in order, and one label holds several of them.
         if place < end:
             continue
         label = _element_at(low, place, line) or _named_at(text, low, place, line)
-        if label:
+        if label and (weak or not label.weak):
             end = label.end
             yield label
 
@@ -152,15 +166,16 @@ def _named_at(text: str, low: str, place: int, line: bool) -> Label | None:
     framed = bool(_BRACKET.search(match["open"]) and _BRACKET.search(match["close"]))
     strong = framed or _is_apart(match, low, line)
     after = text[match.end() : match.end() + 1]
-    if not strong and not verb and not (match["sep"] and (after.isupper() or not after.isascii())):
-        return None
+    weak = not strong and not verb and not (match["sep"] and (after.isupper() or not after.isascii()))
+    if weak and not _REGION.match(match["word"]):
+        return None  # "The number 7 on his back".
     number = None if match["several"] else _count(match["number"])
     if number is None and not match["several"]:
         return None
     word = " ".join(match["word"].replace("_", " ").split()).removesuffix("s")
     colon = bool(_COLON.search(match["sep"]))
     end = match.start("verb") if match["verb"] and (framed or not verb) and not (verb and colon) else match.end()
-    return Label(place, end, number, word if match.re is NAMED else f"nth {word}", strong, line, colon)
+    return Label(place, end, number, word if match.re is NAMED else f"nth {word}", strong, line, colon, weak)
 
 
 def _is_joined(match: re.Match[str], low: str) -> bool:
@@ -169,7 +184,13 @@ def _is_joined(match: re.Match[str], low: str) -> bool:
     if match.re is NAMED and not glue and number.isascii() and number.isalpha():
         return False
     ends_line = low[match.end() : match.end() + 1] in ("", "\n")
-    return not _COLON.search(glue) or bool(match["close"]) or (ends_line and not match["verb"]) or "," in match["sep"]
+    return (
+        not _COLON.search(glue)
+        or bool(match["close"])
+        or bool(_COLON.search(match["sep"]))
+        or (ends_line and not match["verb"])
+        or "," in match["sep"]
+    )
 
 
 def _is_apart(match: re.Match[str], low: str, line: bool) -> bool:
@@ -186,7 +207,14 @@ def _count(number: str) -> int | None:
 def _lone(match: re.Match[str]) -> Label | None:
     sign, plain = (match["square"] or "").strip(), match["plain"]
     sep = match["sep"].strip("*_` ")
-    if plain is not None and not match["sep"].strip() and (plain.isdecimal() or plain.isalpha()):
+    alone = match.string[match.end() : match.end() + 1] in ("", "\n")
+    tab = "\t" in match["sep"]
+    if (
+        plain is not None
+        and not match["sep"].strip()
+        and not tab
+        and (plain.isalpha() or (plain.isdecimal() and not alone))
+    ):
         return None  # "3 apples"; a number in a circle or on a key needs no separator.
     if sign and sign in LEFT and not match["close"]:
         return None

@@ -17,9 +17,13 @@ MAX_DEPTH = 24
 MAX_BROKEN = 4
 """So many values may break off before the rest of a text is taken for prose: each is read to its end."""
 
-_START = re.compile(r"[{\[](?=\s{0,64}[\"'“{\[])|\{(?=\s{0,64}[\w<>]{1,32}\s?:\s?[\"'“{\[])|[{\[](?=\s{0,8}[}\]])")
+_START = re.compile(
+    r"[{\[](?=\s{0,64}[\"'“{\[])|\{(?=\s{0,64}[\w<>]{1,32}\s?:\s?[\"'“{\[])|[{\[](?=\s{0,8}[}\]])|"
+    r"[{\[](?=\s{0,64}(?://|/\*|#\s))"
+)
 _TOKEN = re.compile(
-    r"\s*+(?:(?P<string>\"(?:[^\"\\]|\\.)*+\"|'(?:[^'\\]|\\.)*+'|“[^”]*+”)|(?P<sign>[{}\[\]:,])|(?P<word>[-+.\w]{1,64}+))",
+    r"(?:\s|//[^\n]*|#[^\n]*|/\*[^*]{0,400}\*/)*+(?:(?P<string>\"(?:[^\"\\]|\\.)*+\"|'(?:[^'\\]|\\.)*+'|“[^”]*+”)|"
+    r"(?P<sign>[{}\[\]:,])|(?P<word>[-+.\w]{1,64}+))",
     re.DOTALL,
 )
 _ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|.)", re.DOTALL)

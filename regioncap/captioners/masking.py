@@ -31,7 +31,8 @@ _KEY_LIKE = re.compile(
     rf"(?:(?!sk-no-key)[spr]k[-_](?:{_SIGN}|\.(?=[.\w*])){{4,}}|"
     rf"key-(?=[\w-]{{0,64}}\*|[\w-]{{12}})(?=\D{{0,64}}[\d*]){_SIGN}{{4,}}|"
     r"eyJ[\w*-]{4,}(?:\.[\w*-]+){0,4}|"
-    r"(?:AIza|AKIA|ASIA|hf_|gsk_|xai-|csk-|gh[opsur]_|github_pat_|glpat-|nvapi-|r8_|pplx-|tvly-|fw_|ya29\.|xox[abeprs]-|"
+    r"(?:AIza|AKIA|ASIA|hf_|gsk_|xai-|csk-|gh[opsur]_|github_pat_|glpat-|nvapi-|r8_|pplx-|tvly-|fw_|ya29\.|"
+    r"xox[abeprs]-|"
     rf"sess-|dapi(?=[0-9a-f]{{6}})){_SIGN}{{8,}})"
 )
 """Keys by the forms that their makers give them. Servers repeat a wrong key with some of its letters replaced."""

@@ -58,7 +58,7 @@ def either(words: Iterable[str]) -> str:
 
 
 NUMBER = (
-    r"(?:\d{1,4}+(?!\d|\.\d)(?:\ufe0f?\u20e3)?|[⓪①-⑳❶-❿➀-➓⓵-⓾㈠-㈩㊀-㊉]|[〇零一二三四五六七八九十两]{1,3}+"
+    r"(?:\d{1,4}+(?!\d|\.\d)(?:\ufe0f?\u20e3)?|[⓪①-⑳❶-❿➀-➓⓵-⓾㈠-㈩㊀-㊉ⅰ-ⅻ]|[〇零一二三四五六七八九十两]{1,3}+"
     rf"|{either(_CARDINAL)}(?![^\W_])|[ivx]{{1,5}}(?![^\W_]))"
 )
 """A number as it stands behind a label's word, in small letters."""

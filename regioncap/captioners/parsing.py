@@ -20,7 +20,7 @@ begins a line or sentence, no JSON, no introduction or remark, no refusal, no ma
 
 from __future__ import annotations
 
-import html
+import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -30,18 +30,30 @@ from regioncap.captioners.caption_text import caption_of
 from regioncap.captioners.json_answers import JsonTexts, texts_in
 from regioncap.captioners.labels import line_labels, list_labels
 from regioncap.captioners.lenient_json import Value, find_values
+from regioncap.captioners.placeholders import says_nothing
+from regioncap.captioners.plain_caption import is_plain
 from regioncap.captioners.plain_reply import read_plain
 from regioncap.captioners.plain_text import plain
 from regioncap.captioners.reasoning import answer_of
-from regioncap.captioners.remarks import is_refusal
-from regioncap.captioners.text_answers import Piece, items_of, rows_of_table, split_by_labels, without_own_label
+from regioncap.captioners.refusals import is_refusal
+from regioncap.captioners.remarks import corrects_itself
+from regioncap.captioners.text_answers import (
+    Piece,
+    items_of,
+    names_others,
+    rows_of_table,
+    split_by_labels,
+    without_own_label,
+)
 
 __all__ = ["Parsed", "is_refusal", "parse", "read_reply"]
 
 _FENCE_LINE = re.compile(r"^[ \t]*(?:`{3,}|~{3,})[ \t]*[\w+-]{0,16}[ \t]*$", re.MULTILINE)
 _ESCAPED = re.compile(r"\\([<>\[\]().#*_`~|:-])")
-_ESCAPED_TAG = re.compile(r"&lt;(?=/?\w)|(?<=[\w\"'])&gt;")
-_BLOCK_TAG = re.compile(r"</?(?:p|li|ol|ul|div|br|h[1-6])\s?/?>", re.IGNORECASE)
+_BLOCK_TAG = re.compile(
+    r"</?(?:p|li|ol|ul|div|br|h[1-6]|d[ltd]|t[rdh]|table|tbody|thead|details|summary)(?:\s[^<>]{0,80})?\s?/?>",
+    re.IGNORECASE,
+)
 _INLINE_TAG = re.compile(r"</?(?:b|i|u|em|strong|span|mark)>", re.IGNORECASE)
 _WRITTEN_OUT = re.compile(r"\\n(?![a-z])")
 _HELD = re.compile(r"^<region(\d+)>: ", re.MULTILINE)
@@ -82,7 +94,7 @@ def read_reply(text: str, wanted: Sequence[int], *, cut: bool = False, structure
 
 def read_any(text: str, wanted: Sequence[int], *, cut: bool = False, structured: bool = False) -> Parsed:
     """The same, of any reply the long way."""
-    answer = answer_of(plain(text))
+    answer = answer_of(plain(_decoded(text)))
     if not answer.text:
         return Parsed({}, answer.problem or "there is no answer in it")
     if answer.around and line_labels(answer.around) and not line_labels(answer.text):
@@ -102,14 +114,30 @@ def _read(text: str, wanted: Sequence[int], cut: bool, structured: bool) -> Pars
     if cut:
         return _of_held_lines(text, wanted) if structured else Parsed({}, "it was cut off")
     prose = _as_prose(text)
+    if corrects_itself(prose) and corrects_itself(_from_first_label(prose)):
+        return Parsed({}, "it corrects itself")
     pieces = rows_of_table(prose) or split_by_labels(prose, wanted)
     return _agreed(pieces, wanted) if pieces else _of_positions(prose, wanted)
 
 
+def _from_first_label(text: str) -> str:
+    labels = line_labels(text)
+    return text[labels[0].begin :] if labels else text
+
+
+def _decoded(text: str) -> str:
+    """The text in a reply that is one JSON string."""
+    stripped = text.strip()
+    if stripped[:1] != '"' or stripped[-1:] != '"' or "\\" not in stripped:
+        return text
+    try:
+        return str(json.loads(stripped, strict=False))
+    except ValueError:
+        return text
+
+
 def _as_prose(text: str) -> str:
     """Without fences, and the escapes and tags of Markdown and HTML."""
-    if "&" in text and _ESCAPED_TAG.search(text):
-        text = html.unescape(text)
     if "\n" not in text:
         text = _WRITTEN_OUT.sub("\n", text)
     text = _INLINE_TAG.sub("", _BLOCK_TAG.sub("\n", text))
@@ -135,7 +163,7 @@ def _of_json(values: list[tuple[Value, JsonTexts]], wanted: Sequence[int], cut: 
     if pairs:
         return _agreed([Piece(number, scheme, text) for scheme, number, text in pairs], wanted, prose=False)
     items = [item for _, found in values for item in found.items or ()]
-    pieces = [piece for item in items for piece in split_by_labels(item, wanted)[:1]]
+    pieces = [piece for item in items for piece in split_by_labels(item, wanted)[: None if len(items) == 1 else 1]]
     if pieces:
         return _agreed(pieces, wanted)
     if cut or len(items) != len(wanted) or any(found.items is None for _, found in values):
@@ -169,11 +197,14 @@ def _of_positions(text: str, wanted: Sequence[int]) -> Parsed:
 def _agreed(pieces: list[Piece], wanted: Sequence[int], *, prose: bool = True) -> Parsed:
     """The captions of the pieces whose labels agree with each other and with what was asked for."""
     numbers = [piece.number for piece in pieces]
-    found: dict[int, set[str]] = {}
+    found: dict[int, set[str | None]] = {}
     for piece in pieces:
         if piece.number is not None:
-            found.setdefault(piece.number, set()).add(" ".join(piece.text.split()))
-    doubtful = len({piece.scheme for piece in pieces}) > 1 or 0 in numbers
+            found.setdefault(piece.number, set()).add(piece.text and " ".join(piece.text.split()))
+    for texts in found.values():
+        if len(texts) > 1:  # as in an echo of the form that was asked for
+            texts -= {text for text in texts if text is not None and says_nothing(text)}
+    doubtful = len({piece.scheme for piece in pieces}) > 1 or 0 in numbers or _begins_again(pieces, found)
     if not set(wanted) <= set(found):
         doubtful = doubtful or not set(found) <= set(wanted) or any(len(texts) > 1 for texts in found.values())
     if doubtful or not found:
@@ -187,11 +218,24 @@ def _agreed(pieces: list[Piece], wanted: Sequence[int], *, prose: bool = True) -
     return Parsed(captions, f"no usable text for {_names(missing)}" if missing else "")
 
 
-def _caption(texts: set[str], number: int, prose: bool) -> str | None:
-    if len(texts) != 1:
+def _begins_again(pieces: list[Piece], found: dict[int, set[str | None]]) -> bool:
+    """Whether a region is told otherwise after others: the first round was a draft, or the second is."""
+    last = {piece.number: place for place, piece in enumerate(pieces)}
+    first = {piece.number: place for place, piece in reversed([*enumerate(pieces)])}
+    return any(
+        len(texts) > 1 and any(pieces[place].number != number for place in range(first[number], last[number]))
+        for number, texts in found.items()
+    )
+
+
+def _caption(texts: set[str | None], number: int, prose: bool) -> str | None:
+    told = next(iter(texts)) if len(texts) == 1 else None
+    if told is not None and is_plain(told):
+        return told
+    text = None if told is None else without_own_label(told, number)
+    if text is None or (not prose and names_others(text, number)):
         return None
-    text = without_own_label(next(iter(texts)), number)
-    return None if text is None else caption_of(text, prose=prose)
+    return caption_of(text, prose=prose)
 
 
 def _names(numbers: Iterable[int | None]) -> str:

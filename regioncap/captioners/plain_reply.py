@@ -1,4 +1,3 @@
-# ruff: noqa: RUF001 - signs of other scripts are meant here.
 """The short way for replies as they should be: exactly one line or JSON text a region, each one plain prose.
 
 It reads nothing that the long way (`parsing`) would read otherwise, and says of all other replies that they are not
@@ -8,30 +7,9 @@ plain. A test compares the two.
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
-from regioncap.captioners.label_grammar import WORD
-from regioncap.captioners.labels import leading_label
-from regioncap.captioners.numerals import NUMBER, ORDINAL
-from regioncap.captioners.remarks import is_introduction, is_refusal, is_remark, says_nothing
-
-_PROSE = re.compile(
-    r"[^\W\d_](?:[^\W_]|[,，、'’(\"”)-]| (?! )|[.;!?][\"”’)]{0,3}(?: (?=[^\W_])|\Z)|[。！？；](?=[^\W_]|\Z))*"
-    r"(?<![\s,;，、；])"
-)
-"""Letters, digits, and signs that mean nothing but themselves."""
-
-_SENTENCE_END = re.compile(r"[.;!?][\"”’)]{0,3} |[。！？；](?=.)")
-
-_SPEAKS = r"(?! (?:[\w'’-]{1,24} ){0,4}(?:caption|description|answer|response|annotation|summar))"
-_HARMLESS = re.compile(
-    rf"(?:(?:An?|The)(?= [a-z])(?! (?:{WORD}|{NUMBER}|{ORDINAL}|\d|highlighted|marked|numbered|image|picture|photo|"
-    r"following|seguir|continua))|"
-    r"(?:Two|Three|Four|Five|Six|Several|Many|He|She|They|His|Her|Its|Their|Another|People|Person|Man|Woman|Young|White|"
-    rf"Black|Red|Blue|Green|Large|Small)(?= [a-z])){_SPEAKS}"
-)
-"""How most sentences begin: no remark, introduction, refusal or label does. The others are looked at one by one."""
+from regioncap.captioners.plain_caption import is_plain
 
 
 def read_plain(text: str, wanted: Sequence[int]) -> dict[int, str] | None:
@@ -60,24 +38,3 @@ def _of_json(text: str, wanted: Sequence[int]) -> list[str] | None:
         return None
     texts = [value for _, value in pairs]
     return texts if all(isinstance(value, str) for value in texts) else None
-
-
-def is_plain(text: str) -> bool:
-    """Whether a region's text is its caption as it stands: prose that nothing has to be taken from."""
-    if not _PROSE.fullmatch(text) or " " not in text.strip():
-        return False
-    begins = [0, *(end.end() for end in _SENTENCE_END.finditer(text))]
-    if not _HARMLESS.match(text) and (is_refusal(text) or is_introduction(text)):
-        return False
-    return not says_nothing(text) and not any(_is_loaded(text, *sentence) for sentence in _sentences(text, begins))
-
-
-def _sentences(text: str, begins: list[int]) -> Iterator[tuple[int, int]]:
-    return zip(begins, [*begins[1:], len(text)], strict=True)
-
-
-def _is_loaded(text: str, begin: int, end: int) -> bool:
-    """Whether a sentence begins with a label, or speaks to the reader."""
-    if _HARMLESS.match(text, begin):
-        return False
-    return is_remark(text[begin:end]) or leading_label(text[begin:]) is not None

@@ -10,19 +10,55 @@ Where the families differ (and which the tests have): `<think>` (DeepSeek, Qwen,
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 _NAMES = (
-    r"(?:[a-z]{1,8}:)?(?:think|thinking|thought|thoughts|reasoning|reason|reflection|reflect|analysis|scratchpad|"
-    r"rationale|summary_of_thought|inner_monologue|chain_of_thought|cot)"
+    r"[a-z0-9_:.-]{0,24}?(?:think|thought|reason|reflect|analys|scratchpad|rationale|monolog|ponder|deliberat|"
+    r"brainstorm|"
+    r"draft|planning|observation|critique|cot(?=\W)|notes?(?=\W)|plan(?=\W))[a-z0-9_:.-]{0,24}"
 )
+_IN_SQUARE = r"(?:think|thinking|thoughts?|reasoning|reflection)\]"
 # Every part has a length, so that no text makes one search slow.
 _BLOCK = re.compile(
-    rf"[<\[◁](?:(?P<open>(?<=<){_NAMES}(?:\s[^<>]{{0,80}})?>|(?<=\[)THINK\]|(?<=◁)think▷|(?<=<)\|(?:think|thinking|"
-    r"begin_of_thought|START_THINKING|inner_prefix)\|>|(?<=<)\|channel>(?!\s*(?:final|response|answer)\b)|"
-    r"(?<=\[)unused16\])"
-    rf"|(?P<close>(?<=<)/\s?{_NAMES}\s?>|(?<=\[)/THINK\]|(?<=◁)/think▷|(?<=<)\|(?:/think|/thinking|end_of_thought|"
-    r"END_THINKING|inner_suffix)\|>|(?<=<)channel\|>|(?<=\[)unused17\]))",
+    r"[\\<〈＜\[◁](?:(?<=\\)<)?(?:"
+    rf"(?P<close>\|?/\s?{_NAMES}\s?\|?\\?[>〉＞▷]|(?<=\[)/{_IN_SQUARE}|\|?end[a-z_]{{1,12}}(?:thought|thinking|"
+    rf"think)\|"
+    rf"?>|"
+    r"\|inner_suffix\|>|channel\|>|(?<=\[)unused17\])|"
+    rf"(?P<open>\|?{_NAMES}(?:\s[^<>]{{0,80}})?\|?\\?[>〉＞▷]|(?<=\[){_IN_SQUARE}|\|inner_prefix\|>|"
+    r"\|channel>(?!\s*(?:final|response|answer)\b)|(?<=\[)unused16\]))",
+    re.IGNORECASE,
+)
+_FOLDED = re.compile(
+    r"<details[^<>]{0,80}>\s{0,8}<summary>[^<]{0,40}(?:think|thought|reason)[^<]{0,40}</summary>.*?(?:</details>|\Z)|"
+    r"```(?:think|thought|reason|analysis)\w{0,8}\n.*?(?:```|\Z)",
+    re.IGNORECASE | re.DOTALL,
+)
+_TIMER = re.compile(r"\W{0,8}(?:thought|reasoned|thinking|thinks) for [^\n.]{1,24}\.?\W{0,4}\n", re.IGNORECASE)
+_THINKS_ALOUD = re.compile(
+    r"[\s*_#>`(\[]{0,8}(?:(?:my |internal )?(?:thinking|thoughts?|reasoning|analysis|"
+    r"chain[- ]of[- ]thought)(?: process)?|step 1|"
+    r"思考(?:过程|過程)?|推理(?:过程|過程)?|分析(?:过程)?|gedankengang|überlegung(?:en)?|raisonnement|razonamiento|"
+    r"рассуждени[ея])\s?[*_]{0,3}\s?(?:[:：]|\.{3}|…|\n)|[\s*_#>`(]{0,8}let(?: me|['’]s) (?:think|reason)\b",
+    re.IGNORECASE,
+)
+_FINAL = (
+    r"(?:final|corrected|revised|updated|definitive)(?: (?:answers?|captions?|descriptions?|outputs?|responses?|"
+    r"versions?|results?))?|"
+    r"最终(?:答案|回答|描述)|最終(?:回答|答案)|최종 ?(?:답변|답|설명)|(?:endgültige|finale) (?:antworte?n?|"
+    r"beschreibung(?:en)?)|"
+    r"réponses? finales?|respuestas? final(?:es)?|resposta final|risposta finale|(?:окончательный|итоговый) ответ"
+)
+_FINAL_CUES = ("final", "corrected", "revised", "updated", "definitive", "最", "최종", "endgültig", "ответ")
+_FINALLY = re.compile(
+    rf"(?:(?:^|\n)[\s*_#>`]{{0,8}}|[.!?]\s[*_]{{0,3}})(?:{_FINAL})[*_\s]{{0,4}}(?:[:：][*_\s]{{0,4}}|[*_]{{1,3}}\s|"
+    rf"\n)",
+    re.IGNORECASE,
+)
+_THEN_ANSWERS = re.compile(
+    rf"(?:^|\n)[\s*_#>`]{{0,8}}(?:{_FINAL}|answers?|captions?|descriptions?|output|答案|回答|描述|説明|antworte?n?|"
+    rf"réponses?|"
+    r"respuestas?)[*_\s]{0,4}(?:[:：][*_\s]{0,4}|[*_]{1,3}\s|\n)",
     re.IGNORECASE,
 )
 
@@ -76,10 +112,24 @@ def answer_of(reply: str) -> Answer:
     >>> answer_of("<think>A wolf?</think>A dog.<|im_end|>").text, answer_of("<think>A wolf?").problem
     ('A dog.', 'its reasoning never ended')
     """
-    text = _without_reasoning(_of_final_channel(reply))
+    text = _without_reasoning(_of_final_channel(_FOLDED.sub("", reply)))
     if text is None:
         return Answer("", "its reasoning never ended")
-    return _marked(_of_first_turn(text))
+    return _after_drafts(_marked(_of_first_turn(text)))
+
+
+def _after_drafts(answer: Answer) -> Answer:
+    """What stands behind "Final answer:", and behind thoughts under a heading of their own; those alone answer
+    nothing."""
+    text = answer.text
+    timer = _TIMER.match(text)
+    text = text[timer.end() :] if timer else text
+    aloud, low = _THINKS_ALOUD.match(text), text.lower()
+    pattern = _THEN_ANSWERS if aloud else _FINALLY if any(cue in low for cue in _FINAL_CUES) else None
+    marks = list(pattern.finditer(text)) if pattern else []
+    if aloud and not marks:
+        return Answer("", "it thinks aloud, and does not say where its answer begins")
+    return replace(answer, text=text[marks[-1].end() :].strip() if marks else text)
 
 
 def _of_final_channel(text: str) -> str | None:

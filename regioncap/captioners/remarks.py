@@ -1,5 +1,5 @@
-# ruff: noqa: RUF001, RUF002 - signs of other scripts are meant here.
-"""What models say around their captions, in the languages that they answer in: introductions, remarks, refusals.
+# ruff: noqa: RUF001 - signs of other scripts are meant here.
+"""What models say around their captions, in the languages that they answer in: introductions and remarks.
 
 Each table has one line for each language. A new phrase is one more alternative there, a new language one more line.
 All patterns are matched where a text, a paragraph or a sentence begins, and none of them looks further than a line.
@@ -9,76 +9,7 @@ from __future__ import annotations
 
 import re
 
-from regioncap.captioners.plain_text import lowered
-
-_REFUSALS = (
-    # English
-    r"i['’]?m (?:very |so |really |deeply )?(?:sorry|afraid)|i am (?:very |so |really )?(?:sorry|afraid)|"
-    r"(?:sorry|apologies|my apologies)[,.!:— ]|i (?:do )?apologi[sz]e|"
-    r"(?:unfortunately|regrettably),? (?:i|the image|the picture|there is no|no image|you)\b|"
-    r"i(?:['’]m| am) (?:currently )?(?:not|unable)\b|i notice |i(?:['’]d| would) (?:be (?:happy|glad|able)|need|"
-    r"love)|i(?:['’]ve| have) (?:not|no)\b|i (?:won['’]t|will not|must decline)|"
-    r"i (?:can(?:no|['’])?t|can not|could(?:n['’]t| not)|do(?:n['’]t| not)) (?!wait|stop|even\b)|"
-    r"as an? (?:ai|artificial intelligence|language model|text-based)|i(?:['’]m| am) (?:just |only )?an? (?:ai|"
-    r"language model)|"
-    r"(?:it (?:looks|seems|appears) (?:like|that|as (?:if|though)) )?(?:you (?:have(?:n['’]t| not)|did(?:n['’]t|"
-    r" not)|"
-    r"forgot)|no (?:image|picture|photo|attachment)\b[^.\n]{0,20}\b(?:was|is|has|were|attached|provided|uploaded)|"
-    r"there (?:is|was|are) no (?:image|picture|photo|attachment|visible)|the (?:image|picture|photo|region|area) "
-    r"(?:you[^.\n]{0,30} )?(?:did(?:n['’]t| not)|is(?:n['’]t| not)|was(?:n['’]t| not)|could not|cannot|failed|"
-    r"does not|doesn['’]t "
-    r"(?:contain|show|exist|appear to (?:contain|have))))|"
-    r"(?:could|can|would) you (?:please )?(?:provide|upload|share|attach|send|re-?upload)|"
-    r"please (?:provide|upload|share|attach|send|re-?upload)|i (?:need|would need|require) (?:the|an|to see|you)\b|"
-    r"(?:it is|it['’]s) (?:not possible|impossible) |unable to (?:see|identify|determine|describe|provide|"
-    r"process|view)|"
-    r"error\s?[:(\d]|(?:cannot|can['’]t) (?:be )?(?:see|identif|determin|describ|provid|assist|help|view)|"
-    r"nothing (?:is |can be )?(?:visible|seen|to describe)|not visible\b|not (?:found|present|applicable|"
-    r"available)\b",
-    # Chinese
-    r"(?:很|非常|十分)?(?:抱歉|遗憾|遺憾|对不起|對不起|不好意思)|我?(?:无法|無法|不能|没法|沒法|没有办法|"
-    r"难以)(?:看|识|識|描|提|确|確|为|為|回|协|協|"
-    r"帮|幫|处|處|访|訪|查|生|直|满|打|观|觀|辨|分|判)|"
-    r"(?:您|你)(?:似乎|好像)?(?:没有|沒有|还没|還沒|未)(?:上传|上傳|提供|附|发|發)|(?:请|請)(?:您|"
-    r"你)?(?:先)?(?:上传|上傳|提供|重新|发送|發送)|"
-    r"作为一?(?:个|名|款)?(?:人工智能|ai|语言模型|大模型)|身為|我(?:看不到|没有看到|沒有看到|看不见|没看到)|"
-    r"(?:没有|沒有|未)(?:看到|提供|收到|检测到|检测到任何)",
-    # Japanese
-    r"(?:大変|誠に)?申し訳|すみません|恐れ入りますが|残念ながら|ごめんなさい|(?:画像|写真|イメージ)(?:が|を|"
-    r"は)[^。\n]{0,6}(?:見|確認|表示|提供|添付|アップロード|認識|あり)[^。\n]{0,12}(?:ません|ない)|"
-    r"(?:私は)?(?:ai|人工知能|言語モデル)(?:として|なので|です)|お(?:手伝い|答え)(?:でき|する)|"
-    r"[^。\n]{0,12}(?:お手伝い|説明|識別|特定)(?:することは|は)?できません",
-    # Korean
-    r"(?:정말 |대단히 )?죄송|미안|유감스럽|안타깝게도|저는 (?:ai|인공지능|언어)|(?:이미지|사진|그림)(?:가|를|을|"
-    r"이) (?:첨부|제공|업로드|보이지|볼 수|없)|"
-    r"[^.\n]{0,16}(?:설명|식별|확인|도와|제공)[^.\n]{0,10}(?:할|드릴) 수 없|이미지를 (?:첨부|업로드|제공)",
-    # German
-    r"(?:es tut mir (?:sehr )?leid|tut mir (?:sehr )?leid|entschuldig|verzeih|leider|ich bedaure)|"
-    r"ich (?:kann|konnte|darf|könnte) [^.\n]{0,60}(?:nicht|kein)|ich (?:sehe|habe|erkenne|finde) kein|"
-    r"ich bin (?:nicht|leider|eine? ki\b|ein sprach)|"
-    r"als (?:ki|künstliche|sprachmodell)|(?:sie haben|du hast) (?:kein|noch kein)|bitte (?:lade|laden|senden|"
-    r"stellen|geben) |"
-    r"(?:es )?(?:wurde|ist|gibt) kein (?:bild|foto)|(?:das|kein) bild (?:wurde |ist |kann )?(?:nicht|vorhanden|"
-    r"angehängt)",
-    # French
-    r"(?:je suis |je suis vraiment |vraiment )?(?:désolée?|navrée?)|(?:mes |toutes mes )?excus|malheureusement|"
-    r"je (?:ne |n['’])(?:peux|suis|vois|puis|parviens|arrive|dispose|ai)|en tant qu|il (?:m['’]est|est) impossible|"
-    r"(?:vous n['’]avez|tu n['’]as) pas|(?:aucune|pas d['’]) ?(?:image|photo)|veuillez (?:fournir|joindre|"
-    r"télécharger|envoyer|partager)|"
-    r"pourriez[- ]vous|il n['’]y a (?:pas d['’]|aucune )image",
-    # Spanish, Portuguese, Italian
-    r"lo siento|lo lamento|perd[óo]n|disculp|desafortunadamente|lamentablemente|(?:yo )?no (?:puedo|pude|veo|"
-    r"soy capaz|me es posible|"
-    r"es posible|tengo|se (?:ha|adjunt|proporcion))|como (?:una? )?(?:ia|modelo|inteligencia|intelig[êe]ncia)|"
-    r"(?:por favor,? )(?:adjunt|proporcion|sub|env|carg|forne[çc])|"
-    r"no has? (?:adjunt|proporcion|subido)|desculp|sinto muito|lamento|infelizmente|(?:eu )?não (?:posso|"
-    r"consigo|vejo|há|foi)|"
-    r"mi (?:dispiace|scuso)|purtroppo|(?:io )?non (?:posso|riesco|vedo|è possibile|sono in grado)|scusa|"
-    r"spiacente|nessuna immagine",
-    # Russian
-    r"к сожалению|извините|простите|прошу прощения|я не (?:могу|вижу|в состоянии)|как (?:ии|искусственный|"
-    r"языковая)|изображение не",
-)  # fmt: skip
+from regioncap.captioners.plain_text import any_of, beginning, lowered
 
 _INTRODUCTIONS = (
     r"(?:sure|certainly|of course|absolutely|definitely|okay|ok|great|alright|all right|got it|understood|yes|gladly|"
@@ -108,6 +39,7 @@ _INTRODUCTIONS = (
 )
 
 _REMARKS = (
+    r"(?:both|all|each|every one|the two)(?: of the)?(?: \w+)? (?:regions|areas|boxes|marks|frames)\b|"
     r"let me know|(?:i|we) (?:sincerely |really )?hope|hope (?:this|that|it|you)|(?:please )?feel free|"
     r"please (?:let|note|tell|ask|don['’]t)|"
     r"if (?:you|there|any|needed|necessary)\b[^\n]{0,80}\b(?:need|want|have|would|like|let|wish|prefer|are|"
@@ -145,30 +77,33 @@ _REMARKS = (
     r"(?:надеюсь|если (?:вам|вы|у вас|нужн|хотите)|дайте знать|сообщите|примечание|обращайтесь|хотите)",
 )
 
-MAX_PHRASE = 400
-"""In characters. No phrase is longer, with what stands before it."""
+_CORRECTIONS = (
+    r"(?:no,? )?(?:wait|hold on|hm+|oops|whoops|ups)\b|actually,|correct(?:ion|ing)\b|(?:my|a) mistake|"
+    r"on second thought|"
+    r"scratch that|(?:thinking|thoughts?|reasoning)\s?:|edit:|second attempt|(?:sorry|apologies)[,—– ]|i (?:mixed|"
+    r"swapped|confused|misread|made|need to (?:redo|correct|fix))\b|"
+    r"let me (?:correct|redo|fix|re-?(?:check|do|think|consider)|double|try again)|"
+    r"here(?:['’]s| is| are) (?:the |an? )?(?:improved|corrected|revised|updated|better)|"
+    r"(?:note:? )?(?:the |these |both )?(?:two )?(?:captions?|regions?|descriptions?|labels?|<region\d+>)[^.\n]{0,60}"
+    r"(?:swapped|switched|mixed up|other way|reversed|interchanged)|revised (?:captions?|descriptions?)",
+    r"更正|纠正|糾正|订正|訂正|修正|等等|不对[，,]|不對[，,]|重新(?:来|描述)|我(?:搞错|弄错|写错)",
+    r"待って|訂正|間違え|やり直し|いや[、,]|失礼",
+    r"정정|수정|잠깐|아니[,요]|다시 ",
+    r"korrektur|moment[,.!]|warte|ich habe (?:mich|die)|genauer gesagt|nochmal",
+    r"attendez|attends|correction\s?:|je me suis trompé|rectification|en fait,",
+    r"corrección|espera,|espere|me equivoqué|en realidad,|correção|na verdade,|correzione|aspetta|in realtà,",
+    r"исправлени|поправка|подожди|точнее,|на самом деле,",
+)
 
-_LEAD = r"[\s*_`>#~\-–—•(（]{0,12}"
-_QUOTES_TOO = r"[\s*_`>#~\-–—•(（.…]{0,12}"
-
-
-def _any_of(rows: tuple[str, ...], lead: str = _LEAD) -> re.Pattern[str]:
-    return re.compile(f"{lead}(?:{'|'.join(rows)})")
-
-
-_REFUSAL, _INTRODUCTION, _REMARK = _any_of(_REFUSALS, _QUOTES_TOO), _any_of(_INTRODUCTIONS), _any_of(_REMARKS)
+_INTRODUCTION, _REMARK, _CORRECTION = any_of(_INTRODUCTIONS), any_of(_REMARKS), any_of(_CORRECTIONS)
 _SENTENCE = re.compile(r"[.!?][\"”’)*_]{0,3}\s+|[。！？]\s*")
+_BEGIN = re.compile(r"[\n.!?。！？](?:(?<=[\n。！？])|[\"”’)*_]{0,3}\s)(?=\S)")
 _ENDS_OPEN = re.compile(r"[:：]\W{0,6}$")
 _OF_CAPTIONS = re.compile(
     r"(?:captions?|descriptions?|what i see|説明|描述|설명|beschreibung(?:en)?|légendes?|descripci(?:ón|ones)|"
     r"descrizioni?|описани[ея])\b"
     r"[^.!?。！？\n]{0,40}[.!?。！？]?\s*$|(?:説明|描述|설명)[^。\n]{0,12}[。.]\s*$",
     re.IGNORECASE,
-)
-_NOTHING = re.compile(
-    r"\W*+(?:nan|true|false|yes|no|ok|error|n/?a|none|null|nil|unknown|undefined|tbd|empty|blank|\.{3}|…|text|caption|description|无|無|なし|"
-    r"없음|keine?|aucune?|"
-    r"ninguno|nessuno|нет)?+\W*+$"
 )
 _FIELD = re.compile(
     r"[\s*_`\"“'#>\-]{0,8}(?:(?:short|brief|image|detailed|final|region) )?(?:caption|description|desc|text|"
@@ -179,33 +114,21 @@ _FIELD = re.compile(
 )
 
 
-def _begin(text: str) -> str:
-    """As much of a text as a phrase may need, in small letters: ignoring case takes ten times as long."""
-    return lowered(text[:MAX_PHRASE])
-
-
-def is_refusal(text: str) -> bool:
-    """Whether a text declines to answer, in any of the languages here.
-
-    >>> [is_refusal(text) for text in ("I'm sorry, I can't help.", "抱歉，我无法识别。", "A sorry-looking dog.")]
-    [True, True, False]
-    """
-    return _REFUSAL.match(_begin(text)) is not None
-
-
 def is_remark(text: str) -> bool:
     """Whether a paragraph or sentence speaks to the reader behind the captions: "Let me know if …"."""
-    return _REMARK.match(_begin(text)) is not None
+    return _REMARK.match(beginning(text)) is not None
+
+
+def corrects_itself(text: str) -> bool:
+    """Whether one of its lines or sentences takes back what came before: "Wait, region 2 is …"."""
+    low = lowered(text)
+    begins = (begin.end() for begin in _BEGIN.finditer(low))
+    return _CORRECTION.match(low) is not None or any(_CORRECTION.match(low, begin) for begin in begins)
 
 
 def is_introduction(text: str) -> bool:
     """Whether a line or sentence leads to the captions: "Sure! Here are …:"."""
-    return _INTRODUCTION.match(_begin(text)) is not None
-
-
-def says_nothing(text: str) -> bool:
-    """Whether there are no words in it, or only those of a place left empty: "N/A", "…"."""
-    return len(text) <= MAX_PHRASE and _NOTHING.match(lowered(text)) is not None
+    return _INTRODUCTION.match(beginning(text)) is not None
 
 
 def without_remarks(text: str) -> str:
@@ -230,7 +153,7 @@ def without_introduction(text: str) -> str:
     """
     for _ in range(3):
         text = text.lstrip()
-        field = _FIELD.match(_begin(text))
+        field = _FIELD.match(beginning(text))
         if field:
             text = text[field.end() :]
         elif is_introduction(text):

@@ -18,8 +18,9 @@ from regioncap.captioners.labels import (
     leading_label,
     line_labels,
     list_labels,
+    named_at_begins,
+    named_in_sentences,
     number_named,
-    sentence_labels,
 )
 from regioncap.captioners.remarks import is_introduction, is_remark, without_introduction, without_remarks
 
@@ -29,6 +30,10 @@ _BLOCK_MARK = re.compile(r"\s*[|>][-+]?\s*(?=\n)")
 _JOINS = re.compile(r"[^\w\n]{0,8}(?:and|und|et|y|e|和|与|と|및)?[^\w\n]{0,8}")
 _LEADING_NUMBER = re.compile(r"\W{0,4}(\d{1,4})\b")
 _FIELD_LINE = re.compile(r"\W{0,4}[^\W\d]{1,20}\W{0,2}[:：]\s")
+_FIELD_LINES = re.compile(
+    r"(?:^|\n)[\s\-*>\"'<]{0,8}(?:caption|description|text|desc)[\"']?\s?[:=>]\s?[\"'\w]", re.IGNORECASE
+)
+"""A region's text that comes before its number."""
 _OF_CAPTIONS = re.compile(r"caption|descri|beschreib|légende|描述|説明|설명", re.IGNORECASE)
 _CELL = re.compile(r"(?<!\\)\|")
 _CELL_RULE = re.compile(r"[\s:|-]+$")
@@ -36,24 +41,25 @@ _CELL_RULE = re.compile(r"[\s:|-]+$")
 
 @dataclass(frozen=True)
 class Piece:
-    """A region's own part of an answer. `scheme`: how its label is written."""
+    """A region's own part of an answer. `scheme`: how its label is written. `text`: None where it is in doubt."""
 
     number: int | None
     scheme: str
-    text: str
+    text: str | None
 
 
 def split_by_labels(text: str, wanted: Sequence[int]) -> list[Piece]:
     """The pieces of `text` behind its labels; empty where there are none of one scheme."""
     lines = line_labels(text)
-    sentences = sentence_labels(text, lines)
+    named = named_in_sentences(text, lines)
+    sentences = [label for label in named if not label.weak]
     labels = _chosen(lines, sentences, text, wanted)
     if not labels:
         labels = _apart(list_labels(text), lines)
         labels = labels if sorted(_numbers(labels)) == sorted(wanted) and _one_scheme(labels) else []
-    if not labels:
+    if not labels or _FIELD_LINES.search(text[: labels[0].begin]):
         return []
-    others = sorted({*lines, *sentences} - {*labels}, key=lambda label: label.begin)
+    others = sorted({*lines, *named} - {*labels}, key=lambda label: label.begin)
     return _pieces(text, labels, others, wanted)
 
 
@@ -111,11 +117,17 @@ def _pieces(text: str, labels: list[Label], others: list[Label], wanted: Sequenc
             any(_is_foreign(text, other, label, wanted) for other in inside)
             # Two labels at once, for one text.
             or (place > 0 and _JOINS.fullmatch(pieces[place - 1]) is not None)
+            or (place > 0 and not pieces[place - 1].strip() and not labels[place - 1].colon)
             # One of its lines may be of a region whose label is missing.
             or ("\n" in own and not complete)
             or (place == len(pieces) - 1 and _goes_on(own) and _are_lines(pieces[:-1]))
         )
-        found.append(Piece(label.number, label.scheme, "" if doubtful else own))
+        found.append(Piece(label.number, label.scheme, None if doubtful else own))
+        found += [
+            Piece(other.number, label.scheme, None)
+            for other in inside
+            if other.strong and other.colon and other.number in wanted and other.number != label.number
+        ]
     return found
 
 
@@ -131,8 +143,12 @@ def _goes_on(text: str) -> bool:
 def _is_foreign(text: str, other: Label, label: Label, wanted: Sequence[int]) -> bool:
     """Whether a label within a region's piece may begin the text of something else."""
     if other.number == label.number:
-        return other.strong and other.begin > label.end and re.search(r"\w", text[label.end : other.begin]) is not None
-    return other.number in wanted or (other.line and other.strong)
+        return (
+            (other.strong or other.weak)
+            and other.begin > label.end
+            and re.search(r"\w", text[label.end : other.begin]) is not None
+        )
+    return other.number in wanted or (other.line and other.strong and not other.weak)
 
 
 def _usual_paragraphs(pieces: list[str]) -> int:
@@ -178,9 +194,10 @@ def rows_of_table(text: str) -> list[Piece]:
     column = next((place for place, name in enumerate(rows[0]) if _OF_CAPTIONS.search(name)), -1)
     pieces = []
     for cells in rows:
-        name = number_named(cells[0].strip("*_`")) if cells else None
-        place = 1 if len(cells) == 2 else column
-        if name and 0 < place < len(cells):
+        own = 1 if column == 0 and len(cells) > 1 else 0
+        name = number_named(cells[own].strip("*_`")) if cells else None
+        place = 1 - own if len(cells) == 2 else column
+        if name and place != own and 0 <= place < len(cells):
             pieces.append(Piece(name[1], name[0], cells[place]))
     return pieces
 
@@ -217,6 +234,11 @@ def _may_be_labelled(lines: list[str], count: int) -> bool:
         return sum(_FIELD_LINE.match(line) is not None for line in lines) > 1
     numbers = [int(match[1]) for line in lines if (match := _LEADING_NUMBER.match(line))]
     return numbers in ([*range(count)], [*range(1, count + 1)])
+
+
+def names_others(text: str, number: int) -> bool:
+    """Whether one of its lines or sentences begins with another region's label."""
+    return any(label.number != number for label in named_at_begins(text))
 
 
 def without_own_label(text: str, number: int) -> str | None:

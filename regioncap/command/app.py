@@ -10,6 +10,7 @@ import click
 
 import regioncap
 from regioncap.command.cache import explain, prune, steps
+from regioncap.command.echo import say
 from regioncap.command.exit_codes import OK, STOPPED, WRONG_USAGE
 from regioncap.command.fake_vlm import fake_vlm
 from regioncap.command.outputs import export_, report, sheet
@@ -17,6 +18,7 @@ from regioncap.command.prefect_env import prepare_prefect
 from regioncap.command.run import plan, run, try_
 from regioncap.command.servers import serve, serve_model
 from regioncap.errors import RegionCapError, UsageError
+from regioncap.printable import printable
 
 
 class _Ordered(click.Group):
@@ -47,19 +49,20 @@ def _exit_code(args: Sequence[str] | None) -> int:
     try:
         return int(app.main(args, prog_name="regioncap", standalone_mode=False) or OK)
     except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.format_message())
+        say(error.format_message())
         return WRONG_USAGE
     except click.ClickException as error:
+        error.message = printable(error.message)
         error.show()
         return WRONG_USAGE
     except UsageError as error:
-        click.echo(f"regioncap: {error}", err=True)
+        say(f"regioncap: {error}", err=True)
         return WRONG_USAGE
     except RegionCapError as error:
-        click.echo(f"regioncap: {error}", err=True)
+        say(f"regioncap: {error}", err=True)
         return STOPPED
     except (KeyboardInterrupt, click.Abort):
-        click.echo("regioncap: stopped", err=True)
+        say("regioncap: stopped", err=True)
         return STOPPED
     except BrokenPipeError:
         # `regioncap steps … | head`: the reader has seen enough. Python must not complain at exit.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from regioncap.command.echo import say
 from regioncap.command.exit_codes import OK, STOPPED
 from regioncap.command.options import (
     GroupedCommand,
@@ -22,6 +23,7 @@ from regioncap.config.files import make_config, read_config_file
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import UsageError
 from regioncap.output.outputs import config_of_output
+from regioncap.printable import printable_json
 from regioncap.run.context import completed
 
 if TYPE_CHECKING:
@@ -44,9 +46,10 @@ def steps(run_name: str, number: int, config_file: str | None, **flags: Any) -> 
     for shard, lines in rows_of_step(_config_of_run(run_name, config_file, flags), number):
         if lines is None:
             missing += 1
-            click.echo(f"shard {shard:05d}: step {number} is not done yet", err=True)
+            say(f"shard {shard:05d}: step {number} is not done yet", err=True)
         else:
-            sys.stdout.buffer.write(lines)
+            text = lines.decode("utf-8", "surrogateescape")
+            sys.stdout.buffer.write(printable_json(text).encode())
     return STOPPED if missing else OK
 
 
@@ -62,7 +65,7 @@ def explain(run_name: str, verify: bool, config_file: str | None, **flags: Any) 
     from regioncap.command.explain import explain_run
 
     for line in explain_run(_config_of_run(run_name, config_file, flags), verify=verify):
-        click.echo(line)
+        say(line)
     return OK
 
 
@@ -101,12 +104,12 @@ def prune(
     prefix, before = file_name_prefix(flags), older_than(min_age)
     cache = Cache.at(cache_place(flags), forgotten)
     for run in cache.runs.get(prefix, []):
-        click.echo(f"needed for {run.output}")
+        say(f"needed for {run.output}")
     found = [unneeded_steps(cache, prefix, before)]
     found += [unneeded_marks(cache, before)] if marks else []
     found += [unneeded_answers(cache, before)] if answers else []
     for kind in found:
-        click.echo(f"{kind.kind:<16} {len(kind.places):>9,} of {kind.seen:,} unneeded, {kind.bytes / 1e6:,.1f} MB")
+        say(f"{kind.kind:<16} {len(kind.places):>9,} of {kind.seen:,} unneeded, {kind.bytes / 1e6:,.1f} MB")
     if dry_run:
         return OK
     if answers and not yes:
@@ -114,7 +117,7 @@ def prune(
     for kind in found:
         kind.remove()
     cache.forget(forgotten, prefix)
-    click.echo("removed")
+    say("removed")
     return OK
 
 

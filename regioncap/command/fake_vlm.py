@@ -10,6 +10,7 @@ from regioncap.captioners.fake.errors import WAITS
 from regioncap.captioners.fake.faults import FAULTS, SCHEDULED
 from regioncap.captioners.fake.forms import FORMS
 from regioncap.captioners.fake.personas import PERSONAS
+from regioncap.command.echo import say
 from regioncap.errors import UsageError
 
 
@@ -17,7 +18,7 @@ def _print_personas(context: click.Context, option: click.Parameter, value: bool
     if value:
         width = max(map(len, PERSONAS))
         for name, persona in PERSONAS.items():
-            click.echo(f"{name:{width}}  {persona.imitates}")
+            say(f"{name:{width}}  {persona.imitates}")
         context.exit()
 
 
@@ -86,15 +87,15 @@ def fake_vlm(
     from regioncap.captioners.fake_server import Behaviour, RunningServer
 
     given = dict(_fault(fault) for fault in faults)
-    times = {name: given.pop(name) for name in SCHEDULED if name in given}
+    times: dict[str, Any] = {name: given.pop(name) for name in SCHEDULED if name in given}
     forms = None if structure is None else (structure,)
     acting = Behaviour(persona=PERSONAS[persona], faults=given, structure=forms, **times, **behaviour)
     try:
         server = RunningServer(acting, host, port)
     except OSError as error:
         raise UsageError(f"--port: cannot listen on {host}:{port}: {error.strerror}") from None
-    click.echo(f"serving on {server.url}; Ctrl-C ends it. In another terminal:", err=True)
-    click.echo(f"  regioncap run photos.jsonl --endpoint {server.url} --model {behaviour['model']}", err=True)
+    say(f"serving on {server.url}; Ctrl-C ends it. In another terminal:", err=True)
+    say(f"  regioncap run photos.jsonl --endpoint {server.url} --model {behaviour['model']}", err=True)
     server.serve_forever()
     return 0
 

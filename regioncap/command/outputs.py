@@ -7,6 +7,7 @@ from typing import Any, get_args
 
 import click
 
+from regioncap.command.echo import say
 from regioncap.command.exit_codes import OK, STOPPED
 from regioncap.command.options import cache_place, file_name_prefix, files_from, storage_flags
 from regioncap.errors import UsageError
@@ -59,7 +60,7 @@ def report(output_name: str, against: str | None, out: str | None, rows: int | N
         done = report_of(written, files, out=place, against=other, most=rows)
     else:
         done = _report_so_far(output_name, place, other, rows, flags)
-    click.echo(
+    say(
         f"{done.place.url}: {done.shown:,} of {done.rows:,} rows, {done.bytes / 1e6:,.1f} MB, "
         f"{time.perf_counter() - begun:,.1f} s"
     )
@@ -119,12 +120,12 @@ def export_(
     written = open_output(output_name, files, **_names(flags))
     done = export(written, ExportRequest(to, out, where, direction, coords), files)
     for url in done.files[:3]:
-        click.echo(url)
+        say(url)
     if len(done.files) > 3:
-        click.echo(f"… {len(done.files):,} files in all")
-    click.echo(f"{done.rows:,} rows, {done.regions:,} regions")
+        say(f"… {len(done.files):,} files in all")
+    say(f"{done.rows:,} rows, {done.regions:,} regions")
     for reason, count in done.left_out.items():
-        click.echo(f"regioncap: {count:,} rows left out: {reason}; see --image-root", err=True)
+        say(f"regioncap: {count:,} rows left out: {reason}; see --image-root", err=True)
     return STOPPED if done.left_out else OK
 
 
@@ -154,5 +155,5 @@ def sheet(
     written = open_output(output_name, files, **_names(flags))
     place = files.place(picture)
     count = sheet_of(written, files, place, rows=rows, columns=columns, width=width, where=where, font=font)
-    click.echo(f"{place.url}: {count} pictures")
+    say(f"{place.url}: {count} pictures")
     return OK

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from regioncap.command import terminal
+from regioncap.command.echo import say
 from regioncap.command.exit_codes import OK, STOPPED
 from regioncap.command.options import GroupedCommand, config_flags, config_from
 from regioncap.command.prefect_env import check_prefect_home, start_prefect_server
@@ -57,7 +58,7 @@ def plan(source: str | None, config_file: str | None, **flags: Any) -> int:
 
     config = completed(config_from(source, config_file, flags))
     for text in terminal.plan_lines(plan_run(config), config):
-        click.echo(text)
+        say(text)
     return OK
 
 
@@ -74,4 +75,4 @@ def try_(source: str | None, line: int, config_file: str | None, **flags: Any) -
     from regioncap.command.try_row import try_row
 
     config = completed(config_from(source, config_file, flags))
-    return OK if try_row(config, line, click.echo) else STOPPED
+    return OK if try_row(config, line, say) else STOPPED

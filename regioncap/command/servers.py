@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from regioncap.command.echo import PrintableFormatter, say
 from regioncap.command.options import GroupedCommand, fields_as_flags, given
 from regioncap.config.files import make_config
 from regioncap.errors import UsageError
@@ -76,16 +77,18 @@ def serve_model(model: str, host: str, port: int, **flags: Any) -> int:
     key = os.environ.get("REGIONCAP_API_KEY") or None
     log = logging.getLogger("regioncap")
     log.setLevel(logging.INFO)
-    log.handlers = [logging.StreamHandler()]
+    handler = logging.StreamHandler()
+    handler.setFormatter(PrintableFormatter())
+    log.handlers = [handler]
 
     def ready(endpoints: Sequence[str], made: str) -> None:
         # The key goes to the terminal, not to the log, and only where the user could not know it.
         variable = f"REGIONCAP_API_KEY={made} " if key is None else ""
         endpoint_flags = " ".join(f"--endpoint {url}" for url in endpoints)
-        click.echo("serving; Ctrl-C ends it. In another terminal, or on another machine:", err=True)
-        click.echo(f"  {variable}regioncap run photos.jsonl --model {model} {endpoint_flags}", err=True)
+        say("serving; Ctrl-C ends it. In another terminal, or on another machine:", err=True)
+        say(f"  {variable}regioncap run photos.jsonl --model {model} {endpoint_flags}", err=True)
         for url in endpoints:
-            click.echo(url)
+            say(url)
 
     with contextlib.suppress(KeyboardInterrupt):  # the way to end it
         serve_until(config, host, port, key, ready)

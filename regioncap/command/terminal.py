@@ -19,9 +19,11 @@ from rich.logging import RichHandler
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from regioncap.command.echo import PrintableFormatter
 from regioncap.config.model import RegionCapConfig
 from regioncap.output.outputs import PartOutputs, is_parts_folder
 from regioncap.output.summary import Summary
+from regioncap.printable import printable
 from regioncap.run.progress import Progress as RunProgress
 from regioncap.run.runs import RUNS
 from regioncap.storage.filesystem import Place, redact_url
@@ -40,18 +42,20 @@ def watching(config: RegionCapConfig) -> Iterator[None]:
     log = logging.getLogger("regioncap")
     log.setLevel(logging.INFO)
     log.propagate = False  # other loggers are for those who run Prefect; what concerns the user comes through this
-    log.handlers = [RichHandler(console=console, show_path=False, show_time=False, rich_tracebacks=False)]
+    handler = RichHandler(console=console, show_path=False, show_time=False, rich_tracebacks=False)
+    handler.setFormatter(PrintableFormatter("%(message)s"))
+    log.handlers = [handler]
     progress = RUNS.context(config).progress
-    console.print(f"regioncap: {redact_url(config.input)} -> {redact_url(config.output)}", soft_wrap=True)
-    console.print(f"captioner: {_captioner(config)}; starting Prefect …", soft_wrap=True)
+    _print(console, f"regioncap: {redact_url(config.input)} -> {redact_url(config.output)}")
+    _print(console, f"captioner: {_captioner(config)}; starting Prefect …")
     try:
         with _bar(console, progress) if console.is_terminal else contextlib.nullcontext():
             yield
     except BaseException:
         done, expected = progress.counts.rows, progress.rows_expected()
         if done or expected:
-            console.print(f"Stopped after {done:,} of about {expected:,} rows; these are kept.", soft_wrap=True)
-            console.print(f"The same command resumes the run:\n  {resume_command()}", soft_wrap=True)
+            _print(console, f"Stopped after {done:,} of about {expected:,} rows; these are kept.")
+            _print(console, f"The same command resumes the run:\n  {resume_command()}")
         raise
 
 
@@ -102,6 +106,10 @@ def plan_lines(plan: Plan, config: RegionCapConfig) -> Iterator[str]:
 def _console(*, stderr: bool) -> Console:
     """A console that prints paths and messages as they are: brackets and colons in them are no markup."""
     return Console(stderr=stderr, highlight=False, markup=False, emoji=False)
+
+
+def _print(console: Console, text: str) -> None:
+    console.print(printable(text), soft_wrap=True)
 
 
 @contextlib.contextmanager
@@ -163,18 +171,18 @@ def show(summary: Summary) -> None:
         ("captions reused", summary.captions_reused),
         *((name, count) for name, count in _requests(summary) if count),
     ):
-        table.add_row(name, f"{count:,}")
+        table.add_row(printable(name), f"{count:,}")
     if summary.usd is not None:
         table.add_row("US dollars", f"{summary.usd:,.4f}")
     table.add_row("seconds", f"{summary.wall_seconds:,.1f}")
     console.print(table)
     for name, path in (("output", summary.output), ("rejects", summary.rejects_file), ("summary", _summary(summary))):
-        console.print(f"{name:<8} {path}", soft_wrap=True)
+        _print(console, f"{name:<8} {path}")
     if summary.problem:
         where = "" if summary.complete else f"; the output was written to {summary.output} instead"
         if not summary.complete and is_parts_folder(summary.output):
             where = "; the output has no _SUCCESS"
-        _console(stderr=True).print(f"regioncap: {summary.problem}{where}", soft_wrap=True)
+        _print(_console(stderr=True), f"regioncap: {summary.problem}{where}")
 
 
 def _requests(summary: Summary) -> tuple[tuple[str, int], ...]:

@@ -13,6 +13,7 @@ import orjson
 
 from regioncap.captioners.chat import ChatRequest, ChatResponse
 from regioncap.captioners.endpoint import Endpoint
+from regioncap.captioners.masking import mask
 from regioncap.captioners.vlm import VlmCaptioner
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RowReject, UsageError
@@ -41,11 +42,10 @@ def try_row(config: RegionCapConfig, line: int, say: Say) -> bool:
         context.captioner.check()
         check_prompt_keys(config, FirstRows(context))
         try:
-            drawn = _drawn(_line(context, line), context, say)
+            return _captioned(_drawn(_line(context, line), context, say), context, say)
         except RowReject as reject:
-            say(f"rejected     {reject.code}: {reject.message}")
+            _say_reject(say, reject.code, reject.message)
             return False
-        return _captioned(drawn, context, say)
 
 
 def _line(context: RunContext, line: int) -> Row:
@@ -93,16 +93,23 @@ def _captioned(row: Row, context: RunContext, say: Say) -> bool:
     if isinstance(context.captioner, VlmCaptioner):
         context.captioner.session.on_response(_tracer(say))
     result = finish(ask(row, context, ignore_cached=True), context)
-    captions = result["captions"] if "reject" in result else dict(enumerate(result["captions"], start=1))
     say("")
-    for number, text in (captions or {}).items():
+    # A reject keeps the captions that came, by their numbers as text; there may be none.
+    kept = result.get("captions", {}) if "reject" in result else dict(enumerate(result["captions"], start=1))
+    for number, text in kept.items():
         say(f"<region{number}>    {text}")
+    for warning in result.get("warnings", ()):
+        say(f"warning      {warning}")
     if "reject" in result:
-        say(f"rejected     {result['reject']['code']}: {result['reject']['message']}")
+        _say_reject(say, result["reject"]["code"], result["reject"]["message"])
         return False
     used = ", ".join(f"{name} {count:,}" for name, count in result["usage"].items())
     say(f"usage        {used or 'none'}")
     return True
+
+
+def _say_reject(say: Say, code: str, message: str) -> None:
+    say(f"rejected     {code}: {message}")
 
 
 def _tracer(say: Say) -> Callable[[Endpoint, ChatRequest, ChatResponse], None]:
@@ -124,7 +131,7 @@ def _tracer(say: Say) -> Callable[[Endpoint, ChatRequest, ChatResponse], None]:
         say(
             f"answer       {response.finish_reason}, {response.prompt_tokens:,} + {response.completion_tokens:,} tokens"
         )
-        for line in response.text.splitlines() or [""]:
+        for line in mask(response.text, endpoint.key).splitlines() or [""]:
             say(f"  {line}")
 
     return trace

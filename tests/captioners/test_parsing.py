@@ -112,6 +112,7 @@ def test_control_characters_do_not_reach_a_caption() -> None:
 
 
 BOTH_FOUND = [
+    "Draft:\n<region1>: A wolf.\n<region2>: A fox.\n\nFinal:\n<region1>: A dog.\n<region2>: A cat.",
     '"region2"： A cat.\n"region1"： A dog.',
     'Here is the JSON:\n{"region1": "A dog.", "region2": "A cat."}',
     'Here is the JSON:\n```json\n{"region1": "A dog.", "region2": "A cat."}',
@@ -370,7 +371,6 @@ DOUBTED = [
     ("Error: Internal server error", [1]),
     ("Short: A dog.\nLong: A dog on a sofa.", [1]),
     ("A dog.\n\nBoth look happy.", [1]),
-    ("Draft:\n<region1>: A wolf.\n<region2>: A fox.\n\nFinal:\n<region1>: A dog.\n<region2>: A cat.", [1, 2]),
     ("Region 0: A dog.\nRegion 1: A cat.", [1, 2]),
     ("<region0>: A dog.\n<region1>: A cat.", [1, 2]),
     ("You haven't attached an image. Please upload one.", [1]),
