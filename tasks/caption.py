@@ -25,7 +25,8 @@ from regioncap.run.context import RunContext
 from regioncap.run.in_flight import PendingAnswer
 from regioncap.run.runs import RUNS
 from regioncap.storage.steps import Manifest
-from regioncap.tasks.answers import ask, request_of, retry_settings_key, send_for
+from regioncap.tasks.answers import ask, request_of, send_for
+from regioncap.tasks.cached_answer import reading_rules, retry_settings_key
 from regioncap.tasks.map_rows import map_rows
 from regioncap.tasks.step import StepSpec, run_step
 
@@ -140,10 +141,12 @@ def _body(context: RunContext, step: Step) -> list[Row]:
 
 
 def _identity(context: RunContext) -> dict[str, Any]:
+    rules = reading_rules(context)
     repairs = {"repair_flags": sorted(context.config.repair_flags), "flags_version": FLAGS_VERSION}
     return {
         **context.captioner.identity(),
         **context.captioner.templates(),
+        **({"rules": rules} if rules is not None else {}),
         **(repairs if context.config.repair_flags else {}),
     }
 

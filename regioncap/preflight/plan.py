@@ -19,7 +19,8 @@ from regioncap.preflight.first_rows import FirstRows
 from regioncap.preflight.prompt_keys import check_prompt_keys
 from regioncap.records import WITHOUT_BBOX, Row, Shard
 from regioncap.run.context import RunContext
-from regioncap.tasks.answers import CachedAnswer, key_of_answer, request_of
+from regioncap.tasks.answers import key_of_answer, request_of
+from regioncap.tasks.cached_answer import CachedAnswer
 from regioncap.tasks.load import load_row
 from regioncap.tasks.route import route_row, score_key_of
 from regioncap.tasks.shard import STEPS, find_cached_steps
@@ -189,7 +190,8 @@ def _missing_of(row: Row, context: RunContext, planned: Plan) -> int:
     if "reject" in row or not context.captioner.paid:
         return 0 if "reject" in row else row["valid_bboxes_num"]
     request = request_of(row, context)
-    answer = CachedAnswer.find(key_of_answer(row, context.captioner.prompt(request), context), context)
+    key = key_of_answer(row, context.captioner.prompt(request), context)
+    answer = CachedAnswer.find(key, request.wanted, context)
     if answer.captions and answer.usage.get("completion_tokens"):
         planned.usage.append(answer.usage["completion_tokens"] / len(answer.captions))
     return 0 if answer.on_hold(context.config) else len(request.wanted) - len(answer.captions)

@@ -13,7 +13,8 @@ import pytest
 from regioncap.captioners.base import CaptionRequest, CaptionResult
 from regioncap.captioners.vlm import OpenAICaptioner
 from regioncap.run.context import RunContext
-from regioncap.tasks.answers import CachedAnswer, ask
+from regioncap.tasks.answers import ask
+from regioncap.tasks.cached_answer import CachedAnswer
 from tests.support.runs import config_of
 
 ROW: dict[str, Any] = {
@@ -47,7 +48,7 @@ class Sent:
         keep(CaptionResult(**result))
 
     def kept(self) -> CachedAnswer:
-        return CachedAnswer.find(self.key, self.context)
+        return CachedAnswer.find(self.key, (1, 2, 3), self.context)
 
 
 @pytest.fixture

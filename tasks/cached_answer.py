@@ -1,0 +1,116 @@
+"""An answer as it is in the cache, read by today's rules."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from regioncap.captioners.base import CaptionResult
+from regioncap.captioners.parsing import RULES_VERSION
+from regioncap.captioners.replies import read_again
+from regioncap.captioners.vlm import VlmCaptioner
+from regioncap.config.model import RegionCapConfig
+from regioncap.run.context import RunContext
+from regioncap.storage.steps import digest
+
+MAX_FAILED_RUNS = 3
+"""A row that the model failed (refused, never completed) in this many runs is put on hold."""
+
+
+def reading_rules(context: RunContext) -> int | None:
+    """The version of the rules that replies become captions by; None for a captioner that gives captions as such."""
+    return RULES_VERSION if isinstance(context.captioner, VlmCaptioner) else None
+
+
+def retry_settings_key(context: RunContext) -> str:
+    """A digest of the settings that are in no other key, but may let a row succeed that failed.
+
+    When they change, rows on hold are requested again.
+    """
+    return digest(context.config.values_with_role("effort"))
+
+
+@dataclass(frozen=True)
+class CachedAnswer:
+    """What is stored of an answer: `captions` by region number, what they cost, and the `replies` as stored."""
+
+    captions: dict[int, str] = field(default_factory=dict)
+    usage: dict[str, int] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    replies: list[dict[str, Any]] = field(default_factory=list)
+    failed_runs: int = 0
+    """Runs with the same retry settings that requested the rest, and the model failed it."""
+    failure: str = ""
+    """How the last of them failed."""
+    outdated: dict[int, str] = field(default_factory=dict)
+    """Stored captions that today's rules no longer accept; they are not in `captions`."""
+    reread: bool = False
+    """Whether `captions` were read from `replies` just now: that is not stored yet."""
+
+    @classmethod
+    def find(cls, key: str, wanted: Sequence[int], context: RunContext, *, reread: bool = False) -> CachedAnswer:
+        """The answer stored under `key`, for the regions `wanted`; an empty one if there is none or it is damaged.
+
+        Its replies are read again if that was done by other rules, or if `reread`.
+        """
+        found = context.answers.get(key)
+        if found is None:
+            return cls()
+        try:
+            answer = cls._of(found, wanted, context)
+            rules = reading_rules(context)
+            outdated = rules is not None and (reread or found.get("rules") != rules)
+            return answer._read_again() if outdated else answer
+        except (KeyError, TypeError, ValueError) as error:
+            context.answers.report_damage(key, str(error))
+            return cls()
+
+    @classmethod
+    def _of(cls, found: dict[str, Any], wanted: Sequence[int], context: RunContext) -> CachedAnswer:
+        captions = {int(number): text for number, text in found["captions"].items()}
+        if not captions.keys() <= set(wanted):
+            raise ValueError(f"it has captions for {sorted(captions)}, but the regions are {list(wanted)}")
+        failed = found.get("failed", {})
+        failed_runs = failed.get("strikes", 0) if failed.get("effort") == retry_settings_key(context) else 0
+        return cls(
+            captions, found.get("usage", {}), found.get("warnings", []), found.get("replies", []), failed_runs,
+            failed.get("message", ""),
+        )  # fmt: skip
+
+    def _read_again(self) -> CachedAnswer:
+        captions = read_again(self.captions, self.replies)
+        outdated = {number: text for number, text in self.captions.items() if number not in captions}
+        # Without replies, what is outdated could not be had back: it stays in the file until there is something better.
+        return replace(self, captions=captions, outdated=outdated, reread=bool(self.replies))
+
+    def store(self, key: str, context: RunContext) -> None:
+        """Store it under `key`, in place of what is there."""
+        answer: dict[str, Any] = {
+            "captions": {str(number): self.captions[number] for number in sorted(self.captions)},
+            "usage": self.usage,
+            "model": context.captioner.model,
+        }
+        if self.warnings:
+            answer["warnings"] = self.warnings
+        if self.failed_runs:
+            answer["failed"] = {
+                "strikes": self.failed_runs,
+                "effort": retry_settings_key(context),
+                "message": self.failure,
+            }
+        if self.replies:
+            answer["replies"] = self.replies
+        rules = reading_rules(context)
+        context.answers.put(key, answer if rules is None else {**answer, "rules": rules})
+
+    def on_hold(self, config: RegionCapConfig) -> bool:
+        """Whether the model failed too often for the rest to be requested again."""
+        return self.failed_runs >= MAX_FAILED_RUNS and not config.retry_rejects
+
+    def held_back(self) -> CaptionResult:
+        """The result of an answer that is on hold: what there is, and why the rest is not requested."""
+        message = (
+            f"asked in vain in {self.failed_runs} runs ({self.failure}); rests until other settings, or retry_rejects"
+        )
+        return CaptionResult(self.captions, self.usage, self.warnings, "captions_incomplete", message, on_hold=True)
