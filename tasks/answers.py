@@ -67,13 +67,21 @@ def key_of_answer(row: Row, prompt: Prompt, context: RunContext, request: Captio
     )
 
 
-def keys_of_answers(row: Row, context: RunContext) -> Iterator[str]:
-    """The keys of all answers that may be looked up for a drawn row: the first, and those requested again."""
+def repair_request(request: CaptionRequest, number: int) -> CaptionRequest:
+    """The request for another caption of a row's region `number`, instead of one that has flags."""
+    return replace(request, wanted=(number,), again=True)
+
+
+def keys_of_answers(row: Row, context: RunContext) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """(key, its regions) of all answers that may be looked up for a drawn row: the first, and those requested again.
+
+    Raises RowReject for a row that lacks a field of the prompt.
+    """
     request = request_of(row, context)
-    yield key_of_answer(row, context.captioner.prompt(request), context)
+    yield key_of_answer(row, context.captioner.prompt(request), context), request.wanted
     for number in request.wanted if context.config.repair_flags else ():
-        again = replace(request, wanted=(number,), again=True)
-        yield key_of_answer(row, context.captioner.prompt(again), context, again)
+        again = repair_request(request, number)
+        yield key_of_answer(row, context.captioner.prompt(again), context, again), again.wanted
 
 
 def ask(
@@ -120,7 +128,7 @@ def send_for(
 def _complete(answer: _Answer) -> None:
     """Request what an answer lacks, if anything; its future is settled when all is there."""
     cached, context = answer.cached, answer.context
-    if cached.reread:
+    if cached.to_store:
         cached.store(answer.key, context)
     missing = tuple(number for number in answer.request.wanted if number not in cached.captions)
     if not missing:

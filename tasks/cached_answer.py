@@ -43,10 +43,21 @@ class CachedAnswer:
     """Runs with the same retry settings that requested the rest, and the model failed it."""
     failure: str = ""
     """How the last of them failed."""
-    outdated: dict[int, str] = field(default_factory=dict)
-    """Stored captions that today's rules no longer accept; they are not in `captions`."""
-    reread: bool = False
-    """Whether `captions` were read from `replies` just now: that is not stored yet."""
+    before: dict[int, str] | None = None
+    """The captions as stored, if today's rules were applied to them just now."""
+
+    @property
+    def outdated(self) -> list[int]:
+        """Regions that have a stored caption which today's rules no longer accept; it is not in `captions`."""
+        return [number for number in self.before or () if number not in self.captions]
+
+    @property
+    def to_store(self) -> bool:
+        """Whether its replies were read again just now, which need not be done twice.
+
+        Without replies, an outdated caption could not be had back: it stays stored until there is a better one.
+        """
+        return self.before is not None and bool(self.replies)
 
     @classmethod
     def find(cls, key: str, wanted: Sequence[int], context: RunContext, *, reread: bool = False) -> CachedAnswer:
@@ -60,8 +71,9 @@ class CachedAnswer:
         try:
             answer = cls._of(found, wanted, context)
             rules = reading_rules(context)
-            outdated = rules is not None and (reread or found.get("rules") != rules)
-            return answer._read_again() if outdated else answer
+            if rules is None or (found.get("rules") == rules and not reread):
+                return answer
+            return replace(answer, captions=read_again(answer.captions, answer.replies), before=answer.captions)
         except (KeyError, TypeError, ValueError) as error:
             context.answers.report_damage(key, str(error))
             return cls()
@@ -77,12 +89,6 @@ class CachedAnswer:
             captions, found.get("usage", {}), found.get("warnings", []), found.get("replies", []), failed_runs,
             failed.get("message", ""),
         )  # fmt: skip
-
-    def _read_again(self) -> CachedAnswer:
-        captions = read_again(self.captions, self.replies)
-        outdated = {number: text for number, text in self.captions.items() if number not in captions}
-        # Without replies, what is outdated could not be had back: it stays in the file until there is something better.
-        return replace(self, captions=captions, outdated=outdated, reread=bool(self.replies))
 
     def store(self, key: str, context: RunContext) -> None:
         """Store it under `key`, in place of what is there."""
