@@ -83,6 +83,12 @@ class Plan:
         """Of all answers."""
         return round(self.regions_to_ask * self.answer_tokens)
 
+    @property
+    def outdated_in_words(self) -> str:
+        """How many captions today's rules no longer accept; "" if none."""
+        captions, rows = sum(self.outdated), len(self.outdated)
+        return f"{captions:,} captions of {rows:,} rows are no longer accepted by today's rules" if rows else ""
+
     def usd(self, per_m_in: float, per_m_out: float) -> float:
         """The price in US dollars, for prices per million prompt and answer tokens."""
         return (self.prompt_tokens * per_m_in + self.completion_tokens * per_m_out) / 1e6
@@ -195,7 +201,7 @@ def _missing(shard: Shard, context: RunContext, planned: Plan, run: bool) -> lis
     except StepDamaged:
         return unknown
     in_order = map if context.cache.is_local else context.threads.io.map
-    missing = list(in_order(lambda row: _missing_of(row, context, planned, run), rows))
+    missing: list[int | None] = [*in_order(lambda row: _missing_of(row, context, planned, run), rows)]
     return missing if cached is not None else unknown
 
 

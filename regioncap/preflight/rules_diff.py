@@ -6,6 +6,7 @@ from regioncap.config.model import RegionCapConfig
 from regioncap.errors import UsageError
 from regioncap.preflight.plan import Plan
 from regioncap.preflight.settings_diff import refuses
+from regioncap.storage.filesystem import redact_url
 
 
 def check_rules(planned: Plan, config: RegionCapConfig, *, deployed: bool = False) -> str:
@@ -13,15 +14,11 @@ def check_rules(planned: Plan, config: RegionCapConfig, *, deployed: bool = Fals
 
     `deployed`: nobody is watching. Raises UsageError if they may not be.
     """
-    if not planned.outdated:
-        return ""
-    found = (
-        f"{sum(planned.outdated):,} captions of {len(planned.outdated):,} rows are no longer accepted by today's rules"
-    )
-    if refuses(config, deployed=deployed):
+    found = planned.outdated_in_words
+    if found and refuses(config, deployed=deployed):
         raise UsageError(
-            f"on_config_change: {found}, and would be requested again. Set on_config_change=recaption to request them; "
-            f"`regioncap reread {config.output} --dry-run` counts them; or go on with the version of RegionCap that "
-            "accepted them."
+            f"on_config_change: {found}, and would be requested again. Set on_config_change=recaption to request them "
+            f"(`regioncap reread {redact_url(config.output)} --dry-run` counts them), or go on with the version of "
+            "RegionCap that accepted them."
         )
-    return f"{found} and will be requested again"
+    return found and f"{found} and will be requested again"
