@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from regioncap.captioners.base import CaptionResult
+from regioncap.captioners.chat import Ending
 from regioncap.captioners.parsing import RULES_VERSION
 from regioncap.captioners.replies import read_again
 from regioncap.captioners.vlm import VlmCaptioner
@@ -16,6 +17,10 @@ from regioncap.storage.steps import digest
 
 MAX_FAILED_RUNS = 3
 """A row that the model failed (refused, never completed) in this many runs is put on hold."""
+
+
+UNACCEPTED = (Ending.ABSENT.value, Ending.UNKNOWN.value, Ending.FAILED.value)
+"""How a reply may have ended that counts as complete once `accept_finish_reasons` has its word."""
 
 
 def reading_rules(context: RunContext) -> int | None:
@@ -63,7 +68,8 @@ class CachedAnswer:
     def find(cls, key: str, wanted: Sequence[int], context: RunContext, *, reread: bool = False) -> CachedAnswer:
         """The answer stored under `key`, for the regions `wanted`; an empty one if there is none or it is damaged.
 
-        Its replies are read again if that was done by other rules, or if `reread`.
+        Its replies are read again if that was done by other rules, if more of them count as complete now, or if
+        `reread`.
         """
         found = context.answers.get(key)
         if found is None:
@@ -71,9 +77,12 @@ class CachedAnswer:
         try:
             answer = cls._of(found, wanted, context)
             rules = reading_rules(context)
-            if rules is None or (found.get("rules") == rules and not reread):
+            accepted = context.config.accept_finish_reasons
+            same = found.get("rules") == rules and not answer._gains_from(accepted, wanted)
+            if rules is None or (same and not reread):
                 return answer
-            return replace(answer, captions=read_again(answer.captions, answer.replies), before=answer.captions)
+            captions = read_again(answer.captions, answer.replies, accepted)
+            return replace(answer, captions=captions, before=answer.captions)
         except (KeyError, TypeError, ValueError) as error:
             context.answers.report_damage(key, str(error))
             return cls()
@@ -89,6 +98,12 @@ class CachedAnswer:
             captions, found.get("usage", {}), found.get("warnings", []), found.get("replies", []), failed_runs,
             failed.get("message", ""),
         )  # fmt: skip
+
+    def _gains_from(self, accepted_words: Collection[str], wanted: Sequence[int]) -> bool:
+        """Whether captions are missing, and a reply counts as complete now that did not when it came."""
+        return len(self.captions) < len(wanted) and any(
+            reply["finish"].casefold() in accepted_words and reply["ended"] in UNACCEPTED for reply in self.replies
+        )
 
     def store(self, key: str, context: RunContext) -> None:
         """Store it under `key`, in place of what is there."""

@@ -65,7 +65,8 @@ def test_a_text_that_reads_differently_without_its_reasoning_is_stored_with_it()
 
 UNREAD: dict[str, tuple[dict[str, Any], str]] = {
     "failed": ({"finish": "error"}, "failed"),
-    "unknown end": ({"finish": "no_such_word"}, "failed"),
+    "unknown end": ({"finish": "no_such_word"}, "unknown"),
+    "absent": ({"finish": "absent"}, "absent"),
     "filtered": ({"finish": "content_filter"}, "refused"),
     "declined": ({"declined": True}, "refused"),
     "cut": ({"finish": "length"}, "cut"),
@@ -77,6 +78,13 @@ def test_what_did_not_end_well_gives_nothing_but_is_stored(case: str) -> None:
     more, ended = UNREAD[case]
     reply = stored(TWO, **more)
     assert (reply.text, reply.ended, reply.read()) == (TWO, ended, {})
+
+
+def test_a_reply_with_a_word_that_is_accepted_by_now_is_read() -> None:
+    reply = stored(TWO, finish="No_Such_Word")
+    assert reply.read(["no_such_word"]) == {1: "A dog.", 2: "A cat."}
+    assert stored(TWO, finish="length").read(["length"]) == {}
+    assert stored(TWO, declined=True).read(["stop"]) == {}
 
 
 def test_a_cut_reply_gives_what_its_structure_closed() -> None:

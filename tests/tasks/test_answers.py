@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import closing
@@ -189,3 +190,13 @@ def test_captions_that_no_rules_read_are_not_checked(runs: tuple[Sent, Sent], mo
     first.comes(captions={1: "<region7>: anything"})
     assert "rules" not in first.stored()
     assert first.kept().captions == {1: "<region7>: anything"}
+
+
+def test_a_reply_that_counts_as_complete_by_now_is_read_again(runs: tuple[Sent, Sent]) -> None:
+    first, _ = runs
+    text = "<region1>: A dog.\n<region2>: A cat.\n<region3>: A cow."
+    first.comes(captions={}, replies=[dataclasses.replace(reply(text, finish="Done"), ended="unknown")])
+    accepting = Sent(first.context.config.model_copy(update={"accept_finish_reasons": ("done",)}))
+    with closing(accepting.context):
+        assert not accepting.requests
+        assert accepting.kept().captions == {1: "A dog.", 2: "A cat.", 3: "A cow."}
