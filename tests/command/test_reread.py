@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,15 @@ import pytest
 from regioncap.captioners import replies
 from regioncap.captioners.fake_server import Behaviour, RunningServer, ScriptedResponse
 from regioncap.captioners.parsing import Parsed
+from regioncap.command.terminal import plan_lines
 from regioncap.errors import BudgetReached, UsageError
 from regioncap.output.summary import Summary
+from regioncap.preflight.plan import Plan
 from regioncap.tasks import cached_answer
 from tests.support.commands import call
 from tests.support.photos import write_photo
 from tests.support.rows import BOX, read_rows, write_rows
-from tests.support.runs import Run
+from tests.support.runs import Run, config_of
 
 ROWS = 4
 
@@ -128,13 +131,38 @@ def test_captions_that_the_rules_no_longer_accept_are_counted_before_they_are_re
     caption(on_config_change="refuse")
 
 
+def test_captions_that_replaced_flagged_ones_count_as_well(
+    caption: Callable[..., Summary], server: RunningServer
+) -> None:
+    def thinking_when_closer(body: Any) -> ScriptedResponse | None:
+        pictures = [part for part in body["messages"][-1]["content"] if part["type"] == "image_url"]
+        return thinking(body) if len(pictures) > 1 else None
+
+    short = {"repair_flags": ["too_short"], "structure": "none"}
+    server.change(structure=(), caption=lambda pictures, number: "A cup", script=thinking_when_closer)
+    with other_rules(lambda wanted: dict.fromkeys(wanted, "A cup")):
+        caption(**short)
+    asked = server.stats["requests"]
+    with pytest.raises(UsageError, match="8 captions of 4 rows are no longer accepted"):
+        caption(**short, on_config_change="refuse")
+    assert server.stats["requests"] == asked
+
+
+def test_a_plan_says_how_many_captions_are_no_longer_accepted(tmp_path: Path) -> None:
+    (tmp_path / "photos.jsonl").touch()
+    lines = "\n".join(plan_lines(Plan(outdated=[2, 1]), config_of(tmp_path)))
+    assert "3 captions of 2 rows are no longer accepted by today's rules: they are among those to request." in lines
+    assert "no longer" not in "\n".join(plan_lines(Plan(), config_of(tmp_path)))
+
+
 def test_a_damaged_answer_is_requested_again_and_stops_nothing(
     tmp_path: Path, caption: Callable[..., Summary], server: RunningServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     caption()
     right = (tmp_path / "out.jsonl").read_bytes()
     damaged = next((tmp_path / "cache" / "captions").rglob("*.json"))
-    damaged.write_bytes(damaged.read_bytes().replace(b"picture", b"piktura"))
+    stored = json.loads(damaged.read_bytes())
+    damaged.write_text(json.dumps({**stored, "captions": {"1": "Another.", "2": "Still another."}}))
     for manifest in (tmp_path / "cache" / "regioncap_step6").glob("*.json"):
         manifest.unlink()
     (tmp_path / "out.jsonl").unlink()
