@@ -8,25 +8,21 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from types import MappingProxyType
-from typing import Any
 
 from regioncap.captioners.base import CaptionRequest, CaptionResult, MarkGroup, Prompt
-from regioncap.config.model import RegionCapConfig
+from regioncap.captioners.replies import joined
 from regioncap.records import Counts, Row
 from regioncap.run.context import RunContext
 from regioncap.run.in_flight import PendingAnswer
 from regioncap.storage.answers import answer_key
-from regioncap.storage.steps import digest
+from regioncap.tasks.cached_answer import MAX_FAILED_RUNS, CachedAnswer
 from regioncap.tasks.draw_row import marked_jpeg, read_unchanged
 from regioncap.vision.drawing import DRAW_VERSION
 
 KEY_VERSION = 1
-
-MAX_FAILED_RUNS = 3
-"""A row that the model failed (refused, never completed) in this many runs is put on hold."""
 
 
 def request_of(row: Row, context: RunContext) -> CaptionRequest:
@@ -71,54 +67,21 @@ def key_of_answer(row: Row, prompt: Prompt, context: RunContext, request: Captio
     )
 
 
-def keys_of_answers(row: Row, context: RunContext) -> Iterator[str]:
-    """The keys of all answers that may be looked up for a drawn row: the first, and those requested again."""
-    request = request_of(row, context)
-    yield key_of_answer(row, context.captioner.prompt(request), context)
-    for number in request.wanted if context.config.repair_flags else ():
-        again = replace(request, wanted=(number,), again=True)
-        yield key_of_answer(row, context.captioner.prompt(again), context, again)
+def repair_request(request: CaptionRequest, number: int) -> CaptionRequest:
+    """The request for another caption of a row's region `number`, instead of one that has flags."""
+    return replace(request, wanted=(number,), again=True)
 
 
-@dataclass(frozen=True)
-class CachedAnswer:
-    """What is stored of an answer: `captions` by region number, and what they cost."""
+def keys_of_answers(row: Row, context: RunContext) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """(key, its regions) of all answers that may be looked up for a drawn row: the first, and those requested again.
 
-    captions: dict[int, str] = field(default_factory=dict)
-    usage: dict[str, int] = field(default_factory=dict)
-    warnings: list[str] = field(default_factory=list)
-    failed_runs: int = 0
-    """Runs with the same retry settings that requested the rest, and the model failed it."""
-    failure: str = ""
-    """How the last of them failed."""
-
-    def on_hold(self, config: RegionCapConfig) -> bool:
-        """Whether the model failed too often for the rest to be requested again."""
-        return self.failed_runs >= MAX_FAILED_RUNS and not config.retry_rejects
-
-    def held_back(self) -> CaptionResult:
-        """The result of an answer that is on hold: what there is, and why the rest is not requested."""
-        message = (
-            f"asked in vain in {self.failed_runs} runs ({self.failure}); rests until other settings, or retry_rejects"
-        )
-        return CaptionResult(self.captions, self.usage, self.warnings, "captions_incomplete", message, on_hold=True)
-
-    @classmethod
-    def find(cls, key: str, context: RunContext) -> CachedAnswer:
-        """The answer stored under `key`, or an empty one."""
-        found = context.answers.get(key) or {}
-        captions = {int(number): str(text) for number, text in found.get("captions", {}).items()}
-        failed = found.get("failed", {})
-        failed_runs = failed.get("strikes", 0) if failed.get("effort") == retry_settings_key(context) else 0
-        return cls(captions, found.get("usage", {}), found.get("warnings", []), failed_runs, failed.get("message", ""))
-
-
-def retry_settings_key(context: RunContext) -> str:
-    """A digest of the settings that are in no other key, but may let a row succeed that failed.
-
-    When they change, rows on hold are requested again.
+    Raises RowReject for a row that lacks a field of the prompt.
     """
-    return digest(context.config.values_with_role("effort"))
+    request = request_of(row, context)
+    yield key_of_answer(row, context.captioner.prompt(request), context), request.wanted
+    for number in request.wanted if context.config.repair_flags else ():
+        again = repair_request(request, number)
+        yield key_of_answer(row, context.captioner.prompt(again), context, again), again.wanted
 
 
 def ask(
@@ -154,7 +117,7 @@ def send_for(
     future, owner = context.in_flight.claim(key)
     if owner:
         try:
-            cached = CachedAnswer() if ignore_cached else CachedAnswer.find(key, context)
+            cached = CachedAnswer() if ignore_cached else CachedAnswer.find(key, request.wanted, context)
             _complete(_Answer(key, request, cached, context))
         except BaseException as error:
             context.in_flight.settle(key, error)
@@ -165,6 +128,8 @@ def send_for(
 def _complete(answer: _Answer) -> None:
     """Request what an answer lacks, if anything; its future is settled when all is there."""
     cached, context = answer.cached, answer.context
+    if cached.to_store:
+        cached.store(answer.key, context)
     missing = tuple(number for number in answer.request.wanted if number not in cached.captions)
     if not missing:
         answer.settle(CaptionResult(cached.captions, cached.usage, cached.warnings))
@@ -188,21 +153,19 @@ class _Answer:
     def keep(self, result: CaptionResult) -> None:
         """Store what there is by now, whatever becomes of the rest."""
         whole = self._with_cached(result)
-        if self._incomplete(whole):
-            # Another run on this cache may have got further meanwhile: what it paid for is not given up for less.
-            whole.captions = {**CachedAnswer.find(self.key, self.context).captions, **whole.captions}
-            whole.model_failure = whole.model_failure and self._incomplete(whole)
-        captions = {str(number): whole.captions[number] for number in sorted(whole.captions)}
-        stored: dict[str, Any] = {"captions": captions, "usage": whole.usage, "model": self.context.captioner.model}
-        if whole.warnings:
-            stored["warnings"] = whole.warnings
-        if whole.model_failure:
-            stored["failed"] = {
-                "strikes": self.cached.failed_runs + 1,
-                "effort": retry_settings_key(self.context),
-                "message": result.message,
-            }
-        self.context.answers.put(self.key, stored)
+        # Another run on this cache may have got further meanwhile: what it paid for is not given up for less.
+        latest = CachedAnswer.find(self.key, self.request.wanted, self.context)
+        captions = {**latest.captions, **whole.captions}
+        complete = all(number in captions for number in self.request.wanted)
+        failed = result.model_failure and not complete
+        CachedAnswer(
+            captions=captions,
+            usage=whole.usage,
+            warnings=whole.warnings,
+            replies=joined(self.cached.replies, [reply.as_json() for reply in result.replies], latest.replies),
+            failed_runs=self.cached.failed_runs + 1 if failed else 0 if complete else latest.failed_runs,
+            failure=result.message if failed else latest.failure,
+        ).store(self.key, self.context)
 
     def on_done(self, future: Future[CaptionResult]) -> None:
         """The captioner is done with what was missing."""
@@ -218,9 +181,6 @@ class _Answer:
     def settle(self, result: CaptionResult | BaseException) -> None:
         """Hand the result to all rows that wait for it."""
         self.context.in_flight.settle(self.key, result)
-
-    def _incomplete(self, result: CaptionResult) -> bool:
-        return any(number not in result.captions for number in self.request.wanted)
 
     def _with_cached(self, result: CaptionResult) -> CaptionResult:
         usage = Counter(self.cached.usage)

@@ -7,9 +7,8 @@ Looks up which answers are cached, requests the rest and stores each answer as i
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, wait
-from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -25,7 +24,8 @@ from regioncap.run.context import RunContext
 from regioncap.run.in_flight import PendingAnswer
 from regioncap.run.runs import RUNS
 from regioncap.storage.steps import Manifest
-from regioncap.tasks.answers import ask, request_of, retry_settings_key, send_for
+from regioncap.tasks.answers import ask, repair_request, request_of, send_for
+from regioncap.tasks.cached_answer import reading_rules, retry_settings_key
 from regioncap.tasks.map_rows import map_rows
 from regioncap.tasks.step import StepSpec, run_step
 
@@ -56,14 +56,18 @@ def finish(pending: PendingAnswer, context: RunContext) -> Row:
     return {"captions": texts, "prompt": pending.prompt, "usage": result.usage, **warnings}
 
 
+def flagged(captions: Sequence[str], config: RegionCapConfig) -> list[int]:
+    """The numbers of those of a row's captions that have one of the flags to repair."""
+    return [number for number, names in enumerate(flags_of(captions), start=1) if set(names) & set(config.repair_flags)]
+
+
 def request_repairs(row: Row, captioned: Row, context: RunContext) -> dict[int, PendingAnswer]:
     """Request the captions of a row again that have one of the flags to repair; by region number."""
     request = request_of(row, context)
-    pending = {}
-    for number, names in enumerate(flags_of(captioned["captions"]), start=1):
-        if set(names) & set(context.config.repair_flags):
-            pending[number] = send_for(row, replace(request, wanted=(number,), again=True), context)
-    return pending
+    return {
+        number: send_for(row, repair_request(request, number), context)
+        for number in flagged(captioned["captions"], context.config)
+    }
 
 
 def repaired(captioned: Row, repairs: dict[int, PendingAnswer], context: RunContext) -> Row:
@@ -140,10 +144,12 @@ def _body(context: RunContext, step: Step) -> list[Row]:
 
 
 def _identity(context: RunContext) -> dict[str, Any]:
+    rules = reading_rules(context)
     repairs = {"repair_flags": sorted(context.config.repair_flags), "flags_version": FLAGS_VERSION}
     return {
         **context.captioner.identity(),
         **context.captioner.templates(),
+        **({"rules": rules} if rules is not None else {}),
         **(repairs if context.config.repair_flags else {}),
     }
 

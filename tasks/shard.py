@@ -32,7 +32,7 @@ from regioncap.tasks.load import LOAD, load, pack
 from regioncap.tasks.normalize import NORMALIZE, normalize, normalize_row
 from regioncap.tasks.route import ROUTE, route
 from regioncap.tasks.run_log import forward_logs_to_prefect
-from regioncap.tasks.step import StepSpec, find_cached
+from regioncap.tasks.step import StepSpec, find_cached, made_of
 from regioncap.tasks.visualize import VISUALIZE, visualize
 from regioncap.vision.images import Picture
 
@@ -100,6 +100,17 @@ def find_cached_steps(shard: Shard, context: RunContext, specs: Sequence[StepSpe
             steps.append(manifest.reference(shard.index))
     except StepDamaged:
         return None
+    return tuple(steps)
+
+
+def made_steps(shard: Shard, context: RunContext, specs: Sequence[StepSpec]) -> ShardSteps | None:
+    """As `find_cached_steps`, of whatever was made last, even if some of its rows will be tried again."""
+    steps = [input_step(shard)]
+    for spec in specs:
+        made = made_of(spec, context, steps[-1])
+        if made is None:
+            return None
+        steps.append(made)
     return tuple(steps)
 
 

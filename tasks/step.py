@@ -60,6 +60,13 @@ def find_cached(spec: StepSpec, context: RunContext, step: Step) -> Manifest | N
     return manifest if spec.still_valid(context, manifest, lambda: storage.read(cached)) else None
 
 
+def made_of(spec: StepSpec, context: RunContext, step: Step) -> Step | None:
+    """What this step made of `step`'s file, if anything; rows that will be retried are included."""
+    storage = context.storage.at(spec.index)
+    manifest = storage.manifest(digest(spec.parts(context, step)))
+    return manifest.reference(step.shard) if manifest is not None else None
+
+
 def run_step(spec: StepSpec, context: RunContext, step: Step) -> State[Step]:
     """Do the step's work on `step`'s file, or take it from the cache: then the task run ends as `Cached`."""
     cached = find_cached(spec, context, step)

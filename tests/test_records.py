@@ -13,7 +13,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from regioncap.records import Counts, count_rejects, dumps, jsonable, loads, read_lines, rejected, to_lines
+from regioncap.records import (
+    Counts,
+    count_rejects,
+    dumps,
+    dumps_sorted,
+    jsonable,
+    loads,
+    read_lines,
+    rejected,
+    to_lines,
+)
 
 UNCHANGED: list[Any] = ["007", 10**30, -(2**63), 0.1, "\u2028", "é", "\ud800", {"b": 1, "a": 2}, None, []]
 
@@ -97,3 +107,21 @@ def test_counts_add_up_and_show_what_is_new() -> None:
 def test_a_misspelt_count_is_an_error() -> None:
     with pytest.raises(TypeError, match="request_retried"):
         Counts(request_retried=1)  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"b": {"z": 1, "a": [1, (2, 3.5)]}, "a": None},
+        {"é": 1, "z": 2, "狗": 3, "\U0001f600": 4, "\uffee": 5, "Z": 6},
+        {"b": 2**70, "a": "\ud800", "c": (1, {"y": 1, "x": 2})},
+    ],
+)
+def test_sorted_json_is_that_of_sorted_objects(value: Any) -> None:
+    def in_order(item: Any) -> Any:
+        if isinstance(item, dict):
+            return {name: in_order(item[name]) for name in sorted(item)}
+        return [in_order(each) for each in item] if isinstance(item, list | tuple) else item
+
+    assert dumps_sorted(value) == dumps(in_order(value))
+    assert dumps_sorted(dict(reversed(value.items()))) == dumps_sorted(value)

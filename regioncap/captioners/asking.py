@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
 from typing import Any
 
 from regioncap.captioners.base import CaptionRequest, CaptionResult
-from regioncap.captioners.chat import ChatRequest, ChatResponse, Ending
-from regioncap.captioners.parsing import Parsed, is_refusal, read_reply
+from regioncap.captioners.chat import ChatRequest, ChatResponse
+from regioncap.captioners.parsing import Parsed, is_refusal
 from regioncap.captioners.prompts import label
+from regioncap.captioners.replies import QUOTED_CHARS, Reply, parse_response
 from regioncap.captioners.row_requests import RowRequests
 from regioncap.captioners.server_errors import Refused, TryAgain
 from regioncap.config.model import RegionCapConfig
@@ -19,8 +20,6 @@ from regioncap.records import Counts
 
 Send = Callable[[ChatRequest], Awaitable[ChatResponse]]
 """Has a request answered by some endpoint. Raises Refused, TryAgain when tries are used up, RunStopped."""
-
-QUOTED_CHARS = 80
 
 LONG_REPLY_CHARS = 1_000
 """Longer replies are read in a thread, so that they do not hold up the event loop: this one takes about 0.5 ms."""
@@ -68,6 +67,9 @@ class RowConversation:
         self._count = count
         self._result = CaptionResult({})
         self._usage: Counter[str] = Counter()
+        self._asked = 0
+        self._replies: dict[int, Reply] = {}
+        """By when they were asked for."""
         self._one_at_a_time = asyncio.Lock()
         self._kept = 0
 
@@ -96,14 +98,16 @@ class RowConversation:
         return tuple(number for number in self._request.wanted if number not in self._result.captions)
 
     async def _ask(self, asked: ChatRequest, repair: int) -> str:
-        """One request: what its answer yields is kept at once. Gives what was wrong with it; "" for nothing."""
+        """One request: its reply and what it yields are kept at once. Gives what was wrong with it; "" for nothing."""
+        self._asked += 1
+        order = self._asked
         response = await self._send(asked)
         result, usage = self._result, self._usage
         usage.update(requests=1, prompt_tokens=response.prompt_tokens, completion_tokens=response.completion_tokens)
         if len(response.text) > LONG_REPLY_CHARS:
-            read = await asyncio.to_thread(self._read, response, asked.wanted)
+            read, self._replies[order] = await asyncio.to_thread(self._read, response, asked)
         else:  # handing it to a thread would take longer
-            read = self._read(response, asked.wanted)
+            read, self._replies[order] = self._read(response, asked)
         found = read.captions
         if found:
             if repair or self._request.again:
@@ -113,19 +117,12 @@ class RowConversation:
             most = self._config.max_caption_chars
             ended = [number for number, text in found.items() if most is not None and len(text) >= most]
             result.warnings += [f"caption of {label(number)} ends at max_caption_chars={most}" for number in ended]
-            await self._keep()
+        await self._keep()
         return "" if len(found) == len(asked.wanted) else self._problem_of(response, read.reason)
 
-    def _read(self, response: ChatResponse, wanted: Sequence[int]) -> Parsed:
-        ending = response.ending
-        if ending is Ending.REFUSED:
-            return Parsed({})
-        # Without a word for its end, what structure closes is complete all the same.
-        closed = ending is Ending.ABSENT and response.structured
-        if ending not in (Ending.COMPLETE, Ending.CUT) and not closed:
-            return Parsed({}, _ending_unclear(response))
-        cut = ending is not Ending.COMPLETE
-        return read_reply(response.text, wanted, cut=cut, structured=response.structured)
+    def _read(self, response: ChatResponse, asked: ChatRequest) -> tuple[Parsed, Reply]:
+        read = parse_response(response, asked.wanted)
+        return read, Reply.of(asked, response, read)
 
     def _problem_of(self, response: ChatResponse, reason: str) -> str:
         begin = " ".join(response.text[:QUOTED_CHARS].split())
@@ -159,23 +156,19 @@ class RowConversation:
         result.usage = dict(self._usage)
 
     async def _keep(self, failed: bool = False) -> None:
-        """Returns when all captions that are there now are kept. `failed`: and that the rest does not come, by the
-        row's own fault."""
+        """Returns when all replies and captions that are there now are kept. `failed`: and that the rest does not
+        come, by the row's own fault."""
         if self._request.keep is not None:
             await self._keeping.run(self._keep_now(self._request.keep, failed))
 
     async def _keep_now(self, keep: Callable[[CaptionResult], object], failed: bool) -> None:
         # One at a time, each with all that is there by then: what is kept first must not replace what came later.
         async with self._one_at_a_time:
-            result, count = self._result, len(self._result.captions)
+            result, count = self._result, len(self._replies)
             if count > self._kept or failed:
                 so_far = replace(
-                    result, captions=dict(result.captions), usage=dict(self._usage), warnings=list(result.warnings)
-                )
+                    result, captions=dict(result.captions), usage=dict(self._usage), warnings=list(result.warnings),
+                    replies=[self._replies[order] for order in sorted(self._replies)],
+                )  # fmt: skip
                 await asyncio.to_thread(keep, so_far)
                 self._kept = count
-
-
-def _ending_unclear(response: ChatResponse) -> str:
-    word = response.word[:QUOTED_CHARS]
-    return f"its finish_reason {word!r} does not say whether it is complete; accept_finish_reasons={word} takes it so"

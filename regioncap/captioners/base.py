@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from regioncap.captioners.access import Access
+from regioncap.captioners.replies import Reply
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RejectCode
 from regioncap.records import Counts
@@ -35,7 +36,7 @@ class CaptionRequest:
     `wanted`: the region numbers (from 1) to caption; the others have captions already. `fields`: the row, for prompt
     templates. `region_fields`: per region, for prompt templates. `parts`: what the model sees instead of `marked` when
     there are more regions than one picture can show; together they have all of them. `keep`: takes the result so far
-    whenever captions came, and at the end when regions are missing by the model's failure. `again`: `wanted` have
+    whenever a reply came, and at the end when regions are missing by the model's failure. `again`: `wanted` have
     captions already that did not satisfy: they are asked for one by one, with a closer view.
     """
 
@@ -73,7 +74,8 @@ class CaptionResult:
     `usage`: what these captions cost: `prompt_tokens`, `completion_tokens`, `requests`, `repaired` (regions that came
     only when asked again). `warnings`: sentences for the output row. `code`, `message`: why regions are missing; None
     when none is. `model_failure`: they are missing though the server answered: it refused this request, or its answers
-    were unusable. `on_hold`: that happened in too many runs, so nothing was sent.
+    were unusable. `on_hold`: that happened in too many runs, so nothing was sent. `replies`: what came, in the order
+    in which it was asked for, to be read again by better rules; empty where that means nothing.
     """
 
     captions: dict[int, str]
@@ -83,6 +85,7 @@ class CaptionResult:
     message: str = ""
     model_failure: bool = False
     on_hold: bool = False
+    replies: Sequence[Reply] = ()
 
 
 @dataclass(frozen=True)

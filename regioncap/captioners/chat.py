@@ -19,7 +19,8 @@ class ChatRequest:
     """One question about one picture.
 
     `images`: JPEG files, at least one. `wanted`: the region numbers (from 1) that the answer should describe.
-    `temperature_offset`: added to the configured temperature.
+    `temperature_offset`: added to the configured temperature. `mode`: `marks`, `focal` (with a closer view), or `again`
+    (as `focal`, since the caption that there is did not satisfy).
     """
 
     system: str
@@ -27,6 +28,7 @@ class ChatRequest:
     images: tuple[bytes, ...]
     wanted: tuple[int, ...]
     temperature_offset: float = 0.0
+    mode: str = "marks"
 
     def __post_init__(self) -> None:
         if not self.images or not all(self.images):
@@ -83,8 +85,9 @@ class ChatResponse:
     """What a model answered: `finish_reason` as the server gives it, `absent` for none.
 
     Tokens as the server counts them; `usage_given`: whether it does. `declined`: the server put the text where
-    refusals go. `structured`: the server enforced the form that was asked for. `accepted`: the user takes this
-    `finish_reason` for a complete answer's. `error`: what the server put in place of an answer, or beside it.
+    refusals go. `form`: what the server held the answer to, one of `structure.STRUCTURES`, or `none`. `accepted`: the
+    user takes this `finish_reason` for a complete answer's. `error`: what the server put in place of an answer, or
+    beside it.
     """
 
     text: str
@@ -93,9 +96,14 @@ class ChatResponse:
     completion_tokens: int = 0
     usage_given: bool = True
     declined: bool = False
-    structured: bool = False
+    form: str = "none"
     accepted: bool = False
     error: Any = None
+
+    @property
+    def structured(self) -> bool:
+        """Whether the server held the answer to the form that was asked for."""
+        return self.form != "none"
 
     @property
     def ending(self) -> Ending:

@@ -33,7 +33,7 @@ from regioncap.captioners.server_errors import (
     endpoint_failed,
     error_status,
 )
-from regioncap.captioners.structure import PROBE_REGEX, PROBE_WORD, STRUCTURES, regex_of, structured
+from regioncap.captioners.structure import PROBE_REGEX, PROBE_WORD, regex_of, structured
 from regioncap.captioners.transport import Transport
 from regioncap.records import dumps
 
@@ -148,7 +148,7 @@ class Endpoint:
         except ValueError:
             begin = outside_text(response.text, self.http.secrets, max_chars=80)
             raise TryAgain(f"the answer is no chat completion: {begin!r}", senseless=True) from None
-        return replace(answer, structured=self.structure in STRUCTURES, accepted=answer.word in self.accepted_words)
+        return replace(answer, form=self.structure or "none", accepted=answer.word in self.accepted_words)
 
     def check(self, answer: ChatResponse) -> None:
         """Raises what an answer stands for that the server did not finish: TryAgain, Refused or EndpointFailed."""

@@ -28,7 +28,7 @@ from itertools import pairwise
 
 from regioncap.captioners.caption_text import caption_of
 from regioncap.captioners.json_answers import JsonTexts, texts_in
-from regioncap.captioners.labels import line_labels, list_labels
+from regioncap.captioners.labels import leading_label, line_labels, list_labels
 from regioncap.captioners.lenient_json import Value, find_values
 from regioncap.captioners.placeholders import says_nothing
 from regioncap.captioners.plain_caption import is_plain
@@ -46,7 +46,10 @@ from regioncap.captioners.text_answers import (
     without_own_label,
 )
 
-__all__ = ["Parsed", "is_refusal", "parse", "read_reply"]
+__all__ = ["RULES_VERSION", "Parsed", "is_caption", "is_refusal", "parse", "read_reply"]
+
+RULES_VERSION = 1
+"""Raise it when a reply gives other captions than before: stored replies are then read again, without a request."""
 
 _FENCE_LINE = re.compile(r"^[ \t]*(?:`{3,}|~{3,})[ \t]*[\w+-]{0,16}[ \t]*$", re.MULTILINE)
 _ESCAPED = re.compile(r"\\([<>\[\]().#*_`~|:-])")
@@ -100,6 +103,15 @@ def read_any(text: str, wanted: Sequence[int], *, cut: bool = False, structured:
     if answer.around and line_labels(answer.around) and not line_labels(answer.text):
         return Parsed({}, "its labels are outside of what it marks as its answer")
     return _read(answer.text, wanted, cut, structured)
+
+
+def is_caption(text: str) -> bool:
+    """Whether `text` is a caption just as it is: nothing would be taken off it, and it has no label before it.
+
+    >>> is_caption("A dog."), is_caption("A dog. Let me know if you need more!"), is_caption("Region 2: A dog.")
+    (True, False, False)
+    """
+    return leading_label(text) is None and caption_of(text) == text
 
 
 def _read(text: str, wanted: Sequence[int], cut: bool, structured: bool) -> Parsed:

@@ -132,6 +132,15 @@ def _after_drafts(answer: Answer) -> Answer:
     return replace(answer, text=text[marks[-1].end() :].strip() if marks else text)
 
 
+def without_reasoning(reply: str) -> str | None:
+    """`reply` without reasoning and channels; all else is as it was. None where they cannot be told from an answer.
+
+    >>> without_reasoning("<think>A wolf?</think>A dog.<|im_end|>"), without_reasoning("<think>A wolf?")
+    ('\\nA dog.<|im_end|>', None)
+    """
+    return _without_reasoning(_of_final_channel(reply))
+
+
 def _of_final_channel(text: str) -> str | None:
     """The last message of a channel that is meant for the user; None where all channels are others."""
     if _MESSAGE.search(text):

@@ -34,6 +34,7 @@ class RowRequests:
         # In focal mode the same was asked before.
         steps = repair + 1 if request.again and mode == "focal" else repair
         system, offset = self._prompts.system_text(request.fields), TEMPERATURE_STEP * steps
+        closer = "again" if request.again else "focal"
         requests = []
         for part in request.shown():
             wanted = tuple(number for number in part.regions if number in missing)
@@ -43,7 +44,8 @@ class RowRequests:
             if focal:
                 views = zip(wanted, self._views(request, wanted), strict=True)
                 requests += [
-                    ChatRequest(system, self._focal(request, n), (marked, view), (n,), offset) for n, view in views
+                    ChatRequest(system, self._focal(request, n), (marked, view), (n,), offset, closer)
+                    for n, view in views
                 ]
             else:
                 text = marks_question(self._prompts, request, part.regions, wanted)

@@ -1,4 +1,4 @@
-"""Commands about what a run keeps in its cache: steps, explain, prune. They need no Prefect server."""
+"""Commands about what a run keeps in its cache: steps, explain, reread, prune. They need no Prefect server."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from regioncap.errors import UsageError
 from regioncap.output.outputs import config_of_output
 from regioncap.printable import printable_json
 from regioncap.run.context import completed
+from regioncap.storage.runs import entry_place, registered
 
 if TYPE_CHECKING:
     from regioncap.command.prune import Unneeded
@@ -69,16 +70,43 @@ def explain(run_name: str, verify: bool, config_file: str | None, **flags: Any) 
     return OK
 
 
+@click.command(cls=GroupedCommand)
+@click.argument("output_name", metavar="OUTPUT")
+@click.option("--dry-run", is_flag=True, help="Only count; change nothing.")
+@config_flags
+def reread(output_name: str, dry_run: bool, config_file: str | None, **flags: Any) -> int:
+    """Read the stored replies of OUTPUT's run again with today's rules.
+
+    No model is asked. Says how many captions stay, change, are new and are gone; the next `regioncap run` uses what was
+    found, and requests only what is gone. OUTPUT is the output of a run, also of one that was stopped, or its input
+    with the options that the run had. Exit code 1: some rows were left out, since their marks are not drawn yet.
+    """
+    from regioncap.command.reread import reread
+
+    done = reread(_config_of_run(output_name, config_file, flags), dry_run=dry_run)
+    for line in done.lines():
+        click.echo(line)
+    click.echo("nothing was changed" if dry_run else "stored; the next `regioncap run` uses it")
+    if done.unknown:
+        click.echo(f"regioncap: {done.unknown:,} rows are not drawn yet: left out", err=True)
+    return STOPPED if done.unknown else OK
+
+
 def _config_of_run(run_name: str, config_file: str | None, flags: dict[str, Any]) -> RegionCapConfig:
-    """The config that RUN means: an output's own, or RUN as an input; flags win."""
+    """The config that RUN means: an output's own, that of a stopped run for it, or RUN as an input; flags win."""
     place = files_from(flags).place(run_name)
-    earlier = config_of_output(place)
-    if earlier is not None:
+    earlier = config_of_output(place) or _config_of_stopped(run_name, flags)
+    if earlier:
         values = {**earlier, **(read_config_file(config_file) if config_file else {}), **given(flags)}
         return completed(make_config(**values))
     if not place.find():
         raise UsageError(f"{run_name}: expected the output of a run, or its input and options; there is neither")
     return completed(config_from(run_name, config_file, flags))
+
+
+def _config_of_stopped(run_name: str, flags: dict[str, Any]) -> dict[str, Any]:
+    found = registered(entry_place(cache_place(flags), file_name_prefix(flags), run_name)).config
+    return {name: value for name, value in found.items() if name in RegionCapConfig.model_fields}
 
 
 @click.command(cls=GroupedCommand)

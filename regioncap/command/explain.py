@@ -14,7 +14,7 @@ from regioncap.run.context import RunContext
 from regioncap.storage.runs import entry_place, registered
 from regioncap.storage.steps import Manifest, StepDamaged, digest
 from regioncap.tasks.shard import STEPS, input_step
-from regioncap.tasks.step import StepSpec, find_cached
+from regioncap.tasks.step import StepSpec, find_cached, made_of
 
 
 def rows_of_step(config: RegionCapConfig, number: int) -> Iterator[tuple[int, bytes | None]]:
@@ -31,13 +31,6 @@ def rows_of_step(config: RegionCapConfig, number: int) -> Iterator[tuple[int, by
             for spec in STEPS[:number]:
                 step = step and made_of(spec, context, step)
             yield shard.index, context.storage.read_bytes(step) if step else None
-
-
-def made_of(spec: StepSpec, context: RunContext, step: Step) -> Step | None:
-    """What this step made of `step`'s file, if anything; rows that will be retried are included."""
-    storage = context.storage.at(spec.index)
-    manifest = storage.manifest(digest(spec.parts(context, step)))
-    return manifest.reference(step.shard) if manifest is not None else None
 
 
 # --- why a step would run again

@@ -9,7 +9,6 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from regioncap.command.explain import made_of
 from regioncap.config.files import make_config
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import UsageError
@@ -18,14 +17,14 @@ from regioncap.output.join import ShardSteps, joined, row_format
 from regioncap.output.jsonl import rejected_line
 from regioncap.output.pictures import Pictures
 from regioncap.output.reading import Captioned, Written, captioned, sound
-from regioncap.records import Row, Shard
+from regioncap.records import Row
 from regioncap.report.report import ReportResult, report_place, write_report
 from regioncap.report.source import ReportOptions
 from regioncap.run.context import RunContext
 from regioncap.storage.filesystem import Place
 from regioncap.storage.runs import entry_place, registered
 from regioncap.storage.steps import StepDamaged
-from regioncap.tasks.shard import STEPS, input_step
+from regioncap.tasks.shard import STEPS, made_steps
 
 
 @dataclass
@@ -72,7 +71,7 @@ def report_live(
         for shard in context.shards():
             share += shard.share
             lines += len(shard.lines)
-            steps = _steps(shard, context)
+            steps = made_steps(shard, context, STEPS)
             if steps is not None:
                 shards.append(steps)
                 rows += steps[-1].rows
@@ -90,14 +89,3 @@ def report_live(
         return write_report(
             source, setting, out or report_place(context.output, context.files), max_rows or config.report_rows
         )
-
-
-def _steps(shard: Shard, context: RunContext) -> ShardSteps | None:
-    """The steps of a shard that is captioned, even if some of its rows will be tried again."""
-    steps = [input_step(shard)]
-    for spec in STEPS:
-        made = made_of(spec, context, steps[-1])
-        if made is None:
-            return None
-        steps.append(made)
-    return tuple(steps)

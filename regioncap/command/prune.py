@@ -115,7 +115,7 @@ def unneeded_answers(cache: Cache, before: float) -> Unneeded:
         for run in runs:
             with contextlib.closing(RunContext(_config_of(run, cache))) as context:
                 if context.captioner.paid:
-                    needed.update(key for row in cache.drawn(prefix, run) for key in keys_of_answers(row, context))
+                    needed.update(key for row in cache.drawn(prefix, run) for key, _ in keys_of_answers(row, context))
     return _in_folders(cache, "answers", "captions", needed, before)
 
 

@@ -94,8 +94,8 @@ class RunSettings(EndpointSettings):
     on_config_change: Literal["auto", "recaption", "refuse"] = setting(
         "auto",
         "On changed settings",
-        "What to do if the output's last run had other settings for its captions: recaption everything, or refuse to "
-        "run. auto: refuse in a deployment, else recaption.",
+        "What to do if the output's last run had other settings for its captions, or today's rules no longer accept "
+        "some of them: recaption these, or refuse to run. auto: refuse in a deployment, else recaption.",
         "limits",
     )
 

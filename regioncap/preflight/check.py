@@ -12,26 +12,29 @@ from weakref import WeakKeyDictionary
 from regioncap.output.outputs import check_output
 from regioncap.preflight.box_format import check_box_format
 from regioncap.preflight.first_rows import FirstRows
+from regioncap.preflight.plan import Plan, count
 from regioncap.preflight.prompt_keys import check_prompt_keys
+from regioncap.preflight.rules_diff import check_rules
 from regioncap.preflight.settings_diff import check_settings
-from regioncap.records import Shard
 from regioncap.run.context import RunContext
+from regioncap.storage.runs import entry_place, registered
 
 
 @dataclass(frozen=True)
 class Checked:
     """A run that passed all checks.
 
-    `differences`: in words, settings that are not those of the output's last run. `input`: all of its shards, where the
-    checks have read them; None for an input that is too long to be held.
+    `differences`: in words, settings that are not those of the output's last run. `outdated`: in words, which captions
+    today's rules no longer accept. `left`: what the run will ask for; None where nothing was ever asked for.
     """
 
     differences: list[str]
-    input: list[Shard] | None
+    outdated: str
+    left: Plan | None
 
 
 def check(context: RunContext, *, deployed: bool = False) -> Checked:
-    """Check output, captioner, settings, prompts and boxes, in this order: what costs least is first.
+    """Check output, captioner, settings, prompts, boxes and stored answers, in this order: what costs least is first.
 
     `deployed`: nobody watches the run, so changed settings are refused unless they are allowed. Raises UsageError.
     """
@@ -50,4 +53,14 @@ def _check(context: RunContext, deployed: bool) -> Checked:
     differences = check_settings(context.config, context.files, deployed=deployed)
     check_prompt_keys(context.config, rows)
     check_box_format(context, rows)
-    return Checked(differences, rows.whole_input())
+    left = count(context, rows.whole_input() or context.shards()) if may_have_answers(context) else None
+    outdated = check_rules(left, context.config, deployed=deployed) if left is not None else ""
+    return Checked(differences, outdated, left)
+
+
+def may_have_answers(context: RunContext) -> bool:
+    """Whether some captions may be there already: answers in the cache, or an earlier run for this output."""
+    if not context.captioner.paid:
+        return False
+    entry = entry_place(context.cache, context.config.file_name_prefix, context.config.output)
+    return context.answers.any() or bool(registered(entry).shards)

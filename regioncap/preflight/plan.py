@@ -9,7 +9,7 @@ import contextlib
 import math
 import statistics
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from regioncap.captioners.prompts import Prompts, form_of_answer
@@ -19,10 +19,13 @@ from regioncap.preflight.first_rows import FirstRows
 from regioncap.preflight.prompt_keys import check_prompt_keys
 from regioncap.records import WITHOUT_BBOX, Row, Shard
 from regioncap.run.context import RunContext
-from regioncap.tasks.answers import CachedAnswer, key_of_answer, request_of
+from regioncap.storage.steps import StepDamaged
+from regioncap.tasks.answers import key_of_answer, repair_request, request_of
+from regioncap.tasks.cached_answer import CachedAnswer
+from regioncap.tasks.caption import flagged
 from regioncap.tasks.load import load_row
 from regioncap.tasks.route import route_row, score_key_of
-from regioncap.tasks.shard import STEPS, find_cached_steps
+from regioncap.tasks.shard import STEPS, find_cached_steps, made_steps
 from regioncap.vision.images import fit_size, read_info
 
 MAX_SAMPLED = 200
@@ -67,6 +70,8 @@ class Plan:
     """Whether a caption is known to be missing; else the answers of all rows may be cached."""
     usage: list[float] = field(default_factory=list, repr=False)
     """Answer tokens per region of each cached answer."""
+    outdated: list[int] = field(default_factory=list, repr=False)
+    """Of each row that has some, how many captions will be requested again since today's rules do not accept them."""
 
     @property
     def prompt_tokens(self) -> int:
@@ -77,6 +82,12 @@ class Plan:
     def completion_tokens(self) -> int:
         """Of all answers."""
         return round(self.regions_to_ask * self.answer_tokens)
+
+    @property
+    def outdated_in_words(self) -> str:
+        """How many captions today's rules no longer accept; "" if none."""
+        captions, rows = sum(self.outdated), len(self.outdated)
+        return f"{captions:,} captions of {rows:,} rows are no longer accepted by today's rules" if rows else ""
 
     def usd(self, per_m_in: float, per_m_out: float) -> float:
         """The price in US dollars, for prices per million prompt and answer tokens."""
@@ -97,7 +108,7 @@ def count(context: RunContext, shards: Iterable[Shard], sizes: list[tuple[int, i
             planned.rows += len(shard.lines)
             planned.rows_done += len(shard.lines)
             continue
-        missing = [0] * len(shard.lines) if done is not None else _missing(shard, context, planned)
+        missing = [0] * len(shard.lines) if done is not None else _missing(shard, context, planned, sizes is None)
         for place, (number, text) in enumerate(shard.lines):
             planned.rows += 1
             row = load_row(number, shard.source, text, context.config.image_key)
@@ -174,25 +185,52 @@ def _sample_size(row: Row, context: RunContext, planned: Plan, sizes: list[tuple
             sizes.append((info.width, info.height))
 
 
-def _missing(shard: Shard, context: RunContext, planned: Plan) -> list[int | None]:
-    """How many captions each row of a shard lacks; None where its steps are not done yet, so that nobody knows."""
-    drawn = find_cached_steps(shard, context, STEPS[:-1])
+def _missing(shard: Shard, context: RunContext, planned: Plan, run: bool) -> list[int | None]:
+    """How many captions each row of a shard lacks; None where its steps are not done yet, so that nobody knows.
+
+    `run`: this is for a run, so that what is read by new rules may be stored.
+    """
+    unknown: list[int | None] = [None] * len(shard.lines)
+    cached = find_cached_steps(shard, context, STEPS[:-1])
+    # Captions may be outdated also where some rows of the shard will be tried again.
+    drawn = cached or made_steps(shard, context, STEPS[:-1])
     if drawn is None:
-        return [None] * len(shard.lines)
-    rows = context.storage.read(drawn[-1])
-    if context.cache.is_local:
-        return [_missing_of(row, context, planned) for row in rows]
-    return list(context.threads.io.map(lambda row: _missing_of(row, context, planned), rows))
+        return unknown
+    try:
+        rows = context.storage.read(drawn[-1])
+    except StepDamaged:
+        return unknown
+    in_order = map if context.cache.is_local else context.threads.io.map
+    missing: list[int | None] = [*in_order(lambda row: _missing_of(row, context, planned, run), rows)]
+    return missing if cached is not None else unknown
 
 
-def _missing_of(row: Row, context: RunContext, planned: Plan) -> int:
+def _missing_of(row: Row, context: RunContext, planned: Plan, run: bool) -> int:
     if "reject" in row or not context.captioner.paid:
         return 0 if "reject" in row else row["valid_bboxes_num"]
     request = request_of(row, context)
-    answer = CachedAnswer.find(key_of_answer(row, context.captioner.prompt(request), context), context)
+    key = key_of_answer(row, context.captioner.prompt(request), context)
+    answer = CachedAnswer.find(key, request.wanted, context)
     if answer.captions and answer.usage.get("completion_tokens"):
         planned.usage.append(answer.usage["completion_tokens"] / len(answer.captions))
-    return 0 if answer.on_hold(context.config) else len(request.wanted) - len(answer.captions)
+    if answer.on_hold(context.config):
+        return 0
+    outdated = len(answer.outdated) + sum(_outdated_again(row, answer.captions, context))
+    if outdated:
+        planned.outdated.append(outdated)
+    elif answer.to_store and run:
+        answer.store(key, context)  # for the run not to read it once more
+    return len(request.wanted) - len(answer.captions)
+
+
+def _outdated_again(row: Row, captions: dict[int, str], context: RunContext) -> Iterator[int]:
+    """How many of the captions are outdated that were requested again for flagged ones."""
+    if context.config.repair_flags and len(captions) == row["valid_bboxes_num"]:
+        request = request_of(row, context)
+        for number in flagged([captions[number] for number in request.wanted], context.config):
+            again = repair_request(request, number)
+            key = key_of_answer(row, context.captioner.prompt(again), context, again)
+            yield len(CachedAnswer.find(key, again.wanted, context).outdated)
 
 
 def _text_tokens(config: RegionCapConfig, prompts: Prompts) -> float:

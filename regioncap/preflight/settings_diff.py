@@ -32,13 +32,17 @@ def differences(config: RegionCapConfig, files: Filesystems) -> list[str]:
 def check_settings(config: RegionCapConfig, files: Filesystems, *, deployed: bool = False) -> list[str]:
     """`differences`, unless they are to be refused. `deployed`: nobody is watching. Raises UsageError."""
     found = differences(config, files)
-    choice = ("refuse" if deployed else "recaption") if config.on_config_change == "auto" else config.on_config_change
-    if found and choice == "refuse":
+    if found and refuses(config, deployed=deployed):
         raise UsageError(
             f"on_config_change: the last run for this output had other settings: {'; '.join(found)}. Restore them, "
             "choose another output, or set on_config_change=recaption to request all captions again."
         )
     return found
+
+
+def refuses(config: RegionCapConfig, *, deployed: bool) -> bool:
+    """Whether captions that there are may not be requested again. `deployed`: nobody is watching."""
+    return config.on_config_change == "refuse" or (config.on_config_change == "auto" and deployed)
 
 
 def changed_settings(then: RegionCapConfig, now: RegionCapConfig) -> list[str]:

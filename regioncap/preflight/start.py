@@ -6,7 +6,7 @@ import logging
 
 from regioncap.output.join import redacted_config
 from regioncap.preflight.check import Checked
-from regioncap.preflight.plan import count
+from regioncap.preflight.plan import Plan
 from regioncap.run.context import RunContext
 from regioncap.storage.runs import entry_place, register, registered
 
@@ -18,8 +18,10 @@ def start(context: RunContext, checked: Checked) -> None:
     config = context.config
     if checked.differences:
         logger.warning("settings differ from the output's last run: %s", "; ".join(checked.differences))
+    if checked.outdated:
+        logger.warning("%s", checked.outdated)
     if context.captioner.paid:
-        message, certain = work_left(context, checked)
+        message, certain = work_left(checked.left)
         logger.info("%s", message)
         if certain and config.runner == "threads":  # elsewhere the processes that ask prepare themselves
             context.captioner.get_ready()
@@ -27,19 +29,12 @@ def start(context: RunContext, checked: Checked) -> None:
     register(entry, context.output.url, redacted_config(config), registered(entry).shards)
 
 
-def work_left(context: RunContext, checked: Checked) -> tuple[str, bool]:
+def work_left(planned: Plan | None) -> tuple[str, bool]:
     """(a line that says how much is captioned already and how much will be asked for; whether anything surely will)."""
-    if not context.answers.any() and not has_earlier_run(context):
+    if planned is None:
         return "no answers yet: every region will be asked for", True
-    planned = count(context, checked.input or context.shards())
     if not planned.requests:
         return f"all {planned.rows:,} rows are done: nothing to ask for", False
     regions = f"{'' if planned.exact else 'at most '}{planned.regions_to_ask:,} regions"
     done = planned.rows - planned.rows_to_ask
     return f"{done:,} of {planned.rows:,} rows are done; {regions} are left to ask for", planned.certain
-
-
-def has_earlier_run(context: RunContext) -> bool:
-    """Whether the cache knows of an earlier run for this output."""
-    entry = entry_place(context.cache, context.config.file_name_prefix, context.config.output)
-    return bool(registered(entry).shards)

@@ -17,7 +17,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from regioncap.errors import RegionCapError
-from regioncap.records import Row, Step, count_rejects, dumps, loads, read_lines, to_lines
+from regioncap.records import Row, Step, count_rejects, dumps, dumps_sorted, loads, read_lines, to_lines
 from regioncap.storage.filesystem import DEFAULT_FILESYSTEMS, Filesystems, Place
 
 SCHEMA = 1
@@ -67,13 +67,7 @@ def key_parts(step: str, step_version: str, fields: dict[str, Any], input_sha256
 
 def digest(parts: Any) -> str:
     """32 hex digits of the sha256 of `parts` as canonical JSON (sorted keys)."""
-    return hashlib.sha256(dumps(_sorted(parts))).hexdigest()[:32]
-
-
-def _sorted(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _sorted(value[name]) for name in sorted(value)}
-    return [_sorted(item) for item in value] if isinstance(value, list | tuple) else value
+    return hashlib.sha256(dumps_sorted(parts)).hexdigest()[:32]
 
 
 @dataclass(frozen=True)

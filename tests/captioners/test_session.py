@@ -122,12 +122,13 @@ def test_captions_are_kept_before_the_row_is_done(serve: Serve, captioner_of: As
     server.change(faults={"missing": 1.0})
     kept: list[CaptionResult] = []
     captioner.submit(request_of(5, keep=kept.append)).result(timeout=60)
-    # Once when something came, once at the end, when it is the row's own fault that something is missing.
-    assert [(so_far.captions, so_far.model_failure) for so_far in kept] == [
-        (captions_for(5, 1, 3), False),
-        (captions_for(5, 1, 3), True),
+    # With each reply, whether it gave something or not; at the end, when it is the row's own fault that one is missing.
+    assert [(so_far.captions, len(so_far.replies), so_far.model_failure) for so_far in kept] == [
+        (captions_for(5, 1, 3), 1, False),
+        (captions_for(5, 1, 3), 2, False),
+        (captions_for(5, 1, 3), 2, True),
     ]
-    assert [so_far.usage["requests"] for so_far in kept] == [1, 2]
+    assert [so_far.usage["requests"] for so_far in kept] == [1, 2, 2]
 
 
 def test_peak_in_flight_never_passes_the_limit(serve: Serve, captioner_of: Ask) -> None:

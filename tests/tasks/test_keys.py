@@ -15,7 +15,8 @@ from regioncap.output.join import key_of, row_format
 from regioncap.records import Row, Step
 from regioncap.run.context import RunContext
 from regioncap.storage.steps import digest
-from regioncap.tasks.answers import key_of_answer, request_of, retry_settings_key
+from regioncap.tasks.answers import key_of_answer, request_of
+from regioncap.tasks.cached_answer import retry_settings_key
 from regioncap.tasks.shard import STEPS
 from tests.support.commands import ROOT
 
