@@ -195,11 +195,6 @@ def test_only_a_list_of_models_shows_a_base_url_and_its_lack_stops_nothing(case:
     assert resolved(path, answers) == (models, base)
 
 
-def test_azure_is_told_to_need_a_version(caplog: pytest.LogCaptureFixture) -> None:
-    resolved("/openai/deployments/d", {})
-    assert "--request-query api-version=" in caplog.text
-
-
 def test_the_body_that_users_add_is_in_every_request(serve: Serve) -> None:
     server = serve()
     bodies = server.record()
