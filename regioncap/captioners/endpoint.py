@@ -25,6 +25,7 @@ from regioncap.captioners.limits import InFlightLimit
 from regioncap.captioners.masking import mask, outside_text
 from regioncap.captioners.prompts import form_of_answer
 from regioncap.captioners.server_errors import (
+    RESUMES,
     EndpointFailed,
     HttpResponse,
     Refused,
@@ -164,6 +165,11 @@ class Endpoint:
         return replace(answer, text=mask(answer.text, self.http.secrets))
 
     def _error(self, response: HttpResponse) -> Exception:
+        if response.status == 404 and AZURE_PATH in self.url and not self.http.sends("api-version"):
+            return EndpointFailed(
+                f"{self.url}: there is nothing (404). Azure's addresses need the version of its API: set "
+                f"--request-query api-version=2024-10-21. {RESUMES}"
+            )
         return classify(response, url=self.url, model=self.model, secrets=self.http.secrets)
 
     def failed(self, refused: Refused) -> EndpointFailed:
@@ -189,8 +195,6 @@ class Endpoint:
             if response.status not in (200, 404):
                 there.append(url)
         self.url = next(iter(there), self.url)
-        if AZURE_PATH in self.url and not self.http.sends("api-version"):
-            logger.warning("%s: Azure requires an API version: --request-query api-version=2024-10-21", self.url)
         return []
 
     async def _get(self, url: str) -> HttpResponse:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, TypeVar
 
+import orjson
 import pytest
 
 from regioncap.captioners.access import Access
@@ -131,6 +134,84 @@ def test_the_base_url_is_found(serve: Serve, suffix: str) -> None:
         return await endpoint.resolve_base_url(), endpoint.url
 
     assert ask(server, resolve) == (["fake-vlm"], server.url)
+
+
+class Paths(BaseHTTPRequestHandler):
+    """Answers each path as `answers` says; 404 to the others. `asked`: the paths in order."""
+
+    answers: Mapping[str, tuple[int, Any]]
+    asked: list[str]
+
+    def do_GET(self) -> None:
+        path = self.path.partition("?")[0]
+        self.asked.append(path)
+        status, body = self.answers.get(path, (404, {"error": "Not Found"}))
+        content = orjson.dumps(body) if not isinstance(body, str) else body.encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_: Any) -> None:
+        """Quiet."""
+
+
+def resolved(path: str, answers: Mapping[str, tuple[int, Any]]) -> tuple[list[str], str]:
+    """(the models, the path of the base URL) that are found where a server answers so and `path` was given."""
+    handler = type("Handler", (Paths,), {"answers": answers, "asked": []})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        root = f"http://127.0.0.1:{server.server_port}"
+
+        async def run() -> tuple[list[str], str]:
+            async with open_client() as client:
+                endpoint = Endpoint(root + path, "m", SAMPLING, 30.0, InFlightLimit(1), Transport(client))
+                return await endpoint.resolve_base_url(), endpoint.url.removeprefix(root)
+
+        try:
+            return asyncio.run(run())
+        finally:
+            server.shutdown()
+
+
+LIST = {"object": "list", "data": [{"id": "m"}]}
+UNEXPECTED = {"error": "Unexpected endpoint or method. (GET /models)"}
+BASES: dict[str, tuple[str, dict[str, tuple[int, Any]], list[str], str]] = {
+    "LM Studio answers all with 200": ("", {"/models": (200, UNEXPECTED), "/v1/models": (200, LIST)}, ["m"], "/v1"),
+    "a web page for all": ("", {"/models": (200, "<html>"), "/v1/models": (200, LIST)}, ["m"], "/v1"),
+    "a list without the envelope": ("/v1", {"/v1/models": (200, [{"id": "m"}])}, ["m"], "/v1"),
+    "Ollama without a model": ("", {"/v1/models": (200, {"object": "list", "data": None})}, [], "/v1"),
+    "forbidden": ("/v1", {"/v1/models": (403, {})}, [], "/v1"),
+    "forbidden, without v1": ("", {"/v1/models": (401, {})}, [], "/v1"),
+    "forbidden everywhere": ("/x", {"/x/models": (403, {}), "/x/v1/models": (403, {})}, [], "/x"),
+    "broken": ("/v1", {"/v1/models": (500, "oops")}, [], "/v1"),
+    "no list anywhere": ("/openai/deployments/d", {}, [], "/openai/deployments/d"),
+}
+
+
+@pytest.mark.parametrize("case", BASES)
+def test_only_a_list_of_models_shows_a_base_url_and_its_lack_stops_nothing(case: str) -> None:
+    path, answers, models, base = BASES[case]
+    assert resolved(path, answers) == (models, base)
+
+
+def test_the_body_that_users_add_is_in_every_request(serve: Serve) -> None:
+    server = serve()
+    bodies = server.record()
+    more = {"reasoning_effort": "low", "chat_template_kwargs": {"enable_thinking": False}}
+
+    async def both(endpoint: Endpoint) -> None:
+        await endpoint.send(REQUEST)
+        await endpoint.ask(endpoint.form_question("regex", REQUEST))
+
+    ask(server, both, request_body=more)
+    assert [body.items() >= more.items() for body in bodies] == [True, True]
+
+
+def test_an_echoed_secret_comes_into_no_answer(serve: Serve) -> None:
+    server = serve(script=scripted(200, completion("<region1>: your key is quiet-river-7")))
+    assert send(server, key="quiet-river-7").text == "<region1>: your key is ***"
+    assert send(server).text == "<region1>: your key is quiet-river-7"
 
 
 def test_nothing_answers(serve: Serve) -> None:

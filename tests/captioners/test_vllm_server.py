@@ -33,6 +33,7 @@ from regioncap.config.model import RegionCapConfig
 from regioncap.errors import CaptionerError, UsageError
 from tests.support.commands import ROOT
 from tests.support.model_servers import Bill, captions_for, request_of
+from tests.support.proxies import RefusingProxy
 from tests.support.waiting import until
 
 SERVER = """
@@ -118,6 +119,18 @@ def test_it_starts_with_the_first_caption_and_ends_with_the_captioner(
     assert all(map(alive, pids))
     captioner.close()
     assert not any(map(alive, pids))
+
+
+def test_a_proxy_does_not_come_between(
+    fake_vllm: Path, captioner: VllmCaptioner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    with RefusingProxy() as proxy:
+        for name, value in proxy.environment().items():
+            monkeypatch.setenv(name, value)
+        assert captioner.submit(request_of(1)).result(timeout=60).captions == captions_for(1, 1, 2, 3)
+    assert proxy.asked == []
 
 
 def test_it_is_started_again_once(fake_vllm: Path, captioner: VllmCaptioner) -> None:

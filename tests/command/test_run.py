@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from regioncap.captioners import pixels
+from regioncap.captioners.fake_server import PERSONAS, Behaviour, RunningServer
 from tests.support.commands import COMMAND, ROOT, call, environment, regioncap
 from tests.support.photos import write_photo
 from tests.support.rows import BOX, read_rows, write_rows
@@ -50,6 +52,26 @@ def test_flags_win_over_the_config_file(here: Path, prefect_server: None, capsys
     assert done.code == 0, done.err
     assert not (here / "a.jsonl").exists()
     assert len(read_rows(here / "b.jsonl")[0]["meta_info"]["normalized_bbox"]) == 7
+
+
+def test_endpoints_get_what_flags_add_and_no_file_has_the_secret(
+    here: Path, prefect_server: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AZURE_KEY", "quiet-river-7")
+    azure = Behaviour(latency=0.0, persona=PERSONAS["azure"], key="quiet-river-7")
+    with RunningServer(azure) as server:
+        bodies = server.record()
+        flags = ["--request-headers", "api-key: env:AZURE_KEY", "--request-headers", "X-Title: a, b"]
+        flags += ["--request-query", "api-version=2024-10-21", "--request-body", '{"reasoning_effort": "low"}']
+        address = f"{server.url}/chat/completions"  # as Azure's portal gives it
+        done = call(capsys, "run", "photos.jsonl", "--endpoint", address, "--model", "fake-vlm", *flags)
+    assert done.code == 0, done.err
+    assert {body["reasoning_effort"] for body in bodies} == {"low"}
+    config = json.loads((here / "photos.regioncap.summary.json").read_text())["config"]
+    assert config["request_headers"] == ["api-key: env:AZURE_KEY", "X-Title: a, b"]
+    written = b"".join(path.read_bytes() for path in here.rglob("*") if path.is_file())
+    assert b"quiet-river-7" not in written + done.out.encode() + done.err.encode()
+    assert b"AZURE_KEY" in written
 
 
 def test_too_many_rejects_exit_1_and_say_where_the_rows_are(

@@ -34,6 +34,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "many": {**MODEL, "max_boxes": 25, "marks_per_request": 9, "max_image_pixels": 10**6},
     "flags": {**MODEL, "repair_flags": ["refusal", "mentions_mark"], "max_caption_chars": 80},
     "sampling": {**MODEL, "temperature": 0.7, "top_p": 0.9, "top_k": 40, "repetition_penalty": 1.1, "seed": 7},
+    "body": {**MODEL, "request_body": {"reasoning_effort": "low", "provider": {"only": ["a"]}}},
     "looks": {**MODEL, "jpeg_quality": 70, "dim": 0.8, "max_pixels": 200_000, "draw_visualization": False},
     "texts": {**MODEL, "prompt": "In {place}: {regions}", "region_prompt": "{n} {label}", "region_fields": ["label"],
               "system_prompt": "Be brief.", "output_key": "c", "record_style": "joined"},
