@@ -60,7 +60,7 @@ ADVICE: tuple[tuple[str, str], ...] = (
         "Send no system prompt: --system-prompt ''.",
     ),
     (
-        r"api.?key|unauthori[sz]ed|authenticat|permission|forbidden|access denied",
+        r"api.?key|no connected db|unauthori[sz]ed|authenticat|permission|forbidden|access denied",
         "Set the key in REGIONCAP_API_KEY or OPENAI_API_KEY, or name a Prefect Secret block with --api-key-block.",
     ),
 )

@@ -191,7 +191,7 @@ def read_response(content: bytes) -> ChatResponse:
             text = "".join(part.get("text") or "" for part in text)
         return ChatResponse(
             str(refusal or text),
-            _finish_word(choice.get("finish_reason")),
+            _finish_word(choice),
             prompt,
             completion,
             usage_given=prompt + completion > 0,
@@ -205,10 +205,33 @@ def _error_in(data: Any) -> Any:
     """The error in an answer: at its top, or in its choice; None for none."""
     choices = data.get("choices")
     choice = choices[0] if isinstance(choices, list) and choices else {}
-    return data.get("error") or choice.get("error")
+    return data.get("error") or choice.get("error") or _of_provider(choice).get("error")
 
 
-def _finish_word(given: Any) -> str:
+def _of_provider(choice: Any) -> dict[str, Any]:
+    """What LiteLLM passes on of a choice beside what it makes of it."""
+    given = choice.get("provider_specific_fields")
+    return given if isinstance(given, dict) else {}
+
+
+def _finish_word(choice: Any) -> str:
+    """The server's word for the end.
+
+    Gateways write `stop` in place of words that they do not know, and the server's own beside it: LiteLLM where it is
+    another one, OpenRouter always.
+    """
+    word = _word(choice.get("finish_reason"))
+    if ENDING_OF_WORD.get(word.casefold()) is not Ending.COMPLETE:
+        return word
+    replaced = _word(_of_provider(choice).get("native_finish_reason"))
+    if replaced != ABSENT:
+        return replaced
+    own = _word(choice.get("native_finish_reason"))
+    known = ENDING_OF_WORD.get(own.casefold(), Ending.COMPLETE)
+    return word if known in (Ending.COMPLETE, Ending.ABSENT) else own
+
+
+def _word(given: Any) -> str:
     return str(given).strip() or ABSENT if given is not None else ABSENT
 
 

@@ -29,6 +29,7 @@ SAID: list[tuple[str, str]] = [
     ("403: You exceeded your current quota, please check your plan and billing details", "Add credit"),
     ("404: Missing required query parameter: api-version", "--request-query api-version"),
     ("403: Forbidden", "REGIONCAP_API_KEY"),
+    ("400: No connected db.", "REGIONCAP_API_KEY"),
     ("400: Unrecognized request argument supplied: structured_outputs", "--structure none"),
     ("422: extra inputs are not permitted: guided_regex", "--structure none"),
     ("400: Developer instruction is not enabled for models/gemma-3", "--system-prompt"),

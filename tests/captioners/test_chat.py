@@ -35,6 +35,24 @@ def test_how_an_answer_ended(word: str) -> None:
     assert accepted is (response.ending if response.ending in (Ending.CUT, Ending.REFUSED) else Ending.COMPLETE)
 
 
+GATEWAYS: dict[str, tuple[dict[str, Any], Ending]] = {
+    "LiteLLM: abort": ({"provider_specific_fields": {"native_finish_reason": "abort"}}, Ending.FAILED),
+    "LiteLLM: a new word": ({"provider_specific_fields": {"native_finish_reason": "a new word"}}, Ending.UNKNOWN),
+    "LiteLLM: Gemini's": ({"provider_specific_fields": {"native_finish_reason": "STOP"}}, Ending.COMPLETE),
+    "LiteLLM: an error": ({"provider_specific_fields": {"error": {"code": 502}}}, Ending.FAILED),
+    "OpenRouter: cut": ({"native_finish_reason": "MAX_TOKENS"}, Ending.CUT),
+    "OpenRouter: its word stands": ({"native_finish_reason": "a new word"}, Ending.COMPLETE),
+    "nothing beside it": ({"provider_specific_fields": None, "native_finish_reason": None}, Ending.COMPLETE),
+}
+
+
+@pytest.mark.parametrize("case", GATEWAYS)
+def test_gateways_that_say_stop_for_everything_give_the_servers_word_beside_it(case: str) -> None:
+    beside, ending = GATEWAYS[case]
+    choice = {"message": {"content": "A d"}, "finish_reason": "stop", **beside}
+    assert read_response(orjson.dumps({"choices": [choice]})).ending is ending
+
+
 ANSWERS: dict[str, tuple[dict[str, Any], ChatResponse]] = {
     "text": (
         {"message": {"content": "A dog."}, "finish_reason": "stop"},

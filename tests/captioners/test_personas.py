@@ -88,10 +88,10 @@ def test_thinking_that_uses_up_max_tokens_yields_nothing_and_says_so(serve: Serv
 # --- whose fault an error is
 
 STOPS: dict[str, tuple[str, dict[str, Any], dict[str, Any], str]] = {
-    "azure without its query": ("azure", {}, {}, "request_query|api-version"),
+    "azure without its query": ("azure", {}, {}, "Check --model and --endpoint"),
     "streams only": ("stream-only", {}, {}, "stream"),
     "no eyes": ("llamacpp-text", {}, {}, "mmproj|vision|image input"),
-    "one image": ("vllm-one-image", {}, {"prompt_mode": "focal"}, "prompt_mode"),
+    "one image": ("vllm-one-image", {}, {"prompt_mode": "focal"}, "--prompt-mode"),
     "another model": ("litellm", {"model": "other"}, {}, "--model|model 'fake-vlm'"),
     "another deployment": ("gemini", {"model": "other"}, {}, "--model|model 'fake-vlm'"),
     "no key": ("mistral", {"key": "sk-right"}, {}, "REGIONCAP_API_KEY"),
@@ -120,19 +120,20 @@ def test_the_accounts_fault_stops_the_run_and_strikes_no_row(
     serve: Serve, captioner_of: Ask, name: str, fault: str
 ) -> None:
     server = as_persona(serve, name)
-    captioner, bill = captioner_of(server, max_in_flight=4)
+    # A 429 may mean the next minute, whatever it says: the run stops when the patience is over.
+    captioner, bill = captioner_of(server, max_in_flight=4, server_patience=1.0)
     warm_up(captioner)
     assert right(results_of(captioner, 8)) == list(range(8))
     server.change(faults={fault: 1.0})
     errors = [captioner.submit(request_of(seed)).exception(timeout=30) for seed in range(8, 16)]
-    assert {type(error) for error in errors} == {CaptionerError}
+    assert all(isinstance(error, CaptionerError) for error in errors)
     check_bill(server, bill)
 
 
 @pytest.mark.parametrize("name", ["openai", "azure", "openrouter", "litellm", "vllm"])
 @pytest.mark.parametrize("fault", ["policy", "bad_picture"])
 def test_a_refused_picture_is_its_rows_fault_alone(serve: Serve, captioner_of: Ask, name: str, fault: str) -> None:
-    server = as_persona(serve, name)
+    server = as_persona(serve, name, seed=2)  # of which the picture that tries the server out is allowed
     captioner, bill = captioner_of(server, max_in_flight=4, **OF_PERSONA.get(name, {}))
     warm_up(captioner)
     server.change(faults={fault: 0.3})
@@ -194,7 +195,7 @@ def test_a_model_that_loads_is_waited_for(serve: Serve, captioner_of: Ask, name:
     server = as_persona(serve, name, loading=1e6)
     captioner, _ = captioner_of(server, max_in_flight=4)
     futures = [captioner.submit(request_of(seed)) for seed in range(4)]
-    until(lambda: server.stats["requests"] >= 6, every=0.01)
+    until(lambda: server.stats["requests"] >= 3, every=0.01)
     server.change(loading=0.0)
     assert right([future.result(timeout=30) for future in futures]) == [0, 1, 2, 3]
 

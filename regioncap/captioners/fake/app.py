@@ -158,7 +158,7 @@ class FakeApp:
         if behaviour.credits_after is not None and self.stats.billed.requests >= behaviour.credits_after:
             fault = "credits"
         else:
-            of_picture = int(parsed.pictures[0][:8], 16) / 2**32
+            of_picture = random.Random(f"{behaviour.seed} {parsed.pictures[0]}").random()
             fault = fault_of(behaviour.faults, self._random.random(), of_picture)
         if fault:
             self.stats.faults[fault] += 1
