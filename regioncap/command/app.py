@@ -52,7 +52,7 @@ def _exit_code(args: Sequence[str] | None) -> int:
         say(error.format_message())
         return WRONG_USAGE
     except click.ClickException as error:
-        error.message = printable(error.message)
+        error.message = printable(error.message)  # type: ignore[misc]  # only its text changes
         error.show()
         return WRONG_USAGE
     except UsageError as error:

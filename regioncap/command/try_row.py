@@ -131,7 +131,7 @@ def _tracer(say: Say) -> Callable[[Endpoint, ChatRequest, ChatResponse], None]:
         say(
             f"answer       {response.finish_reason}, {response.prompt_tokens:,} + {response.completion_tokens:,} tokens"
         )
-        for line in mask(response.text, endpoint.key).splitlines() or [""]:
+        for line in mask(response.text, endpoint.http.secrets).splitlines() or [""]:
             say(f"  {line}")
 
     return trace

@@ -10,7 +10,8 @@ from collections.abc import Callable
 import pytest
 
 from regioncap.captioners.parsing import read_any, read_reply
-from regioncap.captioners.plain_reply import is_plain, read_plain
+from regioncap.captioners.plain_caption import is_plain
+from regioncap.captioners.plain_reply import read_plain
 from tests.captioners.test_parsing import FOUND, REFUSALS
 from tests.captioners.test_parsing_property import AFTER, BEFORE, CAPTIONS, CHUNKS, IN_LANGUAGE, WORDS, compose
 

@@ -57,7 +57,7 @@ def exchange(
     """The response of a server with this handler."""
 
     async def run() -> HttpResponse:
-        async with serving(handler, certificate) as address, open_client(ca_file and str(ca_file)) as client:
+        async with serving(handler, certificate) as address, open_client(str(ca_file) if ca_file else None) as client:
             http = Transport(client, access)
             url = f"{scheme}://{address}/v1/chat/completions"
             return await (http.post(url, b"{}", timeout) if method == "post" else http.get(url, timeout))
