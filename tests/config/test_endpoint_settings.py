@@ -135,7 +135,7 @@ HARMLESS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", CREDENTIALS | HARMLESS)
+@pytest.mark.parametrize("name", sorted(CREDENTIALS | HARMLESS))
 def test_which_names_are_those_of_credentials(name: str) -> None:
     assert names_credential(name) is (name in CREDENTIALS)
 
