@@ -12,7 +12,7 @@ from regioncap.captioners.budget import Budget
 from regioncap.captioners.endpoint import Endpoint
 from regioncap.captioners.gate import Gate
 from regioncap.captioners.server_errors import EndpointFailed
-from regioncap.errors import BudgetReached, RunStopped, Stopped
+from regioncap.errors import BudgetReached, CaptionerError, RunStopped, Stopped
 
 READY_ROWS = 32
 """Rows beyond the limit that have their pictures read, so that a free slot never waits for one."""
@@ -124,7 +124,7 @@ class Dispatcher:
             return
         endpoint.health.left_out = error
         if all(each.health.left_out is not None for each in self.endpoints):
-            self.stop(error)
+            self.stop(CaptionerError(str(error)))
         else:
             logger.warning("%s The run goes on with the other endpoints.", error)
             self.dispatch()
