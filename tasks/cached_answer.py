@@ -12,6 +12,7 @@ from regioncap.captioners.parsing import RULES_VERSION
 from regioncap.captioners.replies import read_again
 from regioncap.captioners.vlm import VlmCaptioner
 from regioncap.config.model import RegionCapConfig
+from regioncap.records import shorten
 from regioncap.run.context import RunContext
 from regioncap.storage.steps import digest
 
@@ -83,15 +84,17 @@ class CachedAnswer:
                 return answer
             captions = read_again(answer.captions, answer.replies, accepted)
             return replace(answer, captions=captions, before=answer.captions)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, AttributeError):
+            context.answers.report_damage(key, "its replies are not of the expected form")
+        except ValueError as error:
             context.answers.report_damage(key, str(error))
-            return cls()
+        return cls()
 
     @classmethod
     def _of(cls, found: dict[str, Any], wanted: Sequence[int], context: RunContext) -> CachedAnswer:
         captions = {int(number): text for number, text in found["captions"].items()}
         if not captions.keys() <= set(wanted):
-            raise ValueError(f"it has captions for {sorted(captions)}, but the regions are {list(wanted)}")
+            raise ValueError(f"it has captions for {shorten(sorted(captions))}, but the row has {len(wanted)} regions")
         failed = found.get("failed", {})
         failed_runs = failed.get("strikes", 0) if failed.get("effort") == retry_settings_key(context) else 0
         return cls(

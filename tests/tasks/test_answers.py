@@ -141,11 +141,16 @@ def test_an_answer_for_other_regions_is_damaged(
     assert "is damaged (it has captions for [" in caplog.text
 
 
-def test_replies_of_a_wrong_form_are_damage(runs: tuple[Sent, Sent], caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize(
+    "wrong", [{"say": "a"}, {**reply("a").as_json(), "finish": None}, {**reply("a").as_json(), "text": 5}]
+)
+def test_replies_of_a_wrong_form_are_damage(
+    wrong: dict[str, Any], runs: tuple[Sent, Sent], caplog: pytest.LogCaptureFixture
+) -> None:
     first, _ = runs
-    first.context.answers.put(first.key, {"captions": {"1": "a"}, "replies": [{"say": "a"}], "rules": 0})
+    first.context.answers.put(first.key, {"captions": {"1": "a"}, "replies": [wrong], "rules": 0})
     assert first.kept().captions == {}
-    assert "is damaged" in caplog.text
+    assert "is damaged (its replies are not of the expected form)" in caplog.text
 
 
 # --- other rules
