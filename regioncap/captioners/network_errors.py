@@ -21,8 +21,10 @@ from regioncap.captioners.tls import PLAIN_HTTP_REASONS, certificate_problem
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 PROXY_LOGIN = 407
 
-_TLS_PORT = re.compile(rb"HTTP request (?:was )?sent to (?:an )?HTTPS|HTTP request to an HTTPS server", re.IGNORECASE)
-"""What nginx and servers in Go answer to plain HTTP on a port for TLS."""
+_TLS_PORT = re.compile(
+    rb"HTTP request was sent to HTTPS port|HTTP request to an HTTPS server|plain HTTP to an SSL-enabled", re.IGNORECASE
+)
+"""What nginx, servers in Go, and Apache answer to plain HTTP on a port for TLS."""
 
 
 def network_error(error: Exception, url: str, secrets: tuple[str, ...]) -> TryAgain | EndpointFailed:

@@ -154,8 +154,8 @@ def endpoint_failed(status: int, reason: str, *, url: str, model: str) -> Endpoi
         return EndpointFailed(f"{url}: no credit left ({reason}). Add credit to the account. {RESUMES}")
     if status in (401, 407):
         return EndpointFailed(
-            f"{url} refused the key ({reason}). Set REGIONCAP_API_KEY or OPENAI_API_KEY, or name a Prefect Secret "
-            f"block with api_key_block. {RESUMES}"
+            f"{url} refused the key ({reason}). Set REGIONCAP_API_KEY or OPENAI_API_KEY, name where the key is with "
+            f"api_keys (env:VARIABLE, block:NAME), or send another header with request_headers. {RESUMES}"
         )
     advice = advice_for(reason)
     if status == 404 and not advice:

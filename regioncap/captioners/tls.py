@@ -19,19 +19,18 @@ OTHER_NAME = (62, 64)
 """X509_V_ERR_… codes: CERT_NOT_YET_VALID, CERT_HAS_EXPIRED; HOSTNAME_MISMATCH, IP_ADDRESS_MISMATCH."""
 
 
-def tls_context(ca_file: str | None) -> ssl.SSLContext:
+def tls_context(ca_file: str) -> ssl.SSLContext:
     """What this machine trusts, and the certificates in `ca_file`.
 
     Raises ConfigError for a file that is not there or holds none.
     """
+    problem = _problem_of(ca_file)
+    if problem:
+        raise ConfigError("ca_file", f"a PEM file with certificates ({problem})", ca_file)
     context = ssl.create_default_context()
-    if ca_file is not None:
-        problem = _problem_of(ca_file)
-        if problem:
-            raise ConfigError("ca_file", f"a PEM file with certificates ({problem})", ca_file)
-        context.load_verify_locations(ca_file)
-        # Lets a server's own certificate be given instead of its authority's.
-        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    context.load_verify_locations(ca_file)
+    # Lets a server's own certificate be given instead of its authority's.
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     return context
 
 

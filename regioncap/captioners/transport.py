@@ -23,15 +23,15 @@ MAX_RESPONSE_BYTES = 16 * 2**20
 def open_client(ca_file: str | None = None) -> aiohttp.ClientSession:
     """The connections that all `Transport`s of a session share; the caller closes it.
 
-    `ca_file`: see `tls_context`. Raises CaptionerError when it holds no certificates.
+    `ca_file`: see `tls_context`; None for what this machine trusts. Raises CaptionerError when it has no certificates.
     """
     try:
-        context = tls_context(ca_file)
+        trusted = True if ca_file is None else tls_context(ca_file)
     except ConfigError as error:  # checked before the run, but this may be another machine of a cluster
         raise CaptionerError(str(error)) from None
     # aiohttp, not httpx: its pool scans every open connection for every request, which takes a whole core at a few
     # hundred in flight.
-    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE_SECONDS, ssl=context)
+    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE_SECONDS, ssl=trusted)
     no_limit = aiohttp.ClientTimeout(total=None)  # ours are for the whole request
     return aiohttp.ClientSession(connector=connector, timeout=no_limit)
 

@@ -107,7 +107,8 @@ class OpenAICaptioner(VlmCaptioner):
 
     def check(self) -> None:
         """Raises ConfigError for a `ca_file` without certificates."""
-        tls_context(self._config.ca_file)
+        if self._config.ca_file is not None:
+            tls_context(self._config.ca_file)
 
     def connect(self) -> Sequence[Server]:
         """The config's endpoints, with the credentials that the environment and Prefect blocks hold."""

@@ -15,6 +15,7 @@ from regioncap.command.echo import PrintableFormatter, say
 from regioncap.command.options import GroupedCommand, fields_as_flags, given
 from regioncap.config.files import make_config
 from regioncap.errors import UsageError
+from regioncap.run.credentials import own_key
 
 
 @click.command()
@@ -74,7 +75,7 @@ def serve_model(model: str, host: str, port: int, **flags: Any) -> int:
     from regioncap.captioners.vllm_serving import serve_until
 
     config = make_config(**{**given(flags), "input": "-", "captioner": "vllm", "model": model})
-    key = os.environ.get("REGIONCAP_API_KEY") or None
+    key = own_key()
     log = logging.getLogger("regioncap")
     log.setLevel(logging.INFO)
     handler = logging.StreamHandler()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, WithJsonSchema
 
 from regioncap.config.fields_captions import CaptionSettings, Names
 from regioncap.config.request_parts import as_lines, as_object
@@ -12,7 +12,8 @@ from regioncap.config.roles import setting
 
 HeaderLines = Annotated[tuple[str, ...], BeforeValidator(lambda value: as_lines(value, ": "))]
 QueryLines = Annotated[tuple[str, ...], BeforeValidator(lambda value: as_lines(value, "="))]
-JsonObject = Annotated[dict[str, Any], BeforeValidator(as_object)]
+# In Prefect's form a text: an object would be a raw editor there.
+JsonObject = Annotated[dict[str, Any], BeforeValidator(as_object), WithJsonSchema({"type": "string"})]
 
 
 class EndpointSettings(CaptionSettings):

@@ -6,6 +6,8 @@ Headers and parameters are lists of text, since Prefect's form and flags know no
 
 from __future__ import annotations
 
+import datetime
+import itertools
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -52,12 +54,30 @@ OWN_FIELDS = {
 
 
 def as_lines(value: Any, separator: str) -> Any:
-    """A table of names and values as the list of text that is kept; one text is a list of one."""
+    """A table of names and values as the list of text that is kept, also in a list; one text is a list of one.
+
+    What is no such thing stays as it is, to be refused.
+
+    >>> as_lines({"api-version": datetime.date(2024, 10, 21)}, "=")
+    ('api-version=2024-10-21',)
+    """
     if isinstance(value, str):
         return (value,) if value.strip() else ()
-    if isinstance(value, Mapping) and all(isinstance(each, str | int | float) for each in value.values()):
-        return tuple(f"{name}{separator}{each}" for name, each in value.items())
+    if isinstance(value, Mapping):
+        return tuple(_as_line(str(name), separator, each) for name, each in value.items())
+    if isinstance(value, list | tuple):  # in YAML "- api-key: env:KEY" is a table in a list
+        nested = [as_lines(each, separator) if isinstance(each, Mapping) else (each,) for each in value]
+        return tuple(itertools.chain.from_iterable(nested))
     return value
+
+
+def _as_line(name: str, separator: str, value: Any) -> Any:
+    """An entry of a table as a line. Unquoted in TOML and YAML its value may be a number, a date, true or false."""
+    if isinstance(value, bool):
+        value = str(value).lower()
+    if isinstance(value, datetime.date):
+        value = value.isoformat()
+    return f"{name}{separator}{value}" if isinstance(value, str | int | float) else {name: value}
 
 
 def as_object(value: Any) -> Any:

@@ -67,6 +67,8 @@ class Use:
     def __call__(self, schema: dict[str, Any]) -> None:
         """Add the role and the heading to the field's JSON schema."""
         schema.update(role=self.role, group=self.heading)
+        if schema.get("default") == {}:  # a text in the form, empty there
+            schema["default"] = ""
 
 
 def setting(

@@ -16,8 +16,6 @@ from regioncap.config.request_parts import keys_of
 from regioncap.errors import CaptionerError, UsageError
 from regioncap.storage.filesystem import Filesystems
 
-VARIABLES = ("REGIONCAP_API_KEY", "OPENAI_API_KEY")
-
 
 def access_of(config: RegionCapConfig) -> list[Access]:
     """What each of the config's endpoints is sent to grant access, in their order.
@@ -47,9 +45,17 @@ def _keys(config: RegionCapConfig) -> list[str | None]:
 
 def _default_key(config: RegionCapConfig) -> str | None:
     # OpenAI's key is not for a server that is sent other credentials, such as a gateway of somebody else's.
-    names = VARIABLES[:1] if config.sends_credentials else VARIABLES
-    found = next((name for name in names if os.environ.get(name, "").strip()), None)
-    return None if found is None else _clean(os.environ[found], f"the environment variable {found}")
+    return own_key() if config.sends_credentials else own_key() or _from_environment("OPENAI_API_KEY")
+
+
+def own_key() -> str | None:
+    """The key that the environment has for RegionCap's endpoints. Raises CaptionerError for one that cannot be sent."""
+    return _from_environment("REGIONCAP_API_KEY")
+
+
+def _from_environment(name: str) -> str | None:
+    value = os.environ.get(name, "")
+    return _clean(value, f"the environment variable {name}") if value.strip() else None
 
 
 def _resolved(value: str, where: str, secrets: list[str]) -> str:

@@ -24,6 +24,7 @@ def config(**values: Any) -> RegionCapConfig:
 HEADERS: list[Any] = [
     {"api-key": "env:AZURE_KEY", "X-Title": "a: b, c"},
     ["api-key: env:AZURE_KEY", "X-Title:a: b, c"],
+    [{"api-key": "env:AZURE_KEY"}, {"X-Title": "a: b, c"}],
 ]
 
 
@@ -32,6 +33,19 @@ def test_headers_as_a_table_or_as_lines(given: Any) -> None:
     made = config(request_headers=given)
     assert made.headers == {"api-key": "env:AZURE_KEY", "X-Title": "a: b, c"}
     assert make_config(**made.model_dump(mode="json")) == made  # what summaries hold makes the same config
+
+
+def test_values_of_files_need_no_quotes(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(
+        "request_query: {api-version: 2024-10-21, n: 1}\nrequest_headers:\n- api-key: env:K\n- X-Debug: true\n"
+    )
+    (tmp_path / "a.toml").write_text(
+        'request_query = {api-version = 2024-10-21, n = 1}\nrequest_headers = {api-key = "env:K", X-Debug = true}\n'
+    )
+    for name in ("a.yaml", "a.toml"):
+        made = load_config(str(tmp_path / name), **base())
+        assert made.query == {"api-version": "2024-10-21", "n": "1"}
+        assert made.headers == {"api-key": "env:K", "X-Debug": "true"}
 
 
 @pytest.mark.parametrize("given", [{"api-version": "2024-10-21"}, ["api-version=2024-10-21"], "api-version=2024-10-21"])
@@ -157,6 +171,13 @@ def test_endpoints_become_base_urls(given: str) -> None:
 def test_a_body_is_part_of_what_identifies_answers_only_if_there_is_one() -> None:
     assert "request_body" not in config().values_read_by("identity")
     assert config(request_body={"a": 1}).values_read_by("identity")["request_body"] == {"a": 1}
+
+
+def test_the_form_has_texts_and_lists_of_texts() -> None:
+    fields = RegionCapConfig.model_json_schema()["properties"]
+    assert (fields["request_body"]["type"], fields["request_body"]["default"]) == ("string", "")
+    for name in ("api_keys", "request_headers", "request_query"):
+        assert (fields[name]["type"], fields[name]["items"]) == ("array", {"type": "string"})
 
 
 def test_settings_that_may_name_secrets_are_declared() -> None:

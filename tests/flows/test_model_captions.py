@@ -445,6 +445,9 @@ def test_keys_come_from_the_environment_or_a_block_and_are_nowhere_written(
     Secret(value="sk-0123456789-abcdef").save("regioncap-test-key", overwrite=True)
     monkeypatch.delenv("REGIONCAP_API_KEY")
     assert run(tmp_path, **model(server), api_key_block="regioncap-test-key", temperature=0.1).rows_out == 2
+    by_header = {"request_headers": ["Authorization: Bearer block:regioncap-test-key"]}
+    assert run(tmp_path, **model(server), api_keys="block:regioncap-test-key", temperature=0.3).rows_out == 2
+    assert run(tmp_path, **model(server), **by_header, temperature=0.4).rows_out == 2
     with pytest.raises(CaptionerError, match="no Prefect Secret block 'nobody'"):
         run(tmp_path, **model(server), api_key_block="nobody", temperature=0.2)
     written = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
