@@ -167,10 +167,18 @@ def test_errors_say_in_their_own_way_when_to_try_again(serve: Serve, case: str) 
     assert after in body.partition(before)[2]
 
 
-@pytest.mark.parametrize(("form", "header", "value"), [("seconds", "Retry-After", "7"), ("past", "Retry-After", "GMT"),
-                         ("milliseconds", "retry-after-ms", "7000"), ("reset", "x-ratelimit-reset-requests", "7s")])  # fmt: skip
-def test_headers_say_when_to_try_again(serve: Serve, form: str, header: str, value: str) -> None:
+HEADERS = {
+    "seconds": ("Retry-After", "7"),
+    "past": ("Retry-After", "GMT"),
+    "milliseconds": ("retry-after-ms", "7000"),
+    "reset": ("x-ratelimit-reset-requests", "7s"),
+}
+
+
+@pytest.mark.parametrize("form", HEADERS)
+def test_headers_say_when_to_try_again(serve: Serve, form: str) -> None:
     server = serve(faults={"429": 1.0}, retry_after=7, retry_form=form)
+    header, value = HEADERS[form]
     assert value in refusal(chat(server))[2][header]
 
 
