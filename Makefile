@@ -2,11 +2,12 @@
 PYTHON ?= python3
 VENV := .venv
 VLLM_VENV := .venv-vllm
+LITELLM_VENV := .venv-litellm
 BIN := $(VENV)/bin
 DEMO := demo
 STAMPS := $(VENV)/stamps
 
-.PHONY: install demo test test-vllm check bench clean
+.PHONY: install demo test test-vllm test-litellm check bench clean
 
 # The command, in a virtual environment of its own: .venv/bin/regioncap
 install: $(STAMPS)/install
@@ -35,6 +36,16 @@ $(VLLM_VENV)/ready: tests/vllm/requirements.txt tests/vllm/tiny_model.py tests/v
 	@PYTHONPATH=tests/vllm/path $(VLLM_VENV)/bin/python tests/vllm/tiny_model.py $(VLLM_VENV)/tiny-model
 	@touch $@
 
+# Against a real LiteLLM proxy before the fake server; in an environment of its own
+test-litellm: $(STAMPS)/test $(LITELLM_VENV)/ready
+	REGIONCAP_LITELLM_VENV=$(LITELLM_VENV) $(BIN)/python -m pytest tests/litellm
+
+$(LITELLM_VENV)/ready: tests/litellm/requirements.txt
+	@echo "installing LiteLLM into $(LITELLM_VENV) (some minutes the first time) ..."
+	@$(PYTHON) -m venv $(LITELLM_VENV)
+	@$(LITELLM_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r tests/litellm/requirements.txt
+	@touch $@
+
 check: $(STAMPS)/check
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -50,7 +61,7 @@ bench: $(STAMPS)/test
 	$(BIN)/python benchmarks/pixels.py
 
 clean:
-	rm -rf $(VENV) $(VLLM_VENV) $(DEMO) .pytest_cache .mypy_cache .ruff_cache .grimp_cache .import_linter_cache
+	rm -rf $(VENV) $(VLLM_VENV) $(LITELLM_VENV) $(DEMO) .pytest_cache .mypy_cache .ruff_cache .grimp_cache .import_linter_cache
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -17,9 +17,9 @@ from tests.support.waiting import until
 ROWS = 24
 REGIONS = (1, 2, 3)
 KEY = "0123456789abcdef"
-AZURE: dict[str, Any] = {"request_query": ["api-version=2024-10-21"], "request_headers": ["api-key: env:AZURE_KEY"]}
+AZURE = {"request_query": ["api-version=2024-10-21"], "request_headers": ["api-key: env:AZURE_KEY"]}
 OF_PERSONA: dict[str, dict[str, Any]] = {"azure": AZURE, "openai-reasoning": {"temperature": -1}}
-"""Settings that a persona needs."""
+"""What a persona needs."""
 
 USELESS = ("stream-only", "llamacpp-text")
 """Personas that answer nothing; the others behave."""

@@ -202,7 +202,7 @@ class FakeApp:
         seen = fault not in UNSEEN and not await request.is_disconnected()
         self.stats.record_cost(parsed.tokens, reply.completion_tokens, seen=seen)
         content = behaviour.persona.padding.encode() + orjson.dumps(reply.body)
-        response = _spoilt(content, fault)
+        response = _spoilt(request, content, fault)
         if response is None:
             response = Response(content, media_type="application/json")
             if fault not in ERRORS_IN_200:
@@ -215,7 +215,7 @@ class FakeApp:
         return _response(self.behaviour.error(kind, **values))
 
 
-def _spoilt(content: bytes, fault: str) -> Response | None:
+def _spoilt(request: Request, content: bytes, fault: str) -> Response | None:
     """An answer that does not arrive as it was made; None for one that does."""
     if fault == "garbage":
         return Response("<html><body>502 Bad Gateway</body></html>", media_type="text/html")
@@ -224,12 +224,13 @@ def _spoilt(content: bytes, fault: str) -> Response | None:
     if fault == "cut":
         # A longer length than is sent: the server closes the connection before the answer is whole.
         return Response(content[: len(content) // 2], headers={"Content-Length": str(len(content))})
-    return StreamingResponse(_endless(content), media_type="application/json") if fault == "endless" else None
+    endless = fault == "endless"
+    return StreamingResponse(_endless(request, content), media_type="application/json") if endless else None
 
 
-async def _endless(content: bytes) -> AsyncIterator[bytes]:
+async def _endless(request: Request, content: bytes) -> AsyncIterator[bytes]:
     yield content[: len(content) // 2]
-    while True:
+    while not await request.is_disconnected():
         yield b" " * 65_536
 
 
