@@ -17,7 +17,7 @@ from starlette.routing import Route
 
 from regioncap.captioners.fake.behaviour import Behaviour
 from regioncap.captioners.fake.errors import ScriptedResponse
-from regioncap.captioners.fake.faults import ERRORS_IN_200, STATUSES, fault_of
+from regioncap.captioners.fake.faults import BROKEN_OFF, STATUSES, fault_of
 from regioncap.captioners.fake.metrics import metrics_of
 from regioncap.captioners.fake.model import BadRequest, ParsedRequest, parse_request
 from regioncap.captioners.fake.parameters import check_fields
@@ -205,7 +205,7 @@ class FakeApp:
         response = _spoilt(request, content, fault)
         if response is None:
             response = Response(content, media_type="application/json")
-            if fault not in ERRORS_IN_200:
+            if fault not in BROKEN_OFF:
                 self.stats.record_answer(digest)
         for callback in self.on_answer:
             callback(self.stats.answered)

@@ -35,6 +35,8 @@ FAULTS: Mapping[str, Fault] = {
         endless="a body that never ends",
         error_in_200="an error object with status 200, and the tokens that it cost",
         error_finish="broken off, with finish_reason error and an error in the choice",
+        abort="broken off, with finish_reason abort",
+        no_resources="broken off, with finish_reason insufficient_system_resource",
     ),
     **_faults(
         "answer",
@@ -46,8 +48,6 @@ FAULTS: Mapping[str, Fault] = {
         escapes="terminal escapes and control signs in the captions",
         length="the answer ends at max_tokens",
         model_length="the answer ends at the context's length",
-        abort="broken off, with finish_reason abort",
-        no_resources="broken off, with finish_reason insufficient_system_resource",
         odd_finish="broken off, with a finish_reason that nobody knows",
         think_cut="max_tokens are used up in a block of reasoning, with drafts of captions in it",
         thinking_only="max_tokens are used up by reasoning that is not shown: no text",
@@ -89,8 +89,8 @@ STATUSES = frozenset(
 )
 """Faults that are errors, before the model is asked."""
 
-ERRORS_IN_200 = frozenset({"error_in_200", "error_finish"})
-"""Faults that are errors, with status 200."""
+BROKEN_OFF = frozenset({"error_in_200", "error_finish", "abort", "no_resources"})
+"""Faults with status 200 and no answer: the server gave it up."""
 
 BROKEN_ENDS: Mapping[str, str] = {
     "length": "length", "model_length": "model_length", "error_finish": "error", "abort": "abort",
