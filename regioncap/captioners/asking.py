@@ -137,7 +137,9 @@ class RowConversation:
         """A request was not answered. Raises what concerns more than this row."""
         result = self._result
         if isinstance(error, TryAgain):
-            result.code, result.message = "caption_failed", f"sent several times, without an answer: {error.reason}"
+            advice = "; raise request_timeout, or lower max_in_flight" if error.timed_out else ""
+            message = f"sent several times, without an answer: {error.reason}{advice}"
+            result.code, result.message = "caption_failed", message
         elif isinstance(error, Refused):
             result.code, result.message = "caption_failed", f"the server refused it: {error.reason}"
             result.model_failure = True
