@@ -22,7 +22,7 @@ from regioncap.captioners.chat import (
 from regioncap.captioners.dialect import Dialect
 from regioncap.captioners.health import EndpointHealth, RetryPolicy
 from regioncap.captioners.limits import InFlightLimit
-from regioncap.captioners.masking import mask, outside_text
+from regioncap.captioners.masking import SHORT_SECRET, mask, outside_text
 from regioncap.captioners.prompts import form_of_answer
 from regioncap.captioners.server_errors import (
     RESUMES,
@@ -160,9 +160,9 @@ class Endpoint:
 
     def _without_secrets(self, answer: ChatResponse) -> ChatResponse:
         """A server that echoes what it was sent must not bring a key into captions and rejects."""
-        if not any(secret in answer.text for secret in self.http.secrets):
-            return answer
-        return replace(answer, text=mask(answer.text, self.http.secrets))
+        # Shorter ones may be words of a caption: what is set for servers that want some key and check none.
+        echoed = [secret for secret in self.http.secrets if len(secret) >= SHORT_SECRET and secret in answer.text]
+        return replace(answer, text=mask(answer.text, echoed)) if echoed else answer
 
     def _error(self, response: HttpResponse) -> Exception:
         if response.status == 404 and AZURE_PATH in self.url and not self.http.sends("api-version"):

@@ -211,7 +211,7 @@ def test_the_body_that_users_add_is_in_every_request(serve: Serve) -> None:
 def test_an_echoed_secret_comes_into_no_answer(serve: Serve) -> None:
     server = serve(script=scripted(200, completion("<region1>: your key is quiet-river-7")))
     assert send(server, key="quiet-river-7").text == "<region1>: your key is ***"
-    assert send(server).text == "<region1>: your key is quiet-river-7"
+    assert send(server).text == send(server, key="your").text == "<region1>: your key is quiet-river-7"
 
 
 def test_nothing_answers(serve: Serve) -> None:
