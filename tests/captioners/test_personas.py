@@ -88,7 +88,7 @@ def test_thinking_that_uses_up_max_tokens_yields_nothing_and_says_so(serve: Serv
 # --- whose fault an error is
 
 STOPS: dict[str, tuple[str, dict[str, Any], dict[str, Any], str]] = {
-    "azure without its query": ("azure", {}, {}, "Check --model and --endpoint"),
+    "azure without its query": ("azure", {}, {}, "--request-query api-version"),
     "streams only": ("stream-only", {}, {}, "stream"),
     "no eyes": ("llamacpp-text", {}, {}, "mmproj|vision|image input"),
     "one image": ("vllm-one-image", {}, {"prompt_mode": "focal"}, "--prompt-mode"),
