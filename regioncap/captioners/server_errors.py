@@ -35,6 +35,9 @@ NOT_YET = re.compile(
 )
 """Some say with a 4xx that a model is not loaded yet."""
 
+NEVER = re.compile(r"mmproj|images? (?:input )?(?:is|are) not supported", re.IGNORECASE)
+"""llama.cpp says with a 500 that its model takes no pictures: that does not pass."""
+
 PAGE = re.compile(r"\s*<(?:!doctype|html|head|body|h1|center|title|\?xml)", re.IGNORECASE)
 
 RESUMES = "Fix this and rerun the same command; it resumes."
@@ -141,7 +144,8 @@ def classify(response: HttpResponse, *, url: str, model: str, secrets: Sequence[
     status, reason = response.status, f"{response.status}: {error_text(response.text, secrets)}"
     if status in ACCOUNT_STATUSES:
         return endpoint_failed(status, reason, url=url, model=model)
-    if status in RETRY_STATUSES or status >= 500 or NOT_YET.search(reason):
+    passes = status in RETRY_STATUSES or status >= 500 or NOT_YET.search(reason)
+    if passes and not NEVER.search(reason):
         overloaded = status in OVERLOAD_STATUSES or LOADING.search(reason) is not None
         wait = requested_wait(response.headers, response.text, time.time())
         return TryAgain(reason, overloaded=overloaded, after=wait)

@@ -189,8 +189,8 @@ def test_reasoning_goes_where_the_persona_puts_it(serve: Serve) -> None:
         messages[name] = answer["choices"][0]["message"]
     assert messages["vllm-thinking"]["content"].startswith("<think>\n")
     assert "</think>" in messages["vllm-unopened"]["content"].removeprefix("<think>")
-    assert "Region 1: a wolf?" in messages["vllm-reasoning"]["reasoning"]
-    assert "Region 1: a wolf?" in messages["deepseek"]["reasoning_content"]
+    assert "<region1>: DRAFT maybe a wolf?" in messages["vllm-reasoning"]["reasoning"]
+    assert "<region1>: DRAFT maybe a wolf?" in messages["deepseek"]["reasoning_content"]
     assert [part["type"] for part in messages["magistral"]["content"]] == ["thinking", "text"]
     assert messages["gpt-oss"]["content"].startswith("<|channel|>analysis<|message|>")
     assert messages["glm"]["content"].endswith("<|end_of_box|>")

@@ -35,7 +35,7 @@ DRESSES: Mapping[str, Callable[[Captions], str]] = {
 }
 """Ways to write an answer, by name."""
 
-DRAFT = "Region {n}: a wolf? Let me check."
+DRAFT = "<region{n}>: DRAFT maybe a wolf? Let me check."
 """What a reasoning model notes of a region before it answers: never to become a caption."""
 
 
