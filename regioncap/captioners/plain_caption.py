@@ -10,6 +10,7 @@ from regioncap.captioners.label_grammar import WORD
 from regioncap.captioners.labels import leading_label
 from regioncap.captioners.numerals import NUMBER, ORDINAL
 from regioncap.captioners.placeholders import says_nothing
+from regioncap.captioners.plain_text import MAX_PHRASE
 from regioncap.captioners.refusals import is_refusal
 from regioncap.captioners.remarks import corrects_itself, is_introduction, is_remark
 
@@ -54,7 +55,7 @@ def _is_loaded(text: str, begin: int, end: int) -> bool:
     if _HARMLESS.match(text, begin):
         return False
     sentence = text[begin:end]
-    return is_remark(sentence) or corrects_itself(sentence) or leading_label(text[begin:], weak=True) is not None
+    return is_remark(sentence) or corrects_itself(sentence) or leading_label(text[begin : begin + MAX_PHRASE], weak=True) is not None
 
 
 def is_list(text: str) -> bool:
