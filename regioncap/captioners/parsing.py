@@ -114,7 +114,7 @@ def is_caption(text: str) -> bool:
     >>> is_caption("A dog."), is_caption("A dog. Let me know if you need more!"), is_caption("Region 2: A dog.")
     (True, False, False)
     """
-    return leading_label(text) is None and caption_of(text) == text
+    return is_plain(text) or (leading_label(text) is None and caption_of(text) == text)
 
 
 def _read(text: str, wanted: Sequence[int], cut: bool, structured: bool) -> Parsed:
