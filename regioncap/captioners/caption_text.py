@@ -6,6 +6,7 @@ from __future__ import annotations
 import html
 import re
 
+from regioncap.captioners.lenient_json import unquoted
 from regioncap.captioners.placeholders import says_nothing
 from regioncap.captioners.plain_caption import is_list
 from regioncap.captioners.plain_text import plain
@@ -23,11 +24,11 @@ _PAIRED = re.compile(
     r"(?<!\w)_(?=[^\s_])([^_]+)(?<=[^\s_])_(?!\w)"
 )
 _MARKUP = re.compile(
-    r"</?[a-z!][^<>\n]{0,80}>|```|!\[[^\[\]\n]{0,80}\]\(|\\(?:boxed|text)\{|[\ue000-\uf8ff]|\*\*|"
+    r"</?[a-z!][^<>\n]{0,80}>|```|\",?\s?//|!\[[^\[\]\n]{0,80}\]\(|\\(?:boxed|text)\{|[\ue000-\uf8ff]|\*\*|"
     r"[{\[]\s?[\"“][^\"”]{0,80}[\"”]\s?[:,]|\"\s?:\s?[\"\[{]|[\"\w]\s?[}]\s?$|\"\s?\]\s?$|^\s?[{\[]\s?[\"'{\[]",
     re.IGNORECASE,
 )
-_MAY_BE_MARKUP = re.compile('[<`\\\\*\ue000-\uf8ff\\[\\]{}]|"\\s?:')
+_MAY_BE_MARKUP = re.compile('[<`\\\\*\ue000-\uf8ff\\[\\]{}]|"\\s?:|//')
 """What all of that has in it, and most captions have not."""
 _REFERENCE = re.compile(r"<\s?regions?[\s_]?\d{1,4}\s?>(?!\s?[:：])", re.IGNORECASE)
 _LEADING_SIGNS = re.compile(r"(?:[*_`]++\s?|[:：]\s?|[,，–—-]\s)++")
@@ -89,6 +90,8 @@ def _unwrapped(text: str) -> str:
     text = (text[leading.end() :] if leading else text).rstrip(" *`|;,，、")
     if '""' in text[1:-1] and text[0] == text[-1] == '"':
         text = text[1:-1].replace('""', '"')  # as CSV quotes
+    if '\\"' in text[1:-1] and text[0] == text[-1] == '"':
+        text = unquoted(text)  # as YAML and TOML do
     opening = _UNOPENED.get(text[-1:])
     if opening and opening not in text:
         text = text[:-1].rstrip()  # Of "<region1: a dog>".

@@ -121,6 +121,6 @@ LIKE = re.compile(
 )
 """What may be meant as a label of any kind: `Image 3:`, `Region B:`, `Box 2 is`."""
 
-SENTENCE_BEGIN = re.compile(r"(?:[.;!?。！？；…｡|>:：]|\*\*){1,8}+[\"”’»」』)\]*_]{0,3}\s*+(?=\S)")
+SENTENCE_BEGIN = re.compile(r"(?:[.;!?。！？；…｡।۔؟|>:：]|\*\*){1,8}+[\"”’»」』)\]*_]{0,3}\s*+(?=\S)")
 LINE_BEGIN = re.compile(r"^[^\S\n]*+(?=\S)", re.MULTILINE)
-ANYWHERE = re.compile(r"(?:\s|(?<=[,，、。]))(?=[^\W\d]|[<＜〈《«\[［(（【「{*])")
+ANYWHERE = re.compile(r"(?:\s|(?<=[,，、。]))(?=[^\W\d]|[<＜〈《«\[［(（【「{*“„\"])")

@@ -78,10 +78,10 @@ def named_at_begins(text: str) -> list[Label]:
     return lines + named_in_sentences(text, lines)
 
 
-def inner_labels(text: str) -> list[Label]:
-    """The labels with a word and a colon, wherever they stand."""
+def inner_labels(text: str, *, all_strong: bool = False) -> list[Label]:
+    """The labels with a word and a colon, wherever they stand; with `all_strong` also those in brackets."""
     places = (match.end() for match in ANYWHERE.finditer(text))
-    return [label for label in _at(text, places, line=False) if label.colon]
+    return [label for label in _at(text, places, line=False) if label.colon or (all_strong and label.strong)]
 
 
 def leading_label(text: str, *, weak: bool = False) -> Label | None:

@@ -10,6 +10,7 @@ import base64
 import html
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 
 from regioncap.printable import printable
@@ -18,6 +19,9 @@ MASK = "***"
 
 SHORT_SECRET = 8
 """A shorter secret is masked as a word of its own only: as part of other words it is chance."""
+
+UNSPLIT = 3
+"""What splits or wraps a text leaves so many signs of a secret together at its begin."""
 
 NO_SECRETS = frozenset({
     "empty", "none", "null", "dummy", "test", "local", "key", "token", "secret", "api-key", "apikey", "no-key",
@@ -37,6 +41,12 @@ _KEY_LIKE = re.compile(
 )
 """Keys by the forms that their makers give them. Servers repeat a wrong key with some of its letters replaced."""
 
+_KEY_CUES = (
+    "sk-", "pk-", "rk-", "sk_", "pk_", "rk_", "key-", "eyJ", "AIza", "AKIA", "ASIA", "hf_", "xai-", "glpat-", "nvapi-",
+    "ghp_", "gho_", "ghs_", "ghu_", "ghr_", "r8_", "pplx-", "tvly-", "fw_", "ya29.", "xox", "sess-", "dapi",
+    "github_pat_",
+)  # fmt: skip
+
 _NAME = r"(?:x-)?(?:api|access|auth|secret|client|private|subscription)[-_ ]?(?:key|token|secret)"
 _TOKEN = r"(?-i:(?=[^\s\"'<>,;&]{0,400}(?:[\d*]|[a-z][A-Z])))[^\s\"'<>,;&\\]{6,}"
 _GIVEN = re.compile(
@@ -54,6 +64,7 @@ _GIVEN = re.compile(
 _CUES = ("key", "token", "secret", "passw", "authorization", "bearer", "basic", "sig", "code=", "credential=", "://")
 """A text without any of these holds nothing of that: looking for them takes a tenth of the time."""
 
+_UNSEEN = "\u00ad\u200b\u200c\u200d\u2060\ufeff"
 _BETWEEN = "\"'`+ "
 """What may stand between two signs of a secret, with line ends, escapes and tags, where a text is split or wrapped."""
 
@@ -80,10 +91,11 @@ def mask(text: str, secrets: Iterable[str] | str | None = None) -> str:
     ('Basic ***', '***')
     """
     given = (secrets,) if isinstance(secrets, str) else tuple(secrets or ())
-    known = _pattern_of(given)
-    if known is not None:
-        text = known.sub(MASK, text)
-    text = _KEY_LIKE.sub(_unless_within, text)
+    known = _known(given)
+    if known and any(cue in text for cue in known.cues):
+        text = known.pattern.sub(MASK, text)
+    if any(cue in text for cue in _KEY_CUES):
+        text = _KEY_LIKE.sub(_unless_within, text)
     low = text.lower()
     return _GIVEN.sub(_named, text) if any(cue in low for cue in _CUES) else text
 
@@ -98,12 +110,29 @@ def _named(given: re.Match[str]) -> str:
     return next(name for name in given.groups() if name is not None) + MASK
 
 
+@dataclass(frozen=True)
+class _Known:
+    """How the run's secrets are found. `cues`: a text without any of them has none of `pattern` in it."""
+
+    pattern: re.Pattern[str]
+    cues: tuple[str, ...]
+
+
 @lru_cache(maxsize=32)
-def _pattern_of(secrets: tuple[str, ...]) -> re.Pattern[str] | None:
+def _known(secrets: tuple[str, ...]) -> _Known | None:
     words = {word for secret in secrets for word in (secret.strip(), *secret.split())}
     words = {word for word in words if word and word.casefold() not in NO_SECRETS}
     forms = [form for word in sorted(words, key=len, reverse=True) for form in _forms_of(word)]
-    return re.compile("|".join(forms)) if forms else None
+    begins = {begin for word in words for begin in _begins_of(word)}
+    return _Known(re.compile("|".join(forms)), (*sorted(begins), "%", "&", "\\", *_UNSEEN)) if forms else None
+
+
+def _begins_of(secret: str) -> Iterator[str]:
+    """What the spellings of a secret begin with, but for those that escape its first signs."""
+    yield secret[:UNSPLIT]
+    if len(secret) >= SHORT_SECRET:
+        yield secret.encode().hex()[:8]
+        yield from (part[:4] for part in _in_base64(secret.encode()))
 
 
 def _forms_of(secret: str) -> Iterator[str]:
@@ -112,8 +141,9 @@ def _forms_of(secret: str) -> Iterator[str]:
         yield rf"(?<!\w){re.escape(secret)}(?!\w)"
         return
     signs = re.escape("".join(set(_BETWEEN) - set(secret)))
-    split = rf"(?:[{signs}\r\n\t\u00ad\u200b-\u200d\u2060\ufeff]|\\[nrt]|\\(?!u)|</?\w{{1,8}}>){{0,6}}+"
-    yield split.join(map(_spellings, secret))
+    split = rf"(?:[{signs}\r\n\t{_UNSEEN}]|\\[nrt]|\\(?!u)|</?\w{{1,8}}>){{0,6}}+"
+    spelled = [*map(_spellings, secret)]
+    yield rf"[{_UNSEEN}]{{0,4}}+".join(spelled[:UNSPLIT]) + split + split.join(spelled[UNSPLIT:])
     yield from (rf"{re.escape(part)}[\w+/=-]{{0,4}}" for part in _in_base64(secret.encode()))
     yield re.escape(secret.encode().hex())
     begin = re.escape(secret[:SHORT_SECRET])

@@ -97,11 +97,14 @@ def read_reply(text: str, wanted: Sequence[int], *, cut: bool = False, structure
 
 def read_any(text: str, wanted: Sequence[int], *, cut: bool = False, structured: bool = False) -> Parsed:
     """The same, of any reply the long way."""
-    answer = answer_of(plain(_decoded(text)))
+    answer = answer_of(plain(text))
     if not answer.text:
         return Parsed({}, answer.problem or "there is no answer in it")
     if answer.around and line_labels(answer.around) and not line_labels(answer.text):
         return Parsed({}, "its labels are outside of what it marks as its answer")
+    decoded = _decoded(answer.text)
+    if decoded != answer.text:
+        return read_any(decoded, wanted, cut=cut, structured=structured)
     return _read(answer.text, wanted, cut, structured)
 
 
@@ -111,7 +114,7 @@ def is_caption(text: str) -> bool:
     >>> is_caption("A dog."), is_caption("A dog. Let me know if you need more!"), is_caption("Region 2: A dog.")
     (True, False, False)
     """
-    return leading_label(text) is None and caption_of(text) == text
+    return is_plain(text) or (leading_label(text) is None and caption_of(text) == text)
 
 
 def _read(text: str, wanted: Sequence[int], cut: bool, structured: bool) -> Parsed:
@@ -203,7 +206,9 @@ def _of_positions(text: str, wanted: Sequence[int]) -> Parsed:
         return Parsed({}, f"labels {_names(numbers)} do not match the regions asked for ({_names(wanted)})")
     if not items:
         return Parsed({}, f"it has no labels that are understood, and not one item for each of {len(wanted)} regions")
-    return _agreed([Piece(number, "", item) for number, item in zip(wanted, items, strict=True)], wanted)
+    parsed = _agreed([Piece(number, "", item) for number, item in zip(wanted, items, strict=True)], wanted)
+    # An item that is no caption shows that the items are not what they seem.
+    return parsed if len(parsed.captions) == len(wanted) else Parsed({}, parsed.reason)
 
 
 def _agreed(pieces: list[Piece], wanted: Sequence[int], *, prose: bool = True) -> Parsed:
@@ -223,7 +228,7 @@ def _agreed(pieces: list[Piece], wanted: Sequence[int], *, prose: bool = True) -
         return Parsed({}, f"labels {_names(numbers)} do not match the regions asked for ({_names(wanted)})")
     captions = {}
     for number in sorted(set(wanted) & set(found)):
-        caption = _caption(found[number], number, prose)
+        caption = _caption(found[number], number, () if prose else wanted)
         if caption is not None:
             captions[number] = caption
     missing = [number for number in wanted if number not in captions]
@@ -240,14 +245,15 @@ def _begins_again(pieces: list[Piece], found: dict[int, set[str | None]]) -> boo
     )
 
 
-def _caption(texts: set[str | None], number: int, prose: bool) -> str | None:
+def _caption(texts: set[str | None], number: int, among: Sequence[int]) -> str | None:
+    """`among`: the regions whose labels may not be in it; empty where that was looked at."""
     told = next(iter(texts)) if len(texts) == 1 else None
     if told is not None and is_plain(told):
         return told
     text = None if told is None else without_own_label(told, number)
-    if text is None or (not prose and names_others(text, number)):
+    if text is None or (among and names_others(text, number, among)):
         return None
-    return caption_of(text, prose=prose)
+    return caption_of(text, prose=not among)
 
 
 def _names(numbers: Iterable[int | None]) -> str:

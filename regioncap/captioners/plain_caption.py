@@ -10,21 +10,23 @@ from regioncap.captioners.label_grammar import WORD
 from regioncap.captioners.labels import leading_label
 from regioncap.captioners.numerals import NUMBER, ORDINAL
 from regioncap.captioners.placeholders import says_nothing
+from regioncap.captioners.plain_text import MAX_PHRASE
 from regioncap.captioners.refusals import is_refusal
 from regioncap.captioners.remarks import corrects_itself, is_introduction, is_remark
 
 _PROSE = re.compile(
-    r"[^\W\d_](?:[^\W_]|[,，、'’(\"”)-]| (?! )|[.;!?][\"”’)]{0,3}(?: (?=[^\W_])|\Z)|[。！？；](?=[^\W_]|\Z))*"
+    r"[^\W\d_](?:[^\W_]++|[,，、'’(\"”)-]| (?! )|[.;!?][\"”’)]{0,3}(?: (?=[^\W_])|\Z)|[。！？；](?=[^\W_]|\Z))*+"
     r"(?<![\s,;，、；])"
 )
 """Letters, digits, and signs that mean nothing but themselves."""
 
 _SENTENCE_END = re.compile(r"[.;!?][\"”’)]{0,3} |[。！？；](?=.)")
 
-_SPEAKS = r"(?! (?:[\w'’-]{1,24} ){0,4}(?:caption|description|answer|response|annotation|summar))"
+_SPEAKS = r"(?! (?:[\w'’-]{1,24} ){0,4}(?:caption|description|answer|response|annotation|summar|text|sentence))"
 _HARMLESS = re.compile(
     rf"(?:(?:An?|The)(?= [a-z])(?! (?:{WORD}|{NUMBER}|{ORDINAL}|\d|highlighted|marked|numbered|image|picture|photo|"
-    r"following|seguir|continua))|"
+    r"following|seguir|continua|same|unknown|unidentif|unrecogni|indistinct|unspecif|placeholder|string|sample|"
+    r"example))|"
     r"(?:Two|Three|Four|Five|Six|Several|Many|He|She|They|His|Her|Its|Their|Another|People|Person|Man|Woman|Young|"
     r"White|"
     rf"Black|Red|Blue|Green|Large|Small)(?= [a-z])){_SPEAKS}"
@@ -37,12 +39,12 @@ _CITED = re.compile(r"\s?\[\d{1,2}\]")
 
 def is_plain(text: str) -> bool:
     """Whether a region's text is its caption as it stands: prose that nothing has to be taken from."""
-    if not _PROSE.fullmatch(text) or " " not in text.strip() or is_list(text):
+    if not _PROSE.fullmatch(text) or is_list(text):
+        return False
+    if not _HARMLESS.match(text) and (is_refusal(text) or is_introduction(text) or says_nothing(text)):
         return False
     begins = [0, *(end.end() for end in _SENTENCE_END.finditer(text))]
-    if not _HARMLESS.match(text) and (is_refusal(text) or is_introduction(text)):
-        return False
-    return not says_nothing(text) and not any(_is_loaded(text, *sentence) for sentence in _sentences(text, begins))
+    return not any(_is_loaded(text, *sentence) for sentence in _sentences(text, begins))
 
 
 def _sentences(text: str, begins: list[int]) -> Iterator[tuple[int, int]]:
@@ -54,7 +56,11 @@ def _is_loaded(text: str, begin: int, end: int) -> bool:
     if _HARMLESS.match(text, begin):
         return False
     sentence = text[begin:end]
-    return is_remark(sentence) or corrects_itself(sentence) or leading_label(text[begin:], weak=True) is not None
+    return (
+        is_remark(sentence)
+        or corrects_itself(sentence)
+        or leading_label(text[begin : begin + MAX_PHRASE], weak=True) is not None
+    )
 
 
 def is_list(text: str) -> bool:

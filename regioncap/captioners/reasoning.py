@@ -34,7 +34,9 @@ _FOLDED = re.compile(
     r"```(?:think|thought|reason|analysis)\w{0,8}\n.*?(?:```|\Z)",
     re.IGNORECASE | re.DOTALL,
 )
-_TIMER = re.compile(r"\W{0,8}(?:thought|reasoned|thinking|thinks) for [^\n.]{1,24}\.?\W{0,4}\n", re.IGNORECASE)
+_TIMER = re.compile(
+    r"\W{0,8}(?:thought|reasoned|thinking|thinks) for [^\n.]{1,24}\.?[^\w\n{\[\"]{0,4}\n", re.IGNORECASE
+)
 _THINKS_ALOUD = re.compile(
     r"[\s*_#>`(\[]{0,8}(?:(?:my |internal )?(?:thinking|thoughts?|reasoning|analysis|"
     r"chain[- ]of[- ]thought)(?: process)?|step 1|"
@@ -43,22 +45,21 @@ _THINKS_ALOUD = re.compile(
     re.IGNORECASE,
 )
 _FINAL = (
-    r"(?:final|corrected|revised|updated|definitive)(?: (?:answers?|captions?|descriptions?|outputs?|responses?|"
-    r"versions?|results?))?|"
+    r"final|(?:final|corrected|revised|updated|definitive) (?:answers?|captions?|descriptions?|outputs?|responses?|"
+    r"versions?|results?)|"
     r"最终(?:答案|回答|描述)|最終(?:回答|答案)|최종 ?(?:답변|답|설명)|(?:endgültige|finale) (?:antworte?n?|"
     r"beschreibung(?:en)?)|"
     r"réponses? finales?|respuestas? final(?:es)?|resposta final|risposta finale|(?:окончательный|итоговый) ответ"
 )
 _FINAL_CUES = ("final", "corrected", "revised", "updated", "definitive", "最", "최종", "endgültig", "ответ")
+_HEADING_ENDS = r"[*_\s]{0,4}(?:[:：][*_\s]{0,4}|[*_]{1,3}(?:\s|\Z)|\n|\Z)"
 _FINALLY = re.compile(
-    rf"(?:(?:^|\n)[\s*_#>`]{{0,8}}|[.!?]\s[*_]{{0,3}})(?:{_FINAL})[*_\s]{{0,4}}(?:[:：][*_\s]{{0,4}}|[*_]{{1,3}}\s|"
-    rf"\n)",
+    rf"(?:(?:^|\n)[\s*_#>`]{{0,8}}|[.!?]\s[*_]{{0,3}})(?:{_FINAL}){_HEADING_ENDS}",
     re.IGNORECASE,
 )
 _THEN_ANSWERS = re.compile(
     rf"(?:^|\n)[\s*_#>`]{{0,8}}(?:{_FINAL}|answers?|captions?|descriptions?|output|答案|回答|描述|説明|antworte?n?|"
-    rf"réponses?|"
-    r"respuestas?)[*_\s]{0,4}(?:[:：][*_\s]{0,4}|[*_]{1,3}\s|\n)",
+    rf"réponses?|respuestas?){_HEADING_ENDS}",
     re.IGNORECASE,
 )
 

@@ -21,7 +21,7 @@ _REFUSALS = (
     r"i(?:['’]m| am) (?:[\w. -]{1,24}, )?(?:just |only )?an? (?:\w{1,12} )?(?:ai|language model|assistant)\b|"
     r"(?:hello|hi|hey)(?: there)?[!,.]|how (?:can|may) i (?:help|assist)|what would you like|"
     r"which (?:region|image|picture|one|object|area)s? (?:do|would|are|should)|"
-    r"(?:the|this) (?:image|picture|photo|region|crop|area)(?: itself)? (?:is|appears|seems|"
+    r"(?:the|this) (?:image|picture|photo|region|crop)(?: itself)? (?:is|appears|seems|"
     r"looks)(?: to be)? (?:\w{1,12} )?"
     r"(?:too \w{1,16}(?: or \w{1,16})? (?:to|for)|blank|empty|missing|corrupt|unreadable|not (?:visible|clear|"
     r"available|loading|there|shown))|"
@@ -60,7 +60,7 @@ _REFUSALS = (
     r"이) (?:첨부|제공|업로드|보이지|볼 수|없)|"
     r"[^.\n]{0,16}(?:설명|식별|확인|도와|제공)[^.\n]{0,10}(?:할|드릴) 수 없|이미지를 (?:첨부|업로드|제공)",
     # German
-    r"(?:es tut mir (?:sehr )?leid|tut mir (?:sehr )?leid|entschuldig|verzeih|leider|ich bedaure)|"
+    r"(?:es tut mir (?:sehr )?leid|tut mir (?:sehr )?leid|entschuldig|verzeih|leider[ ,.]|ich bedaure)|"
     r"ich (?:kann|konnte|darf|könnte) [^.\n]{0,60}(?:nicht|kein)|ich (?:sehe|habe|erkenne|finde) kein|"
     r"ich bin (?:nicht|leider|eine? ki\b|ein sprach)|"
     r"als (?:ki|künstliche|sprachmodell)|(?:sie haben|du hast) (?:kein|noch kein)|bitte (?:lade|laden|senden|"

@@ -17,10 +17,12 @@ _INTRODUCTIONS = (
     r"these) (?:are|is|you go)\b|here['’]s\b|"
     r"(?:based on|looking at|after (?:looking|examining|analy[sz]ing)|as (?:you )?requested|per your request|"
     r"upon|from) "
-    r"(?:the |your |this |it)|i['’]?(?:ll| will| have|['’]ve| can see| can provide| am going| see)\b|let['’]?s |"
-    r"let me |"
+    r"(?:(?:the |your |this )(?:\w+ )?(?:image|picture|photo|region|area|scene|content|box|mark|provided|visual|"
+    r"context)|it\b)|i['’]?(?:ll| will| have|['’]ve| can see| can provide| am going| see)\b|let['’]?s |"
+    r"let me (?:describ|help|provid|give|look|analy|show|caption|list|start|see|know|take|go|break)|"
     r"(?:the|this|my|these|a|your) (?:\w+ ){0,3}(?:captions?|descriptions?|answers?|responses?|summary)\b|"
-    r"(?:captions?|descriptions?|answers?|outputs?|results?) (?:for|of) (?:the|each|region|<)|thank(?:s| you)[ ,.!]",
+    r"(?:captions?|descriptions?|answers?|outputs?|results?) (?:for|of) (?:the|each|region|<)|thank(?:s|"
+    r" you)(?:[,.!]| for )",
     r"好的|当然|當然|没问题|沒問題|可以的|明白|以下|下面|如下|这里是|這裡是|根据|根據|让我|讓我|我来|我將|我将|"
     r"这是(?:对|图|您|一个描述)|收到",
     r"はい[、。,！!]|もちろん|承知|かしこまり|了解|以下(?:は|に|の|が)|次の(?:通り|とおり|よう|説明)|"
@@ -35,11 +37,16 @@ _INTRODUCTIONS = (
     r"basándo|la descripción|"
     r"com certeza|aqui (?:est|vão|tem)|a seguir|segue[m ]|com base|certo[,.!]|certamente|ecco |di seguito|"
     r"in base|la descrizione",
-    r"конечно|вот |ниже|хорошо[,.!]|на основе|описание",
+    r"конечно|вот |ниже|хорошо[,.!]|на основе|описани[ея](?: регион| област| изображ|\s?[:：])",
+    r"oczywiście|oto (?:opis|podpis)|poniżej|jasne[,.!]|natuurlijk[,.!]|hieronder|hier (?:zijn|is)|tabii|"
+    r"işte (?:açıklama)|aşağıda|"
+    r"tentu[,.!]|berikut|chắc chắn|dưới đây|vâng[,.]|đây là (?:mô tả|các|chú thích)",
+    r"بالتأكيد|بالطبع|إليك|فيما يلي|ज़रूर|ज़रूर|बिल्कुल[,! ]|निम्न|यहाँ (?:विवरण|प्रत्येक|कैप्शन)|แน่นอน|ต่อไปนี้|"
+    r"นี่คือ(?:คำอธิบาย|รายละเอียด)",
 )
 
 _REMARKS = (
-    r"(?:both|all|each|every one|the two)(?: of the)?(?: \w+)? (?:regions|areas|boxes|marks|frames)\b|"
+    r"(?:both|all|each|every one|the two)(?: of the)?(?: \w+)? regions\b|"
     r"let me know|(?:i|we) (?:sincerely |really )?hope|hope (?:this|that|it|you)|(?:please )?feel free|"
     r"please (?:let|note|tell|ask|don['’]t)|"
     r"if (?:you|there|any|needed|necessary)\b[^\n]{0,80}\b(?:need|want|have|would|like|let|wish|prefer|are|"
@@ -59,11 +66,12 @@ _REMARKS = (
     r"注意)|(?:您|你)(?:还|還|是否|需要|想|可以随时)|以上(?:是|就是|为|為|描述|内容|即)|"
     r"(?:还|還)(?:有|需要)什么|注[:：]|注意[:：]|说明[:：]|有(?:任何|什么|其他)(?:问题|需)|如需|如有|这些描述|"
     r"這些描述|感谢|謝謝|谢谢|总结|總結",
-    r"以上(?:が|です|は|の)|(?:他|ほか)に(?:何|ご|も)|何か(?:ご|他|ほか|質問|あれ)|ご(?:不明|質問|要望|参考|"
-    r"確認|希望)|お(?:役|気軽|知らせ)|必要(?:で|が|に)|もし|よろしければ|さらに(?:詳|情)|"
+    r"以上(?:が|です|は)|(?:他|ほか)に(?:何|ご|も)|何か(?:ご|他|ほか|質問|あれ)|ご(?:不明|質問|要望|参考|"
+    r"確認|希望)|お(?:役|気軽|知らせ)|必要(?:で|が|に)|もし(?:ご|さら|他|ほか|何か|必要|質問)|よろしければ|"
+    r"さらに(?:詳|情)|"
     r"何なりと|注[:：]|※|これらの説明|いかが",
     r"(?:더|추가로|다른|혹시|궁금|필요|도움|이상|위|원하|언제든|질문|문의)[^\n]{0,40}(?:말씀|알려|주세요|"
-    r"주십시오|되길 바|바랍|나요|까요|하시면|드립)|참고[:로]|감사|이상입니다",
+    r"주십시오|되길 바|바랍|나요|까요|하시면|드립)|참고[:로]|감사(?:합니다|드립)|이상입니다",
     r"(?:ich hoffe|hoffentlich|lass(?:en sie)? (?:mich|es mich)|sag(?:en sie)? (?:mir )?|gib |wenn (?:du|sie)\b|"
     r"falls (?:du|sie)\b|bei (?:fragen|bedarf|weiteren)|möchte(?:st du|n sie)|"
     r"brauch(?:st du|en sie)|kann ich|gibt es (?:noch|sonst)|hinweis:|anmerkung:|diese (?:beschreibung|"
@@ -73,31 +81,37 @@ _REMARKS = (
     r"y a-t-il|remarque\s?:|note\s?:|ces (?:description|légende)|besoin d)",
     r"(?:espero|no dudes|no dude|si (?:necesitas|necesita|quieres|quiere|deseas|desea|tienes|tiene|hay)|házmelo|"
     r"hazme|av[íi]same|dime|¿|nota:|estas descripciones|"
-    r"se (?:precisar|quiser|desejar|vuoi|hai|desidera|serve)|me avise|fique à|spero|fammi|fatemi|non esitare|posso )",
+    r"se (?:precisar|quiser|desejar|vuoi|hai|desidera|serve)|me avise|fique à|spero|fammi|fatemi|non esitare|"
+    r"posso (?:aiutar|fare|fornir|altro))",
+    r"mam nadzieję|daj (?:mi )?znać|jeśli (?:potrzebujesz|chcesz|masz)|hopelijk|laat (?:het )?me weten|als (?:je|"
+    r"u) (?:meer|vragen)|"
+    r"umarım|başka bir|semoga|jika (?:anda|kamu)|beri tahu|hy vọng|hãy cho tôi|nếu bạn",
+    r"آمل|أخبرني|إذا كنت|هل ترغب|आशा है|(?:अगर|यदि) आप|क्या आप|หวังว่า|หากต้องการ|หากคุณ|โปรดแจ้ง",
     r"(?:надеюсь|если (?:вам|вы|у вас|нужн|хотите)|дайте знать|сообщите|примечание|обращайтесь|хотите)",
 )
 
 _CORRECTIONS = (
-    r"(?:no,? )?(?:wait|hold on|hm+|oops|whoops|ups)\b|actually,|correct(?:ion|ing)\b|(?:my|a) mistake|"
+    r"(?:no,? )?(?:wait|hold on|hm+|oops|whoops)\s?[,.!…—–-]|actually,|correct(?:ion\s?:|ing)|my mistake|"
     r"on second thought|"
-    r"scratch that|(?:thinking|thoughts?|reasoning)\s?:|edit:|second attempt|(?:sorry|apologies)[,—– ]|i (?:mixed|"
-    r"swapped|confused|misread|made|need to (?:redo|correct|fix))\b|"
+    r"scratch that|(?:thinking|thoughts?|reasoning)\s?:|edit:|second attempt|(?:sorry|apologies)[,—– ]|"
+    r"i (?:mixed|swapped|confused|misread|made|need to (?:redo|correct|fix))\b|"
     r"let me (?:correct|redo|fix|re-?(?:check|do|think|consider)|double|try again)|"
     r"here(?:['’]s| is| are) (?:the |an? )?(?:improved|corrected|revised|updated|better)|"
     r"(?:note:? )?(?:the |these |both )?(?:two )?(?:captions?|regions?|descriptions?|labels?|<region\d+>)[^.\n]{0,60}"
     r"(?:swapped|switched|mixed up|other way|reversed|interchanged)|revised (?:captions?|descriptions?)",
-    r"更正|纠正|糾正|订正|訂正|修正|等等|不对[，,]|不對[，,]|重新(?:来|描述)|我(?:搞错|弄错|写错)",
-    r"待って|訂正|間違え|やり直し|いや[、,]|失礼",
-    r"정정|수정|잠깐|아니[,요]|다시 ",
-    r"korrektur|moment[,.!]|warte|ich habe (?:mich|die)|genauer gesagt|nochmal",
-    r"attendez|attends|correction\s?:|je me suis trompé|rectification|en fait,",
-    r"corrección|espera,|espere|me equivoqué|en realidad,|correção|na verdade,|correzione|aspetta|in realtà,",
-    r"исправлени|поправка|подожди|точнее,|на самом деле,",
+    r"(?:更正|纠正|糾正|订正|訂正|修正)[:：一了]|等等[，,！!。]|不对[，,]|不對[，,]|重新描述|我(?:搞错|弄错|写错)",
+    r"待って|訂正[:：しを]|間違えま|やり直し|いや[、,]|失礼(?:しま|、)",
+    r"정정[:：합]|수정(?:[:：]|하겠|합니다)|잠깐[,만]|아니[,요]",
+    r"korrektur\s?:|moment[,.!]|warte[,. ](?:mal)?|ich habe (?:mich|die)|genauer gesagt|nochmal[: ]",
+    r"attendez[,. ]|attends[,. ]|correction\s?:|je me suis trompé|rectification|en fait,",
+    r"corrección\s?:|espera,|espere,|me equivoqué|en realidad,|correção\s?:|na verdade,|correzione\s?:|aspetta,|"
+    r"in realtà,",
+    r"исправление\s?:|поправка|подожди|точнее,|на самом деле,",
 )
 
 _INTRODUCTION, _REMARK, _CORRECTION = any_of(_INTRODUCTIONS), any_of(_REMARKS), any_of(_CORRECTIONS)
-_SENTENCE = re.compile(r"[.!?][\"”’)*_]{0,3}\s+|[。！？]\s*")
-_BEGIN = re.compile(r"[\n.!?。！？](?:(?<=[\n。！？])|[\"”’)*_]{0,3}\s)(?=\S)")
+_SENTENCE = re.compile(r"[.!?।۔؟][\"”’)*_]{0,3}\s+|[。！？]\s*")
+_BEGIN = re.compile(r"[\n.!?。！？।۔؟](?:(?<=[\n。！？])|[\"”’)*_]{0,3}\s)(?=\S)")
 _ENDS_OPEN = re.compile(r"[:：]\W{0,6}$")
 _OF_CAPTIONS = re.compile(
     r"(?:captions?|descriptions?|what i see|説明|描述|설명|beschreibung(?:en)?|légendes?|descripci(?:ón|ones)|"

@@ -26,6 +26,7 @@ from regioncap.captioners.remarks import is_introduction, is_remark, without_int
 
 _CLOSING = re.compile(r"</\s?[^\W\d]{1,24}[\s_]?\d{0,4}\s?>", re.IGNORECASE)
 _INNER_FIELD = re.compile(r"</?(?:caption|description|desc|text|content|name|answer|id)>", re.IGNORECASE)
+_COLON = re.compile("[:：=]")
 _BLOCK_MARK = re.compile(r"\s*[|>][-+]?\s*(?=\n)")
 _JOINS = re.compile(r"[^\w\n]{0,8}(?:and|und|et|y|e|和|与|と|및)?[^\w\n]{0,8}")
 _LEADING_NUMBER = re.compile(r"\W{0,4}(\d{1,4})\b")
@@ -110,8 +111,9 @@ def _pieces(text: str, labels: list[Label], others: list[Label], wanted: Sequenc
     found = []
     for place, (label, piece) in enumerate(zip(labels, pieces, strict=True)):
         inside = others[bisect_left(begins, label.end) : bisect_left(begins, ends[place])]
-        if not complete:
-            inside += [replace(inner, begin=inner.begin + label.end) for inner in inner_labels(piece)]
+        if not complete or _COLON.search(piece):
+            inner = inner_labels(piece, all_strong=not complete)
+            inside += [replace(other, begin=other.begin + label.end) for other in inner]
         own = own_text(piece, _usual_paragraphs(pieces[:-1]) if place == len(pieces) - 1 else None)
         doubtful = (
             any(_is_foreign(text, other, label, wanted) for other in inside)
@@ -236,9 +238,10 @@ def _may_be_labelled(lines: list[str], count: int) -> bool:
     return numbers in ([*range(count)], [*range(1, count + 1)])
 
 
-def names_others(text: str, number: int) -> bool:
+def names_others(text: str, number: int, wanted: Sequence[int]) -> bool:
     """Whether one of its lines or sentences begins with another region's label."""
-    return any(label.number != number for label in named_at_begins(text))
+    labels = named_at_begins(text) + (inner_labels(text) if _COLON.search(text) else [])
+    return any(label.number != number and (label.strong or label.number in wanted) for label in labels)
 
 
 def without_own_label(text: str, number: int) -> str | None:

@@ -16,7 +16,7 @@ from regioncap.captioners.mark_mentions import mentions_mark
 from regioncap.captioners.parsing import is_refusal
 from regioncap.config.fields_captions import FlagName
 
-FLAGS_VERSION = 2
+FLAGS_VERSION = 3
 """Part of the write key: raise it when a rule gives different flags for the same captions."""
 
 FLAGS: tuple[FlagName, ...] = get_args(FlagName)

@@ -502,6 +502,8 @@ PARTS = [
     "|", "| 1 | a |\n", "<|", "<|a|>", "<|det|>", "<box>", "<|message|>", "<answer>", "&lt;", "-", "---\n", "> ", "</", "<a ", "第一", "a. ", "。",
     "If you need ", "Let me know. ", " and 1", "Region 1, 2, ", "assistant:\n", '{"region1":"a"},', '[{"region":1,"caption":"a"},', "the ", "Sure! ",
     "Caption: ", "I'm sorry ", "A dog.\\n", "je ne ", "Box 1 (", "\u202e",
+    "Ⅰ. ", "I. ", "R1: ", "1\t", "1,a\n", "[[a]]\n", "। ", "Final: ", "Wait, ", "[think]", "<a-think", "\\<think", "<details><summary>think</summary>",
+    "```think\n", "&lt;a", "// x\n", "/* ", "{//", "Region 1 [", "name: ", "<dt>", "Region 2: a ", "- caption: a\n", "![a](", "\uff21", "İ",
 ]  # fmt: skip
 
 

@@ -50,6 +50,13 @@ IN_LANGUAGE = {
     "de": ["Ein brauner Hund schläft auf einem Sofa.", "Zwei Katzen schauen aus dem Fenster.", "Ein Schild mit der Aufschrift „Geöffnet“.", "3 Äpfel in einer Schale.", "Ein Kind läuft am Strand."],
     "fr": ["Un chien brun dort sur un canapé rouge.", "Deux chats regardent par la fenêtre.", "Une pancarte « Ouvert » au-dessus de la porte.", "3 pommes dans un bol.", "Un enfant court sur la plage."],
     "es": ["Un perro marrón duerme en un sofá rojo.", "Dos gatos miran por la ventana.", "Un letrero que dice «Abierto».", "3 manzanas en un cuenco.", "Un niño corre por la playa."],
+    "pt": ["Um cão castanho dorme num sofá.", "Dois gatos olham pela janela.", "Uma placa que diz «Aberto».", "3 maçãs numa tigela.", "Uma criança corre na praia."],
+    "pl": ["Brązowy pies śpi na kanapie.", "Dwa koty patrzą przez okno.", "Tabliczka z napisem „Otwarte”.", "3 jabłka w misce.", "Dziecko biegnie po plaży."],
+    "ru": ["Коричневая собака спит на диване.", "Две кошки смотрят в окно.", "Вывеска с надписью «Открыто».", "3 яблока в миске.", "Ребёнок бежит по пляжу."],
+    "ar": ["كلب بني ينام على أريكة.", "قطتان تنظران من النافذة.", "لافتة كتب عليها «مفتوح».", "٣ تفاحات في وعاء.", "طفل يركض على الشاطئ."],
+    "hi": ["एक भूरा कुत्ता सोफ़े पर सो रहा है।", "दो बिल्लियाँ खिड़की से देख रही हैं।", "एक तख्ती जिस पर लिखा है 'खुला'।", "कटोरे में ३ सेब।", "एक बच्चा समुद्र तट पर दौड़ रहा है।"],
+    "th": ["สุนัขสีน้ำตาลนอนบนโซฟา", "แมวสองตัวมองออกไปนอกหน้าต่าง", "ป้ายที่เขียนว่า “เปิด”", "แอปเปิล 3 ลูกในชาม", "เด็กวิ่งบนชายหาด"],
+    "vi": ["Một con chó nâu ngủ trên ghế.", "Hai con mèo nhìn ra cửa sổ.", "Một tấm biển ghi “Mở cửa”.", "3 quả táo trong bát.", "Một đứa trẻ chạy trên bãi biển."],
 }  # fmt: skip
 WORDS = {
     "en": ["region", "Region", "REGION", "Area", "Zone", "Box", "Object", "Mark"],
@@ -59,6 +66,13 @@ WORDS = {
     "de": ["Bereich", "Region", "Zone"],
     "fr": ["Région", "Zone", "région"],
     "es": ["Región", "Zona", "Área"],
+    "pt": ["Região", "Área"],
+    "pl": ["Obszar", "Region"],
+    "ru": ["Область", "Регион"],
+    "ar": ["المنطقة", "منطقة"],
+    "hi": ["क्षेत्र"],
+    "th": ["บริเวณ", "พื้นที่"],
+    "vi": ["Vùng", "Khu vực"],
 }
 SCENE = "The image shows a busy scene with several things in it."
 UNCLEAR = "Both things are well lit."
@@ -71,6 +85,13 @@ BEFORE = {
     "de": ["Gerne! Hier sind die Beschreibungen:", "Hier ist die Beschreibung der Bereiche:"],
     "fr": ["Bien sûr ! Voici les descriptions :", "Voici les légendes :"],
     "es": ["¡Claro! Aquí están las descripciones:", "A continuación, las descripciones:"],
+    "pt": ["Claro! Aqui estão as descrições:"],
+    "ru": ["Конечно! Вот описания:"],
+    "pl": ["Oczywiście! Oto opisy:"],
+    "ar": ["بالتأكيد! إليك الأوصاف:"],
+    "hi": ["ज़रूर! यहाँ विवरण हैं:"],
+    "th": ["แน่นอน นี่คือคำอธิบาย:"],
+    "vi": ["Chắc chắn rồi! Đây là mô tả:"],
 }  # fmt: skip
 UNLABELLED = ("position", "alone")
 AFTER = {
@@ -82,6 +103,13 @@ AFTER = {
     "de": ["Lass mich wissen, wenn du mehr brauchst!", "Ich hoffe, das hilft."],
     "fr": ["N'hésitez pas à me demander plus de détails.", "J'espère que cela vous aide !"],
     "es": ["Espero que esto ayude.", "Si necesitas algo más, házmelo saber."],
+    "pt": ["Espero que isto ajude!", "Se precisar de mais detalhes, me avise."],
+    "ru": ["Надеюсь, это поможет!", "Если вам нужно больше, дайте знать."],
+    "pl": ["Mam nadzieję, że to pomoże!", "Daj znać, jeśli potrzebujesz więcej."],
+    "ar": ["آمل أن يساعد هذا!", "أخبرني إذا كنت بحاجة إلى المزيد."],
+    "hi": ["आशा है कि इससे मदद मिलेगी!", "अगर आपको और चाहिए तो बताएं।"],
+    "th": ["หวังว่าจะเป็นประโยชน์", "หากต้องการข้อมูลเพิ่มเติม โปรดแจ้งให้ทราบ"],
+    "vi": ["Hy vọng điều này hữu ích!", "Hãy cho tôi biết nếu bạn cần thêm."],
 }  # fmt: skip
 BRACKETS = [("<", ">"), ("<", ">"), ("", ""), ("[", "]"), ("(", ")"), ("【", "】"), ("〈", "〉"), ("＜", "＞"), ("«", "»"), ("{", "}"), ("「", "」"), ("“", "”")]  # fmt: skip
 DIGITS: dict[str, Callable[[int], str]] = {
@@ -90,6 +118,10 @@ DIGITS: dict[str, Callable[[int], str]] = {
     "full-width": lambda n: "".join(chr(0xFF10 + int(digit)) for digit in str(n)),
     "arabic": lambda n: "".join(chr(0x0660 + int(digit)) for digit in str(n)),
     "circled": lambda n: chr(0x2460 + n - 1),
+    "roman": lambda n: ["0", "I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X"][n],
+    "roman signs": lambda n: chr(0x2160 + n - 1),
+    "devanagari": lambda n: chr(0x0966 + n),
+    "keycaps": lambda n: f"{n}\ufe0f\u20e3",
     "chinese": lambda n: "零一二三四五六七八九十"[n],
     "word": lambda n: ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"][n],
 }
@@ -109,7 +141,9 @@ EMPHASES = [
     "- **{}**",
     "## **{}**",
 ]
-THOUGHTS = ["<think>\n{}\n</think>\n\n", "Okay, the user wants captions. {}\n</think>\n", "<thinking>{}</thinking>", "[THINK]{}[/THINK]", "◁think▷{}◁/think▷",
+THOUGHTS = ["<reasoning>{}</reasoning>\n", "&lt;think&gt;{}&lt;/think&gt;\n", "[THINKING]{}[/THINKING]", "〈think〉{}〈/think〉", "<scratchpad>{}</scratchpad>",
+            "<details><summary>Thinking</summary>{}</details>\n", "```thinking\n{}\n```\n", "Thought for 3 s\n", "<|START_THINKING|>{}<|END_THINKING|>",
+            "<think>\n{}\n</think>\n\n", "Okay, the user wants captions. {}\n</think>\n", "<thinking>{}</thinking>", "[THINK]{}[/THINK]", "◁think▷{}◁/think▷",
             "<|channel|>analysis<|message|>{}<|end|><|start|>assistant<|channel|>final<|message|>", "<seed:think>{}</seed:think>\n",
             "<|channel>thought\n{}<channel|>", "<|begin_of_thought|>{}<|end_of_thought|>", "<think>outer <think>{}</think> inner</think>"]  # fmt: skip
 TOKENS = [
@@ -143,14 +177,14 @@ class Case:
 
 def compose(dice: random.Random) -> Case:
     """One reply of a form drawn by `dice`."""
-    language = dice.choice(["en"] * 6 + ["zh", "ja", "ko", "de", "fr", "es"])
+    language = dice.choice(["en"] * 8 + list(IN_LANGUAGE))
     texts = IN_LANGUAGE.get(language, CAPTIONS)
     count = dice.choice([1, 2, 2, 3, 3, 4, 5])
     wanted = sorted(dice.sample(range(1, 10), count)) if dice.random() < 0.2 else list(range(1, count + 1))
     meant = dict(zip(wanted, dice.sample(texts, count), strict=True))
     make = dice.choices(
-        [labelled, one_paragraph, numbered, as_json, as_xml, as_table, by_position, unlabelled_one],
-        [40, 8, 10, 20, 6, 6, 5, 5],
+        [labelled, one_paragraph, numbered, as_json, as_xml, as_table, as_data, by_position, unlabelled_one],
+        [40, 8, 10, 20, 6, 6, 8, 5, 5],
     )[0]
     case = make(dice, language, wanted, meant)
     return spoiled(dice, dressed(dice, language, case))
@@ -163,7 +197,7 @@ def order_of(dice: random.Random, wanted: list[int]) -> list[int]:
 
 def label_style(dice: random.Random, language: str) -> tuple[Callable[[int], str], bool]:
     """(writes a label, whether it has brackets)."""
-    word, digits = dice.choice(WORDS[language]), dice.choices(list(DIGITS), [12, 1, 2, 1, 1, 2, 1])[0]
+    word, digits = dice.choice(WORDS[language]), dice.choices(list(DIGITS), [14, 1, 2, 1, 1, 1, 1, 1, 1, 2, 1])[0]
     if digits == "chinese" and language not in ("zh", "ja"):
         digits = "ascii"
     if digits == "word" and language != "en":
@@ -246,6 +280,23 @@ def as_table(dice: random.Random, language: str, wanted: list[int], meant: dict[
     return Case("\n".join(["| Region | Caption |", "|---|:---|", *rows]), wanted, meant, "table", documented=True)
 
 
+def as_data(dice: random.Random, language: str, wanted: list[int], meant: dict[int, str]) -> Case:
+    """Forms of data other than JSON, and JSON as a string of another."""
+    order = order_of(dice, wanted)
+    quoted = {n: json.dumps(meant[n], ensure_ascii=False) for n in order}
+    doubled = {n: '"' + meant[n].replace('"', '""') + '"' for n in order}
+    inner = json.dumps({f"region{n}": meant[n] for n in order}, ensure_ascii=False)
+    text = dice.choice([
+        "\n".join(f"- id: {n}\n  caption: {quoted[n]}" for n in order), "\n".join(f"region{n}: {quoted[n]}" for n in order),
+        "\n".join(f"region{n} = {quoted[n]}" for n in order), "\n\n".join(f"[[region]]\nid = {n}\ncaption = {quoted[n]}" for n in order),
+        "\n".join(["region,caption", *(f"{n},{doubled[n]}" for n in wanted)]), "\n".join(f"region{n},{doubled[n]}" for n in order),
+        "".join(f"<dt>Region {n}</dt><dd>{meant[n]}</dd>" for n in order), "\n".join(f'{{"id": {n}, "caption": {quoted[n]}}}' for n in order),
+        json.dumps(inner, ensure_ascii=False), json.dumps({"name": "caption", "arguments": inner}, ensure_ascii=False),
+        "{\n" + ",\n".join(f"  // of region {n}\n  \"region{n}\": {quoted[n]}" for n in order) + "\n}",
+    ])  # fmt: skip
+    return Case(text, wanted, meant, "data")
+
+
 def by_position(dice: random.Random, language: str, wanted: list[int], meant: dict[int, str]) -> Case:
     """One line or bullet for each region, without any label."""
     bullet = dice.choice(["", "- ", "* ", "• "])
@@ -291,7 +342,9 @@ def spoiled(dice: random.Random, case: Case) -> Case:
     """One reply in six damaged so that it does not tell all, or nothing, any more."""
     if dice.random() > 1 / 6:
         return case
-    spoil = dice.choice([cut_off, from_zero, told_twice, thought_without_end, one_without_label])
+    spoil = dice.choice([
+        cut_off, from_zero, told_twice, thought_without_end, one_without_label, corrected, merged, drafted, one_left_empty, one_speaks_of_another,
+    ])  # fmt: skip
     return spoil(dice, case)
 
 
@@ -334,6 +387,80 @@ def one_without_label(dice: random.Random, case: Case) -> Case:
     unclear = {lost, *before[-1:]}
     meant = {n: text for n, text in case.meant.items() if n not in unclear}
     return replace(case, text=text, meant=meant, answerable=False, form="one without label")
+
+
+EMPTY = ["N/A", "…", "None", "unknown", "same as above", "[description here]", "text", "Not visible in the image.", "I can't see it.", "无法识别", "同上。",
+         "不明です。", "알 수 없음", "Nicht erkennbar.", "Non visible.", "Desconocido", "Не видно.", "غير مرئي", "Niewidoczne.", "Không rõ", "ไม่ทราบ",
+         "I'm sorry, but I can't help with that.", "As a large language model, I cannot see it.", "lorem ipsum", "Internal Server Error"]  # fmt: skip
+
+
+def ended(text: str) -> str:
+    """A text that ends as a sentence does, in scripts that have no sign for it too."""
+    return text if text[-1] in ".!?。।" else text + "."
+
+
+def lines_of(texts: dict[int, str]) -> str:
+    return "\n".join(f"<region{n}>: {text}" for n, text in texts.items())
+
+
+def corrected(dice: random.Random, case: Case) -> Case:
+    """It takes something back at its end."""
+    number = dice.choice(case.wanted)
+    remark = dice.choice(["Wait, region {} is actually a wolf.", "Actually, region {} shows a wolf.", "Correction: region {} is a wolf.",
+                          "更正：区域{}是一只狼。", "Korrektur: Bereich {} ist ein Wolf.", "Oops, <region{}> should be a wolf."])  # fmt: skip
+    text = ended(lines_of(case.meant)) + dice.choice(["\n\n", "\n", " "]) + remark.format(number)
+    return replace(case, text=text, meant={}, answerable=False, form="corrected")
+
+
+def merged(dice: random.Random, case: Case) -> Case:
+    """Two regions have one text."""
+    if len(case.wanted) < 2:
+        return case
+    one, two, *rest = case.wanted
+    label = dice.choice(["Regions {} and {}: ", "<region{}> and <region{}>: ", "Region {}-{}: ", "<region{}>, <region{}>: ", "<region{}>\n<region{}>: ",
+                         "Regions {} & {} - ", "Region {}/{}: ", "<region{}><region{}>: ", "区域{}和{}：", "Bereiche {} und {}: "])  # fmt: skip
+    others = {n: case.meant[n] for n in rest}
+    text = label.format(one, two) + "Two wolves." + ("\n" + lines_of(others) if rest else "")
+    return replace(case, text=text, meant=others, answerable=False, form="merged")
+
+
+def drafted(dice: random.Random, case: Case) -> Case:
+    """A draft of all, then the answer, with or without a word of it."""
+    draft = lines_of(dict.fromkeys(case.wanted, "A wolf in the snow."))
+    word = dice.choice(
+        [
+            "\n\nFinal answer:\n",
+            "\n\n**Final Answer**\n",
+            "\n最终答案：\n",
+            "\n\nWait, let me redo this.\n",
+            "\n\n---\n\n",
+            "\n",
+        ]
+    )
+    return replace(case, text=draft + word + lines_of(case.meant), answerable=False, form="drafted")
+
+
+def one_left_empty(dice: random.Random, case: Case) -> Case:
+    """One region has a refusal or a placeholder."""
+    lost = dice.choice(case.wanted)
+    texts = case.meant | {lost: dice.choice(EMPTY)}
+    write = dice.choice([lines_of, lambda texts: json.dumps({f"region{n}": text for n, text in texts.items()})])
+    rest = {n: text for n, text in case.meant.items() if n != lost}
+    return replace(case, text=write(texts), meant=rest, answerable=False, form="one left empty")
+
+
+def one_speaks_of_another(dice: random.Random, case: Case) -> Case:
+    """A text has a sentence about another region in it."""
+    if len(case.wanted) < 2:
+        return case
+    number, other = dice.sample(case.wanted, 2)
+    sentence = dice.choice(
+        ["Region {} shows a wolf.", "Region {}: a wolf.", "<region{}>: A wolf.", "The region {} might be a wolf."]
+    ).format(other)
+    texts = case.meant | {number: dice.choice([f"{ended(case.meant[number])} {sentence}", sentence])}
+    write = dice.choice([lines_of, lambda texts: json.dumps({f"region{n}": text for n, text in texts.items()})])
+    rest = {n: text for n, text in case.meant.items() if n != number}
+    return replace(case, text=write(texts), meant=rest, answerable=False, form="one speaks of another")
 
 
 def same(caption: str, meant: str) -> bool:

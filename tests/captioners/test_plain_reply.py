@@ -56,6 +56,10 @@ NOUNS = [
     "sign that says 'no'",
     "summary of it",
     "text",
+    "sentence",
+    "unknown object",
+    "sample text",
+    "same as above",
     "other object",
     "marked region 1",
 ]
@@ -71,6 +75,9 @@ VERBS = [
     "below",
     "describe the picture",
     "needs more",
+    "",
+    "here",
+    "of the region",
     "cannot be seen",
 ]
 TEXTS = [
@@ -185,7 +192,7 @@ def test_it_reads_the_replies_that_it_is_for(write: Callable[[dict[int, str]], s
 @pytest.mark.parametrize(
     "text",
     [
-        "", "Dog.", "A dog. ", "A  dog.", "- A dog.", "A dog: brown.", "A <b>dog</b>.", "A dog.\nIt sleeps.", "A dog, ", "A *dog*.",
+        "", "Text.", "A dog. ", "A  dog.", "- A dog.", "A dog: brown.", "A <b>dog</b>.", "A dog.\nIt sleeps.", "A dog, ", "A *dog*.",
         "I'm sorry, I cannot see it.", "Here is a dog.", "A dog. Let me know if you need more.", "Region 2 is a dog.", "A dog. Region 2 is a cat.",
         "The second region shows a dog.", "A short caption of it.",
     ],
