@@ -73,12 +73,18 @@ class Probe:
             advice = advice_for(refused.reason)
             raise EndpointFailed(
                 f"{endpoint.url} refused the largest request that these settings allow ({refused.reason}). "
-                f"{advice}{' ' if advice else ''}The picture has max_pixels={config.max_pixels:,}, the answer "
-                f"max_tokens={config.max_tokens:,}, the prompt max_boxes={config.max_boxes} regions.{listed} {RESUMES}"
+                f"{advice if advice and '--max-' not in advice else self._sizes(advice)}{listed} {RESUMES}"
             ) from None
         except EndpointFailed as error:
             raise EndpointFailed(f"{error}{listed}") from None
         logger.info("%s: structure %s", endpoint.url, endpoint.structure)
+
+    def _sizes(self, advice: str) -> str:
+        config = self._config
+        return (
+            f"{advice}{' ' if advice else ''}The picture has max_pixels={config.max_pixels:,}, the answer "
+            f"max_tokens={config.max_tokens:,}, the prompt max_boxes={config.max_boxes} regions."
+        )
 
     async def send_known_good(self, endpoint: Endpoint) -> None:
         """Send the request that the endpoint answered when it was tried out. Raises TryAgain, Refused,
