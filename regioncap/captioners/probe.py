@@ -59,7 +59,6 @@ class Probe:
 
         Mostly one request does both. Raises EndpointFailed for a server that is not there or refuses.
         """
-        config = self._config
         known = await self._retry(endpoint, endpoint.resolve_base_url)
         listed = f" It lists: {', '.join(known[:8])}." if known and endpoint.model not in known else ""
         request = await self._largest_request()
