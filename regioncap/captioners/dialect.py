@@ -36,7 +36,8 @@ class Dialect:
         if "max_tokens" in sent and "max_completion_tokens" in text:
             self.tokens_name = "max_completion_tokens"
             return True
-        if self.warmer and re.search("temperature", text, re.IGNORECASE) and self._warmed(sent):
+        # Also of one that was on its way when another one's refusal was met.
+        if re.search("temperature", text, re.IGNORECASE) and self._warmed(sent):
             self.warmer = False
             return True
         return False

@@ -95,7 +95,8 @@ def fake_vlm(
     except OSError as error:
         raise UsageError(f"--port: cannot listen on {host}:{port}: {error.strerror}") from None
     say(f"serving on {server.url}; Ctrl-C ends it. In another terminal:", err=True)
-    say(f"  regioncap run photos.jsonl --endpoint {server.url} --model {behaviour['model']}", err=True)
+    flags = f"--endpoint {server.url} --model {behaviour['model']} {acting.persona.flags}".rstrip()
+    say(f"  regioncap run photos.jsonl {flags}", err=True)
     server.serve_forever()
     return 0
 

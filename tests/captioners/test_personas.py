@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -164,6 +165,17 @@ def test_credit_that_runs_out_in_mid_run_rejects_no_row(serve: Serve, captioner_
     assert 0 < len(right(done)) == len(done) < ROWS
     again, _ = captioner_of(as_persona(serve, "deepseek"), max_in_flight=2)
     assert right(results_of(again, ROWS)) == list(range(ROWS))
+
+
+def test_repairs_are_no_warmer_than_the_server_allows_however_many_are_in_flight(
+    serve: Serve, captioner_of: Ask
+) -> None:
+    server = serve(persona=replace(PERSONAS["tgi"], temperature=(0.0, 1.0)), latency=0.05)
+    captioner, _ = captioner_of(server, max_in_flight=16, temperature=0.9, max_repairs=1)
+    warm_up(captioner)
+    server.change(faults={"missing": 1.0})
+    results = results_of(captioner, 16)
+    assert all("after 2 requests" in result.message for result in results)
 
 
 # --- waiting

@@ -130,6 +130,7 @@ HOSTED: Mapping[str, Persona] = {
             name: f"Unsupported parameter: '{name}' is not supported with this model.{hint}"
             for name, hint in _NOT_SUPPORTED.items()
         },
+        flags="--temperature -1",
         temperature=(1.0, 1.0),
         thinking=192,
     ),
@@ -139,6 +140,7 @@ HOSTED: Mapping[str, Persona] = {
     "azure": replace(
         OPENAI,
         imitates="Azure OpenAI's deployments: header api-key, ?api-version=, no list of models, content filters",
+        flags="--request-query api-version=2024-10-21 --request-headers 'api-key: env:AZURE_KEY'",
         prefix="/openai/deployments/{model}",
         auth="api-key",
         query=("api-version",),

@@ -10,7 +10,7 @@ from regioncap.captioners.fake.errors import Errors
 
 @dataclass(frozen=True)
 class Persona:
-    """A server's ways. `imitates`: which, and what is its own.
+    """A server's ways. `imitates`: which, and what is its own. `flags`: what a run needs against it, as a shell has it.
 
     Requests. `prefix`: of its paths. `auth`: the header that has the key. `query`: names that its URLs need. `fields`:
     what a request may have, None for anything; `unsupported`: what it may not, and what is said of it. `temperature`:
@@ -30,6 +30,7 @@ class Persona:
     """
 
     imitates: str
+    flags: str = ""
     prefix: str = "/v1"
     auth: str = "Authorization"
     query: tuple[str, ...] = ()
