@@ -24,11 +24,12 @@ _PAIRED = re.compile(
     r"(?<!\w)_(?=[^\s_])([^_]+)(?<=[^\s_])_(?!\w)"
 )
 _MARKUP = re.compile(
-    r"</?[a-z!][^<>\n]{0,80}>|```|\",?\s?//|!\[[^\[\]\n]{0,80}\]\(|\\(?:boxed|text)\{|[\ue000-\uf8ff]|\*\*|"
+    r"</?[a-z!][^<>\n]{0,80}>|```|\",?\s?//|!\[[^\[\]\n]{0,80}\]\(|\\(?:boxed|text)\{|[\ue000-\uf8ff▁]|"
+    r"(?-i:(?<=[a-z.!?,])[ĠĊ](?=[A-Za-z]|$))|\*\*|"
     r"[{\[]\s?[\"“][^\"”]{0,80}[\"”]\s?[:,]|\"\s?:\s?[\"\[{]|[\"\w]\s?[}]\s?$|\"\s?\]\s?$|^\s?[{\[]\s?[\"'{\[]",
     re.IGNORECASE,
 )
-_MAY_BE_MARKUP = re.compile('[<`\\\\*\ue000-\uf8ff\\[\\]{}]|"\\s?:|//')
+_MAY_BE_MARKUP = re.compile('[<`\\\\*\ue000-\uf8ff\\[\\]{}▁ĠĊ]|"\\s?:|//')
 """What all of that has in it, and most captions have not."""
 _REFERENCE = re.compile(r"<\s?regions?[\s_]?\d{1,4}\s?>(?!\s?[:：])", re.IGNORECASE)
 _LEADING_SIGNS = re.compile(r"(?:[*_`]++\s?|[:：]\s?|[,，–—-]\s)++")

@@ -15,7 +15,7 @@ from regioncap.captioners.refusals import is_refusal
 from regioncap.captioners.remarks import corrects_itself, is_introduction, is_remark
 
 _PROSE = re.compile(
-    r"[^\W\d_](?:[^\W_]++|[,，、'’(\"”)-]| (?! )|[.;!?][\"”’)]{0,3}(?: (?=[^\W_])|\Z)|[。！？；](?=[^\W_]|\Z))*+"
+    r"[^\W\d_](?:[^\W_ĠĊ]++|[,，、'’(\"”)-]| (?! )|[.;!?][\"”’)]{0,3}(?: (?=[^\W_])|\Z)|[。！？；](?=[^\W_]|\Z))*+"
     r"(?<![\s,;，、；])"
 )
 """Letters, digits, and signs that mean nothing but themselves."""

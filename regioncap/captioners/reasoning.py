@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 _NAMES = (
     r"[a-z0-9_:.-]{0,24}?(?:think|thought|reason|reflect|analys|scratchpad|rationale|monolog|ponder|deliberat|"
     r"brainstorm|"
-    r"draft|planning|observation|critique|cot(?=\W)|notes?(?=\W)|plan(?=\W))[a-z0-9_:.-]{0,24}"
+    r"draft|planning|critique|cot(?=\W)|notes?(?=\W)|plan(?=\W))[a-z0-9_:.-]{0,24}"
 )
 _IN_SQUARE = r"(?:think|thinking|thoughts?|reasoning|reflection)\]"
 # Every part has a length, so that no text makes one search slow.
@@ -73,12 +73,13 @@ _GRANITE_ANSWER = re.compile(r"Here(?:'s| is) my response:", re.IGNORECASE)
 _BAR = r"[|｜]"
 _TOKEN = (
     rf"<{_BAR}[^<>|｜\n]{{1,48}}{_BAR}>|<{_BAR}[a-z_]{{1,24}}>|<[a-z_]{{1,24}}{_BAR}>|</?s>|<[be]os>|<pad>|<unk>|"
-    r"<(?:start|end)_of_(?:turn|utterance|text|image)>|\[/?INST\]|\[(?:EOS|BOS|PAD|/s)\]|<image>|<0x[0-9A-F]{2}>"
+    r"<(?:start|end)_of_(?:turn|utterance|text|image)>|\[/?INST\]|\[(?:EOS|BOS|PAD|SEP|CLS|MASK|gMASK|/s)\]|▁|"
+    r"<image>|<0x[0-9A-F]{2}>"
 )
 SPECIAL_TOKEN = re.compile(_TOKEN, re.IGNORECASE)
 """What tokenizers have and no prose: in a caption it shows that something was not understood."""
 
-_ROLE = r"(?:#{2,4}\s?)?\b(?:assistant|model|gpt|bot)(?:\s?:|\s?\n)|\bthought\n"
+_ROLE = r"(?:#{2,4}\s?)?\b(?:assistant|model|gpt|bot|ai)(?:\s?:|\s?\n|(?=<[|｜]))|\[assistant\]|\bthought\n"
 _LEADING = re.compile(rf"(?:\s|{_TOKEN}|{_ROLE})++", re.IGNORECASE)
 _TURN_ENDS = re.compile(
     r"<end_of_(?:turn|utterance)>|<\|(?:im_end|im_start|eot_id|eom_id|eot|eom|end|return|endoftext|end_of_text|user|"
@@ -210,6 +211,8 @@ def _marked(text: str) -> Answer:
     if not marks:
         return Answer(text.strip())
     opened = [mark for mark in marks if mark["open"]]
+    if not opened:
+        return Answer(text[: marks[0].start()].strip())
     if len(opened) == 1:
         closed = next((mark for mark in marks if mark["close"] and mark.start() > opened[0].start()), None)
         begin, end = opened[0].end(), closed.start() if closed else len(text)

@@ -40,6 +40,10 @@ _INTRODUCTIONS = (
     r"конечно|вот |ниже|хорошо[,.!]|на основе|описани[ея](?: регион| област| изображ|\s?[:：])",
     r"oczywiście|oto (?:opis|podpis)|poniżej|jasne[,.!]|natuurlijk[,.!]|hieronder|hier (?:zijn|is)|tabii|"
     r"işte (?:açıklama)|aşağıda|"
+    r"självklart|här (?:är|kommer)|selvfølgelig|her er|tietenkin|tässä|звичайно|ось |jistě|samozřejmě|zde (?:jsou|"
+    r"je)|desigur|iată|"
+    r"φυσικά|ορίστε|בטח|הנה |természetesen|íme|(?:great|good) question|"
+    r"(?:the|this) (?:image|picture|photo) (?:contains|shows|has|includes|presents|depicts) (?:\w+ ){0,3}regions?\b|"
     r"tentu[,.!]|berikut|chắc chắn|dưới đây|vâng[,.]|đây là (?:mô tả|các|chú thích)",
     r"بالتأكيد|بالطبع|إليك|فيما يلي|ज़रूर|ज़रूर|बिल्कुल[,! ]|निम्न|यहाँ (?:विवरण|प्रत्येक|कैप्शन)|แน่นอน|ต่อไปนี้|"
     r"นี่คือ(?:คำอธิบาย|รายละเอียด)",
@@ -47,6 +51,9 @@ _INTRODUCTIONS = (
 
 _REMARKS = (
     r"(?:both|all|each|every one|the two)(?: of the)?(?: \w+)? regions\b|"
+    r"(?:i['’]?m )?(?:happy|glad) to (?:help|assist)|\(?\d+ regions? |total\s?: \d+|confidence\s?:|shall i |"
+    r"good luck\b|"
+    r"done[.!]|viel erfolg|bonne (?:journée|continuation)|"
     r"let me know|(?:i|we) (?:sincerely |really )?hope|hope (?:this|that|it|you)|(?:please )?feel free|"
     r"please (?:let|note|tell|ask|don['’]t)|"
     r"if (?:you|there|any|needed|necessary)\b[^\n]{0,80}\b(?:need|want|have|would|like|let|wish|prefer|are|"
@@ -66,7 +73,7 @@ _REMARKS = (
     r"注意)|(?:您|你)(?:还|還|是否|需要|想|可以随时)|以上(?:是|就是|为|為|描述|内容|即)|"
     r"(?:还|還)(?:有|需要)什么|注[:：]|注意[:：]|说明[:：]|有(?:任何|什么|其他)(?:问题|需)|如需|如有|这些描述|"
     r"這些描述|感谢|謝謝|谢谢|总结|總結",
-    r"以上(?:が|です|は)|(?:他|ほか)に(?:何|ご|も)|何か(?:ご|他|ほか|質問|あれ)|ご(?:不明|質問|要望|参考|"
+    r"以上(?:が|です|は)|(?:他|ほか)に(?:何|ご|も|質問)|何か(?:ご|他|ほか|質問|あれ)|ご(?:不明|質問|要望|参考|"
     r"確認|希望)|お(?:役|気軽|知らせ)|必要(?:で|が|に)|もし(?:ご|さら|他|ほか|何か|必要|質問)|よろしければ|"
     r"さらに(?:詳|情)|"
     r"何なりと|注[:：]|※|これらの説明|いかが",
@@ -80,13 +87,17 @@ _REMARKS = (
     r"souhaite[sz]|voulez[- ]vous|avez[- ]vous|puis[- ]je|"
     r"y a-t-il|remarque\s?:|note\s?:|ces (?:description|légende)|besoin d)",
     r"(?:espero|no dudes|no dude|si (?:necesitas|necesita|quieres|quiere|deseas|desea|tienes|tiene|hay)|házmelo|"
-    r"hazme|av[íi]same|dime|¿|nota:|estas descripciones|"
-    r"se (?:precisar|quiser|desejar|vuoi|hai|desidera|serve)|me avise|fique à|spero|fammi|fatemi|non esitare|"
+    r"hazme|¡?av[íi]same|dime|¿|nota:|estas descripciones|"
+    r"precisa de mais|se (?:precisar|quiser|desejar|vuoi|hai|desidera|serve)|me avise|fique à|spero|fammi|fatemi|"
+    r"non esitare|"
     r"posso (?:aiutar|fare|fornir|altro))",
     r"mam nadzieję|daj (?:mi )?znać|jeśli (?:potrzebujesz|chcesz|masz)|hopelijk|laat (?:het )?me weten|als (?:je|"
     r"u) (?:meer|vragen)|"
     r"umarım|başka bir|semoga|jika (?:anda|kamu)|beri tahu|hy vọng|hãy cho tôi|nếu bạn",
-    r"آمل|أخبرني|إذا كنت|هل ترغب|आशा है|(?:अगर|यदि) आप|क्या आप|หวังว่า|หากต้องการ|หากคุณ|โปรดแจ้ง",
+    r"hoppas|säg till|håper|håber|si til|toivottavasti|сподіваюс|дайте знати|doufám|dejte (?:mi )?vědět|sper (?:că|"
+    r"ca)|spuneți-mi|"
+    r"ελπίζω|πείτε μου|מקווה|ספר(?:ו)? לי|remélem|"
+    r"آمل|أخبرني|إذا كنت|هل (?:ترغب|تحتاج|تريد)|आशा है|(?:अगर|यदि) आप|क्या आप|หวังว่า|หากต้องการ|หากคุณ|โปรดแจ้ง",
     r"(?:надеюсь|если (?:вам|вы|у вас|нужн|хотите)|дайте знать|сообщите|примечание|обращайтесь|хотите)",
 )
 
@@ -119,8 +130,13 @@ _OF_CAPTIONS = re.compile(
     r"[^.!?。！？\n]{0,40}[.!?。！？]?\s*$|(?:説明|描述|설명)[^。\n]{0,12}[。.]\s*$",
     re.IGNORECASE,
 )
+_HEADING = re.compile(
+    r"\s{0,8}(?:#{1,4}\s|\*\*)(?:(?:image|region|final) )?(?:captions?|descriptions?|answers?|responses?|outputs?|"
+    r"results?)"
+    r"\s?[:：]?\*{0,2}(?=\s)"
+)
 _FIELD = re.compile(
-    r"[\s*_`\"“'#>\-]{0,8}(?:(?:short|brief|image|detailed|final|region) )?(?:caption|description|desc|text|"
+    r"[\s*_`\"“'#>\-]{0,8}(?:(?:short|brief|image|detailed|final|region) )?(?:captions?|descriptions?|desc|text|"
     r"content|answer|final answer|"
     r"output|response|描述|说明|說明|标题|標題|内容|答案|回答|説明|キャプション|설명|캡션|beschreibung|"
     r"bildunterschrift|légende|descripción|"
@@ -153,7 +169,8 @@ def without_remarks(text: str) -> str:
     if not lines:
         return ""
     last, end = lines[-1], len(lines[-1])
-    for begin in reversed([0, *(match.end() for match in _SENTENCE.finditer(last))]):
+    begins = [match.end() for match in _SENTENCE.finditer(last) if match.end() < end]
+    for begin in reversed([0, *begins]):
         if not is_remark(last[begin:end]):
             break
         end = begin
@@ -167,7 +184,7 @@ def without_introduction(text: str) -> str:
     """
     for _ in range(3):
         text = text.lstrip()
-        field = _FIELD.match(beginning(text))
+        field = _FIELD.match(beginning(text)) or _HEADING.match(beginning(text))
         if field:
             text = text[field.end() :]
         elif is_introduction(text):

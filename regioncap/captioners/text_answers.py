@@ -114,7 +114,9 @@ def _pieces(text: str, labels: list[Label], others: list[Label], wanted: Sequenc
         if not complete or _COLON.search(piece):
             inner = inner_labels(piece, all_strong=not complete)
             inside += [replace(other, begin=other.begin + label.end) for other in inner]
-        own = own_text(piece, _usual_paragraphs(pieces[:-1]) if place == len(pieces) - 1 else None)
+        last = place == len(pieces) - 1
+        own = own_text(piece, _usual_paragraphs(pieces[:-1]) if last else None)
+        own = without_remarks(own) if last and "\n" in own else own
         doubtful = (
             any(_is_foreign(text, other, label, wanted) for other in inside)
             # Two labels at once, for one text.
@@ -122,7 +124,7 @@ def _pieces(text: str, labels: list[Label], others: list[Label], wanted: Sequenc
             or (place > 0 and not pieces[place - 1].strip() and not labels[place - 1].colon)
             # One of its lines may be of a region whose label is missing.
             or ("\n" in own and not complete)
-            or (place == len(pieces) - 1 and _goes_on(own) and _are_lines(pieces[:-1]))
+            or (last and _goes_on(own) and _are_lines(pieces[:-1]))
         )
         found.append(Piece(label.number, label.scheme, None if doubtful else own))
         found += [
@@ -221,6 +223,8 @@ def items_of(text: str, count: int) -> list[str]:
     if any(is_like_label(line) for line in plain.split("\n")) or _may_be_labelled(lines, count):
         return []
     if count == 1:
+        while len(lines) > 1 and lines[0].rstrip("*_ ").endswith((":", "：")):
+            lines.pop(0)
         several = len(paragraphs) > 1 or sum(starts_item(line) for line in text.split("\n")) > 1
         return ["\n".join(lines)] if lines and not several else []
     while lines and (is_introduction(lines[0]) or lines[0].rstrip("*_ ").endswith((":", "："))):
