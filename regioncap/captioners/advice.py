@@ -61,7 +61,8 @@ ADVICE: tuple[tuple[str, str], ...] = (
     ),
     (
         r"api.?key|no connected db|unauthori[sz]ed|authenticat|permission|forbidden|access denied",
-        "Set the key in REGIONCAP_API_KEY or OPENAI_API_KEY, or say where it is with --api-keys (env:VARIABLE or block:NAME).",
+        "Set the key in REGIONCAP_API_KEY or OPENAI_API_KEY, or say where it is with --api-keys (env:VARIABLE or "
+        "block:NAME).",
     ),
 )
 """(what a server says, as a pattern in any case; what to change), the most telling first."""
