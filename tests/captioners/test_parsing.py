@@ -269,7 +269,7 @@ BOTH_FOUND = [
 
 FOUND = [
     ("<p><b>Region 1:</b> A dog.</p>\n<p><b>Region 2:</b> A cat.</p>", [1, 2], {1: "A dog.", 2: "A cat."}),
-    ("Region 1: A dog.\nRegion 2: A cat.\nConfidence: high", [1, 2], {1: "A dog."}),
+    ("Region 1: A dog.\nRegion 2: A cat.\nConfidence: high", [1, 2], {1: "A dog.", 2: "A cat."}),
     ("Region 1: A dog.\nRegion 3: A bird.\nA cat.", [1, 2, 3], {1: "A dog."}),
     ('{"region1": {"label": "dog"}, "region2": {"name": "cat", "color": "grey"}}', [1, 2], {1: "dog"}),
     ("区域1：一只狗。\n区域2：一只猫。", [1, 2], {1: "一只狗。", 2: "一只猫。"}),

@@ -403,6 +403,10 @@ def lines_of(texts: dict[int, str]) -> str:
     return "\n".join(f"<region{n}>: {text}" for n, text in texts.items())
 
 
+def object_of(texts: dict[int, str]) -> str:
+    return json.dumps({f"region{n}": text for n, text in texts.items()})
+
+
 def corrected(dice: random.Random, case: Case) -> Case:
     """It takes something back at its end."""
     number = dice.choice(case.wanted)
@@ -444,7 +448,7 @@ def one_left_empty(dice: random.Random, case: Case) -> Case:
     """One region has a refusal or a placeholder."""
     lost = dice.choice(case.wanted)
     texts = case.meant | {lost: dice.choice(EMPTY)}
-    write = dice.choice([lines_of, lambda texts: json.dumps({f"region{n}": text for n, text in texts.items()})])
+    write = dice.choice([lines_of, object_of])
     rest = {n: text for n, text in case.meant.items() if n != lost}
     return replace(case, text=write(texts), meant=rest, answerable=False, form="one left empty")
 
@@ -458,7 +462,7 @@ def one_speaks_of_another(dice: random.Random, case: Case) -> Case:
         ["Region {} shows a wolf.", "Region {}: a wolf.", "<region{}>: A wolf.", "The region {} might be a wolf."]
     ).format(other)
     texts = case.meant | {number: dice.choice([f"{ended(case.meant[number])} {sentence}", sentence])}
-    write = dice.choice([lines_of, lambda texts: json.dumps({f"region{n}": text for n, text in texts.items()})])
+    write = dice.choice([lines_of, object_of])
     rest = {n: text for n, text in case.meant.items() if n != number}
     return replace(case, text=write(texts), meant=rest, answerable=False, form="one speaks of another")
 
