@@ -33,6 +33,9 @@ _NUMBERING = re.compile(
 _DRAFTS = ("reasoning", "thought", "thoughts", "thinking", "analysis", "draft", "drafts", "rationale", "scratchpad")
 _PLACES = ("bbox", "bbox_2d", "box_2d", "bounding_box", "coordinates", "point_2d")
 
+_KNOWN_FIELDS = frozenset((*_TEXT_FIELDS, *_NUMBER_FIELDS, *_DRAFTS, *_PLACES))
+"""Names that are no labels."""
+
 
 @dataclass
 class JsonTexts:
@@ -64,7 +67,7 @@ def text_of(value: Any) -> str | None:
         return value[0] if len(value) == 1 and isinstance(value[0], str) else None
     if not isinstance(value, Pairs):
         return value if isinstance(value, str) else None
-    if any(number_named(name) for name, _ in value):
+    if any(name not in _KNOWN_FIELDS and number_named(name) for name, _ in value):
         return None
     fields = [(name.strip().lower(), text) for name, text in value if isinstance(text, str) and text.strip()]
     if not fields:
@@ -85,7 +88,7 @@ def _walk(value: Any, found: JsonTexts) -> None:
 
 
 def _walk_object(pairs: Pairs, found: JsonTexts) -> None:
-    named = [(number_named(name), entry) for name, entry in pairs]
+    named = [(None if name in _KNOWN_FIELDS else number_named(name), entry) for name, entry in pairs]
     if any(name for name, _ in named):
         for name, entry in named:
             text = text_of(entry)

@@ -62,6 +62,8 @@ def find_values(text: str, *, trusted: bool = False) -> list[Value]:
     [[('a', 'b'), ('c', ['d'])]]
     """
     values: list[Value] = []
+    if "{" not in text and "[" not in text:
+        return values
     place = broken_off = 0
     while broken_off < MAX_BROKEN and (start := _START.search(text, place)):
         strict = _strictly_read(text, start.start())

@@ -63,6 +63,15 @@ _THEN_ANSWERS = re.compile(
     re.IGNORECASE,
 )
 
+_OPENED = re.compile(r"\s{0,8}<([a-z][a-z_:.-]{2,24})>", re.IGNORECASE)
+_CONTAINERS = frozenset({
+    "answer", "final_answer", "final", "output", "response", "result", "results", "solution", "conclusion", "assistant",
+    "regions", "captions", "region", "caption", "description", "descriptions", "annotations", "annotation", "objects",
+    "object", "items", "item", "boxes", "box", "root", "data", "xml", "json", "list", "text", "html", "body", "table",
+    "image", "images", "div", "span", "strong", "mark", "code", "pre", "ref", "tool_call", "function_call", "tbody",
+})  # fmt: skip
+"""Tags that an answer may stand in. Another one that is never closed may hold thoughts."""
+
 _MESSAGE = re.compile(r"<\|message\|>", re.IGNORECASE)
 _HEADER_START = re.compile(r"<\|(?:start|channel|end|return|call|eom|eot)\|>", re.IGNORECASE)
 _NO_ANSWER = re.compile(r"analysis|commentary|thought|think|reason|to=(?!user)", re.IGNORECASE)
@@ -117,7 +126,11 @@ def answer_of(reply: str) -> Answer:
     text = _without_reasoning(_of_final_channel(_FOLDED.sub("", reply)))
     if text is None:
         return Answer("", "its reasoning never ended")
-    return _after_drafts(_marked(_of_first_turn(text)))
+    text = _of_first_turn(text)
+    opened = _OPENED.match(text)
+    if opened and opened[1].lower() not in _CONTAINERS and f"</{opened[1]}" not in text:
+        return Answer("", f"it opens <{opened[1]}> and never closes it")
+    return _after_drafts(_marked(text))
 
 
 def _after_drafts(answer: Answer) -> Answer:
@@ -193,10 +206,11 @@ def _of_first_turn(text: str) -> str:
     """Up to where the model ends its turn; what comes then is made up. Without special tokens at both ends."""
     leading = _LEADING.match(text)
     text = text[leading.end() :] if leading else text
-    for pattern in (_TURN_ENDS, _NEXT_TURN):
-        end = pattern.search(text)
-        text = text[: end.start()] if end else text
-    text = text.rstrip()
+    end = _TURN_ENDS.search(text)
+    text = text[: end.start()] if end else text
+    low = text.lower()
+    end = _NEXT_TURN.search(text) if any(role in low for role in ("user", "human", "assistant")) else None
+    text = (text[: end.start()] if end else text).rstrip()
     begin = len(text)
     for token in reversed(list(SPECIAL_TOKEN.finditer(text))):
         if text[token.end() : begin].strip():

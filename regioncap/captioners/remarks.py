@@ -102,7 +102,7 @@ _REMARKS = (
 )
 
 _CORRECTIONS = (
-    r"(?:no,? )?(?:wait|hold on|hm+|oops|whoops)\s?[,.!…—–-]|actually,|correct(?:ion\s?:|ing)|my mistake|"
+    r"(?:no,? )?(?:wait|hold on|hm+|oops|whoops)\s?[,.!…—–-]|actually,|correct(?:ion\s?:|ed\s?:|ing)|my mistake|"
     r"on second thought|"
     r"scratch that|(?:thinking|thoughts?|reasoning)\s?:|edit:|second attempt|(?:sorry|apologies)[,—– ]|"
     r"i (?:mixed|swapped|confused|misread|made|need to (?:redo|correct|fix))\b|"

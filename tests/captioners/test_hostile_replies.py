@@ -870,6 +870,13 @@ def test_a_text_with_another_regions_is_no_caption(text: str) -> None:
         assert set(parse(f"<region1>: {text}\n<region2>: A bird.", TWO)) <= {2}
 
 
+@pytest.mark.parametrize("name", ["observation", "internal", "step", "review:x"])
+def test_a_tag_that_is_never_closed_leaves_nothing(name: str) -> None:
+    assert parse(f"<{name}>\n{DRAFT}", TWO) == {}
+    assert parse(f"<{name}>\n" + json.dumps({"region1": "A wolf.", "region2": "A fox."}), TWO) == {}
+    assert parse(f"<captions>\n{LINES}", TWO) == BOTH
+
+
 def test_an_echo_of_the_form_is_not_taken_for_a_second_text() -> None:
     form = "<region1>: …\n<region2>: …"
     assert (
