@@ -65,7 +65,7 @@ LOCAL: Mapping[str, Persona] = {
         wait="none",
     ),
     "ollama": Persona(
-        "Ollama before 0.5: no form is enforced, requests wait while a model loads, 503 when its queue is full",
+        "Ollama before 0.5: no form is enforced, requests wait while a model loads, it works on when a client has gone",
         enforces=(),
         errors={
             "429": openai_error(503, "server busy, please try again.  maximum pending requests exceeded", "api_error"),
