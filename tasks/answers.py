@@ -153,10 +153,13 @@ class _Answer:
     def keep(self, result: CaptionResult) -> None:
         """Store what there is by now, whatever becomes of the rest."""
         whole = self._with_cached(result)
-        # Another run on this cache may have got further meanwhile: what it paid for is not given up for less.
-        latest = CachedAnswer.find(self.key, self.request.wanted, self.context)
+        latest = CachedAnswer()
+        if self._incomplete(whole.captions):
+            # Another run on this cache may have got further meanwhile: what it paid for is not given up for less.
+            # Nobody can have got further than a complete answer; it saves an object store a request.
+            latest = CachedAnswer.find(self.key, self.request.wanted, self.context)
         captions = {**latest.captions, **whole.captions}
-        complete = all(number in captions for number in self.request.wanted)
+        complete = not self._incomplete(captions)
         failed = result.model_failure and not complete
         CachedAnswer(
             captions=captions,
@@ -181,6 +184,9 @@ class _Answer:
     def settle(self, result: CaptionResult | BaseException) -> None:
         """Hand the result to all rows that wait for it."""
         self.context.in_flight.settle(self.key, result)
+
+    def _incomplete(self, captions: Mapping[int, str]) -> bool:
+        return any(number not in captions for number in self.request.wanted)
 
     def _with_cached(self, result: CaptionResult) -> CaptionResult:
         usage = Counter(self.cached.usage)
