@@ -119,7 +119,8 @@ def test_replies_of_two_runs_are_merged(runs: tuple[Sent, Sent]) -> None:
     assert [each["text"] for each in first.stored()["replies"]] == [one.text, three.text, two.text]
     whole = reply("<region1>: x\n<region2>: y\n<region3>: z")
     second.comes(captions={1: "x", 2: "y", 3: "z"}, replies=[two, whole])
-    assert [each["text"] for each in first.stored()["replies"]] == [two.text, whole.text, one.text, three.text]
+    # Looking for what another run has would cost every complete answer a read.
+    assert [each["text"] for each in first.stored()["replies"]] == [two.text, whole.text]
 
 
 def test_strikes_are_kept_while_a_further_run_is_under_way(runs: tuple[Sent, Sent]) -> None:
