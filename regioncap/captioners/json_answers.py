@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from regioncap.captioners.labels import number_named
+from regioncap.captioners.labels import is_ordinal, number_named
 from regioncap.captioners.lenient_json import Pairs, Value, find_values
 
 _TEXT_FIELDS = (
@@ -24,6 +24,9 @@ _NUMBER_FIELDS = (
     "번호", "nummer",
 )  # fmt: skip
 """Where its number is, best first."""
+
+_REGION_FIELDS = frozenset(_NUMBER_FIELDS[: _NUMBER_FIELDS.index("region_num") + 1])
+"""Those that hold nothing but what says which region it is."""
 
 _NUMBERING = re.compile(
     r"(?:.*[ _-])?(?:id|idx|index|no|num|number|nr|n|i|key|region|box|bbox|object|mark|rank|order|position)s?"
@@ -156,12 +159,17 @@ def _number_of(pairs: Pairs) -> tuple[str, int] | None:
 
 
 def _is_numbered_somehow(pairs: Pairs) -> bool:
-    """Whether a field that numbers holds digits, or several numbers."""
-    return any(
-        _NUMBERING.fullmatch(name.strip().lower()) and re.search(r"\d", str(entry))
-        for name, entry in pairs
-        if name.strip().lower() not in _PLACES
-    )
+    """Whether a field may say which region it is, in a way that is not understood: a whole number in any field, a
+    region's name in any but its texts, or whatever stands in a field that has no other use."""
+    return any(_may_number(name.strip().lower(), entry) for name, entry in pairs if isinstance(entry, str))
+
+
+def _may_number(name: str, entry: str) -> bool:
+    if name in _PLACES or name in _TEXT_FIELDS or not entry.strip():
+        return False
+    if _NUMBERING.fullmatch(name) and re.search(r"\d", entry):
+        return True
+    return name in _REGION_FIELDS or number_named(entry) is not None or is_ordinal(entry)
 
 
 def text_of_piece(piece: str) -> str:

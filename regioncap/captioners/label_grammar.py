@@ -91,7 +91,8 @@ ORDERED = re.compile(
 """`The second region shows `, `第一个区域：`, `1번 영역: `."""
 
 ELEMENT = re.compile(
-    rf"{_SIGNS}<\s?(?P<word>{WORD})(?:\s(?:id|number|num|no|n|index|name|label|key)\s?=\s?[\"']?(?:{WORD}[ _]?)?"
+    rf"{_SIGNS}<\s?(?P<word>{WORD})"
+    rf"(?:\s(?:id|number|num|no|n|index|name|label|key|region|box|mark|object|for)\s?=\s?[\"']?(?:{WORD}[ _]?)?"
     rf"(?P<number>{NUMBER})[\"']?(?:\s[^<>\n]{{0,80}})?>"
     rf"|>\s{{0,8}}<(?P<tag>id|number|index|label|name)>\s?(?:<?{WORD}[ _]?)?(?P<field>{NUMBER})>?\s?</(?P=tag)>)"
 )
@@ -117,9 +118,16 @@ LIKE = re.compile(
     rf"및)\s?\d{{1,3}}\s?[:：.)\]–-]|"
     rf"(?:[^\W\d_]|[\u0300-\u036f\u0900-\u0dff\u0e31-\u0e4e]){{1,24}}(?:[ _=:][^\W\d]{{1,24}})?{_NUMBERED}{_APART}|"
     rf"[ⅰ-ⅻ]\W|(?<=[{LEFT}])\s?\d{{1,4}}\s?\W|[①-⑳❶-❿]|"
-    rf"\d{{1,3}}(?:[.:)]\S|\s?[-–—]\s))"
+    rf"\d{{1,3}}(?:[.:)]\S|\s?[-–—]\s|\s?[-–—=]{{0,2}}[>→⇒⟶]))"
 )
 """What may be meant as a label of any kind: `Image 3:`, `Region B:`, `Box 2 is`."""
+
+CALLED = re.compile(
+    rf"{_SIGNS}(?:(?:in|within|inside)\s)?(?:the\s)?(?:{WORD}|picture|image)\s(?:(?:that|which)\s)?(?:is\s)?"
+    rf"(?:numbered|number|labell?ed|marked|tagged)\s(?:as\s|with\s|by\s)?(?:the\s)?(?:number\s|label\s)?"
+    rf"[{QUOTES}#(\[]?(?P<number>{NUMBER})(?![^\W_])"
+)
+"""`The box numbered 2 shows`: no label, but what a text speaks of."""
 
 SENTENCE_BEGIN = re.compile(r"(?:[.;!?。！？；…｡।۔؟|>:：]|\*\*){1,8}+[\"”’»」』)\]*_]{0,3}\s*+(?=\S)")
 LINE_BEGIN = re.compile(r"^[^\S\n]*+(?=\S)", re.MULTILINE)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from regioncap.captioners.label_grammar import (
     ANYWHERE,
     BRACKETS,
+    CALLED,
     ELEMENT,
     LEFT,
     LIKE,
@@ -32,6 +33,7 @@ _REGION = re.compile("reg|bbox|bound|area|bereich|zon|обл|rég|區|区|領|�
 _COLON = re.compile("[:：﹕=→]")
 _COUNT = re.compile(f"{NUMBER}|{ORDINAL}|[첫두세네]|다섯|여섯")
 _ALONE = re.compile(rf"\W{{0,3}}({NUMBER})\W{{0,3}}")
+_ORDINAL = re.compile(ORDINAL)
 _FIELD_NAME = re.compile(r"([^\W\d]{1,24}?(?:[ _-][^\W\d]{1,24}?)??)[ _#-]{0,2}(\d{1,4})")
 
 
@@ -80,13 +82,39 @@ def named_at_begins(text: str) -> list[Label]:
 
 def inner_labels(text: str, *, all_strong: bool = False) -> list[Label]:
     """The labels with a word and a colon, wherever they stand; with `all_strong` also those in brackets."""
-    places = (match.end() for match in ANYWHERE.finditer(text))
-    return [label for label in _at(text, places, line=False) if label.colon or (all_strong and label.strong)]
+    labels = _at(text, _word_begins(text), line=False)
+    return [label for label in labels if label.colon or (all_strong and label.strong)]
 
 
 def leading_label(text: str, *, weak: bool = False) -> Label | None:
     """The label with a word at the very begin of `text`; with `weak` also one that only names a region."""
     return next(_at(text, iter((0,)), line=True, weak=weak), None)
+
+
+def numbers_named(text: str) -> set[int]:
+    """The numbers of the regions that a text names, wherever and however."""
+    labels = [*named_at_begins(text), *_at(text, _word_begins(text), line=False, weak=True)]
+    return {label.number for label in labels if label.number is not None}
+
+
+def bracketed_numbers(text: str) -> set[int]:
+    """The numbers of the regions that a text names in brackets: `(region 2)`, `<region2>`."""
+    labels = [label for label in _at(text, _word_begins(text), line=False) if label.strong]
+    return {
+        label.number
+        for label in labels
+        if label.number is not None and _BRACKET.search(text, label.begin, label.begin + 1)
+    }
+
+
+def leading_reference(text: str) -> int | None:
+    """The number of the region that a text begins to speak of: "The box numbered 2 shows"; None for none."""
+    match = CALLED.match(lowered(text))
+    return None if match is None else number_of(match["number"])
+
+
+def _word_begins(text: str) -> Iterator[int]:
+    return (match.end() for match in ANYWHERE.finditer(text))
 
 
 def list_labels(text: str) -> list[Label]:
@@ -103,6 +131,11 @@ def list_labels(text: str) -> list[Label]:
 def is_like_label(line: str) -> bool:
     """Whether a line begins with something that may be meant as a label: a word or bracket with a number."""
     return LIKE.match(lowered(line)) is not None or bool(list_labels(line)) or bool(line_labels(line))
+
+
+def is_ordinal(text: str) -> bool:
+    """Whether a text is a word like "second", and no more."""
+    return _ORDINAL.fullmatch(lowered(text.strip())) is not None
 
 
 def number_named(text: str) -> tuple[str, int] | None:

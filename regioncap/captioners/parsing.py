@@ -34,6 +34,7 @@ from regioncap.captioners.placeholders import says_nothing
 from regioncap.captioners.plain_caption import is_plain
 from regioncap.captioners.plain_reply import read_plain
 from regioncap.captioners.plain_text import plain
+from regioncap.captioners.positions import may_be_misplaced
 from regioncap.captioners.reasoning import answer_of
 from regioncap.captioners.refusals import is_refusal
 from regioncap.captioners.remarks import corrects_itself
@@ -50,6 +51,8 @@ __all__ = ["RULES_VERSION", "Parsed", "is_caption", "is_refusal", "parse", "read
 
 RULES_VERSION = 1
 """Raise it when a reply gives other captions than before: stored replies are then read again, without a request."""
+
+MISPLACED = "it has no labels that are understood, and its texts may be in another order"
 
 _FENCE_LINE = re.compile(r"^[ \t]*(?:`{3,}|~{3,})[ \t]*[\w+-]{0,16}[ \t]*$", re.MULTILINE)
 _ESCAPED = re.compile(r"\\([<>\[\]().#*_`~|:-])")
@@ -121,6 +124,9 @@ def _read(text: str, wanted: Sequence[int], cut: bool, structured: bool) -> Pars
     values = [(value, texts_in(value.value)) for value in find_values(text, trusted=structured)]
     values = [(value, found) for value, found in values if found.pairs or not value.whole or found.holds_texts]
     around = _around(text, [value for value, _ in values])
+    if cut:
+        # What follows a value that is not whole was read within it: there it may be a draft.
+        values = values[: 1 + next((at for at, (value, _) in enumerate(values) if not value.whole), len(values))]
     if values and not line_labels(around):
         if cut and text[: values[0][0].begin].strip("`json \n"):
             # A model that thinks without saying so may have drafted it.
@@ -183,6 +189,8 @@ def _of_json(values: list[tuple[Value, JsonTexts]], wanted: Sequence[int], cut: 
         return _agreed(pieces, wanted)
     if cut or len(items) != len(wanted) or any(found.items is None for _, found in values):
         return Parsed({}, f"its JSON has no labels, and {len(items)} texts for {len(wanted)} regions")
+    if may_be_misplaced(items, wanted):
+        return Parsed({}, MISPLACED)
     return _agreed([Piece(number, "", item) for number, item in zip(wanted, items, strict=True)], wanted, prose=False)
 
 
@@ -206,6 +214,8 @@ def _of_positions(text: str, wanted: Sequence[int]) -> Parsed:
         return Parsed({}, f"labels {_names(numbers)} do not match the regions asked for ({_names(wanted)})")
     if not items:
         return Parsed({}, f"it has no labels that are understood, and not one item for each of {len(wanted)} regions")
+    if may_be_misplaced(items, wanted):
+        return Parsed({}, MISPLACED)
     parsed = _agreed([Piece(number, "", item) for number, item in zip(wanted, items, strict=True)], wanted)
     # An item that is no caption shows that the items are not what they seem.
     return parsed if len(parsed.captions) == len(wanted) else Parsed({}, parsed.reason)
