@@ -111,6 +111,10 @@ class Budget:
         """A request failed and will be sent again."""
         self._count(Counts(requests_retried=1))
 
+    def record_resend(self) -> None:
+        """A request was refused for its form and is sent again at once in another."""
+        self._count(Counts(requests=1, requests_retried=1))
+
     def record_response(self, response: ChatResponse, request: ChatRequest | None = None) -> None:
         """A request was answered. `request`: which, for an estimate where the server does not count tokens."""
         prompt, completion = response.prompt_tokens, response.completion_tokens

@@ -72,7 +72,7 @@ class Endpoint:
     `max_caption_chars`: what the structure allows for a caption.
     `revive`: called when nothing answers; may restart the server, and raises CaptionerError when it is gone for good.
     `accepted_words`: of `finish_reason`, in lower case, that the user takes for a complete answer's. `answered`: number
-    of requests.
+    of requests. `on_resend`: called when a request is sent once more, in the form that the server takes.
     """
 
     url: str
@@ -89,6 +89,7 @@ class Endpoint:
     dialect: Dialect = field(default_factory=Dialect)
     accepted_words: frozenset[str] = frozenset()
     answered: int = 0
+    on_resend: Callable[[], object] = lambda: None
     _log_failure_after: float = 0.0
 
     # --- outcomes of requests
@@ -142,6 +143,7 @@ class Endpoint:
         response = await self.http.post(f"{self.url}/chat/completions", orjson.dumps(body), self.timeout)
         if response.status != 200:
             if self.dialect.learn(response.status, response.text, body):
+                self.on_resend()
                 return await self.ask(self.dialect.apply(body))
             raise self._error(response)
         try:

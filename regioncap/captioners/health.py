@@ -26,7 +26,7 @@ class RetryPolicy:
 
     patience: float = 900.0
     max_tries: int = 5
-    max_pause: float = 30.0
+    max_pause: float = 10.0
     overloads_in_row: int = 3
     unreachable_tries: int = 3
 

@@ -174,7 +174,8 @@ class CaptionSession:
             server.url, config.model or "", Sampling.of(config), config.request_timeout, InFlightLimit(limit),
             Transport(client, server.access), max_caption_chars=config.max_caption_chars, revive=server.revive,
             health=EndpointHealth(ready=False), dialect=Dialect(Sampling.of(config).temperature),
-            accepted_words=frozenset(config.accept_finish_reasons), request_body=config.request_body,
+            accepted_words=frozenset(config.accept_finish_reasons), on_resend=self.budget.record_resend,
+            request_body=config.request_body,
         )  # fmt: skip
 
     async def _try_out(self, endpoint: Endpoint) -> None:

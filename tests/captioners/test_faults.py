@@ -190,13 +190,14 @@ def test_a_repair_is_no_warmer_than_the_server_allows(serve: Serve, captioner_of
         return refusal(400, "temperature must be at most 1") if body.get("temperature", 0) > 1 else None
 
     server = serve(structure=(), script=script)
-    captioner, _ = captioner_of(server, temperature=1.0)
+    captioner, bill = captioner_of(server, temperature=1.0)
     warm_up(captioner)
     bodies = server.record()
     server.change(faults={"missing": 1.0})
     result = captioner.submit(request_of(7)).result(timeout=60)
     assert result.code == "captions_incomplete"
     assert [body["temperature"] for body in bodies] == [1.0, 1.3, 1.0, 1.0]
+    assert bill.counts.requests == server.stats["requests"]
 
 
 # --- how answers end
