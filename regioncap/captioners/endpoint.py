@@ -148,7 +148,8 @@ class Endpoint:
             answer = self._without_secrets(read_response(response.content))
         except ValueError:
             begin = outside_text(response.text, self.http.secrets, max_chars=80)
-            raise TryAgain(f"the answer is no chat completion: {begin!r}", senseless=True) from None
+            problem = "comes only as a stream" if response.content.lstrip()[:5] == b"data:" else "is no chat completion"
+            raise TryAgain(f"the answer {problem}: {begin!r}", senseless=True) from None
         return replace(answer, form=self.structure or "none", accepted=answer.word in self.accepted_words)
 
     def check(self, answer: ChatResponse) -> None:
