@@ -140,7 +140,7 @@ class Endpoint:
         """The answer to a request with these fields. Raises as `send` does."""
         # Serialized here, though it takes 0.1 ms: handing it to a thread takes longer.
         response = await self.http.post(f"{self.url}/chat/completions", orjson.dumps(body), self.timeout)
-        if response.status != 200:
+        if not 200 <= response.status < 300:  # some answer with 201
             if self.dialect.learn(response.status, response.text, body):
                 return await self.ask(self.dialect.apply(body))
             raise self._error(response)
