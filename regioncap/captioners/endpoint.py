@@ -141,7 +141,7 @@ class Endpoint:
         """The answer to a request with these fields. Raises as `send` does."""
         # Serialized here, though it takes 0.1 ms: handing it to a thread takes longer.
         response = await self.http.post(f"{self.url}/chat/completions", orjson.dumps(body), self.timeout)
-        if response.status != 200:
+        if not 200 <= response.status < 300:  # some answer with 201
             if self.dialect.learn(response.status, response.text, body):
                 self.on_resend()
                 return await self.ask(self.dialect.apply(body))
@@ -150,7 +150,8 @@ class Endpoint:
             answer = self._without_secrets(read_response(response.content))
         except ValueError:
             begin = outside_text(response.text, self.http.secrets, max_chars=80)
-            raise TryAgain(f"the answer is no chat completion: {begin!r}", senseless=True) from None
+            problem = "comes only as a stream" if response.content.lstrip()[:5] == b"data:" else "is no chat completion"
+            raise TryAgain(f"the answer {problem}: {begin!r}", senseless=True) from None
         return replace(answer, form=self.structure or "none", accepted=answer.word in self.accepted_words)
 
     def check(self, answer: ChatResponse) -> None:

@@ -144,6 +144,8 @@ def classify(response: HttpResponse, *, url: str, model: str, secrets: Sequence[
     status, reason = response.status, f"{response.status}: {error_text(response.text, secrets)}"
     if status in ACCOUNT_STATUSES:
         return endpoint_failed(status, reason, url=url, model=model)
+    if status < 400:
+        return TryAgain(f"no answer, and no error: {reason}", senseless=True)
     passes = status in RETRY_STATUSES or status >= 500 or NOT_YET.search(reason)
     if passes and not NEVER.search(reason):
         overloaded = status in OVERLOAD_STATUSES or LOADING.search(reason) is not None
