@@ -22,7 +22,7 @@ from regioncap.inputs.formats import IMAGES, READERS, file_kind
 from regioncap.inputs.per_box import PerBoxTable
 from regioncap.inputs.sharding import Line, Lines, cut
 from regioncap.inputs.streams import ReadProgress, row_text
-from regioncap.records import Shard, loads
+from regioncap.records import Shard, cut_text, loads_given
 from regioncap.storage.filesystem import GLOB_CHARS, Filesystems, Place, is_url
 
 KNOWN = "JSON Lines (.jsonl, .ndjson), JSON (.json), CSV (.csv), each also .gz, .bz2 or .xz; Parquet (.parquet); images"
@@ -186,13 +186,14 @@ def _columns(file: Place, config: RegionCapConfig) -> list[str]:
     with closing(READERS[file_kind(_name(file))](file, ReadProgress())) as lines:
         for _, text in islice(lines, COLUMN_SAMPLE_ROWS):
             with suppress(ValueError):
-                row = loads(text)
+                row = loads_given(text)
                 found.update(dict.fromkeys(row if isinstance(row, dict) else ()))
     for name in (config.image_key, *(config.box_columns or (config.bbox_key,))):
         if found and name not in found:
             field = "image_key" if name == config.image_key else "bbox_key"
             hint = "; for a box in four columns give their names as a,b,c,d" if field == "bbox_key" else ""
-            raise UsageError(f"{field}: {file.url} has no column {name!r}; its columns: {', '.join(found)}{hint}")
+            shown = cut_text(", ".join(found))
+            raise UsageError(f"{field}: {file.url} has no column {name!r}; its columns: {shown}{hint}")
     return list(found)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import os
+import re
 import tempfile
 import time
 import uuid
@@ -18,12 +19,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
-from urllib.parse import urlsplit
 
 from fsspec.core import strip_protocol, url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
 from regioncap.errors import RegionCapError, StorageError
+from regioncap.masking import outside_text
 
 SINGLE_PUT_BYTES = 64_000_000
 """Up to this size an object is uploaded from memory in a single PUT."""
@@ -39,12 +40,17 @@ def is_url(text: str) -> bool:
     return "://" in text or text.startswith("data:")
 
 
+_SECRET_PARTS = re.compile(r"(?<=://)[^/]*@|[?#](?:(?!::).)*", re.DOTALL)
+"""User name and password, query and fragment, of every part of a chain."""
+
+
 def redact_url(url: str) -> str:
-    """`url` without user name, password, query and fragment, where secrets and signatures are."""
-    if not is_url(url) or "::" in url:
-        return url
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    """`url`, or a chain of them, without user name, password, query and fragment, where secrets and signatures are.
+
+    >>> redact_url("simplecache::https://me:secret@host/a.jpg?sig=secret")
+    'simplecache::https://host/a.jpg'
+    """
+    return _SECRET_PARTS.sub("", url) if is_url(url) else url
 
 
 LOCAL_FS = LocalFileSystem()
@@ -330,6 +336,6 @@ def _renamed(path: Path, durable: bool) -> Iterator[IO[bytes]]:
 
 
 def reason_of(error: BaseException) -> str:
-    """The message of a foreign error, as one line."""
-    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return text.strip().splitlines()[0]
+    """The message of a foreign error, as one line, without secrets."""
+    text = str(getattr(error, "strerror", None) or error).strip() or type(error).__name__
+    return outside_text(text[:4000].splitlines()[0])

@@ -24,7 +24,7 @@ from regioncap.config.files import make_config
 from regioncap.errors import InputDamaged, StorageError, UsageError
 from regioncap.inputs import formats, readers
 from regioncap.inputs.readers import input_root, read_shards
-from regioncap.records import Shard, loads
+from regioncap.records import Shard, loads, reason_not_a_row
 from regioncap.storage.filesystem import DEFAULT_FILESYSTEMS, Place
 
 ROWS = [{"image": f"img/{i}.jpg", "bbox": [[i, 2, 3, 4]], "id": f"{i:03d}", "note": "ü\u2028"} for i in range(150)]
@@ -128,11 +128,23 @@ def test_an_empty_file_has_no_shards(name: str, tmp_path: Path) -> None:
     assert shards_of(tmp_path / name) == []
 
 
-def test_a_line_too_long_for_a_row_is_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_line_too_long_for_a_row_is_one_broken_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(formats, "MAX_BYTES", 1000)
-    (tmp_path / "x.jsonl").write_bytes(b"{}\n" + b"x" * 1001)
-    with pytest.raises(InputDamaged, match="line 2: longer than"):
-        shards_of(tmp_path / "x.jsonl")
+    monkeypatch.setattr(formats, "PIECE_BYTES", 100)
+    (tmp_path / "x.jsonl").write_bytes(b"{}\n" + b"x" * 5050 + b"\n[]\n" + b"y" * 1001)
+    first, long, third, last = shards_of(tmp_path / "x.jsonl")[0].lines
+    assert (first, third) == ((1, b"{}"), (3, b"[]"))
+    assert [reason_not_a_row(text) for _, text in (long, last)] == [
+        (f"a line of {size} bytes; expected one row a line, of at most 1,000", begin * 1000)
+        for size, begin in (("5,051", b"x"), ("1,001", b"y"))
+    ]
+
+
+def test_a_line_of_csv_too_long_for_a_row_is_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(formats, "MAX_BYTES", 1000)
+    (tmp_path / "x.csv").write_bytes(b"image,n\na.jpg,1\n" + b"x," * 501)
+    with pytest.raises(InputDamaged, match="line 3: a line of more than 1,000 bytes"):
+        shards_of(tmp_path / "x.csv")
 
 
 @pytest.mark.parametrize("name", ["x.jsonl.gz", "x.jsonl.bz2", "x.jsonl.xz", "array.json.gz"])
