@@ -17,6 +17,9 @@ from regioncap.records import QUOTED_CHARS, Row, rejected
 
 logger = logging.getLogger("regioncap")
 
+MAX_FRAMES = 12
+"""Frames of the log, from where an error arose upwards: one of many calls within each other has thousands."""
+
 LOOKED_AT = 4000
 """Characters of a foreign error's message that are looked at: it may quote all of a row."""
 
@@ -34,7 +37,7 @@ def row_work(doing: str, row: object = "") -> Iterator[None]:
         raise
     except Exception as error:
         what = f"{type(error).__name__}: {words_of(error)}"
-        frames = "".join(traceback.format_tb(error.__traceback__))
+        frames = "".join(traceback.format_tb(error.__traceback__, -MAX_FRAMES))
         known_by = outside_text(str(row)[:LOOKED_AT], max_chars=QUOTED_CHARS)
         logger.error("%s hit a bug with the row of %s: %s\n%s", doing, known_by, what, frames)
         raise RowReject("internal_error", f"{what}; please report this") from None

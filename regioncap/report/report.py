@@ -131,6 +131,7 @@ def _survey(source: Source, setting: ReportOptions, most: int) -> tuple[Overview
     rejected = Reservoirs(max(1, most // PAGE_SHARE_PER_GROUP))
     other = _against(setting)
     for row in source.rows():
+        found.rows += 1
         with passed_over(row.image):
             found.add(row)
             sample_row(special, row)

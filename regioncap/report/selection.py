@@ -31,8 +31,7 @@ class Overview:
     histogram: Counter[int] = field(default_factory=Counter)
 
     def add(self, row: Captioned) -> None:
-        """Count a captioned row."""
-        self.rows += 1
+        """Count what a captioned row holds."""
         self.regions += len(row.bbox)
         self.flagged += sum(map(bool, row.flags))
         self.words += sum(len(caption.split()) for caption in row.captions)

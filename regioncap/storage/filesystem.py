@@ -40,6 +40,20 @@ def is_url(text: str) -> bool:
     return "://" in text or text.startswith("data:")
 
 
+_CHAINED = re.compile(r"\w[\w+.-]*(?:://[^\[\]]*?)?::(.+)", re.DOTALL)
+"""`zip://a.jpg::s3://…` and `simplecache::https://…`, but no address of IPv6 in brackets."""
+
+
+def behind_chain(address: str) -> str:
+    """What the first protocol of a chain reads from; "" for what is no chain.
+
+    >>> behind_chain("zip://a.jpg::s3://bucket/b.zip"), behind_chain("http://[::1]/a.jpg")
+    ('s3://bucket/b.zip', '')
+    """
+    found = _CHAINED.match(address)
+    return found[1] if found else ""
+
+
 _SECRET_PARTS = re.compile(r"(?<=://)[^/]*@|[?#](?:(?!::).)*", re.DOTALL)
 """User name and password, query and fragment, of every part of a chain."""
 

@@ -18,7 +18,7 @@ from regioncap.errors import RejectCode, RowReject
 from regioncap.masking import mask
 from regioncap.printable import printable
 from regioncap.records import QUOTED_CHARS, cut_text
-from regioncap.storage.filesystem import is_url, reason_of, redact_url
+from regioncap.storage.filesystem import behind_chain, is_url, reason_of, redact_url
 
 NAME_NOT_FOUND_ERRNOS = frozenset({errno.ENAMETOOLONG, errno.EINVAL, errno.ELOOP})
 
@@ -97,7 +97,8 @@ def _by_name(shown: str, image: str, error: Exception) -> tuple[RejectCode, str]
         return "image_unavailable", f"{shown} cannot be read: the server's answer was cut off or damaged"
     if "Redirect" in name:
         return "image_unavailable", f"{shown} cannot be read: its redirects lead nowhere"
-    if "ParamValidation" in name or isinstance(error, ValueError):
+    # What reads an archive over a network raises ValueErrors of a moment, too.
+    if "ParamValidation" in name or (isinstance(error, ValueError) and not behind_chain(image)):
         # An unknown scheme, a zero byte, a bucket with brackets: no such place can be.
         return "image_missing", f"{shown} cannot be a place: {reason}"
     if isinstance(error, OSError):

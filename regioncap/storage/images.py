@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from regioncap.errors import RegionCapError
-from regioncap.storage.filesystem import DEFAULT_FILESYSTEMS, LOCAL_PROTOCOLS, Filesystems, is_url
+from regioncap.storage.filesystem import DEFAULT_FILESYSTEMS, LOCAL_PROTOCOLS, Filesystems, behind_chain, is_url
 from regioncap.storage.image_errors import reject_of
 from regioncap.storage.listing import Listings
 from regioncap.storage.scratch import Scratch
@@ -57,12 +57,12 @@ class ImageFiles:
     def _read(self, address: str) -> bytes:
         if not is_url(address):
             return Path(address).read_bytes()
-        fs, path = self._files.open(address)
         try:
+            fs, path = self._files.open(address)
             return bytes(fs.cat_file(path))
-        except FileNotFoundError:
-            # Caches and archives say so whatever kept them from the file behind: what was met there says more.
-            if behind := address.partition("::")[2]:
+        except Exception:
+            # Caches and archives say little of what kept them from the file behind: what is met there says more.
+            if behind := behind_chain(address):
                 fs, path = self._files.open(behind)
                 fs.cat_file(path, start=0, end=1)
             raise
@@ -86,7 +86,10 @@ class ImageFiles:
         found: dict[str, Stat] = {}
         addresses = {image: self.locate(image) for image in images}
         if check == "listing":
-            listed = self._listings.look([address for address in addresses.values() if address.startswith("s3://")])
+            on_s3 = [address for address in addresses.values() if address.startswith("s3://")]
+            listed: dict[str, Stat] = {}
+            with contextlib.suppress(Exception):  # then each is asked for alone
+                listed = self._listings.look(on_s3)
             found = {image: listed[address] for image, address in addresses.items() if address in listed}
         near = [image for image in addresses if image not in found and not self.is_remote(image)]
         far = [image for image in addresses if image not in found and self.is_remote(image)]
