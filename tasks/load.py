@@ -61,7 +61,7 @@ def _loaded(place: Row, text: bytes, image_key: str) -> Row:
     try:
         found = loads_given(text)
     except NestedTooDeep as error:
-        raise RowReject("bad_row", f"{error}: no program would read it again") from None
+        raise RowReject("bad_row", f"{error}, which many programs do not read") from None
     except ValueError as error:
         raise RowReject("bad_json", f"not JSON: {error}") from None
     if not isinstance(found, dict):
