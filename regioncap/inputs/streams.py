@@ -104,7 +104,7 @@ def open_stream(place: Place, gauge: ReadProgress) -> Iterator[io.BufferedReader
     Raises StorageError; reading raises StorageError, and one of `DECOMPRESSION_ERRORS` if compressed data is broken.
     """
     size = place.size() or 0
-    decompress = COMPRESSIONS.get(compression(PurePosixPath(place.url).name))
+    decompress = COMPRESSIONS.get(compression(place.file_name))
     with RawFile(place, READ_BYTES if decompress else None) as raw:
         stream = io.BufferedReader(raw if decompress is None else decompress(raw))
         measured: io.IOBase = stream if decompress is None else raw

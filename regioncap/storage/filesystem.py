@@ -40,6 +40,11 @@ def is_url(text: str) -> bool:
     return "://" in text or text.startswith("data:")
 
 
+def without_query(address: str) -> str:
+    """A web address without its query; elsewhere `?` is a wildcard or part of a name."""
+    return address.partition("?")[0] if address.startswith(("http://", "https://")) else address
+
+
 _CHAINED = re.compile(r"\w[\w+.-]*(?:://[^\[\]]*?)?::(.+)", re.DOTALL)
 """`zip://a.jpg::s3://…` and `simplecache::https://…`, but no address of IPv6 in brackets."""
 
@@ -119,6 +124,11 @@ class Place:
     def name(self) -> str:
         """Last part of the path."""
         return PurePosixPath(self._path).name
+
+    @property
+    def file_name(self) -> str:
+        """Last part of the address, as files are named: `a #1.jpg`; of a web address without its query."""
+        return PurePosixPath(without_query(self.address)).name
 
     @property
     def parent(self) -> Place:
@@ -280,6 +290,10 @@ class Place:
 
     # --- many files
 
+    def is_glob(self) -> bool:
+        """Whether this is a pattern for names; `photos [2024]` is none where there is a folder of that name."""
+        return bool(GLOB_CHARS & set(without_query(self.address))) and not self.exists()
+
     def find(self) -> list[Place]:
         """All files below this folder, or matching this address as a glob; sorted, without hidden ones.
 
@@ -287,7 +301,7 @@ class Place:
         with `_`. A photo's name may begin with `_`: cameras write `_DSC0001.JPG`.
         """
         with self._translated("list"):
-            pattern = bool(GLOB_CHARS & set(self._path))
+            pattern = self.is_glob()
             found = self._fs.glob(self._path) if pattern else self._fs.find(self._path)
             files = [path for path in found if not pattern or self._fs.isfile(path)]
         fixed = self._path if not pattern else glob_prefix(self._path)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import unquote
 
 from regioncap.errors import RegionCapError
 from regioncap.storage.filesystem import DEFAULT_FILESYSTEMS, LOCAL_PROTOCOLS, Filesystems, behind_chain, is_url
@@ -35,6 +37,8 @@ class ImageFiles:
 
     def locate(self, image: str) -> str:
         """Path or URL of an image as a row names it."""
+        if image.startswith("file://") and "%" in image:
+            return _decoded(image)
         if is_url(image) or image.startswith("/"):
             return image
         return self._root + image
@@ -116,3 +120,12 @@ class ImageFiles:
     def close(self) -> None:
         """Remove what was brought near."""
         self._scratch.close()
+
+
+def _decoded(url: str) -> str:
+    """`file:///a%20b.jpg`, as programs write it for the file `a b.jpg`; unless there is a file of that very name."""
+    decoded = unquote(url)
+    with contextlib.suppress(OSError, ValueError):
+        if not os.path.lexists(url.removeprefix("file://")) and os.path.lexists(decoded.removeprefix("file://")):
+            return decoded
+    return url

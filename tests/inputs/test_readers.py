@@ -26,6 +26,7 @@ from regioncap.inputs import formats, readers
 from regioncap.inputs.readers import input_root, read_shards
 from regioncap.records import Shard, loads, reason_not_a_row
 from regioncap.storage.filesystem import DEFAULT_FILESYSTEMS, Place
+from regioncap.storage.images import ImageFiles
 
 ROWS = [{"image": f"img/{i}.jpg", "bbox": [[i, 2, 3, 4]], "id": f"{i:03d}", "note": "ü\u2028"} for i in range(150)]
 BOM = b"\xef\xbb\xbf"
@@ -404,6 +405,34 @@ def test_a_data_file_with_wildcards_in_its_name_is_a_file(tmp_path: Path) -> Non
     (tmp_path / "x[1].jsonl").write_bytes(b"{}\n")
     assert rows_of(tmp_path / "x[1].jsonl") == [{}]
     assert root_of(str(tmp_path / "x[1].jsonl")) == str(tmp_path)
+
+
+NAMES = ["a.jpg", "b #1.jpg", "c?.jpg", "d [2].jpg", "e%20f.jpg", "g*h.jpg", "i&j=k;l.jpg", "ü ß.jpg"]
+
+
+@pytest.mark.parametrize("place", ["", "file://", "memory://", "s3://"])
+def test_names_are_names_and_no_syntax(place: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    root = request.getfixturevalue("bucket") if place == "s3://" else f"{place}{tmp_path}"
+    folder = f"{root}/photos [2024] #1"
+    for name in NAMES:
+        Place(folder).child(name).write(name.encode())
+    assert [row["image"] for row in rows_of(folder)] == NAMES
+    images = ImageFiles(root_of(folder))
+    assert [images.read(name).decode() for name in NAMES] == NAMES
+    # Files of rows, too, and a folder of them.
+    Place(f"{root}/rows [1]").child("x #1 [a].jsonl").write(b'{"image": "a.jpg"}\n')
+    assert rows_of(f"{root}/rows [1]") == rows_of(f"{root}/rows [1]/x #1 [a].jsonl") == [{"image": "a.jpg"}]
+
+
+def test_the_home_folder_is_meant_by_a_tilde(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    paths = {"input": "~/in.jsonl", "output": "~/parts/", "cache_path": "~/cache", "image_root": "~"}
+    config = make_config(captioner="pixels", **paths)
+    assert {name: getattr(config, name) for name in paths} == {
+        "input": f"{tmp_path}/in.jsonl", "output": f"{tmp_path}/parts/", "cache_path": f"{tmp_path}/cache",
+        "image_root": str(tmp_path),
+    }  # fmt: skip
+    assert make_config(input="a~b.jsonl", captioner="pixels").input == "a~b.jsonl"
 
 
 def test_a_remote_folder_named_like_a_file_is_a_folder() -> None:
