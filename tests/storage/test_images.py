@@ -34,7 +34,7 @@ def test_a_file_url_may_be_encoded(tmp_path: Path) -> None:
     (tmp_path / "a b.jpg").write_bytes(b"decoded")
     images = ImageFiles(str(tmp_path))
     assert images.read(f"file://{tmp_path}/a%20b.jpg") == b"decoded"
-    assert images.stat(f"file://{tmp_path}/a%20b.jpg") == images.stat(f"{tmp_path}/a b.jpg")
+    assert images.stat(f"file://{tmp_path}/a%20b.jpg") == images.stat(f"file://{tmp_path}/a b.jpg")
     (tmp_path / "a%20b.jpg").write_bytes(b"as it is")
     assert images.read(f"file://{tmp_path}/a%20b.jpg") == b"as it is"
 
