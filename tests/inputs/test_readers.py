@@ -23,6 +23,7 @@ import pytest
 from regioncap.config.files import make_config
 from regioncap.errors import InputDamaged, StorageError, UsageError
 from regioncap.inputs import formats, readers
+from regioncap.inputs import json_array as json_arrays
 from regioncap.inputs.readers import input_root, read_shards
 from regioncap.records import Shard, loads, reason_not_a_row
 from regioncap.storage.filesystem import DEFAULT_FILESYSTEMS, Place
@@ -227,6 +228,32 @@ def test_an_element_that_is_no_json_is_one_row(tmp_path: Path) -> None:
 def test_a_broken_array_names_the_element_and_byte(text: str, place: str, tmp_path: Path) -> None:
     (tmp_path / "x.json").write_text(text)
     with pytest.raises(InputDamaged, match=place):
+        shards_of(tmp_path / "x.json")
+
+
+LONG_ELEMENTS: list[Any] = [
+    "x" * 5000, '\\"' * 2000, "\\" * 3001, [[[1, 2]] * 900, "]"], {"a": "}" * 3000, "b": ["[" * 3000, "\\\\" * 1500]},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("read_bytes", [1, 7, 64])
+def test_an_element_too_long_for_a_row_is_one_broken_row(
+    read_bytes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(formats, "MAX_BYTES", 500)
+    monkeypatch.setattr(json_arrays, "READ_BYTES", read_bytes)
+    rows = [row for long in LONG_ELEMENTS for row in ({"a": 1}, long, "ü]\\")]
+    sizes = [f"{len(b' ' + json.dumps(long, ensure_ascii=False).encode()):,}" for long in LONG_ELEMENTS]
+    (tmp_path / "x.json").write_bytes(json_array(rows))
+    lines = [text for shard in shards_of(tmp_path / "x.json") for _, text in shard.lines]
+    assert [loads(text) for place, text in enumerate(lines) if place % 3 != 1] == [
+        row for place, row in enumerate(rows) if place % 3 != 1
+    ]
+    assert [(reason_not_a_row(text) or ("", b""))[0] for text in lines[1::3]] == [
+        f"an element of {size} bytes; expected rows of at most 500" for size in sizes
+    ]
+    (tmp_path / "x.json").write_bytes(json_array(rows)[:-1])
+    with pytest.raises(InputDamaged, match=f"element 15, byte {len(json_array(rows)) - 9}: the file ends"):
         shards_of(tmp_path / "x.json")
 
 
