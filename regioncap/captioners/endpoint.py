@@ -22,7 +22,6 @@ from regioncap.captioners.chat import (
 from regioncap.captioners.dialect import Dialect
 from regioncap.captioners.health import EndpointHealth, RetryPolicy
 from regioncap.captioners.limits import InFlightLimit
-from regioncap.captioners.masking import SHORT_SECRET, mask, outside_text
 from regioncap.captioners.prompts import form_of_answer
 from regioncap.captioners.server_errors import (
     RESUMES,
@@ -36,6 +35,7 @@ from regioncap.captioners.server_errors import (
 )
 from regioncap.captioners.structure import PROBE_REGEX, PROBE_WORD, regex_of, structured
 from regioncap.captioners.transport import Transport
+from regioncap.masking import SHORT_SECRET, mask, outside_text
 from regioncap.records import dumps
 
 SLOW_SHARE = 0.5

@@ -17,9 +17,9 @@ from typing import Any
 from multidict import CIMultiDict
 
 from regioncap.captioners.advice import advice_for
-from regioncap.captioners.masking import outside_text
 from regioncap.captioners.retry_after import requested_wait
 from regioncap.errors import CaptionerError
+from regioncap.masking import outside_text
 from regioncap.records import loads
 
 ACCOUNT_STATUSES = frozenset({401, 402, 407})

@@ -10,15 +10,15 @@ import contextlib
 import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from regioncap.errors import InputDamaged
 from regioncap.inputs.grouping import Groups
 from regioncap.inputs.json_object import split_members
 from regioncap.inputs.sharding import MAX_BYTES, Lines
-from regioncap.inputs.streams import ReadProgress, open_stream, row_text
-from regioncap.records import Row, dumps, loads
+from regioncap.inputs.streams import ReadProgress, made_row, open_stream, row_text
+from regioncap.records import Row, dumps, loads, loads_given
 from regioncap.storage.filesystem import Place
 
 REGION_FIELDS = ("annotation_id", "category_id", "category", "score", "iscrowd", "area")
@@ -79,8 +79,7 @@ class CocoFile:
         for head, found in groups.groups():
             number, key, text = head
             done += 1
-            image = _object(text) if text else {"id": loads(key)}
-            yield number, row_text(self._row(image, [_object(item) for item in found], names))
+            yield number, made_row(partial(self._text, key, text, found, names), text)
 
     def _grouped(self, gauge: ReadProgress) -> tuple[Groups, dict[Any, Any]]:
         self._gauge = gauge
@@ -105,6 +104,10 @@ class CocoFile:
         groups.close_groups()
         return groups, names
 
+    def _text(self, key: bytes, text: bytes, found: list[bytes], names: dict[Any, Any]) -> bytes:
+        image = _object(text) if text else {"id": loads(key)}
+        return row_text(self._row(image, [_object(item) for item in found], names))
+
     def _row(self, image: Row, annotations: list[Row], names: dict[Any, Any]) -> Row:
         others = {key: value for key, value in image.items() if key not in ("id", "file_name")}
         named = {self.image_key: image["file_name"]} if "file_name" in image else {}
@@ -118,7 +121,7 @@ class CocoFile:
 def _object(text: bytes) -> Row:
     """The JSON object in `text`; an empty one if it is something else, which is rejected later for its missing keys."""
     try:
-        found = loads(text)
+        found = loads_given(text)
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}

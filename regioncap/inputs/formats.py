@@ -17,9 +17,19 @@ from regioncap.errors import InputDamaged, UsageError
 from regioncap.inputs.json_array import split_array
 from regioncap.inputs.parquet import read_parquet, refuse_duplicate_columns
 from regioncap.inputs.sharding import MAX_BYTES, Lines
-from regioncap.inputs.streams import DECOMPRESSION_ERRORS, ReadProgress, compression, open_stream, row_text
-from regioncap.records import loads
+from regioncap.inputs.streams import (
+    DECOMPRESSION_ERRORS,
+    KEPT_BYTES,
+    ReadProgress,
+    compression,
+    open_stream,
+    row_text,
+)
+from regioncap.records import loads, not_a_row
 from regioncap.storage.filesystem import Place
+
+PIECE_BYTES = 1_000_000
+"""Read at a time of a line that is too long."""
 
 BOM = b"\xef\xbb\xbf"
 """The byte order mark that some editors put at the start of a UTF-8 file; not part of the first row."""
@@ -39,13 +49,24 @@ def file_kind(name: str) -> str:
 def read_json_lines(place: Place, gauge: ReadProgress) -> Lines:
     """JSON Lines: one row per line, split at b"\\n" alone, since JSON text may hold U+2028. Blank lines are skipped.
 
-    Raises InputDamaged if compressed data is broken or a line is longer than `MAX_BYTES`; StorageError.
+    A line longer than `MAX_BYTES` is one broken row; of it only the begin is held. Raises InputDamaged if compressed
+    data is broken; StorageError.
     """
     with open_stream(place, gauge) as stream:
-        for number, line in _lines(place, stream):
+        for number, line in _lines(place, stream, _rest_of_line):
             text = line.rstrip(b"\r\n")
             if text.strip():
                 yield number, text
+
+
+def _rest_of_line(stream: io.BufferedReader[Any], begin: bytes) -> bytes:
+    """Read to the end of a line that is too long: what stands for it."""
+    size = len(begin)
+    while piece := stream.readline(PIECE_BYTES):
+        size += len(piece)
+        if piece.endswith(b"\n"):
+            break
+    return not_a_row(f"a line of {size:,} bytes; expected one row a line, of at most {MAX_BYTES:,}", begin[:KEPT_BYTES])
 
 
 def read_json(place: Place, gauge: ReadProgress) -> Lines:
@@ -105,9 +126,14 @@ def _csv_records(place: Place, stream: io.BufferedReader[Any]) -> Iterator[tuple
     taken: list[bytes] = []
     first = number = 0
 
+    def too_long(*_: Any) -> bytes:
+        # Its end may lie within quotes: nobody knows where the next record begins.
+        reason = f"a line of more than {MAX_BYTES:,} bytes, so hardly a row; expected one row a line"
+        raise InputDamaged(place.url, f"line {number + 1}", reason)
+
     def texts() -> Iterator[str]:
         nonlocal first, number
-        for number, line in _lines(place, stream):
+        for number, line in _lines(place, stream, too_long):
             first = first if taken else number
             taken.append(line)
             yield line.decode("utf-8", "surrogateescape")
@@ -137,16 +163,16 @@ def _is_utf8(text: bytes) -> bool:
     return True
 
 
-def _lines(place: Place, stream: io.BufferedReader[Any]) -> Lines:
-    """Every line with its end, and its number from 1; a byte order mark is dropped."""
+def _lines(
+    place: Place, stream: io.BufferedReader[Any], too_long: Callable[[io.BufferedReader[Any], bytes], bytes]
+) -> Lines:
+    """Every line with its end, and its number from 1; a byte order mark is dropped. `too_long`: given the begin of a
+    line that is longer than `MAX_BYTES`, what to give in its place."""
     number = 1
     with _damage(place, lambda: f"line {number}"):
         line = stream.readline(MAX_BYTES + 1).removeprefix(BOM)
         while line:
-            if len(line) > MAX_BYTES:
-                reason = f"longer than {MAX_BYTES // 1_000_000} MB, so hardly a row; expected one row a line"
-                raise InputDamaged(place.url, f"line {number}", reason)
-            yield number, line
+            yield number, too_long(stream, line) if len(line) > MAX_BYTES else line
             number += 1
             line = stream.readline(MAX_BYTES + 1)
 

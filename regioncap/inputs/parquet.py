@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from regioncap.errors import InputDamaged, StorageError, UsageError
 from regioncap.inputs.sharding import Lines
-from regioncap.inputs.streams import RawFile, ReadProgress, row_text
-from regioncap.records import jsonable
+from regioncap.inputs.streams import RawFile, ReadProgress, made_row, row_text
+from regioncap.records import jsonable, shorten
 from regioncap.storage.filesystem import Place
 
 BATCH_ROWS = 256
@@ -37,18 +38,22 @@ def read_parquet(place: Place, gauge: ReadProgress) -> Lines:
             for batch in file.iter_batches(batch_size=BATCH_ROWS):
                 for row in _plain(batch, pa).to_pylist():
                     number += 1
-                    yield number, row_text(jsonable(row))
+                    yield number, made_row(partial(_text, row))
         except StorageError:
             raise
         except (pa.ArrowException, OSError, ValueError) as error:
             raise InputDamaged(place.url, f"row {number + 1}", str(error)) from error
 
 
+def _text(row: dict[str, Any]) -> bytes:
+    return row_text(jsonable(row))
+
+
 def refuse_duplicate_columns(place: Place, names: list[str]) -> None:
     """Raise UsageError if two columns share a name: a row could hold only one of them."""
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise UsageError(f"input: {place.url} has the column {twice[0]!r} twice; give each column its own name")
+        raise UsageError(f"input: {place.url} has the column {shorten(twice[0])} twice; give each column its own name")
 
 
 def _plain(batch: Any, pa: Any) -> Any:

@@ -16,9 +16,10 @@ from contextlib import contextmanager
 from pathlib import PurePosixPath
 from typing import Any
 
-from regioncap.errors import RegionCapError, StorageError
-from regioncap.records import dumps
-from regioncap.storage.filesystem import Place
+from regioncap.errors import RegionCapError, RowReject, StorageError
+from regioncap.records import dumps, not_a_row
+from regioncap.row_work import row_work
+from regioncap.storage.filesystem import Place, reason_of
 
 COMPRESSIONS: dict[str, Callable[[Any], Any]] = {
     ".gz": lambda raw: gzip.GzipFile(fileobj=raw, mode="rb"),
@@ -29,6 +30,9 @@ COMPRESSIONS: dict[str, Callable[[Any], Any]] = {
 
 DECOMPRESSION_ERRORS = (EOFError, OSError, zlib.error, lzma.LZMAError, ValueError)
 """Errors that decompressors raise for a broken file; BadGzipFile is an OSError."""
+
+KEPT_BYTES = 1000
+"""What is kept of the text of a row that cannot be read."""
 
 READ_BYTES = 16_384
 """Compressed bytes passed on at a time: few, so that the position in them tells how far reading has come."""
@@ -59,8 +63,7 @@ class RawFile(io.RawIOBase):
             raise
         except Exception as error:
             # Object store clients raise errors of many types; all mean that reading failed.
-            reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-            raise StorageError(self._place.url, "read", reason) from error
+            raise StorageError(self._place.url, "read", reason_of(error)) from error
 
     def readable(self) -> bool:
         return True
@@ -101,7 +104,7 @@ def open_stream(place: Place, gauge: ReadProgress) -> Iterator[io.BufferedReader
     Raises StorageError; reading raises StorageError, and one of `DECOMPRESSION_ERRORS` if compressed data is broken.
     """
     size = place.size() or 0
-    decompress = COMPRESSIONS.get(compression(PurePosixPath(place.url).name))
+    decompress = COMPRESSIONS.get(compression(place.file_name))
     with RawFile(place, READ_BYTES if decompress else None) as raw:
         stream = io.BufferedReader(raw if decompress is None else decompress(raw))
         measured: io.IOBase = stream if decompress is None else raw
@@ -111,6 +114,16 @@ def open_stream(place: Place, gauge: ReadProgress) -> Iterator[io.BufferedReader
         finally:
             gauge.done = lambda: 1.0
             stream.close()
+
+
+def made_row(make: Callable[[], bytes], begin: bytes = b"") -> bytes:
+    """The text of a row that `make` puts together; where that fails, what `load` rejects, alone. `begin`: of the row's
+    own text."""
+    try:
+        with row_work("reading", begin[:200]):
+            return make()
+    except RowReject as reject:
+        return not_a_row(f"{reject.code}: {reject.message}", begin[:KEPT_BYTES])
 
 
 def row_text(row: Any) -> bytes:
