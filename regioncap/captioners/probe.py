@@ -15,13 +15,13 @@ from regioncap.captioners.budget import Budget
 from regioncap.captioners.chat import ABSENT, ChatRequest, ChatResponse, Ending
 from regioncap.captioners.endpoint import Endpoint
 from regioncap.captioners.health import RetryPolicy
-from regioncap.captioners.masking import outside_text
 from regioncap.captioners.pictures import typical_picture
 from regioncap.captioners.prompts import Prompts
 from regioncap.captioners.row_requests import largest_request
 from regioncap.captioners.server_errors import RESUMES, EndpointFailed, NotThere, Refused, TryAgain
 from regioncap.captioners.structure import FORM_QUESTION, PROBE_WORD, STRUCTURES, holds_to_form, regex_of
 from regioncap.config.model import RegionCapConfig
+from regioncap.masking import outside_text
 
 PROBE_CHARS = 24
 """Characters of a caption in a request that only tries an endpoint out."""

@@ -29,7 +29,6 @@ from regioncap.captioners.endpoint import Endpoint
 from regioncap.captioners.health import EndpointHealth, RetryPolicy
 from regioncap.captioners.limits import InFlightLimit, split_limit
 from regioncap.captioners.loop import LoopThread
-from regioncap.captioners.masking import outside_text
 from regioncap.captioners.probe import Probe
 from regioncap.captioners.prompts import Prompts
 from regioncap.captioners.queue_watch import QueueWatcher
@@ -39,6 +38,7 @@ from regioncap.captioners.server_errors import EndpointFailed, NotThere
 from regioncap.captioners.transport import Transport, open_client
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RowReject, RunStopped, Stopped
+from regioncap.masking import outside_text
 from regioncap.records import Counts
 
 IO_THREADS = 32
