@@ -133,7 +133,7 @@ def no_s3_credentials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
 
 @pytest.fixture
 def bucket(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The URL of an empty S3 bucket, in an environment as a user's: fsspec, s3fs and botocore find all they need there."""
+    """The URL of an empty S3 bucket, in an environment as a user's: fsspec, s3fs and botocore find all they need."""
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", s3_server)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key-of-tests")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret-of-tests")
