@@ -184,12 +184,16 @@ class Endpoint:
     async def resolve_base_url(self) -> list[str]:
         """The names of the models that the server lists; `url` gets its `/v1` if the user omitted it.
 
-        A list that is missing or forbidden tells nothing about chat. Raises TryAgain when nothing answers.
+        A list that is missing, forbidden or does not come tells nothing about chat.
         """
         candidates = dict.fromkeys([self.url, self.url.removesuffix("/v1") + "/v1"])
         there: list[str] = []
         for url in candidates:
-            response = await self._get(f"{url}/models")
+            try:
+                response = await self._get(f"{url}/models")
+            except TryAgain:
+                there.append(url)
+                continue
             models = model_names(response.content) if response.status == 200 else None
             if models is not None:
                 self.url = url
@@ -199,6 +203,14 @@ class Endpoint:
                 there.append(url)
         self.url = next(iter(there), self.url)
         return []
+
+    async def is_there(self) -> bool:
+        """Whether anything answers at the endpoint."""
+        try:
+            await self._get(f"{self.url}/models")
+        except TryAgain:
+            return False
+        return True
 
     async def _get(self, url: str) -> HttpResponse:
         return await self.http.get(url, min(self.timeout, LIST_SECONDS))

@@ -60,7 +60,7 @@ class Probe:
 
         Mostly one request does both. Raises EndpointFailed for a server that is not there or refuses.
         """
-        known = await self._retry(endpoint, endpoint.resolve_base_url)
+        known = await endpoint.resolve_base_url()
         names = [outside_text(name, endpoint.http.secrets, max_chars=80) for name in known[:8]]
         listed = f" It lists: {', '.join(names)}." if known and endpoint.model not in known else ""
         request = await self._largest_request()
@@ -96,8 +96,7 @@ class Probe:
         """Returns when something answers at the endpoint. Raises RunStopped when the run ends before."""
         while True:
             await self._pause(self._policy.max_pause)
-            with contextlib.suppress(TryAgain):
-                await endpoint.resolve_base_url()
+            if await endpoint.is_there():
                 return
 
     async def _largest_request(self) -> ChatRequest:

@@ -17,6 +17,7 @@ from regioncap.preflight.prompt_keys import check_prompt_keys
 from regioncap.preflight.rules_diff import check_rules
 from regioncap.preflight.settings_diff import check_settings
 from regioncap.run.context import RunContext
+from regioncap.run.credentials import check_environment
 from regioncap.storage.runs import entry_place, registered
 
 
@@ -34,7 +35,7 @@ class Checked:
 
 
 def check(context: RunContext, *, deployed: bool = False) -> Checked:
-    """Check output, captioner, settings, prompts, boxes and stored answers, in this order: what costs least is first.
+    """Check output, keys, captioner, settings, prompts, boxes and stored answers, in this order: what costs least is first.
 
     `deployed`: nobody watches the run, so changed settings are refused unless they are allowed. Raises UsageError.
     """
@@ -49,6 +50,7 @@ _checked: WeakKeyDictionary[RunContext, Checked] = WeakKeyDictionary()
 def _check(context: RunContext, deployed: bool) -> Checked:
     rows = FirstRows(context)
     check_output(context.output)
+    check_environment(context.config)
     context.captioner.check()
     differences = check_settings(context.config, context.files, deployed=deployed)
     check_prompt_keys(context.config, rows)

@@ -33,6 +33,23 @@ def access_of(config: RegionCapConfig) -> list[Access]:
     return [access.with_key(key) for key in _keys(config)]
 
 
+def check_environment(config: RegionCapConfig) -> None:
+    """Raises CaptionerError for a secret that the environment lacks, or that cannot be sent; blocks are not read yet."""
+    for setting, values in (("request_headers", config.headers), ("request_query", config.query)):
+        for name, value in values.items():
+            _check_reference(Reference.of(value), f"{setting}: {name}")
+    references = keys_of(config.api_keys, len(config.endpoint))
+    for reference in references:
+        _check_reference(reference, "api_keys")
+    if not references and not config.api_key_block and config.endpoint:
+        _default_key(config)
+
+
+def _check_reference(reference: Reference | None, where: str) -> None:
+    if reference is not None and reference.kind == "env":
+        _secret(reference, where)
+
+
 def _keys(config: RegionCapConfig) -> list[str | None]:
     """The key of each endpoint; None where there is none."""
     references = keys_of(config.api_keys, len(config.endpoint))

@@ -9,7 +9,7 @@ import pytest
 from regioncap.captioners.access import Access
 from regioncap.config.files import make_config
 from regioncap.errors import CaptionerError
-from regioncap.run.credentials import access_of
+from regioncap.run.credentials import access_of, check_environment
 
 KEYS = ("REGIONCAP_API_KEY", "OPENAI_API_KEY")
 
@@ -110,3 +110,29 @@ def test_a_secret_that_is_missing_or_empty(monkeypatch: pytest.MonkeyPatch, sett
     monkeypatch.setenv("A_KEY", "\n")
     with pytest.raises(CaptionerError, match=f"^{setting}: the environment variable A_KEY is empty; set it"):
         access(**SETTINGS[setting])
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"request_headers": ["x-key: env:A_KEY"]},
+        {"request_query": ["code=env:A_KEY"]},
+        {"api_keys": ["env:A_KEY"]},
+    ],
+    ids=lambda settings: next(iter(settings)),
+)
+def test_a_missing_variable_is_found_before_anything_starts(
+    settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = make_config(input="a.jsonl", endpoint="http://127.0.0.1:9/v1", model="m", **settings)
+    monkeypatch.delenv("A_KEY", raising=False)
+    with pytest.raises(CaptionerError, match="there is no environment variable A_KEY"):
+        check_environment(config)
+    monkeypatch.setenv("A_KEY", "quiet-river")
+    check_environment(config)
+
+
+def test_blocks_are_not_read_before_prefect_is_there() -> None:
+    check_environment(
+        make_config(input="a.jsonl", endpoint="http://127.0.0.1:9/v1", model="m", api_keys=["block:none-such"])
+    )
