@@ -184,14 +184,17 @@ class Endpoint:
     async def resolve_base_url(self) -> list[str]:
         """The names of the models that the server lists; `url` gets its `/v1` if the user omitted it.
 
-        A list that is missing, forbidden or does not come tells nothing about chat.
+        A list that is missing, forbidden or does not come tells nothing about chat. Raises TryAgain when no connection
+        can be made.
         """
         candidates = dict.fromkeys([self.url, self.url.removesuffix("/v1") + "/v1"])
         there: list[str] = []
         for url in candidates:
             try:
                 response = await self._get(f"{url}/models")
-            except TryAgain:
+            except TryAgain as error:
+                if error.unreachable:
+                    raise
                 there.append(url)
                 continue
             models = model_names(response.content) if response.status == 200 else None

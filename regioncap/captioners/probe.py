@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import re
 import time
@@ -60,7 +59,7 @@ class Probe:
 
         Mostly one request does both. Raises EndpointFailed for a server that is not there or refuses.
         """
-        known = await endpoint.resolve_base_url()
+        known = await self._retry(endpoint, endpoint.resolve_base_url)
         names = [outside_text(name, endpoint.http.secrets, max_chars=80) for name in known[:8]]
         listed = f" It lists: {', '.join(names)}." if known and endpoint.model not in known else ""
         request = await self._largest_request()

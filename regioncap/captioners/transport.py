@@ -70,14 +70,12 @@ class Transport:
     async def get(self, url: str, timeout: float) -> HttpResponse:
         """What the server says about itself, of any status, within `timeout` seconds.
 
-        Raises TryAgain, `unreachable`, when nothing came; EndpointFailed as `post` does.
+        Raises TryAgain when nothing came; EndpointFailed as `post` does.
         """
         try:
             return await self._fetch("GET", url, timeout)
         except TimeoutError:
-            raise TryAgain(f"no answer within {timeout:g} s", unreachable=True) from None
-        except TryAgain as error:
-            raise TryAgain(error.reason, unreachable=True) from None
+            raise TryAgain(f"no answer within {timeout:g} s", timed_out=True) from None
 
     async def _fetch(self, method: str, url: str, timeout: float, body: bytes | None = None) -> HttpResponse:
         proxy = proxy_of(url, self._proxies) if self._proxies else None

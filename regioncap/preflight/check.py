@@ -35,7 +35,7 @@ class Checked:
 
 
 def check(context: RunContext, *, deployed: bool = False) -> Checked:
-    """Check output, keys, captioner, settings, prompts, boxes and stored answers, in this order: what costs least is first.
+    """Check output, keys, captioner, settings, prompts, boxes and stored answers, what costs least first.
 
     `deployed`: nobody watches the run, so changed settings are refused unless they are allowed. Raises UsageError.
     """

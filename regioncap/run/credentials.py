@@ -34,7 +34,7 @@ def access_of(config: RegionCapConfig) -> list[Access]:
 
 
 def check_environment(config: RegionCapConfig) -> None:
-    """Raises CaptionerError for a secret that the environment lacks, or that cannot be sent; blocks are not read yet."""
+    """Raises CaptionerError for a secret that the environment lacks or that cannot be sent; blocks are not read."""
     for setting, values in (("request_headers", config.headers), ("request_query", config.query)):
         for name, value in values.items():
             _check_reference(Reference.of(value), f"{setting}: {name}")

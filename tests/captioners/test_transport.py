@@ -155,7 +155,7 @@ def test_a_slow_body_ends_with_the_time_limit() -> None:
     assert not error.value.unreachable
     with pytest.raises(TryAgain, match=r"no answer within 0\.3 s") as error:
         exchange(trickle, timeout=0.3, method="get")
-    assert error.value.unreachable
+    assert not error.value.unreachable
 
 
 # --- addresses that are not the server's
