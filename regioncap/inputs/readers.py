@@ -25,7 +25,10 @@ from regioncap.inputs.streams import ReadProgress, row_text
 from regioncap.records import Shard, loads
 from regioncap.storage.filesystem import GLOB_CHARS, Filesystems, Place, is_url
 
-KNOWN = "JSON Lines (.jsonl, .ndjson), JSON (.json), CSV (.csv), each also .gz, .bz2 or .xz; Parquet (.parquet); images"
+KNOWN = (
+    "JSON Lines (.jsonl, .ndjson), JSON (.json), CSV (.csv, .tsv), each also .gz, .bz2, .xz or .zst; "
+    "Parquet (.parquet); images"
+)
 
 COLUMN_SAMPLE_ROWS = 100
 """Rows of a table that are read to learn its columns."""

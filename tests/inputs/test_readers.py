@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import codecs
 import csv
 import datetime as dt
 import decimal
@@ -19,6 +20,7 @@ from typing import Any
 
 import fsspec
 import pytest
+from backports import zstd
 
 from regioncap.config.files import make_config
 from regioncap.errors import InputDamaged, StorageError, UsageError
@@ -88,6 +90,7 @@ FORMATS: dict[str, Callable[[], bytes]] = {
     "members.jsonl.gz": lambda: gzip.compress(json_lines(ROWS[:50])) + gzip.compress(json_lines(ROWS[50:])),
     "x.jsonl.bz2": lambda: bz2.compress(json_lines()),
     "x.jsonl.xz": lambda: lzma.compress(json_lines()),
+    "x.jsonl.zst": lambda: zstd.compress(json_lines()),
     "bom.jsonl": lambda: BOM + json_lines(),
     "bom.json": lambda: BOM + b"\n " + json_array(),
     "crlf.jsonl": lambda: json_lines().replace(b"\n", b"\r\n"),
@@ -135,7 +138,7 @@ def test_a_line_too_long_for_a_row_is_damage(tmp_path: Path, monkeypatch: pytest
         shards_of(tmp_path / "x.jsonl")
 
 
-@pytest.mark.parametrize("name", ["x.jsonl.gz", "x.jsonl.bz2", "x.jsonl.xz", "array.json.gz"])
+@pytest.mark.parametrize("name", ["x.jsonl.gz", "x.jsonl.bz2", "x.jsonl.xz", "x.jsonl.zst", "array.json.gz"])
 @pytest.mark.parametrize("damage", ["cut", "flipped"])
 def test_broken_compression_is_damage_that_names_its_place(name: str, damage: str, tmp_path: Path) -> None:
     data = bytearray(FORMATS[name]())
@@ -154,10 +157,44 @@ def test_a_cut_gzip_names_the_line(tmp_path: Path) -> None:
     assert rows_of(tmp_path / "x.jsonl.gz", limit=100) == ROWS[:100]
 
 
-def test_text_named_gz_is_damage(tmp_path: Path) -> None:
-    (tmp_path / "x.jsonl.gz").write_bytes(json_lines())
-    with pytest.raises(InputDamaged, match="line 1: Not a gzipped file"):
-        shards_of(tmp_path / "x.jsonl.gz")
+def encoded(name: str, mark: bytes = b"") -> bytes:
+    return mark + json_lines().decode().encode(name)
+
+
+CONTENTS: dict[str, Callable[[], bytes]] = {
+    "plain.jsonl.gz": json_lines,
+    "plain.json.xz": json_array,
+    "utf16.jsonl.bz2": lambda: encoded("utf-16"),
+    "gzip.jsonl": lambda: gzip.compress(json_lines()),
+    "bzip2.json": lambda: bz2.compress(json_array(indent=1)),
+    "xz.ndjson": lambda: lzma.compress(json_lines()),
+    "zstd.jsonl": lambda: zstd.compress(json_lines()),
+    "zstd.jsonl.zst": lambda: zstd.compress(json_lines()[:999]) + zstd.compress(json_lines()[999:]),
+    "gzip.jsonl.zst": lambda: gzip.compress(json_lines()),
+    "utf16.jsonl": lambda: encoded("utf-16"),
+    "utf16be.jsonl": lambda: encoded("utf-16-be", codecs.BOM_UTF16_BE),
+    "utf16le_without_mark.json": lambda: encoded("utf-16-le"),
+    "utf32.jsonl": lambda: encoded("utf-32"),
+    "utf16.jsonl.gz": lambda: gzip.compress(encoded("utf-16")),
+}
+
+
+@pytest.mark.parametrize("name", CONTENTS)
+def test_a_file_is_read_by_what_it_holds(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(CONTENTS[name]())
+    assert rows_of(tmp_path / name) == ROWS
+
+
+def test_an_unpaired_surrogate_in_utf16_breaks_one_row(tmp_path: Path) -> None:
+    (tmp_path / "x.jsonl").write_bytes('[1]\n"\ud800"\n[2]\n'.encode("utf-16", "surrogatepass"))
+    assert shards_of(tmp_path / "x.jsonl")[0].lines == [(1, b"[1]"), (2, b'"\xed\xa0\x80"'), (3, b"[2]")]
+
+
+def test_zstd_without_its_package_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "x.jsonl").write_bytes(zstd.compress(json_lines()))
+    monkeypatch.setitem(sys.modules, "backports.zstd", None)
+    with pytest.raises(UsageError, match=r"pip install 'regioncap\[zstd\]'"):
+        shards_of(tmp_path / "x.jsonl")
 
 
 def test_a_failing_disk_is_not_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
