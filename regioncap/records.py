@@ -156,6 +156,26 @@ def to_lines(rows: Iterable[Row]) -> bytes:
     return b"".join(dumps(row) + b"\n" for row in rows)
 
 
+# No JSON text and no line of a table begins with a zero.
+_BROKEN = b"\0broken row\0"
+
+
+def broken_row(why: str, raw: bytes) -> bytes:
+    """The text with which a reader passes on a row that it cannot read: it becomes the reject `bad_row`.
+
+    `why`: the reject's message. `raw`: the row as it stands in the file.
+    """
+    return _BROKEN + why.encode("utf-8", "backslashreplace").replace(b"\0", b" ") + b"\0" + raw
+
+
+def why_broken(text: bytes) -> tuple[str, bytes] | None:
+    """(message, raw text) of a row that `broken_row` passed on; None for any other."""
+    if not text.startswith(_BROKEN):
+        return None
+    why, _, raw = text.removeprefix(_BROKEN).partition(b"\0")
+    return why.decode("utf-8"), raw
+
+
 def jsonable(value: Any) -> Any:
     """`value` in JSON's terms: NaN and infinities null, bytes base64, dates ISO 8601, decimals strings."""
     match value:

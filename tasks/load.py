@@ -12,7 +12,7 @@ from prefect import State, task
 from prefect.cache_policies import NO_CACHE
 
 from regioncap.config.model import RegionCapConfig
-from regioncap.records import Row, Shard, Step, loads, rejected
+from regioncap.records import Row, Shard, Step, loads, rejected, why_broken
 from regioncap.run.context import RunContext
 from regioncap.run.runs import RUNS
 from regioncap.storage.images import Stat
@@ -46,6 +46,8 @@ def load_row(line: int, source: str, text: bytes, image_key: str) -> Row:
     """
     # No message names the line: rejects travel through all step files, and a row inserted above would change them.
     place: Row = {"line": line, **({"source": source} if source else {})}
+    if broken := why_broken(text):
+        return _reject(place, broken[1].decode("utf-8", "backslashreplace"), "bad_row", broken[0])
     raw = text.decode("utf-8", "backslashreplace")
     try:
         found = loads(text)

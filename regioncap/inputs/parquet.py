@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from regioncap.errors import InputDamaged, StorageError, UsageError
+from regioncap.inputs.csv_rows import refuse_duplicate_columns
 from regioncap.inputs.sharding import Lines
 from regioncap.inputs.streams import RawFile, ReadProgress, row_text
 from regioncap.records import jsonable
@@ -42,13 +43,6 @@ def read_parquet(place: Place, gauge: ReadProgress) -> Lines:
             raise
         except (pa.ArrowException, OSError, ValueError) as error:
             raise InputDamaged(place.url, f"row {number + 1}", str(error)) from error
-
-
-def refuse_duplicate_columns(place: Place, names: list[str]) -> None:
-    """Raise UsageError if two columns share a name: a row could hold only one of them."""
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise UsageError(f"input: {place.url} has the column {twice[0]!r} twice; give each column its own name")
 
 
 def _plain(batch: Any, pa: Any) -> Any:

@@ -210,6 +210,22 @@ class _Utf8(io.RawIOBase):
         return size
 
 
+class LineFeeds(io.RawIOBase):
+    """A stream whose lines end in CR alone, as older software on the Mac writes them, with LF instead."""
+
+    def __init__(self, stream: io.RawIOBase) -> None:
+        super().__init__()
+        self._stream = stream
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        size = self._stream.readinto(buffer) or 0
+        buffer[:size] = bytes(buffer[:size]).replace(b"\r", b"\n")
+        return size
+
+
 def _encoding(head: bytes) -> str | None:
     """The encoding of a text that begins with `head`, or None for one that is read byte by byte (UTF-8, cp1252).
 

@@ -24,9 +24,9 @@ from backports import zstd
 
 from regioncap.config.files import make_config
 from regioncap.errors import InputDamaged, StorageError, UsageError
-from regioncap.inputs import formats, readers
+from regioncap.inputs import lines, readers
 from regioncap.inputs.readers import input_root, read_shards
-from regioncap.records import Shard, loads
+from regioncap.records import Shard, loads, why_broken
 from regioncap.storage.filesystem import DEFAULT_FILESYSTEMS, Place
 
 ROWS = [{"image": f"img/{i}.jpg", "bbox": [[i, 2, 3, 4]], "id": f"{i:03d}", "note": "ü\u2028"} for i in range(150)]
@@ -131,11 +131,16 @@ def test_an_empty_file_has_no_shards(name: str, tmp_path: Path) -> None:
     assert shards_of(tmp_path / name) == []
 
 
-def test_a_line_too_long_for_a_row_is_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(formats, "MAX_BYTES", 1000)
-    (tmp_path / "x.jsonl").write_bytes(b"{}\n" + b"x" * 1001)
-    with pytest.raises(InputDamaged, match="line 2: longer than"):
-        shards_of(tmp_path / "x.jsonl")
+@pytest.mark.parametrize("name", ["x.jsonl", "x.csv"])
+def test_a_line_too_long_for_a_row_is_one_broken_row(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lines, "MAX_BYTES", 1000)
+    monkeypatch.setattr(lines, "SKIPPED_BYTES", 100)
+    (tmp_path / name).write_bytes(b"1\n" + b"x" * 2001 + b"\n3\n")
+    text = shards_of(tmp_path / name)[0].lines[-2][1]
+    assert why_broken(text) == ("a line of 2,002 bytes; a row has at most 1,000", b"x" * 200)
+    assert numbers_of(tmp_path / name)[-2:] == [2, 3]
 
 
 @pytest.mark.parametrize("name", ["x.jsonl.gz", "x.jsonl.bz2", "x.jsonl.xz", "x.jsonl.zst", "array.json.gz"])
@@ -287,11 +292,22 @@ def test_csv_rows_are_numbered_by_their_first_line(tmp_path: Path) -> None:
     assert numbers_of(tmp_path / "x.csv") == [2, 5]
 
 
-@pytest.mark.parametrize("row", [b"b.jpg", b"b.jpg,1,2", b'"b"x,1', b"\xff.jpg,1"])
-def test_a_broken_csv_row_is_passed_on_as_text(row: bytes, tmp_path: Path) -> None:
-    (tmp_path / "x.csv").write_bytes(b"image,n\na.jpg,1\n" + row + b"\r\nc.jpg,3\n")
-    lines = shards_of(tmp_path / "x.csv")[0].lines
-    assert lines == [(2, b'{"image":"a.jpg","n":"1"}'), (3, row), (4, b'{"image":"c.jpg","n":"3"}')]
+@pytest.mark.parametrize(
+    ("row", "why"),
+    [
+        (b"b.jpg", "1 cell, but the header has 2; separated by ','"),
+        (b"b.jpg,1,2", "3 cells, but the header has 2"),
+        (b'"b"x,1', "not CSV: "),
+        ("ж".encode("cp1251") * 4 + b".jpg,1", "not in utf-8"),
+    ],
+)
+def test_a_broken_csv_row_says_why_and_the_others_are_read(row: bytes, why: str, tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_bytes("image,n\nä.jpg,1\n".encode() + row + b"\r\nc.jpg,3\n")
+    (_, first), (number, broken), third = shards_of(tmp_path / "x.csv")[0].lines
+    assert (first, third) == ('{"image":"ä.jpg","n":"1"}'.encode(), (4, b'{"image":"c.jpg","n":"3"}'))
+    message, raw = why_broken(broken) or ("", b"")
+    assert (number, raw) == (3, row)
+    assert message.startswith(why)
 
 
 def test_a_quote_that_is_never_closed_is_damage(tmp_path: Path) -> None:
