@@ -12,7 +12,7 @@ from regioncap.errors import InputDamaged, UsageError
 from regioncap.inputs.csv_dialect import SAMPLE_BYTES, SEP_LINE, TRIED, CellDecoder, CsvDialect, find_dialect
 from regioncap.inputs.lines import BOM, lines_of
 from regioncap.inputs.sharding import MAX_BYTES, Lines
-from regioncap.inputs.streams import LineFeeds, ReadProgress, look_into, open_stream, row_text
+from regioncap.inputs.streams import LineFeeds, ReadProgress, open_stream, row_text, sample_of
 from regioncap.records import broken_row, why_broken
 from regioncap.storage.filesystem import Place
 
@@ -33,7 +33,7 @@ def read_csv(place: Place, gauge: ReadProgress, preferred: str = ",") -> Lines:
     # The csv module's default limit (131,072 characters) is less than a picture in a data: URL.
     csv.field_size_limit(MAX_BYTES)
     with open_stream(place, gauge) as opened:
-        head, rest = look_into(opened, SAMPLE_BYTES)
+        head, rest = sample_of(opened, gauge, SAMPLE_BYTES)
         only_cr = b"\r" in head and b"\n" not in head
         stream: io.BufferedReader[Any] = io.BufferedReader(LineFeeds(rest) if only_cr else rest)
         sample = _whole_lines(head.replace(b"\r", b"\n") if only_cr else head, ended=len(head) < SAMPLE_BYTES)

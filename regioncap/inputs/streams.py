@@ -164,7 +164,12 @@ class Rejoined(io.RawIOBase):
         return int(self._rest.readinto(buffer))
 
     def tell(self) -> int:
-        return int(self._rest.tell()) - len(self._head)
+        return int(self._rest.tell()) - self.unread
+
+    @property
+    def unread(self) -> int:
+        """How many bytes of the head are still to come."""
+        return len(self._head)
 
 
 def look_into(stream: Any, size: int) -> tuple[bytes, Rejoined]:
@@ -179,6 +184,14 @@ def look_into(stream: Any, size: int) -> tuple[bytes, Rejoined]:
     except DECOMPRESSION_ERRORS as caught:
         error = caught
     return bytes(head), Rejoined(bytes(head), stream, error)
+
+
+def sample_of(stream: Any, gauge: ReadProgress, size: int) -> tuple[bytes, Rejoined]:
+    """As `look_into`, with `gauge` following what is read of the returned stream."""
+    head, rest = look_into(stream, size)
+    before, here = gauge.done, gauge.done()
+    gauge.done = lambda: here * (1 - rest.unread / len(head)) if rest.unread else before()
+    return head, rest
 
 
 def _read_some(stream: Any, size: int) -> bytes:

@@ -69,6 +69,10 @@ def json_array(rows: list[Any] = ROWS, indent: int | None = None) -> bytes:
     return json.dumps(rows, ensure_ascii=False, indent=indent).encode()
 
 
+def pretty(rows: list[Any] = ROWS, indent: int | str = 2, between: bytes = b"\n") -> bytes:
+    return between.join(json.dumps(row, ensure_ascii=False, indent=indent).encode() for row in rows)
+
+
 def parquet(rows: list[Any] = ROWS, **more: Any) -> bytes:
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -95,6 +99,13 @@ FORMATS: dict[str, Callable[[], bytes]] = {
     "bom.json": lambda: BOM + b"\n " + json_array(),
     "crlf.jsonl": lambda: json_lines().replace(b"\n", b"\r\n"),
     "open.jsonl": lambda: json_lines().rstrip(b"\n"),
+    "array.jsonl": json_array,
+    "bracketed.jsonl": lambda: b"[\n" + b",\n".join(json_lines().splitlines()) + b"\n]\n",
+    "pretty_array.ndjson": lambda: json_array(indent=2),
+    "pretty.jsonl": lambda: pretty(),
+    "pretty_values.json": lambda: BOM + pretty(indent="\t"),
+    "pretty_commas.jsonl": lambda: pretty(between=b",\r\n"),
+    "cr.jsonl": lambda: json_lines().replace(b"\n", b"\r"),
     "x.parquet": parquet,
 }
 
@@ -269,6 +280,48 @@ def test_one_object_over_many_lines_is_refused_with_what_to_do(tmp_path: Path) -
     (tmp_path / "coco.json").write_text(json.dumps({"images": [1, 2]}, indent=2))
     with pytest.raises(UsageError, match=r"coco\.json is one JSON object over many lines; expected .* jq"):
         shards_of(tmp_path / "coco.json")
+
+
+def test_one_row_over_many_lines_is_read(tmp_path: Path) -> None:
+    (tmp_path / "x.jsonl").write_bytes(pretty(ROWS[:1]))
+    assert rows_of(tmp_path / "x.jsonl") == ROWS[:1]
+
+
+@pytest.mark.parametrize(
+    "first", [b"[1, 2]", b'[{"a": 1}]', b"[broken", b'[{"a": 1}', b'{"a": [', b'{"a": 1,', b"{", b"[]"]
+)
+def test_a_first_line_that_is_no_row_is_one_bad_row(first: bytes, tmp_path: Path) -> None:
+    (tmp_path / "x.jsonl").write_bytes(first + b'\n{"a": 1}\n{"a": 2}\n')
+    assert shards_of(tmp_path / "x.jsonl")[0].lines == [(1, first), (2, b'{"a": 1}'), (3, b'{"a": 2}')]
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ('{\n"a": 1}\n{\n"a": ', "element 2, byte .*: the file ends before the object does"),
+        ('{\n"a": 1}\n{"a": 2}\nabc', "element 3, byte .*: expected an object"),
+    ],
+)
+def test_objects_over_many_lines_that_end_too_early_are_damage(text: str, place: str, tmp_path: Path) -> None:
+    (tmp_path / "x.jsonl").write_text(text)
+    with pytest.raises(InputDamaged, match=place):
+        shards_of(tmp_path / "x.jsonl")
+
+
+def test_an_object_over_many_lines_that_is_no_json_is_one_row(tmp_path: Path) -> None:
+    (tmp_path / "x.jsonl").write_text('{\n"a": 1}\n{\n"a": nul}\n{\n"a": 3}')
+    assert [text for _, text in shards_of(tmp_path / "x.jsonl")[0].lines] == [
+        b'{ "a": 1}',
+        b'{ "a": nul}',
+        b'{ "a": 3}',
+    ]
+
+
+def test_the_share_of_a_small_file_follows_its_rows(tmp_path: Path) -> None:
+    (tmp_path / "x.jsonl").write_bytes(json_lines(ROWS * 10))
+    shares = [shard.share for shard in shards_of(tmp_path / "x.jsonl", shard_size=200)]
+    assert sum(shares) == pytest.approx(1, abs=0.01)
+    assert max(shares) < 0.5
 
 
 # --- CSV
@@ -566,13 +619,14 @@ def test_equal_rows_count_one_by_one_in_a_sample(tmp_path: Path) -> None:
 # --- memory, files left open
 
 
-@pytest.mark.parametrize("name", ["x.jsonl", "x.json", "x.csv"])
+@pytest.mark.parametrize("name", ["x.jsonl", "pretty.jsonl", "x.json", "x.csv"])
 def test_memory_does_not_grow_with_the_file(name: str, tmp_path: Path) -> None:
     text = "y" * 900
     with (tmp_path / name).open("w") as file:
-        file.write({"x.jsonl": "", "x.json": "[", "x.csv": "image,t\n"}[name])
+        file.write({"x.json": "[", "x.csv": "image,t\n"}.get(name, ""))
         for i in range(50_000):
             row = f'{{"image": "{i}.jpg", "t": "{text}"}}' if name != "x.csv" else f"{i}.jpg,{text}"
+            row = row.replace("{", "{\n") if name == "pretty.jsonl" else row
             file.write(f",{row}" if name == "x.json" and i else row)
             file.write("\n")
         file.write("]" if name == "x.json" else "")
