@@ -79,7 +79,7 @@ def _instant(value: Any, pa: Any) -> str:
         return str(np.datetime64(value.value, kind.unit)) + ("Z" if kind.tz else "")
     micros, nanos = divmod(value.value, 1000)
     try:
-        text = pa.scalar(micros, pa.timestamp("us", kind.tz)).as_py().isoformat(timespec="microseconds")
+        text = str(pa.scalar(micros, pa.timestamp("us", kind.tz)).as_py().isoformat(timespec="microseconds"))
     except Exception:  # a time zone that is not known
         text = f"{np.datetime64(micros, 'us')}Z"
     return text[:MICROS] + (f"{nanos:03}" if nanos else "") + text[MICROS:]

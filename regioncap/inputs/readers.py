@@ -212,7 +212,14 @@ def _reader(file: Place, config: RegionCapConfig) -> Callable[[ReadProgress], Li
     read = READERS[file_kind(_name(file))]
     if file_kind(_name(file)) != ".json" or config.rows == "per_box":
         return lambda gauge: read(file, gauge)
-    coco = CocoFile(file, config.image_key, config.boxes_key, coco_fields(config.region_fields))
+    coco = CocoFile(
+        file,
+        config.image_key,
+        config.boxes_key,
+        coco_fields(config.region_fields),
+        own_image_key=config.image_key != type(config).model_fields["image_key"].default,
+        box_format=config.bbox_format if config.bbox_unit == "px" else None,
+    )
     # Every pass reads the file again; whether it is COCO is checked once.
     is_coco = cache(lambda: looks_like_coco(file))
     return lambda gauge: coco.read(gauge) if is_coco() else read(file, gauge)
