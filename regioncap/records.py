@@ -19,8 +19,18 @@ from typing import Any
 import orjson
 
 from regioncap.errors import RETRYABLE_CODES, RejectCode, RowReject
+from regioncap.masking import outside_text
 
 Row = dict[str, Any]
+
+MAX_DEPTH = 200
+"""Lists and objects that may lie within each other in what a row holds: so deep everything reads and writes them."""
+
+QUOTED_CHARS = 200
+"""The most that one message quotes of a row's data."""
+
+MAX_REJECT_CHARS = 2000
+"""The longest message of a reject, our own words included."""
 
 # orjson turns integers beyond 64 bits into floats; a line with that many digits takes the slow, exact way.
 _LONG_DIGITS = re.compile(rb"\d{19}")
@@ -95,7 +105,7 @@ def _plus(left: Any, right: Any, sign: int = 1) -> Any:
 
 def rejected(step: str, code: RejectCode, message: str, **kept: Any) -> Row:
     """A row's place after it was rejected: `{"reject": {step, code, message}}` and what is worth keeping."""
-    return {"reject": {"step": step, "code": code, "message": message}, **kept}
+    return {"reject": {"step": step, "code": code, "message": cut_text(message, MAX_REJECT_CHARS)}, **kept}
 
 
 def count_rejects(rows: Iterable[Row], step: str) -> tuple[int, int]:
@@ -143,7 +153,56 @@ def loads(text: bytes) -> Any:
     try:
         return json.loads(text)
     except RecursionError:
-        raise ValueError("nested too deeply") from None
+        raise NestedTooDeep from None
+
+
+class NestedTooDeep(ValueError):
+    """JSON whose lists and objects lie too deep within each other to be written again."""
+
+    def __str__(self) -> str:
+        return f"nested more than {MAX_DEPTH} deep"
+
+
+def loads_given(text: bytes) -> Any:
+    """As `loads`, for what others wrote: whatever is read can be written again, inside a step's or an output's row.
+
+    Raises ValueError when `text` is not JSON; `NestedTooDeep` beyond `MAX_DEPTH`.
+    """
+    found = loads(text)
+    # Counting brackets is a hundred times as fast as looking: most texts have too few to be deep.
+    if text.count(b"[") + text.count(b"{") > MAX_DEPTH and _is_deeper(found, MAX_DEPTH):
+        raise NestedTooDeep
+    return found
+
+
+def _is_deeper(value: Any, most: int) -> bool:
+    level = [value]
+    for _ in range(most + 1):
+        inner = [one.values() if isinstance(one, dict) else one for one in level if isinstance(one, dict | list)]
+        level = [item for items in inner for item in items if isinstance(item, dict | list)]
+        if not inner:
+            return False
+    return True
+
+
+# --- lines that are no rows
+
+_NOT_A_ROW = b"\0not a row: "
+"""Begins what a reader gives in the place of a row that it cannot give; no JSON text holds a zero byte."""
+
+
+def not_a_row(reason: str, begin: bytes = b"") -> bytes:
+    """The text that stands for a row that could not be read: `load` rejects it with `reason`. `begin`: what there is of
+    the row."""
+    return b"%s%s\0%s" % (_NOT_A_ROW, " ".join(reason.split()).encode("utf-8", "replace"), begin)
+
+
+def reason_not_a_row(text: bytes) -> tuple[str, bytes] | None:
+    """The reason and the begin that `not_a_row` was given; None for any other text."""
+    if not text.startswith(_NOT_A_ROW):
+        return None
+    reason, _, begin = text.removeprefix(_NOT_A_ROW).partition(b"\0")
+    return reason.decode("utf-8", "replace"), begin
 
 
 def read_lines(data: bytes) -> Iterator[Row]:
@@ -154,26 +213,6 @@ def read_lines(data: bytes) -> Iterator[Row]:
 def to_lines(rows: Iterable[Row]) -> bytes:
     """The bytes of a step file that holds `rows`, a JSON object a line."""
     return b"".join(dumps(row) + b"\n" for row in rows)
-
-
-# No JSON text and no line of a table begins with a zero.
-_BROKEN = b"\0broken row\0"
-
-
-def broken_row(why: str, raw: bytes) -> bytes:
-    """The text with which a reader passes on a row that it cannot read: it becomes the reject `bad_row`.
-
-    `why`: the reject's message. `raw`: the row as it stands in the file.
-    """
-    return _BROKEN + why.encode("utf-8", "backslashreplace").replace(b"\0", b" ") + b"\0" + raw
-
-
-def why_broken(text: bytes) -> tuple[str, bytes] | None:
-    """(message, raw text) of a row that `broken_row` passed on; None for any other."""
-    if not text.startswith(_BROKEN):
-        return None
-    why, _, raw = text.removeprefix(_BROKEN).partition(b"\0")
-    return why.decode("utf-8"), raw
 
 
 def jsonable(value: Any) -> Any:
@@ -228,7 +267,7 @@ def _from_text(text: str) -> Any:
     if not text.strip():
         return None
     try:
-        return loads(text.encode())
+        return loads_given(text.encode("utf-8", "surrogatepass"))
     except ValueError:
         raise RowReject(
             "bad_bbox", f"expected a list of boxes [[x, y, w, h], …], got the text {shorten(text)}"
@@ -241,10 +280,26 @@ def _check_box(box: Any, place: int) -> Box:
     for number in box:
         if isinstance(number, bool) or not isinstance(number, float | int | None):
             raise RowReject("bad_bbox", f"box {place}: expected four numbers, got {shorten(number)} among them")
-    return [number if number is not None and math.isfinite(number) else None for number in box]
+    return [number if is_number(number) else None for number in box]
 
 
-def shorten(value: Any) -> str:
-    """What a message quotes of a value: at most 80 characters."""
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "…"
+def is_number(value: Any) -> bool:
+    """Whether `value` is a number that float64 can hold: no bool, NaN or infinity, no integer of 400 digits."""
+    try:
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:
+        return False
+
+
+# --- what messages quote of a row
+
+
+def shorten(value: Any, most: int = 80) -> str:
+    """What a message quotes of a value: at most `most` characters of its repr, secrets masked."""
+    begin = value[: most + 1] if isinstance(value, str | bytes | list | tuple) else value
+    return cut_text(outside_text(repr(begin)[: 20 * most], max_chars=20 * most), most)
+
+
+def cut_text(text: str, most: int = QUOTED_CHARS) -> str:
+    """`text`, or its first `most` - 3 characters and an ellipsis."""
+    return text if len(text) <= most else text[: most - 3] + "…"

@@ -9,6 +9,7 @@ from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RowReject
 from regioncap.records import Row
 from regioncap.run.context import RunContext
+from regioncap.storage.image_errors import shown_image
 from regioncap.vision.drawing import draw_marks, mark_warnings
 from regioncap.vision.images import Picture, encode_jpeg
 
@@ -17,7 +18,9 @@ def read_unchanged(row: Row, read: Callable[[str], bytes]) -> bytes:
     """The bytes of the row's image. Raises RowReject `image_unavailable` if they are not what `extract` saw."""
     data = read(row["image"])
     if hashlib.sha256(data).hexdigest() != row["image_sha256"]:
-        raise RowReject("image_unavailable", f"{row['image']} changed during the run; rerun the same command")
+        raise RowReject(
+            "image_unavailable", f"{shown_image(row['image'])} changed during the run; rerun the same command"
+        )
     return data
 
 

@@ -6,13 +6,14 @@ Adds `line`, `row` (or `raw` where a line is no JSON object), `image` as given a
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from prefect import State, task
 from prefect.cache_policies import NO_CACHE
 
 from regioncap.config.model import RegionCapConfig
-from regioncap.records import Row, Shard, Step, loads, rejected, why_broken
+from regioncap.errors import RowReject
+from regioncap.records import NestedTooDeep, Row, Shard, Step, loads_given, reason_not_a_row, rejected, shorten
+from regioncap.row_work import guarded
 from regioncap.run.context import RunContext
 from regioncap.run.runs import RUNS
 from regioncap.storage.images import Stat
@@ -42,30 +43,36 @@ def unpack(text: bytes) -> list[tuple[int, str, bytes]]:
 def load_row(line: int, source: str, text: bytes, image_key: str) -> Row:
     """One line of the input as a row.
 
-    A reject `bad_json` where it is not JSON, `bad_row` where it is no object with an image.
+    A reject `bad_json` where it is not JSON, `bad_row` where it is no object with an image, or nested too deep.
     """
     # No message names the line: rejects travel through all step files, and a row inserted above would change them.
     place: Row = {"line": line, **({"source": source} if source else {})}
-    if broken := why_broken(text):
-        return _reject(place, broken[1].decode("utf-8", "backslashreplace"), "bad_row", broken[0])
-    raw = text.decode("utf-8", "backslashreplace")
+    loaded = guarded("load", lambda row: _loaded(row, text, image_key), place)
+    if "reject" in loaded and "row" not in loaded:
+        known = reason_not_a_row(text)
+        raw = text if known is None else known[1]
+        return {**loaded, **place, "raw": raw.decode("utf-8", "backslashreplace")}
+    return loaded
+
+
+def _loaded(place: Row, text: bytes, image_key: str) -> Row:
+    if known := reason_not_a_row(text):
+        raise RowReject("bad_row", known[0])
     try:
-        found = loads(text)
+        found = loads_given(text)
+    except NestedTooDeep as error:
+        raise RowReject("bad_row", f"{error}, which many programs do not read") from None
     except ValueError as error:
-        return _reject(place, raw, "bad_json", f"not JSON: {error}")
+        raise RowReject("bad_json", f"not JSON: {error}") from None
     if not isinstance(found, dict):
         kind = {list: "a list", str: "a string", type(None): "null"}.get(type(found), f"a {type(found).__name__}")
-        return _reject(place, raw, "bad_row", f"{kind}; expected an object such as {{{image_key!r}: …}}")
+        raise RowReject("bad_row", f"{kind}; expected an object such as {{{image_key!r}: …}}")
     image = found.get(image_key)
     if not isinstance(image, str) or not image.strip():
-        got = f"{image_key!r} is {image!r}" if image_key in found else f"there is no key {image_key!r}"
+        got = f"{image_key!r} is {shorten(image)}" if image_key in found else f"there is no key {image_key!r}"
         message = f"expected the path or URL of an image, but {got}; see image_key"
         return {**rejected("load", "bad_row", message), **place, "row": found}
     return {**place, "row": found, "image": image}
-
-
-def _reject(place: Row, raw: str, code: Any, message: str) -> Row:
-    return {**rejected("load", code, message), **place, "raw": raw}
 
 
 def load_rows(text: bytes, image_key: str, stats: Stats) -> list[Row]:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future
 
-from regioncap.errors import RegionCapError, RowReject, Stopped
-from regioncap.records import Row, rejected
-
-logger = logging.getLogger("regioncap")
+from regioncap.errors import Stopped
+from regioncap.records import Row
+from regioncap.row_work import guarded
 
 
 def map_rows(
@@ -24,9 +22,8 @@ def map_rows(
 ) -> list[Row]:
     """`change` applied to every row that is no reject yet, in order; with `pool`, in its threads.
 
-    A `RowReject` makes the row a reject of `step`; any other exception is a bug that this row hit: it is logged and
-    the row is rejected as `internal_error`. Raises `Stopped` once `stop` is set, and other RegionCapErrors as
-    they are: they concern more than this row.
+    A row's own failure makes it a reject of `step`, whatever it is: see `regioncap.row_work`. Raises `Stopped` once
+    `stop` is set, and other RegionCapErrors as they are: they concern more than this row.
     """
 
     def apply(row: Row) -> Row:
@@ -37,19 +34,6 @@ def map_rows(
     if pool is None:
         return [apply(row) for row in rows]
     return list(_in_order(pool, apply, rows))
-
-
-def guarded(step: str, change: Callable[[Row], Row], row: Row) -> Row:
-    """`change(row)`, or the row's place as a reject of `step`."""
-    try:
-        return change(row)
-    except RowReject as reject:
-        return rejected(step, reject.code, reject.message)
-    except RegionCapError:
-        raise
-    except Exception as error:
-        logger.exception("%s hit a bug with the row of %s", step, row.get("image") or f"line {row.get('line')}")
-        return rejected(step, "internal_error", f"{type(error).__name__}: {error}; please report this")
 
 
 def _in_order(pool: Executor, apply: Callable[[Row], Row], rows: Iterable[Row]) -> Iterator[Row]:

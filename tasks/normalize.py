@@ -17,7 +17,7 @@ from prefect.cache_policies import NO_CACHE
 from regioncap.config.fields_input import BoxFormat, BoxOrder, BoxUnit
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RowReject
-from regioncap.records import WITHOUT_BBOX, Row, Step, loads, rejected
+from regioncap.records import WITHOUT_BBOX, Row, Step, cut_text, loads_given, rejected, shorten
 from regioncap.run.context import RunContext
 from regioncap.run.runs import RUNS
 from regioncap.tasks.map_rows import map_rows
@@ -97,7 +97,9 @@ def normalize_row(row: Row, config: RegionCapConfig) -> Row:
     if not boxes["bbox"]:
         size = f"{row['width']}x{row['height']}"
         reasons = ", ".join(f"box {drop['index']} {drop['bbox']}: {drop['reason']}" for drop in boxes["dropped_bbox"])
-        message = f"no box can be used on a picture of {size} pixels ({reasons}); see bbox_format and bbox_unit"
+        message = (
+            f"no box can be used on a picture of {size} pixels ({cut_text(reasons)}); see bbox_format and bbox_unit"
+        )
         return rejected("normalize", "no_valid_boxes", message, dropped_bbox=boxes["dropped_bbox"])
     kept: Row = {name: row[name] for name in KEPT if name in row}
     if config.region_fields:
@@ -117,7 +119,7 @@ def fields_by_region(row: Row, bbox_index: list[int], names: Sequence[str]) -> R
         return {"fields": fields, "region_fields": [dict.fromkeys(names, "") for _ in bbox_index]}
     for name, values in lists.items():
         if not isinstance(values, list) or len(values) != len(row["boxes"]):
-            what = f"{len(values)} values" if isinstance(values, list) else repr(values)[:60]
+            what = f"{len(values)} values" if isinstance(values, list) else shorten(values)
             raise RowReject("bad_row", f"{name!r}: expected a list of {len(row['boxes'])}, one a box, got {what}")
     by_region = [{name: values[index] for name, values in lists.items() if values} for index in bbox_index]
     return {"fields": fields, "region_fields": by_region}
@@ -127,7 +129,7 @@ def _list_of(value: Any) -> Any:
     """The list in a row's field; in CSV it is JSON text."""
     if isinstance(value, str) and value.lstrip().startswith("["):
         with contextlib.suppress(ValueError):
-            return loads(value.encode())
+            return loads_given(value.encode("utf-8", "surrogatepass"))
     return value
 
 

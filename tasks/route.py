@@ -5,7 +5,6 @@ Adds `type` (`with_bbox`, `without_bbox`) and `boxes`, of which only the form is
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection
 from contextlib import suppress
 from typing import Any, Literal
@@ -15,7 +14,7 @@ from prefect.cache_policies import NO_CACHE
 
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RowReject
-from regioncap.records import WITH_BBOX, WITHOUT_BBOX, Row, Step, check_boxes, loads, shorten
+from regioncap.records import WITH_BBOX, WITHOUT_BBOX, Row, Step, check_boxes, is_number, loads_given, shorten
 from regioncap.run.context import RunContext
 from regioncap.run.runs import RUNS
 from regioncap.tasks.map_rows import map_rows
@@ -36,17 +35,13 @@ def check_scores(value: Any, boxes: int, key: str) -> list[float | None]:
     if value is None or len(scores) != boxes:
         what = f"{len(scores)} of them" if isinstance(value, list) else shorten(value)
         raise RowReject("bad_row", f"{key!r}: expected a list of {boxes} scores, one a box, got {what}; see box_order")
-    return [score if _is_number(score) else None for score in scores]
+    return [score if is_number(score) else None for score in scores]
 
 
 def _json_or_none(text: str) -> Any:
     with suppress(ValueError):
-        return loads(text.encode())
+        return loads_given(text.encode("utf-8", "surrogatepass"))
     return None
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def route_row(

@@ -19,6 +19,7 @@ from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RowReject
 from regioncap.output.join import ShardSteps
 from regioncap.records import Counts, Row, Shard, Step
+from regioncap.row_work import row_work
 from regioncap.run.context import RunContext
 from regioncap.run.in_flight import PendingAnswer
 from regioncap.run.runs import RUNS
@@ -132,7 +133,7 @@ def prerender(found: Row, picture: Picture, context: RunContext) -> tuple[Row, R
     """
     if not picture.has_full_size(max_pixels=context.config.max_pixels):
         return None
-    with contextlib.suppress(RowReject, ValueError):  # its own step meets it again, and rejects the row
+    with contextlib.suppress(RowReject), row_work("prerender", found["image"]):  # its own step meets it again
         normalized = normalize_row(found, context.config)
         if "reject" not in normalized:
             drawn, jpegs = draw_picture(normalized, picture, context.config)

@@ -30,6 +30,7 @@ from regioncap.output.reading import open_output
 from regioncap.output.summary import Summary
 from regioncap.records import dumps
 from regioncap.report.report import report_of
+from regioncap.row_work import words_of
 from regioncap.run.context import RunContext
 from regioncap.run.runs import RUNS
 from regioncap.storage.runs import entry_place, register
@@ -112,3 +113,5 @@ def write_page(context: RunContext) -> None:
         logger.info("report: %s", done.place.url)
     except RegionCapError as error:
         logger.warning("the report could not be written: %s", error)
+    except Exception as error:
+        logger.warning("the report could not be written: %s: %s", type(error).__name__, words_of(error))

@@ -125,6 +125,20 @@ def s3_server() -> Iterator[str]:
 
 
 @pytest.fixture
+def no_s3_credentials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """An environment with no way to S3. fsspec keeps its clients: none of another test's is used, and none is left."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "AWS_ENDPOINT_URL_S3"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
+        monkeypatch.setenv(name, str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    kinds = fsspec.get_filesystem_class("s3")
+    kinds.clear_instance_cache()
+    yield
+    kinds.clear_instance_cache()
+
+
+@pytest.fixture
 def bucket(s3_server: str) -> str:
     """The URL of an empty S3 bucket."""
     name = f"test-{uuid.uuid4().hex}"

@@ -13,15 +13,25 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from regioncap.errors import RowReject
 from regioncap.records import (
+    MAX_DEPTH,
+    MAX_REJECT_CHARS,
     Counts,
+    NestedTooDeep,
+    check_boxes,
     count_rejects,
     dumps,
     dumps_sorted,
+    is_number,
     jsonable,
     loads,
+    loads_given,
+    not_a_row,
     read_lines,
+    reason_not_a_row,
     rejected,
+    shorten,
     to_lines,
 )
 
@@ -125,3 +135,67 @@ def test_sorted_json_is_that_of_sorted_objects(value: Any) -> None:
 
     assert dumps_sorted(value) == dumps(in_order(value))
     assert dumps_sorted(dict(reversed(value.items()))) == dumps_sorted(value)
+
+
+# --- what is no good of what others gave
+
+
+def deep(levels: int, opening: str = "[", closing: str = "]") -> bytes:
+    return (opening * levels + "0" + closing * levels).encode()
+
+
+@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}")], ids=["lists", "objects"])
+def test_what_is_read_can_be_written_deep_inside_a_row(opening: str, closing: str) -> None:
+    value = loads_given(deep(MAX_DEPTH, opening, closing))
+    wrapped = {"meta_info": {"region_fields": {"a": [[value, 10**30]]}}, "row": sorted({"\ud800"})}
+    for written in (dumps, dumps_sorted):
+        assert loads(written(wrapped)) == wrapped
+    for levels in (MAX_DEPTH + 1, 300, 500, 1000, 100_000):
+        with pytest.raises(NestedTooDeep, match="nested more than 200 deep"):
+            loads_given(deep(levels, opening, closing))
+
+
+def test_many_brackets_beside_each_other_are_not_deep() -> None:
+    text = b"[" + b",".join([b"[[1],{}]"] * 500) + b"]"
+    assert len(loads_given(text)) == 500
+
+
+HUGE = int("9" * 400)
+
+
+@pytest.mark.parametrize("value", [HUGE, -HUGE, 10**400, float("nan"), float("-inf"), True, None, "1", [1]])
+def test_what_float64_cannot_hold_is_no_number(value: Any) -> None:
+    assert not is_number(value)
+
+
+def test_a_coordinate_of_400_digits_costs_its_box() -> None:
+    assert check_boxes([[HUGE, 1, 2, 3], [1, 2.5, 10**300, 4]]) == [[None, 1, 2, 3], [1, 2.5, 10**300, 4]]
+
+
+@pytest.mark.parametrize(
+    "value", ["x" * 10**6, b"x" * 10**6, ["x" * 10**6], [[1, 2]] * 10**5, {"bytes": "x" * 10**6}, HUGE, "\x1b]0;evil"]
+)
+def test_a_message_quotes_little_of_a_value(value: Any) -> None:
+    assert len(shorten(value)) <= 80
+    with pytest.raises(RowReject) as caught:
+        check_boxes([value, 1])
+    assert len(caught.value.message) < 200
+    assert "\x1b" not in caught.value.message
+
+
+def test_small_values_are_quoted_as_they_are() -> None:
+    assert [shorten(value) for value in ([1, "a"], "b", {"b": 1, "a": None})] == [
+        "[1, 'a']",
+        "'b'",
+        "{'b': 1, 'a': None}",
+    ]
+    assert "***" in shorten({"api_key": "sk-1234567890abcdef"})
+
+
+def test_no_reject_has_an_endless_message() -> None:
+    assert len(rejected("caption", "caption_failed", "x" * 10**6)["reject"]["message"]) == MAX_REJECT_CHARS - 2
+
+
+def test_what_stands_for_a_row_says_why() -> None:
+    assert reason_not_a_row(not_a_row("a line\nof 9 bytes", b"begin\0")) == ("a line of 9 bytes", b"begin\0")
+    assert reason_not_a_row(b'{"image": "a.png"}') is None

@@ -76,6 +76,22 @@ ENDINGS = {
 
 ENDING_OF_WORD = {word: ending for ending, words in ENDINGS.items() for word in words}
 
+TEXT_PARTS = frozenset({"text", "output_text"})
+"""The types of the parts of a content that are the answer itself."""
+
+OWN_WORDS = ("native_finish_reason", "stop_reason", "done_reason")
+"""Where a choice has its server's own word beside `finish_reason`."""
+
+MAX_TOKENS_COUNTED = 10**12
+"""Of one answer: a server that counts more does not count."""
+
+
+def ending_of(word: str) -> Ending:
+    """What a server's word for an end means, in whatever case it is written: `FINISH_REASON_STOP`, `max-tokens`."""
+    plain = word.casefold().replace("-", "_").replace(" ", "_").removeprefix("finish_reason_")
+    return ENDING_OF_WORD.get(plain, Ending.UNKNOWN)
+
+
 ABSENT = "absent"
 """Stands for a `finish_reason` that is missing, null or empty."""
 
@@ -115,7 +131,7 @@ class ChatResponse:
             return Ending.FAILED
         if self.declined:
             return Ending.REFUSED
-        ending = ENDING_OF_WORD.get(self.word, Ending.UNKNOWN)
+        ending = ending_of(self.finish_reason)
         return Ending.COMPLETE if self.accepted and ending not in (Ending.CUT, Ending.REFUSED) else ending
 
     @property
@@ -183,14 +199,11 @@ def read_response(content: bytes) -> ChatResponse:
         error = _error_in(data)
         if error:
             return ChatResponse("", "error", prompt, completion, usage_given=False, error=error)
-        choice = data["choices"][0]
+        choice = _first_choice(data["choices"])
         message = choice["message"]
-        refusal = message.get("refusal")
-        text = message.get("content") or ""
-        if isinstance(text, list):
-            text = "".join(part.get("text") or "" for part in text)
+        text, refusal = _text_and_refusal(message)
         return ChatResponse(
-            str(refusal or text),
+            refusal or text,
             _finish_word(choice),
             prompt,
             completion,
@@ -201,11 +214,32 @@ def read_response(content: bytes) -> ChatResponse:
         raise ValueError("not a chat completion") from error
 
 
+def _first_choice(choices: list[Any]) -> Any:
+    """The choice that is the first by its index, which need not stand there."""
+    return next((choice for choice in choices if choice.get("index") == 0), choices[0])
+
+
+def _text_and_refusal(message: Any) -> tuple[str, str]:
+    """A message's text, and that of a refusal. Each may be one of the parts that its content consists of.
+
+    Parts of a type that is not known are no text: models think in some of them.
+    """
+    content, refusal = message.get("content"), message.get("refusal")
+    if isinstance(content, dict) and "text" not in content:  # JSON that was asked for, and is no text any more
+        content = json.dumps(content)
+    parts = content if isinstance(content, list) else [] if content is None else [content]
+    parts = [{"type": "text", "text": part} if isinstance(part, str) else part for part in parts]
+    texts = [part.get("text") or "" for part in parts if part.get("type", "text") in TEXT_PARTS]
+    refusals = [str(part.get("refusal") or "") for part in parts]
+    return "".join(texts), str(refusal) if refusal else "".join(refusals)
+
+
 def _error_in(data: Any) -> Any:
-    """The error in an answer: at its top, or in its choice; None for none."""
+    """The error in an answer, wherever the server puts it; None for none."""
     choices = data.get("choices")
-    choice = choices[0] if isinstance(choices, list) and choices else {}
-    return data.get("error") or choice.get("error") or _of_provider(choice).get("error")
+    choice = _first_choice(choices) if isinstance(choices, list) and choices else {}
+    places = (data, choice, choice.get("message"), _of_provider(choice))
+    return next((place["error"] for place in places if isinstance(place, dict) and place.get("error")), None)
 
 
 def _of_provider(choice: Any) -> dict[str, Any]:
@@ -221,17 +255,18 @@ def _finish_word(choice: Any) -> str:
     another one, OpenRouter always.
     """
     word = _word(choice.get("finish_reason"))
-    if ENDING_OF_WORD.get(word.casefold()) is not Ending.COMPLETE:
+    if ending_of(word) is not Ending.COMPLETE:
         return word
     replaced = _word(_of_provider(choice).get("native_finish_reason"))
     if replaced != ABSENT:
         return replaced
-    own = _word(choice.get("native_finish_reason"))
-    known = ENDING_OF_WORD.get(own.casefold(), Ending.COMPLETE)
-    return word if known in (Ending.COMPLETE, Ending.ABSENT) else own
+    own = (_word(choice.get(name)) for name in OWN_WORDS)
+    return next((each for each in own if ending_of(each) in (Ending.CUT, Ending.REFUSED, Ending.FAILED)), word)
 
 
 def _word(given: Any) -> str:
+    if isinstance(given, dict):
+        given = given.get("type") or given.get("reason")
     return str(given).strip() or ABSENT if given is not None else ABSENT
 
 
@@ -241,13 +276,18 @@ def _loads(content: bytes) -> Any:
     try:
         return orjson.loads(content)
     except orjson.JSONDecodeError:
+        pass
+    try:
         return json.loads(content)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
 
 
 def _tokens(usage: Any, name: str) -> int:
     """A count of tokens; 0 where the server gives none that is a number: the answer counts all the same."""
     try:
-        return max(0, int(float(usage[name])))
+        count = max(0, int(float(usage[name])))
+        return count if count <= MAX_TOKENS_COUNTED else 0
     except (KeyError, TypeError, ValueError, OverflowError):
         return 0
 

@@ -22,7 +22,6 @@ from regioncap.captioners.chat import (
 from regioncap.captioners.dialect import Dialect
 from regioncap.captioners.health import EndpointHealth, RetryPolicy
 from regioncap.captioners.limits import InFlightLimit
-from regioncap.captioners.masking import SHORT_SECRET, mask, outside_text
 from regioncap.captioners.prompts import form_of_answer
 from regioncap.captioners.server_errors import (
     RESUMES,
@@ -36,6 +35,7 @@ from regioncap.captioners.server_errors import (
 )
 from regioncap.captioners.structure import PROBE_REGEX, PROBE_WORD, regex_of, structured
 from regioncap.captioners.transport import Transport
+from regioncap.masking import SHORT_SECRET, mask, outside_text
 from regioncap.records import dumps
 
 SLOW_SHARE = 0.5
@@ -141,7 +141,7 @@ class Endpoint:
         """The answer to a request with these fields. Raises as `send` does."""
         # Serialized here, though it takes 0.1 ms: handing it to a thread takes longer.
         response = await self.http.post(f"{self.url}/chat/completions", orjson.dumps(body), self.timeout)
-        if response.status != 200:
+        if not 200 <= response.status < 300:  # some answer with 201
             if self.dialect.learn(response.status, response.text, body):
                 self.on_resend()
                 return await self.ask(self.dialect.apply(body))
@@ -150,7 +150,8 @@ class Endpoint:
             answer = self._without_secrets(read_response(response.content))
         except ValueError:
             begin = outside_text(response.text, self.http.secrets, max_chars=80)
-            raise TryAgain(f"the answer is no chat completion: {begin!r}", senseless=True) from None
+            problem = "comes only as a stream" if response.content.lstrip()[:5] == b"data:" else "is no chat completion"
+            raise TryAgain(f"the answer {problem}: {begin!r}", senseless=True) from None
         return replace(answer, form=self.structure or "none", accepted=answer.word in self.accepted_words)
 
     def check(self, answer: ChatResponse) -> None:

@@ -14,9 +14,9 @@ from urllib.parse import urljoin, urlsplit
 
 import aiohttp
 
-from regioncap.captioners.masking import outside_text
 from regioncap.captioners.server_errors import RESUMES, EndpointFailed, HttpResponse, TryAgain
 from regioncap.captioners.tls import PLAIN_HTTP_REASONS, certificate_problem
+from regioncap.masking import outside_text
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 PROXY_LOGIN = 407

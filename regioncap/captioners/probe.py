@@ -21,6 +21,7 @@ from regioncap.captioners.row_requests import largest_request
 from regioncap.captioners.server_errors import RESUMES, EndpointFailed, NotThere, Refused, TryAgain
 from regioncap.captioners.structure import FORM_QUESTION, PROBE_WORD, STRUCTURES, holds_to_form, regex_of
 from regioncap.config.model import RegionCapConfig
+from regioncap.masking import outside_text
 
 PROBE_CHARS = 24
 """Characters of a caption in a request that only tries an endpoint out."""
@@ -60,7 +61,8 @@ class Probe:
         Mostly one request does both. Raises EndpointFailed for a server that is not there or refuses.
         """
         known = await self._retry(endpoint, endpoint.resolve_base_url)
-        listed = f" It lists: {', '.join(known[:8])}." if known and endpoint.model not in known else ""
+        names = [outside_text(name, endpoint.http.secrets, max_chars=80) for name in known[:8]]
+        listed = f" It lists: {', '.join(names)}." if known and endpoint.model not in known else ""
         request = await self._largest_request()
         try:
             if not await self._retry(endpoint, lambda: self._takes_best(endpoint, request)):
@@ -210,9 +212,8 @@ def _no_answer(endpoint: Endpoint, error: TryAgain, waited: float) -> EndpointFa
             "same command again."
         )
     if error.senseless:
-        return EndpointFailed(
-            f"{endpoint.url}: {error.reason}. Correct --endpoint: its base URL, mostly ending in /v1. {RESUMES}"
-        )
+        advice = advice_for(error.reason) or "Correct --endpoint: its base URL, mostly ending in /v1."
+        return EndpointFailed(f"{endpoint.url}: {error.reason}. {advice} {RESUMES}")
     asks = f" and asks to wait {error.after:.0f} s" if error.after else ""
     advice = (
         advice_for(error.reason) or "Rerun the same command when it is ready, or raise server_patience; it resumes."

@@ -19,7 +19,7 @@ LIMIT_HEADERS = ("x-ratelimit-", "ratelimit-", "anthropic-ratelimit-requests-", 
 EPOCH = 1_000_000_000
 """From here on a number is a moment, in seconds since 1970, not a time to wait."""
 
-DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?")
+DURATION = re.compile(r"(?:pt)?(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?")
 
 IN_WORDS = re.compile(
     r"(?:try again|retry|wait|available)\D{0,30}?"
@@ -28,9 +28,20 @@ IN_WORDS = re.compile(
 )
 """`Please try again in 1m30.5s.`, `retry after 20 seconds`."""
 
+WAIT_FIELDS = frozenset({
+    "retrydelay", "retryafter", "retryafterms", "retryaftersec", "retryaftersecs", "retryafterseconds", "retryin",
+    "retryinseconds", "waitseconds", "resetafter", "resetinseconds", "estimatedtime",
+})  # fmt: skip
+"""In small letters without signs."""
+
+SPELLED = re.compile(r"(\d+(?:\.\d+)?) (m(?:illi)?s|s(?:ec)?|m(?:in)?|h)[a-z]*")
+
 SECONDS_OF_UNIT = {"ms": 0.001, "millis": 0.001, "s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 
 SEARCHED_CHARS = 4000
+
+MAX_WAIT = 366 * 86_400.0
+"""Seconds: nobody waits so long, and clocks and calendars can count them."""
 
 
 def requested_wait(headers: Mapping[str, str], body: str, now: float) -> float | None:
@@ -46,7 +57,7 @@ def requested_wait(headers: Mapping[str, str], body: str, now: float) -> float |
         *_said_by_limits(headers, now),
         *_said_by_words(body),
     )
-    return next((max(0.0, wait) for wait in waits if math.isfinite(wait)), None)
+    return next((min(max(0.0, wait), MAX_WAIT) for wait in waits if math.isfinite(wait)), None)
 
 
 def _said_by_header(headers: Mapping[str, str], now: float) -> Iterator[float]:
@@ -75,8 +86,12 @@ def _moment_or_seconds(value: str, now: float) -> float | None:
 
 
 def _duration(value: str) -> float | None:
-    """The seconds of `1m30.5s`, `120ms`, `34s`."""
-    match = DURATION.fullmatch(value.strip())
+    """The seconds of `1m30.5s`, `120ms`, `PT34S`, `20 seconds`."""
+    value = value.strip().lower()
+    spelled = SPELLED.fullmatch(value)
+    if spelled is not None:
+        return float(spelled[1]) * SECONDS_OF_UNIT[spelled[2]]
+    match = DURATION.fullmatch(value)
     if match is None or not any(match.groups()):
         return None
     hours, minutes, seconds, milliseconds = (float(part or 0) for part in match.groups())
@@ -89,6 +104,8 @@ def _said_by_fields(body: str) -> Iterator[float]:
     except ValueError:
         return
     for name, value in _fields(data, depth=6):
+        if isinstance(value, dict):  # Google's Duration, as an object
+            value = value.get("seconds")
         seconds = _number(value) if not isinstance(value, str) else _number(value) or _duration(value)
         if seconds is not None:
             yield seconds / 1000 if name.endswith("ms") else seconds
@@ -104,7 +121,7 @@ def _fields(data: Any, depth: int) -> Iterator[tuple[str, Any]]:
     elif isinstance(data, dict):
         for name, value in data.items():
             known = re.sub(r"[^a-z]", "", str(name).lower())
-            if known in ("retrydelay", "retryafter", "retryafterms", "retryafterseconds", "estimatedtime"):
+            if known in WAIT_FIELDS:
                 yield known, value
             else:
                 yield from _fields(value, depth - 1)

@@ -17,9 +17,9 @@ from typing import Any
 from multidict import CIMultiDict
 
 from regioncap.captioners.advice import advice_for
-from regioncap.captioners.masking import outside_text
 from regioncap.captioners.retry_after import requested_wait
 from regioncap.errors import CaptionerError
+from regioncap.masking import outside_text
 from regioncap.records import loads
 
 ACCOUNT_STATUSES = frozenset({401, 402, 407})
@@ -144,6 +144,8 @@ def classify(response: HttpResponse, *, url: str, model: str, secrets: Sequence[
     status, reason = response.status, f"{response.status}: {error_text(response.text, secrets)}"
     if status in ACCOUNT_STATUSES:
         return endpoint_failed(status, reason, url=url, model=model)
+    if status < 400:
+        return TryAgain(f"no answer, and no error: {reason}", senseless=True)
     passes = status in RETRY_STATUSES or status >= 500 or NOT_YET.search(reason)
     if passes and not NEVER.search(reason):
         overloaded = status in OVERLOAD_STATUSES or LOADING.search(reason) is not None

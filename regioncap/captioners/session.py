@@ -11,6 +11,7 @@ import asyncio
 import concurrent.futures
 import contextlib
 import itertools
+import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -37,10 +38,14 @@ from regioncap.captioners.server_errors import EndpointFailed, NotThere
 from regioncap.captioners.transport import Transport, open_client
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RowReject, RunStopped, Stopped
+from regioncap.masking import outside_text
 from regioncap.records import Counts
 
 IO_THREADS = 32
 """Pictures read and answers kept at once: in an object store each may take a tenth of a second."""
+
+
+logger = logging.getLogger("regioncap")
 
 
 @dataclass(frozen=True)
@@ -193,6 +198,13 @@ class CaptionSession:
                     # Another one may be at work: this one takes part when it is started.
                     await self._probe.wait_until_there(endpoint)
                     endpoint.health.left_out = None
+                except RunStopped:
+                    raise
+                except Exception as error:  # a bug, and nobody awaits this: rows would wait for ever
+                    logger.debug("%s was tried out", endpoint.url, exc_info=True)
+                    self._dispatcher.leave_out(endpoint, _bug(endpoint, error))
+                    self._changed.set()
+                    return
             self._dispatcher.dispatch()
         self._changed.set()
 
@@ -206,3 +218,12 @@ class CaptionSession:
                 raise self._dispatcher.error
             self._changed.clear()
             await self._changed.wait()
+
+
+def _bug(endpoint: Endpoint, error: Exception) -> EndpointFailed:
+    """The error of an endpoint that something unforeseen happened with."""
+    words = outside_text(f"{type(error).__name__}: {error}", endpoint.http.secrets)
+    return EndpointFailed(
+        f"{endpoint.url} could not be tried out, by a fault of RegionCap's: {words}. Please report it. What was "
+        "answered is kept."
+    )

@@ -8,6 +8,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
+from regioncap.captioners.access import Access
 from regioncap.captioners.base import CaptionerOptions, CaptionRequest, CaptionResult, Prompt
 from regioncap.captioners.health import RetryPolicy
 from regioncap.captioners.prompts import Prompts
@@ -113,4 +114,5 @@ class OpenAICaptioner(VlmCaptioner):
     def connect(self) -> Sequence[Server]:
         """The config's endpoints, with the credentials that the environment and Prefect blocks hold."""
         endpoints = self._config.endpoint
-        return [Server(url, access) for url, access in zip(endpoints, self._options.access(), strict=True)]
+        accesses = self._options.access() or [Access()] * len(endpoints)
+        return [Server(url, access) for url, access in zip(endpoints, accesses, strict=True)]

@@ -13,14 +13,16 @@ import orjson
 
 from regioncap.captioners.chat import ChatRequest, ChatResponse
 from regioncap.captioners.endpoint import Endpoint
-from regioncap.captioners.masking import mask
 from regioncap.captioners.vlm import VlmCaptioner
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RowReject, UsageError
+from regioncap.masking import mask
 from regioncap.preflight.first_rows import FirstRows
 from regioncap.preflight.prompt_keys import check_prompt_keys
-from regioncap.records import Row
+from regioncap.records import Row, cut_text, shorten
+from regioncap.row_work import row_work
 from regioncap.run.context import RunContext
+from regioncap.storage.image_errors import shown_image
 from regioncap.tasks.answers import ask
 from regioncap.tasks.caption import finish
 from regioncap.tasks.draw_row import draw_row
@@ -42,7 +44,8 @@ def try_row(config: RegionCapConfig, line: int, say: Say) -> bool:
         context.captioner.check()
         check_prompt_keys(config, FirstRows(context))
         try:
-            return _captioned(_drawn(_line(context, line), context, say), context, say)
+            with row_work("try", f"line {line}"):
+                return _captioned(_drawn(_line(context, line), context, say), context, say)
         except RowReject as reject:
             _say_reject(say, reject.code, reject.message)
             return False
@@ -63,14 +66,14 @@ def _drawn(loaded: Row, context: RunContext, say: Say) -> Row:
     """The row after `visualize`. Raises RowReject."""
     config = context.config
     row = _or_raise(loaded)
-    say(f"image        {context.images.locate(row['image'])}")
+    say(f"image        {shown_image(context.images.locate(row['image']))}")
     keys = (*config.prompt_fields(), *config.region_fields)
     row = route_row({**row, "image_stat": None}, config.boxes_key, config.empty_bbox, keys, score_key_of(config))
     row = _or_raise(normalize_row(extract_row(row, context.images.read, config), config))
     found = "found" if row["type"] == "without_bbox" else "given"
-    say(f"regions      {row['valid_bboxes_num']} {found}, xywh: {row['bbox']}")
+    say(f"regions      {row['valid_bboxes_num']} {found}, xywh: {cut_text(str(row['bbox']))}")
     for drop in row["dropped_bbox"]:
-        say(f"dropped      box {drop['index']} {drop['bbox']}: {drop['reason']}")
+        say(f"dropped      box {drop['index']} {shorten(drop['bbox'])}: {drop['reason']}")
     row, jpegs = draw_row(row, context.images.read, config)
     size = f"{row['marked']['width']}x{row['marked']['height']}"
     for picture, jpeg in zip([row["marked"], *row.get("parts", [])], jpegs, strict=True):

@@ -7,6 +7,7 @@ field holds a secret; some name one: see `references.py`.
 
 from __future__ import annotations
 
+import os
 from typing import Any, Self
 
 from pydantic import ConfigDict, model_validator
@@ -45,8 +46,11 @@ class RegionCapConfig(DerivedSettings):
     def _complete_and_check(self) -> Self:
         if not self.input.strip():
             raise ValueError("input: expected a path or URL, got an empty one")
+        # The model is frozen for everyone else; here it is still being made.
+        for name, path in self.values_read_by("path").items():
+            if path and path.startswith("~"):  # no shell has expanded what stands in a file or behind `--output=`
+                object.__setattr__(self, name, os.path.expanduser(path))  # noqa: PTH111 - a slash at the end counts
         if not self.output:
-            # The model is frozen for everyone else; here it is still being made.
             object.__setattr__(self, "output", f"./{checks.input_stem(self.input)}.regioncap.jsonl")
         checks.check_addresses(self)
         checks.check_box_key(self)

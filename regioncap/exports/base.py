@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import IO, Literal, Protocol
+from typing import IO, Literal, Protocol, TypeVar
 
+from regioncap.errors import RowReject
 from regioncap.output.reading import Captioned
 from regioncap.records import Row
+from regioncap.row_work import row_work
 from regioncap.storage.filesystem import Place
+
+T = TypeVar("T")
 
 Direction = Literal["box2text", "text2box"]
 Coords = Literal["0-1", "0-1000", "px"]
@@ -41,6 +46,22 @@ class ExportResult:
         """Count a row that was written."""
         self.rows += 1
         self.regions += len(row.bbox)
+
+    def made(self, row: Captioned, make: Callable[[], T]) -> T | None:
+        """What `make` makes of `row`, before anything of it is written; None, and the row is left out, if it fails."""
+        try:
+            with row_work("export", row.image):
+                return make()
+        except RowReject as reject:
+            self.left_out[reject.code] += 1
+            return None
+
+
+def rows_seen(rows: Rows, look: Callable[[Captioned], None]) -> None:
+    """Have `look` see all rows before the export; rows that it fails for are left out later."""
+    for row in rows():
+        with contextlib.suppress(RowReject), row_work("export", row.image):
+            look(row)
 
 
 class Export(Protocol):

@@ -6,10 +6,11 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import regioncap
-from regioncap.exports.base import Array, ExportOptions, ExportResult, Rows
+from regioncap.exports.base import Array, ExportOptions, ExportResult, Rows, rows_seen
 from regioncap.inputs.grouping import KeySet
 from regioncap.output.reading import Captioned
 from regioncap.records import Row, dumps
@@ -90,9 +91,13 @@ def write_coco(rows: Rows, out: Place, setting: ExportOptions) -> ExportResult:
     """Write one file with `images`, `annotations` and `categories`. Ids are the input's where it has them (`image_id`,
     region fields `annotation_id` and `category_id`); boxes are those of the output."""
     done, highest_image, highest_annotation = ExportResult(files=[out.url]), 0, 0
-    for row in rows():
+
+    def look(row: Captioned) -> None:
+        nonlocal highest_image, highest_annotation
         highest_image = max(highest_image, _number(image_id_of(row)))
         highest_annotation = max(highest_annotation, *map(_number, row.fields.get("annotation_id", [])), 0)
+
+    rows_seen(rows, look)
     image_ids, annotation_ids = Ids(highest_image), Ids(highest_annotation)
     categories = Categories.of(setting.categories)
     with out.writer() as file, tempfile.TemporaryFile(prefix="regioncap-") as aside:
@@ -100,13 +105,12 @@ def write_coco(rows: Rows, out: Place, setting: ExportOptions) -> ExportResult:
         file.write(b'{"info":' + dumps(info) + b',\n"licenses":[],\n"images":')
         images, annotations = Array(file), Array(aside)
         for row in rows():
-            image_id = image_ids.of(image_id_of(row))
-            extra = {key: row.row[key] for key in IMAGE_KEYS if key in row.row}
-            image = {"id": image_id, "file_name": row.image, "width": row.width, "height": row.height}
-            images.add(dumps({**image, **extra}))
-            for annotation in _annotations(row, image_id, annotation_ids, categories):
-                annotations.add(dumps(annotation))
-            done.count(row)
+            made = done.made(row, partial(_made, row, image_ids, annotation_ids, categories))
+            if made is not None:
+                images.add(made[0])
+                for annotation in made[1]:
+                    annotations.add(annotation)
+                done.count(row)
         images.close()
         annotations.close()
         file.write(b',\n"annotations":')
@@ -114,6 +118,14 @@ def write_coco(rows: Rows, out: Place, setting: ExportOptions) -> ExportResult:
         shutil.copyfileobj(aside, file)
         file.write(b',\n"categories":' + dumps(categories.listed()) + b"}\n")
     return done
+
+
+def _made(row: Captioned, image_ids: Ids, annotation_ids: Ids, categories: Categories) -> tuple[bytes, list[bytes]]:
+    """A row's image and its annotations."""
+    image_id = image_ids.of(image_id_of(row))
+    extra = {key: row.row[key] for key in IMAGE_KEYS if key in row.row}
+    image = {"id": image_id, "file_name": row.image, "width": row.width, "height": row.height}
+    return dumps({**image, **extra}), [dumps(one) for one in _annotations(row, image_id, annotation_ids, categories)]
 
 
 def _number(value: Any) -> int:

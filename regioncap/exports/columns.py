@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from regioncap.exports.base import Rows, rows_seen
 from regioncap.output.reading import Captioned
 from regioncap.records import dumps
 
@@ -58,19 +59,21 @@ class Columns:
     rows: dict[str, Kind] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, rows: Iterable[Captioned]) -> Columns:
+    def of(cls, rows: Rows) -> Columns:
         """The columns that `rows` need."""
         made = cls()
-        for row in rows:
-            for name, values in row.fields.items():
-                for value in values:
-                    made.regions[name] = both(made.regions.get(name, "none"), kind_of(value))
-            for name, value in row.row.items():
-                if name not in row.fields:
-                    made.rows[name] = both(made.rows.get(name, "none"), kind_of(value))
+        rows_seen(rows, made._add)
         for name in made.regions:
             made.rows.pop(name, None)  # the unfiltered list of the same values
         return made
+
+    def _add(self, row: Captioned) -> None:
+        for name, values in row.fields.items():
+            for value in values:
+                self.regions[name] = both(self.regions.get(name, "none"), kind_of(value))
+        for name, value in row.row.items():
+            if name not in row.fields:
+                self.rows[name] = both(self.rows.get(name, "none"), kind_of(value))
 
 
 def unused_name(name: str, taken: Iterable[str], prefix: str) -> str:

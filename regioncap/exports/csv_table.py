@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Iterable, Sequence
+from functools import partial
 
 from regioncap.exports.base import ExportOptions, ExportResult, Rows
 from regioncap.exports.columns import Columns, cell, unused_name
@@ -18,22 +20,33 @@ if the name is taken."""
 def write_csv(rows: Rows, out: Place, setting: ExportOptions) -> ExportResult:
     """Write one file. `x`, `y`, `w`, `h` in pixels; `flags` separated by `;`; lists and objects as JSON text."""
     done = ExportResult(files=[out.url])
-    columns = Columns.of(rows())
+    columns = Columns.of(rows)
     names = {name: unused_name(name, COLUMNS, "field_") for name in columns.regions}
     taken = (*COLUMNS, *names.values())
     own = {name: unused_name(name, taken, "row_") for name in columns.rows}
     with out.writer() as file:
-        text = io.TextIOWrapper(file, "utf-8", newline="", write_through=True)
-        table = csv.writer(text)  # ends lines with \r\n, so that cells with either character are quoted
-        table.writerow([*COLUMNS, *names.values(), *own.values()])
+        file.write(_lines([[*COLUMNS, *names.values(), *own.values()]]))
         for row in rows():
-            carried = [_cell(row.row.get(name)) for name in own]
-            for place in range(len(row.bbox)):
-                fields = [_cell(row.fields[name][place] if name in row.fields else None) for name in names]
-                table.writerow([*_region(row, place), *fields, *carried])
-            done.count(row)
-        text.detach()
+            lines = done.made(row, partial(_lines_of, row, names, own))
+            if lines is not None:
+                file.write(lines)
+                done.count(row)
     return done
+
+
+def _lines_of(row: Captioned, names: Iterable[str], own: Iterable[str]) -> bytes:
+    carried = [_cell(row.row.get(name)) for name in own]
+    lines = []
+    for place in range(len(row.bbox)):
+        fields = [_cell(row.fields[name][place] if name in row.fields else None) for name in names]
+        lines.append([*_region(row, place), *fields, *carried])
+    return _lines(lines)
+
+
+def _lines(lines: Iterable[Sequence[object]]) -> bytes:
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows(lines)  # ends lines with \r\n, so that cells with either character are quoted
+    return text.getvalue().encode()
 
 
 def _region(row: Captioned, place: int) -> list[object]:

@@ -71,6 +71,6 @@ def _categories(written: Written, files: Filesystems) -> list[Row]:
     """The categories of the COCO file that the run read, those without a box included; none if the file is gone."""
     source = files.place(written.settings.input)
     with contextlib.suppress(RegionCapError, FileNotFoundError, ValueError, OSError):
-        if file_kind(source.url) == ".json" and source.size() and looks_like_coco(source):
+        if file_kind(source.file_name) == ".json" and source.size() and looks_like_coco(source):
             return read_categories(source)
     return []

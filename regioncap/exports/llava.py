@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from regioncap.exports.base import Array, Coords, ExportOptions, ExportResult, Rows
@@ -30,11 +31,17 @@ def write_llava(rows: Rows, out: Place, setting: ExportOptions) -> ExportResult:
     with out.writer() as file:
         conversations = Array(file)
         for row in rows():
-            conversations.add(dumps(_conversation(row, setting)))
-            done.count(row)
+            conversation = done.made(row, partial(_made, row, setting))
+            if conversation is not None:
+                conversations.add(conversation)
+                done.count(row)
         conversations.close()
         file.write(b"\n")
     return done
+
+
+def _made(row: Captioned, setting: ExportOptions) -> bytes:
+    return dumps(_conversation(row, setting))
 
 
 def _conversation(row: Captioned, setting: ExportOptions) -> Row:

@@ -22,6 +22,7 @@ Schema (the types of fields are found by a pass over the rows; lists and objects
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -43,13 +44,15 @@ def write_parquet(rows: Rows, out: Place, setting: ExportOptions) -> ExportResul
     except ImportError:
         raise UsageError("--to parquet needs pyarrow: pip install 'regioncap[parquet]'") from None
     done = ExportResult(files=[out.url])
-    columns = Columns.of(rows())
+    columns = Columns.of(rows)
     schema = _schema(columns, pa)
 
     def counted() -> Iterator[Row]:
         for row in rows():
-            done.count(row)
-            yield _row(row, columns)
+            made = done.made(row, partial(_fitting, row, columns, schema, pa))
+            if made is not None:
+                done.count(row)
+                yield made
 
     with out.writer() as file, pq.ParquetWriter(file, schema, compression="zstd") as writer:
         values = counted()
@@ -85,6 +88,12 @@ def _schema(columns: Columns, pa: Any) -> Any:
         ],
         metadata={"regioncap": "one row per picture; bbox: x, y, width, height in pixels"},
     )
+
+
+def _fitting(row: Captioned, columns: Columns, schema: Any, pa: Any) -> Row:
+    made = _row(row, columns)
+    pa.Table.from_pylist([made], schema)  # in a row group a value that does not fit would cost all of its rows
+    return made
 
 
 def _row(row: Captioned, columns: Columns) -> Row:

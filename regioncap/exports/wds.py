@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain
 
-from regioncap.errors import RowReject
 from regioncap.exports.base import ExportOptions, ExportResult, Rows
 from regioncap.output.reading import Captioned
 from regioncap.records import Row, dumps
@@ -25,7 +24,8 @@ READ_AHEAD = 16
 NO_LIMIT = 1 << 62
 ENDINGS = {"JPEG": "jpg", "JPEG2000": "jp2", "TIFF": "tif"}
 
-Sample = tuple[Captioned, bytes, str]
+Sample = tuple[Captioned, bytes, str, bytes]
+"""A row, its image, the ending of the image's name, and the JSON beside it."""
 
 
 def write_wds(rows: Rows, out: Place, setting: ExportOptions) -> ExportResult:
@@ -53,12 +53,12 @@ def _fill(file: object, samples: Iterator[Sample], done: ExportResult) -> Sample
     count = size = 0
     with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as tar:  # type: ignore[call-overload]
         for sample in samples:
-            row, image, ending = sample
+            row, image, ending, about = sample
             if count and (count >= SAMPLES_PER_TAR or size + len(image) > BYTES_PER_TAR):
                 return sample
             count, size = count + 1, size + len(image)
             key = f"{row.number:09d}"
-            for name, data in ((f"{key}.{ending}", image), (f"{key}.json", dumps(_metadata(row)))):
+            for name, data in ((f"{key}.{ending}", image), (f"{key}.json", about)):
                 member = tarfile.TarInfo(name)  # no time, no owner: the same rows give the same file
                 member.size = len(data)
                 tar.addfile(member, io.BytesIO(data))
@@ -83,22 +83,18 @@ def _metadata(row: Captioned) -> Row:
 def _samples(rows: Iterator[Captioned], setting: ExportOptions, done: ExportResult) -> Iterator[Sample]:
     """Rows with their images, in order; some images are read ahead."""
 
-    def read(row: Captioned) -> Sample | str:
-        try:
-            data = setting.read_image(row.image)
-            kind = read_info(data, max_image_pixels=NO_LIMIT).format
-        except RowReject as reject:
-            return reject.code
-        return row, data, ENDINGS.get(kind, kind.lower())
+    def read(row: Captioned) -> Sample:
+        data = setting.read_image(row.image)
+        kind = read_info(data, max_image_pixels=NO_LIMIT).format
+        return row, data, ENDINGS.get(kind, kind.lower()), dumps(_metadata(row))
 
-    ahead: deque[Future[Sample | str]] = deque()
+    ahead: deque[tuple[Captioned, Future[Sample]]] = deque()
     with ThreadPoolExecutor(READ_AHEAD, thread_name_prefix="export") as pool:
         for row in chain(rows, [None]):
             if row is not None:
-                ahead.append(pool.submit(read, row))
+                ahead.append((row, pool.submit(read, row)))
             while ahead and (row is None or len(ahead) >= READ_AHEAD):
-                found = ahead.popleft().result()
-                if isinstance(found, str):
-                    done.left_out[found] += 1
-                else:
+                first, reading = ahead.popleft()
+                found = done.made(first, reading.result)
+                if found is not None:
                     yield found

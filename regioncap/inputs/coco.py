@@ -11,7 +11,7 @@ import itertools
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from regioncap.errors import InputDamaged, UsageError
@@ -19,8 +19,8 @@ from regioncap.inputs.coco_boxes import box_from, has_box
 from regioncap.inputs.grouping import Groups
 from regioncap.inputs.json_object import split_members
 from regioncap.inputs.sharding import MAX_BYTES, Lines
-from regioncap.inputs.streams import ReadProgress, open_stream, row_text
-from regioncap.records import Row, broken_row, dumps, loads, shorten
+from regioncap.inputs.streams import ReadProgress, made_row, open_stream, row_text
+from regioncap.records import Row, dumps, loads, loads_given, not_a_row, shorten
 from regioncap.storage.filesystem import Place
 
 REGION_FIELDS = ("annotation_id", "category_id", "category", "score", "iscrowd", "area")
@@ -87,10 +87,9 @@ class CocoFile:
             number, key, text = head
             done += 1
             if shared := groups.ambiguous(key):
-                yield number, broken_row(_shared_id(key, shared), text)
-                continue
-            image = _object(text) if text else {"id": loads(key)}
-            yield number, row_text(self._row(image, [_object(item) for item in found], names))
+                yield number, not_a_row(_shared_id(key, shared), text)
+            else:
+                yield number, made_row(partial(self._text, key, text, found, names), text)
 
     def _grouped(self, gauge: ReadProgress) -> tuple[Groups, dict[Any, Any]]:
         self._gauge = gauge
@@ -121,6 +120,10 @@ class CocoFile:
         groups.close_groups()
         return groups, names
 
+    def _text(self, key: bytes, text: bytes, found: list[bytes], names: dict[Any, Any]) -> bytes:
+        image = _object(text) if text else {"id": loads(key)}
+        return row_text(self._row(image, [_object(item) for item in found], names))
+
     def _row(self, image: Row, annotations: list[Row], names: dict[Any, Any]) -> Row:
         own = self.own_image_key and isinstance(image.get(self.image_key), str) and image[self.image_key]
         source = self.image_key if own else "file_name"
@@ -136,7 +139,7 @@ class CocoFile:
 def _object(text: bytes) -> Row:
     """The JSON object in `text`; an empty one if it is something else, which is rejected later for its missing keys."""
     try:
-        found = loads(text)
+        found = loads_given(text)
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}

@@ -13,7 +13,7 @@ from regioncap.inputs.csv_dialect import SAMPLE_BYTES, SEP_LINE, TRIED, CellDeco
 from regioncap.inputs.lines import BOM, lines_of
 from regioncap.inputs.sharding import MAX_BYTES, Lines
 from regioncap.inputs.streams import LineFeeds, ReadProgress, open_stream, row_text, sample_of
-from regioncap.records import broken_row, why_broken
+from regioncap.records import not_a_row, shorten
 from regioncap.storage.filesystem import Place
 
 _UNDECODED = re.compile("[\udc80-\udcff]")
@@ -27,7 +27,7 @@ def read_csv(place: Place, gauge: ReadProgress, preferred: str = ",") -> Lines:
 
     The delimiter (`preferred` wins in doubt), quotes, line ends and encoding are found out from the file's beginning. A
     row whose number of cells differs from the header's, or that cannot be decoded, is a broken row (see
-    `regioncap.records.broken_row`). Raises UsageError if the header names a column twice or the encoding is not known;
+    `regioncap.records.not_a_row`). Raises UsageError if the header names a column twice or the encoding is not known;
     InputDamaged for an unclosed quote and for broken compression.
     """
     # The csv module's default limit (131,072 characters) is less than a picture in a data: URL.
@@ -65,9 +65,9 @@ def _rows(place: Place, records: Iterator[Record], dialect: CsvDialect) -> Lines
     names = _names(place, header)
     for number, raw, cells in records:
         if isinstance(cells, str):
-            yield number, broken_row(cells, raw)
+            yield number, not_a_row(cells, raw)
         elif len(cells) != len(names) and (len(cells) < len(names) or any(cells[len(names) :])):
-            yield number, broken_row(_ragged(len(cells), names, dialect), raw)
+            yield number, not_a_row(_ragged(len(cells), names, dialect), raw)
         else:
             yield number, row_text(dict(zip(names, cells, strict=False)))
 
@@ -87,10 +87,9 @@ def refuse_duplicate_columns(place: Place, names: list[str]) -> None:
     """Raise UsageError if columns share a name: a row could hold only one of them."""
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
+        named = ", ".join(map(shorten, twice[:5]))
         kind = "column" if len(twice) == 1 else "columns"
-        raise UsageError(
-            f"input: {place.url} has the {kind} {', '.join(map(repr, twice))} twice; give each column its own name"
-        )
+        raise UsageError(f"input: {place.url} has the {kind} {named} twice; give each column its own name")
 
 
 def _ragged(cells: int, names: list[str], dialect: CsvDialect) -> str:
@@ -108,9 +107,14 @@ def _records(
     taken: list[str] = []
     first = number = 0
 
+    def too_long(*_: Any) -> bytes:
+        # Its end may lie within quotes: nobody knows where the next record begins.
+        reason = f"a line of more than {MAX_BYTES:,} bytes, so hardly a row; expected one row a line"
+        raise InputDamaged(place.url, f"line {number + 1}", reason)
+
     def texts() -> Iterator[str]:
         nonlocal first, number
-        for number, line in lines_of(place, stream):
+        for number, line in lines_of(place, stream, too_long):
             text = decoder.decode(line)
             if number == 1 and SEP_LINE.match(text):
                 continue
@@ -131,9 +135,7 @@ def _records(
         if cells is None:
             return
         raw = "".join(taken).encode("utf-8", "surrogateescape").rstrip(b"\r\n")
-        if broken := why_broken(raw):
-            yield first, broken[1], broken[0]
-        elif raw.strip():
+        if raw.strip():
             yield first, raw, cells if _is_text(taken) else f"not in {decoder.encoding}, as the rows before it are"
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from regioncap.inputs.csv_rows import read_csv
 from regioncap.inputs.json_array import split_array, split_values
 from regioncap.inputs.json_layout import SAMPLE_BYTES, find_layout
-from regioncap.inputs.lines import lines_of
+from regioncap.inputs.lines import lines_of, rest_of_line
 from regioncap.inputs.parquet import read_parquet
 from regioncap.inputs.sharding import MAX_BYTES, Lines
 from regioncap.inputs.streams import LineFeeds, ReadProgress, compression, open_stream, sample_of
@@ -54,7 +54,7 @@ def read_json(place: Place, gauge: ReadProgress, prefer_array: bool = True) -> L
 
 def _json_lines(place: Place, stream: io.BufferedReader[Any]) -> Lines:
     """Rows split at b"\\n" alone, since JSON text may hold U+2028; blank lines are skipped."""
-    for number, line in lines_of(place, stream):
+    for number, line in lines_of(place, stream, rest_of_line):
         text = line.rstrip(b"\r\n")
         if text.strip():
             yield number, text

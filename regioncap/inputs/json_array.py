@@ -12,10 +12,13 @@ from collections.abc import Iterator
 
 from regioncap.errors import InputDamaged
 from regioncap.inputs.sharding import Lines
-from regioncap.inputs.streams import DECOMPRESSION_ERRORS
+from regioncap.inputs.streams import DECOMPRESSION_ERRORS, KEPT_BYTES
+from regioncap.records import not_a_row
 from regioncap.storage.filesystem import Place
 
 READ_BYTES = 16_384
+LONG_BYTES = 1_000_000
+"""Held of an element that has turned out to be too long."""
 
 BETWEEN = b"\xef\xbb\xbf, \t\r\n"
 """What may stand between values: the byte order mark of joined files, commas and white space."""
@@ -27,9 +30,9 @@ _TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*("?)|[][{},]', re.DOTALL)
 def split_array(place: Place, stream: io.BufferedIOBase, most_bytes: int) -> Lines:
     """(number from 1, text on one line) of each element of the array in `stream`, in order.
 
-    Memory: a few times the longest element. Raises InputDamaged, with the element and the byte offset where it
-    begins, if the array is cut off, has an empty element, is followed by anything, or has an element longer than
-    `most_bytes`.
+    Memory: a few times the longest element. Of an element longer than `most_bytes` little is held: it is given as one
+    that is no row. Raises InputDamaged, with the element and the byte offset where it begins, if the array is cut off,
+    has an empty element, or is followed by anything.
     """
     scanner = Scanner(place, stream, most_bytes)
     depth = 0
@@ -93,6 +96,9 @@ class Scanner:
         self._stream = stream
         self._most = most_bytes
         self._bytes = b""
+        self._inside = False  # behind the opening bracket
+        self._begin = b""  # of an element that is too long to be held
+        self._lost = 0  # bytes of it that are not held any more
         self._offset = 0  # in the file, of the first byte held
         self._start = 0  # of the element, in the bytes held
         self._end = 0  # of what has been scanned, in the bytes held
@@ -102,6 +108,7 @@ class Scanner:
         while self._opening not in self._bytes and self._read_on():
             pass
         self._start = self._end = self._bytes.index(self._opening) + len(self._opening)
+        self._inside = True
         while True:
             found = self._token.search(self._bytes, self._end)
             if found is None or found[1] == b"":
@@ -114,12 +121,17 @@ class Scanner:
                 yield found[0]
 
     def text(self, behind: bool = False) -> bytes:
-        """The element that ends before, or `behind`, the token just yielded."""
-        return self._bytes[self._start : self._end if behind else self._end - 1].strip()
+        """The element that ends before, or `behind`, the token just yielded; what stands for it if it is too long."""
+        held = self._bytes[self._start : self._end if behind else self._end - 1]
+        if not self._lost:
+            return held.strip()
+        size = self._lost + len(held)
+        return not_a_row(f"an element of {size:,} bytes; expected rows of at most {self._most:,}", self._begin)
 
     def skip(self) -> None:
         """Drop everything up to and including the token just yielded."""
         self._start = self._end
+        self._offset, self._lost = self._offset + self._lost, 0
 
     def next_element(self) -> None:
         """Advance to the element that begins after the token just yielded."""
@@ -141,8 +153,10 @@ class Scanner:
     def _read_on(self) -> bool:
         """Read more; False at the end of the file. Reads grow with the element, so that long ones take linear time."""
         held = len(self._bytes) - self._start
-        if held > self._most:
-            raise self.damaged(f"longer than {self._most // 1_000_000} MB; expected an array of rows")
+        if held > (min(LONG_BYTES, self._most) if self._lost else self._most):
+            if not self._inside:
+                raise self.damaged(f"longer than {self._most:,} bytes; expected an array of rows")
+            held = self._drop_scanned()
         try:
             piece = self._stream.read(max(READ_BYTES, held))
         except DECOMPRESSION_ERRORS as error:
@@ -152,3 +166,15 @@ class Scanner:
         self._offset += self._start
         self._start = 0
         return bool(piece)
+
+    def _drop_scanned(self) -> int:
+        """Hold of an element that is too long no more than scanning needs; the bytes that this is."""
+        self._begin = self._begin if self._lost else self._bytes[self._start : self._start + KEPT_BYTES]
+        unscanned = self._bytes[self._end :]
+        if unscanned:  # the begin of a string: all that matters of it is whether its last sign is escaped
+            escapes = len(unscanned) - len(unscanned.rstrip(b"\\"))
+            unscanned = b'"' + b"\\" * (escapes % 2)
+        self._lost += len(self._bytes) - self._start - len(unscanned)
+        self._offset += self._start
+        self._bytes, self._start, self._end = unscanned, 0, 0
+        return len(unscanned)

@@ -21,9 +21,9 @@ _TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*("?)|\[[-+0-9.eE,\s]*\]|[][{},:]',
 def split_members(place: Place, stream: io.BufferedIOBase, most_bytes: int) -> Iterator[tuple[str, int, bytes]]:
     """(key, number from 1, text on one line) of each element of every array that is a direct member of the object.
 
-    Values that are not arrays, and arrays of numbers, are skipped. Memory: a few times the longest element. Raises
-    InputDamaged, with the byte offset, if the object is cut off or followed by anything, a key is not a string, or an
-    element is longer than `most_bytes`.
+    Values that are not arrays, and arrays of numbers, are skipped. Memory: a few times the longest element; one longer
+    than `most_bytes` is given as what is no row. Raises InputDamaged, with the byte offset, if the object is cut off or
+    followed by anything, or a key is not a string.
     """
     scanner = Scanner(place, stream, most_bytes, b"{", _TOKEN)
     depth, number, key = 1, 0, ""  # number: of the element, 0 outside of an array

@@ -9,42 +9,42 @@ from typing import Any
 
 from regioncap.errors import InputDamaged
 from regioncap.inputs.sharding import MAX_BYTES, Lines
-from regioncap.inputs.streams import DECOMPRESSION_ERRORS
-from regioncap.records import broken_row
+from regioncap.inputs.streams import DECOMPRESSION_ERRORS, KEPT_BYTES
+from regioncap.records import not_a_row
 from regioncap.storage.filesystem import Place
 
 BOM = b"\xef\xbb\xbf"
 """The byte order mark that some editors put at the start of a UTF-8 file; not part of the first row."""
 
-SHOWN_BYTES = 200
-"""What is kept of a line that is too long for a row."""
-
-SKIPPED_BYTES = 1_000_000
-"""How much of such a line is read at a time."""
+PIECE_BYTES = 1_000_000
+"""Read at a time of a line that is too long."""
 
 
-def lines_of(place: Place, stream: io.BufferedReader[Any]) -> Lines:
-    """Every line with its end, and its number from 1; a byte order mark is dropped.
+def lines_of(
+    place: Place, stream: io.BufferedReader[Any], too_long: Callable[[io.BufferedReader[Any], bytes], bytes]
+) -> Lines:
+    """Every line with its end, and its number from 1; a byte order mark is dropped. `too_long`: given the begin of a
+    line that is longer than `MAX_BYTES`, what to give in its place.
 
-    A line longer than `MAX_BYTES` is a broken row (see `regioncap.records.broken_row`), of which only the beginning is
-    held. Raises InputDamaged if compressed data is broken.
+    Raises InputDamaged if compressed data is broken.
     """
     number = 1
     with damage_at(place, lambda: f"line {number}"):
         line = stream.readline(MAX_BYTES + 1).removeprefix(BOM)
         while line:
-            yield number, line if len(line) <= MAX_BYTES else _too_long(line, stream)
+            yield number, too_long(stream, line) if len(line) > MAX_BYTES else line
             number += 1
             line = stream.readline(MAX_BYTES + 1)
 
 
-def _too_long(line: bytes, stream: io.BufferedReader[Any]) -> bytes:
-    """Skip the rest of a line that began with `line`."""
-    beginning, size = line[:SHOWN_BYTES], len(line)
-    while line and not line.endswith(b"\n"):
-        line = stream.readline(SKIPPED_BYTES)
-        size += len(line)
-    return broken_row(f"a line of {size:,} bytes; a row has at most {MAX_BYTES:,}", beginning) + b"\n"
+def rest_of_line(stream: io.BufferedReader[Any], begin: bytes) -> bytes:
+    """Read to the end of a line that is too long: what stands for it."""
+    size = len(begin)
+    while piece := stream.readline(PIECE_BYTES):
+        size += len(piece)
+        if piece.endswith(b"\n"):
+            break
+    return not_a_row(f"a line of {size:,} bytes; expected one row a line, of at most {MAX_BYTES:,}", begin[:KEPT_BYTES])
 
 
 @contextmanager

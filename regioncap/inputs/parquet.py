@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from regioncap.errors import InputDamaged, StorageError, UsageError
 from regioncap.inputs.arrow_values import plain_column
 from regioncap.inputs.csv_rows import refuse_duplicate_columns
 from regioncap.inputs.sharding import Lines
-from regioncap.inputs.streams import RawFile, ReadProgress, row_text
+from regioncap.inputs.streams import RawFile, ReadProgress, made_row, row_text
 from regioncap.records import jsonable
 from regioncap.storage.filesystem import Place
 
@@ -43,13 +44,17 @@ def read_parquet(place: Place, gauge: ReadProgress) -> Lines:
                 for index in range(batch.num_rows):
                     number += 1
                     row = {name: column[index] for name, column in zip(names, columns, strict=True)}
-                    yield number, row_text(jsonable(row))
+                    yield number, made_row(partial(_text, row))
         except (StorageError, UsageError):
             raise
         except pa.ArrowNotImplementedError as error:
             raise UsageError(_unreadable(place, _column_of(file, error), str(error))) from error
         except (pa.ArrowException, OSError, ValueError) as error:
             raise InputDamaged(place.url, f"row {number + 1}", str(error)) from error
+
+
+def _text(row: dict[str, Any]) -> bytes:
+    return row_text(jsonable(row))
 
 
 def _column(place: Place, batch: Any, index: int, pa: Any) -> list[Any]:

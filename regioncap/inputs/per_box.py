@@ -11,8 +11,8 @@ from typing import Any
 
 from regioncap.inputs.grouping import Groups
 from regioncap.inputs.sharding import Lines
-from regioncap.inputs.streams import ReadProgress, row_text
-from regioncap.records import Row, loads
+from regioncap.inputs.streams import ReadProgress, made_row, row_text
+from regioncap.records import Row, loads_given
 
 Read = Callable[[ReadProgress], Lines]
 
@@ -68,11 +68,13 @@ class PerBoxTable:
 
     def _row(self, texts: list[bytes]) -> tuple[int, bytes]:
         split = [text.split(b"\t", 1) for text in texts]
-        number = int(split[0][0])
-        rows = [_object(text) for _, text in split]
-        if rows[0] is None:
-            return number, split[0][1]
-        return number, row_text(self._joined([row for row in rows if row is not None]))
+        number, first = int(split[0][0]), split[0][1]
+
+        def joined() -> bytes:
+            rows = [_object(text) for _, text in split]
+            return first if rows[0] is None else row_text(self._joined([row for row in rows if row is not None]))
+
+        return number, made_row(joined, first)
 
     def _joined(self, rows: list[Row]) -> Row:
         boxes = [box_of(row, self.box_columns) for row in rows]
@@ -108,14 +110,14 @@ def _number(value: Any) -> Any:
     if not value.strip():
         return None
     try:
-        return loads(value.encode("utf-8", "surrogatepass"))
+        return loads_given(value.encode("utf-8", "surrogatepass"))
     except ValueError:
         return value
 
 
 def _object(text: bytes) -> Row | None:
     try:
-        found = loads(text)
+        found = loads_given(text)
     except ValueError:
         return None
     return found if isinstance(found, dict) else None

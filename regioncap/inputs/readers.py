@@ -13,7 +13,6 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import islice
-from pathlib import PurePosixPath
 
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import UsageError
@@ -22,8 +21,8 @@ from regioncap.inputs.formats import IMAGES, READERS, file_kind
 from regioncap.inputs.per_box import PerBoxTable
 from regioncap.inputs.sharding import Line, Lines, cut
 from regioncap.inputs.streams import ReadProgress, row_text
-from regioncap.records import Shard, loads
-from regioncap.storage.filesystem import GLOB_CHARS, Filesystems, Place, is_url
+from regioncap.records import Shard, cut_text, loads_given
+from regioncap.storage.filesystem import GLOB_CHARS, Filesystems, Place, is_url, without_query
 
 KNOWN = (
     "JSON Lines (.jsonl, .ndjson), JSON (.json), CSV (.csv, .tsv), each also .gz, .bz2, .xz or .zst; "
@@ -70,11 +69,11 @@ def input_root(config: RegionCapConfig, files: Filesystems) -> str:
     A file's folder; the folder itself; the part of a glob before its first wildcard. Raises StorageError if it
     cannot be determined whether the input is a file.
     """
-    address = _without_query(config.input)
+    address = without_query(config.input)
     place = files.place(address)
     if _is_file(place):
         return place.parent.address
-    if not _is_glob(address):
+    if not place.is_glob():
         return address if address.endswith("://") else address.rstrip("/") or "/"
     before = address[: min(address.index(sign) for sign in GLOB_CHARS if sign in address)]
     return files.place(f"{before}x").parent.address
@@ -143,7 +142,7 @@ def find_input_files(config: RegionCapConfig, filesystems: Filesystems) -> list[
     """The files that the input consists of. Raises UsageError if there is nothing to read."""
     files = _files(filesystems.place(config.input))
     root = input_root(config, filesystems)
-    data = [file for file in files if file_kind(_name(file)) in READERS]
+    data = [file for file in files if file_kind(file.file_name) in READERS]
     if data:
         named = len(data) > 1
         sized = len(data) <= MAX_SIZE_REQUESTS or not is_url(config.input)
@@ -152,11 +151,12 @@ def find_input_files(config: RegionCapConfig, filesystems: Filesystems) -> list[
             InputFile(file.relative_to(root) if named else "", (file.size() or 1) if sized else 1, read)
             for file, read in zip(data, readers, strict=True)
         ]
-    images = [file for file in files if file_kind(_name(file)) in IMAGES]
+    images = [file for file in files if file_kind(file.file_name) in IMAGES]
     if images:
         names = [file.relative_to(root) for file in images]
         return [InputFile("", 1, lambda gauge: _image_rows(names, config.image_key, gauge))]
-    what = f"{_name(files[0])} is" if len(files) == 1 else f"{_name(files[0])} and {len(files) - 1} more files are"
+    name = files[0].file_name
+    what = f"{name} is" if len(files) == 1 else f"{name} and {len(files) - 1} more files are"
     raise UsageError(
         f"input: {filesystems.place(config.input).url}: {what} not in a supported format; expected {KNOWN}"
     )
@@ -169,16 +169,16 @@ def region_fields_of(config: RegionCapConfig, files: Filesystems) -> tuple[str, 
     columns but the image and the box. Raises UsageError as `read_shards` does, and for a table without the columns
     of its boxes.
     """
-    if config.rows == "per_image" and file_kind(_without_query(config.input)) in READERS.keys() - {".json"}:
+    if config.rows == "per_image" and file_kind(without_query(config.input)) in READERS.keys() - {".json"}:
         return config.region_fields  # decided by the name alone: nothing has to be listed
-    data = [file for file in _files(files.place(config.input)) if file_kind(_name(file)) in READERS]
+    data = [file for file in _files(files.place(config.input)) if file_kind(file.file_name) in READERS]
     if not data:
         return config.region_fields
     if config.rows == "per_box":
         columns = _columns(data[0], config)
         taken = {config.image_key, *(config.box_columns or (config.bbox_key,)), config.boxes_key}
         return config.region_fields or tuple(name for name in columns if name not in taken)
-    if file_kind(_name(data[0])) == ".json" and looks_like_coco(data[0]):
+    if file_kind(data[0].file_name) == ".json" and looks_like_coco(data[0]):
         return coco_fields(config.region_fields)
     return config.region_fields
 
@@ -186,16 +186,17 @@ def region_fields_of(config: RegionCapConfig, files: Filesystems) -> tuple[str, 
 def _columns(file: Place, config: RegionCapConfig) -> list[str]:
     """The columns of a table, learned from its first rows. Raises UsageError if those of its boxes are missing."""
     found: dict[str, None] = {}
-    with closing(READERS[file_kind(_name(file))](file, ReadProgress())) as lines:
+    with closing(READERS[file_kind(file.file_name)](file, ReadProgress())) as lines:
         for _, text in islice(lines, COLUMN_SAMPLE_ROWS):
             with suppress(ValueError):
-                row = loads(text)
+                row = loads_given(text)
                 found.update(dict.fromkeys(row if isinstance(row, dict) else ()))
     for name in (config.image_key, *(config.box_columns or (config.bbox_key,))):
         if found and name not in found:
             field = "image_key" if name == config.image_key else "bbox_key"
             hint = "; for a box in four columns give their names as a,b,c,d" if field == "bbox_key" else ""
-            raise UsageError(f"{field}: {file.url} has no column {name!r}; its columns: {', '.join(found)}{hint}")
+            shown = cut_text(", ".join(found))
+            raise UsageError(f"{field}: {file.url} has no column {name!r}; its columns: {shown}{hint}")
     return list(found)
 
 
@@ -209,8 +210,8 @@ def _readers(data: list[Place], config: RegionCapConfig) -> list[Callable[[ReadP
 
 
 def _reader(file: Place, config: RegionCapConfig) -> Callable[[ReadProgress], Lines]:
-    read = READERS[file_kind(_name(file))]
-    if file_kind(_name(file)) != ".json" or config.rows == "per_box":
+    read = READERS[file_kind(file.file_name)]
+    if file_kind(file.file_name) != ".json" or config.rows == "per_box":
         return lambda gauge: read(file, gauge)
     coco = CocoFile(
         file,
@@ -236,11 +237,11 @@ def _files(place: Place) -> list[Place]:
     """The files that an input names, sorted. Raises UsageError if there are none."""
     if _is_file(place):
         return [place]
-    if not _is_glob(place.address) and not place.exists():
+    if not place.is_glob() and not place.exists():
         raise UsageError(f"input: {place.url} does not exist; expected a file, a folder or a glob")
     files = place.find()
     if not files:
-        what = "no file matches" if _is_glob(place.address) else "there is no file in"
+        what = "no file matches" if place.is_glob() else "there is no file in"
         raise UsageError(f"input: {what} {place.url}; expected {KNOWN} (names that begin with . or _ are skipped)")
     return files
 
@@ -250,16 +251,3 @@ def _is_file(place: Place) -> bool:
     if not place.is_local and place.size():
         return True
     return place.exists() and not place.is_folder()
-
-
-def _is_glob(address: str) -> bool:
-    return bool(GLOB_CHARS & set(_without_query(address)))
-
-
-def _without_query(address: str) -> str:
-    """A web address without its query; elsewhere `?` is a wildcard or part of a name."""
-    return address.partition("?")[0] if address.startswith(("http://", "https://")) else address
-
-
-def _name(file: Place) -> str:
-    return PurePosixPath(file.url).name

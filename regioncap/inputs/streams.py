@@ -19,9 +19,10 @@ from contextlib import contextmanager
 from pathlib import PurePosixPath
 from typing import Any
 
-from regioncap.errors import RegionCapError, StorageError, UsageError
-from regioncap.records import dumps
-from regioncap.storage.filesystem import Place
+from regioncap.errors import RegionCapError, RowReject, StorageError, UsageError
+from regioncap.records import dumps, not_a_row
+from regioncap.row_work import row_work
+from regioncap.storage.filesystem import Place, reason_of
 
 
 def _zstd(raw: Any) -> Any:
@@ -80,6 +81,9 @@ MAGIC_BYTES = 16
 DECOMPRESSION_ERRORS = (EOFError, OSError, zlib.error, lzma.LZMAError, ValueError)
 """Errors that decompressors raise for a broken file; BadGzipFile is an OSError, UnicodeDecodeError a ValueError."""
 
+KEPT_BYTES = 1000
+"""What is kept of the text of a row that cannot be read."""
+
 READ_BYTES = 16_384
 """Compressed bytes passed on at a time: few, so that the position in them tells how far reading has come."""
 
@@ -112,8 +116,7 @@ class RawFile(io.RawIOBase):
             raise
         except Exception as error:
             # Object store clients raise errors of many types; all mean that reading failed.
-            reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-            raise StorageError(self._place.url, "read", reason) from error
+            raise StorageError(self._place.url, "read", reason_of(error)) from error
 
     def readable(self) -> bool:
         return True
@@ -282,7 +285,7 @@ def open_stream(place: Place, gauge: ReadProgress) -> Iterator[io.BufferedReader
     size = place.size() or 0
     with RawFile(place) as raw:
         head, source = look_into(raw, MAGIC_BYTES)
-        kind = _compression_of(head, PurePosixPath(place.url).name)
+        kind = _compression_of(head, place.file_name)
         if kind:
             raw.most_at_once = READ_BYTES
         stream = io.BufferedReader(COMPRESSIONS[kind](source) if kind else source)
@@ -302,6 +305,16 @@ def _as_utf8(stream: io.BufferedReader[Any]) -> io.BufferedReader[Any]:
     except DECOMPRESSION_ERRORS:
         return stream  # met again where the first row is read, and named there
     return io.BufferedReader(_Utf8(stream, encoding)) if encoding else stream
+
+
+def made_row(make: Callable[[], bytes], begin: bytes = b"") -> bytes:
+    """The text of a row that `make` puts together; where that fails, what `load` rejects, alone. `begin`: of the row's
+    own text."""
+    try:
+        with row_work("reading", begin[:200]):
+            return make()
+    except RowReject as reject:
+        return not_a_row(f"{reject.code}: {reject.message}", begin[:KEPT_BYTES])
 
 
 def row_text(row: Any) -> bytes:

@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from regioncap.config.model import RegionCapConfig
-from regioncap.errors import AccountingError
+from regioncap.errors import AccountingError, RowReject
 from regioncap.output.caption_flags import FLAGS, FLAGS_VERSION, flags_of
 from regioncap.output.jsonl import META_KEY, RowFormat, rejected_line
 from regioncap.output.outputs import is_parts_folder
 from regioncap.output.summary import Summary
-from regioncap.records import WITH_BBOX, Row, Step, check_boxes, dumps
+from regioncap.records import WITH_BBOX, Row, Step, check_boxes, dumps, rejected
+from regioncap.row_work import row_work
 from regioncap.run.context import RunContext
 from regioncap.storage.filesystem import is_url, redact_url
 from regioncap.storage.steps import digest, library_versions
@@ -122,16 +123,30 @@ def write_rows(shards: Sequence[ShardSteps], context: RunContext, form: RowForma
     for steps in shards:
         for loaded, drawn, captioned in joined(context, steps):
             tally.rows_in += 1
-            if "reject" in captioned:
-                tally.rejects[captioned["reject"]["code"]] += 1
-                rejects.write(dumps(rejected_line(loaded, captioned)) + b"\n")
+            line, last = b"", captioned
+            try:
+                if "reject" not in captioned:
+                    with row_work("write", loaded.get("image", "")):
+                        line, counted = _written(loaded, drawn, captioned, context.config, form)
+                        tally.add(counted)
+            except RowReject as reject:
+                last = rejected("write", reject.code, reject.message)
+            if "reject" in last:
+                tally.rejects[last["reject"]["code"]] += 1
+                rejects.write(dumps(rejected_line(loaded, last)) + b"\n")
             else:
-                tally.captioned(loaded, drawn, captioned, context.config)
-                flags = flags_of(captioned["captions"])
-                tally.flagged(flags)
-                out.write(dumps(form.captioned(loaded, drawn, captioned, flags)) + b"\n")
+                out.write(line)
     tally.check(sum(steps[-1].rows for steps in shards))
     return tally
+
+
+def _written(loaded: Row, drawn: Row, captioned: Row, config: RegionCapConfig, form: RowFormat) -> tuple[bytes, Tally]:
+    """A captioned row's line of the output, and its counts."""
+    counted = Tally()
+    counted.captioned(loaded, drawn, captioned, config)
+    flags = flags_of(captioned["captions"])
+    counted.flagged(flags)
+    return dumps(form.captioned(loaded, drawn, captioned, flags)) + b"\n", counted
 
 
 def incomplete_reason(rows: int, rejects: int, max_reject_share: float) -> str:

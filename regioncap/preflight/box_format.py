@@ -15,6 +15,7 @@ from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RowReject, UsageError
 from regioncap.preflight.first_rows import FirstRows
 from regioncap.records import Row, check_boxes
+from regioncap.row_work import row_work
 from regioncap.run.context import RunContext
 from regioncap.storage.runs import entry_place, registered
 from regioncap.tasks.load import load_row
@@ -35,6 +36,9 @@ MIN_FITS = 0.95
 
 PLAIN_SIZE = (1000, 1000)
 """Stands for the size of a picture where it does not matter."""
+
+MAX_SIDE = 10_000_000
+"""A row that says a longer side does not speak of a picture."""
 
 SLACK = 0.02
 """Share of the picture's side by which a box may reach beyond it: annotators and rounding cause that."""
@@ -141,7 +145,7 @@ def _rows_with_boxes(config: RegionCapConfig, first: FirstRows) -> list[Row]:
         row = load_row(number, source, text, config.image_key)
         if "reject" in row:
             continue
-        with contextlib.suppress(RowReject):
+        with contextlib.suppress(RowReject), row_work("box_check", row["image"]):
             boxes = check_boxes(row["row"].get(config.boxes_key)) or []
             finite = [[float(number) for number in box if number is not None] for box in boxes]
             finite = [box for box in finite if len(box) == 4]
@@ -152,14 +156,13 @@ def _rows_with_boxes(config: RegionCapConfig, first: FirstRows) -> list[Row]:
 
 def _size_in(row: Row) -> tuple[int, int] | None:
     width, height = row.get("width"), row.get("height")
-    if not isinstance(width, int) or not isinstance(height, int) or min(width, height) < 1:
+    if not isinstance(width, int) or not isinstance(height, int) or not min(width, height) >= 1:
         return None
-    return width, height
+    return (width, height) if max(width, height) <= MAX_SIDE else None
 
 
 def _size_of_file(image: str, context: RunContext) -> tuple[int, int] | None:
-    try:
+    with contextlib.suppress(RowReject), row_work("box_check", image):
         info = read_info(context.images.read(image), max_image_pixels=context.config.max_image_pixels)
-    except RowReject:
-        return None
-    return info.width, info.height
+        return info.width, info.height
+    return None

@@ -18,6 +18,7 @@ from regioncap.errors import RegionCapError, RowReject
 from regioncap.preflight.first_rows import FirstRows
 from regioncap.preflight.prompt_keys import check_prompt_keys
 from regioncap.records import WITHOUT_BBOX, Row, Shard
+from regioncap.row_work import row_work
 from regioncap.run.context import RunContext
 from regioncap.storage.steps import StepDamaged
 from regioncap.tasks.answers import key_of_answer, repair_request, request_of
@@ -143,9 +144,10 @@ def _count_row(
     try:
         if "reject" in row:
             raise RowReject(row["reject"]["code"], row["reject"]["message"])
-        routed = route_row(
-            {**row, "image_stat": None}, config.boxes_key, config.empty_bbox, score_key=score_key_of(config)
-        )
+        with row_work("plan", row["image"]):
+            routed = route_row(
+                {**row, "image_stat": None}, config.boxes_key, config.empty_bbox, score_key=score_key_of(config)
+            )
     except RowReject:
         planned.rejected += 1
         return
@@ -178,9 +180,9 @@ def _count_requests(regions: int, missing: int, config: RegionCapConfig, planned
 def _sample_size(row: Row, context: RunContext, planned: Plan, sizes: list[tuple[int, int]]) -> None:
     """Add the size of the row's image to `sizes`, if it is in the sample and can be read."""
     # All of the first, then one in 64: a sample over the whole input without knowing its length.
-    sampled = planned.rows <= MAX_SAMPLED // 2 or zlib.crc32(row["image"].encode()) % 64 == 0
+    sampled = planned.rows <= MAX_SAMPLED // 2 or zlib.crc32(row["image"].encode("utf-8", "surrogatepass")) % 64 == 0
     if sampled and len(sizes) < MAX_SAMPLED:
-        with contextlib.suppress(RegionCapError):
+        with contextlib.suppress(RegionCapError), row_work("plan", row["image"]):
             info = read_info(context.images.read(row["image"]), max_image_pixels=context.config.max_image_pixels)
             sizes.append((info.width, info.height))
 
@@ -206,8 +208,15 @@ def _missing(shard: Shard, context: RunContext, planned: Plan, run: bool) -> lis
 
 
 def _missing_of(row: Row, context: RunContext, planned: Plan, run: bool) -> int:
-    if "reject" in row or not context.captioner.paid:
-        return 0 if "reject" in row else row["valid_bboxes_num"]
+    """How many captions a drawn row lacks; 0 where it is, or will be, a reject."""
+    with contextlib.suppress(RowReject), row_work("plan", row.get("image", "")):
+        return 0 if "reject" in row else _missing_of_drawn(row, context, planned, run)
+    return 0
+
+
+def _missing_of_drawn(row: Row, context: RunContext, planned: Plan, run: bool) -> int:
+    if not context.captioner.paid:
+        return int(row["valid_bboxes_num"])
     request = request_of(row, context)
     key = key_of_answer(row, context.captioner.prompt(request), context)
     answer = CachedAnswer.find(key, request.wanted, context)

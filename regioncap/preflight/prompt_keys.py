@@ -8,7 +8,7 @@ import difflib
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import UsageError
 from regioncap.preflight.first_rows import FirstRows
-from regioncap.records import loads
+from regioncap.records import cut_text, loads_given, shorten
 
 ROWS_TO_READ = 100
 
@@ -20,7 +20,7 @@ def check_prompt_keys(config: RegionCapConfig, rows: FirstRows) -> None:
     for key in needed:
         if keys and key not in keys:
             near = difflib.get_close_matches(key, keys, 1)
-            hint = f"did you mean {near[0]!r}?" if near else f"their keys: {', '.join(keys[:12])}"
+            hint = f"did you mean {shorten(near[0])}?" if near else f"their keys: {cut_text(', '.join(keys[:12]))}"
             raise UsageError(f"prompt: none of the first rows has the key {key!r}; {hint}")
 
 
@@ -29,6 +29,6 @@ def _keys(rows: FirstRows) -> dict[str, None]:
     found: dict[str, None] = {}
     for _, _, text in rows.lines(ROWS_TO_READ):
         with contextlib.suppress(ValueError):
-            row = loads(text)
+            row = loads_given(text)
             found.update(dict.fromkeys(row if isinstance(row, dict) else ()))
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 
@@ -9,6 +10,7 @@ from regioncap.errors import RowReject, UsageError
 from regioncap.output.pictures import Pictures
 from regioncap.output.reading import Captioned, Written
 from regioncap.output.where import Condition, chosen
+from regioncap.row_work import row_work
 from regioncap.storage.filesystem import Filesystems, Place
 from regioncap.vision.drawing import draw_marks
 from regioncap.vision.images import Pixels, decode, encode_image
@@ -82,10 +84,9 @@ def sheet_bytes(
 def _marked(row: Captioned, pictures: Pictures) -> Pixels | None:
     """The row's stored marked picture, else one drawn now; None if its image cannot be read."""
     kept = pictures.marked(row)
-    try:
+    with contextlib.suppress(RowReject), row_work("sheet", row.image):
         if kept is not None:
             return decode(kept, max_image_pixels=NO_LIMIT)
         image = decode(pictures.read(row.image), max_image_pixels=NO_LIMIT, max_pixels=PICTURE_PIXELS)
-    except RowReject:
-        return None
-    return draw_marks(image, row.bbox, full_size_wh=(row.width, row.height), dim=1.0)
+        return draw_marks(image, row.bbox, full_size_wh=(row.width, row.height), dim=1.0)
+    return None

@@ -5,11 +5,13 @@ Made from an existing output, or (`regioncap/command/partial_report.py`) from th
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 from regioncap.errors import RowReject
 from regioncap.output.caption_flags import MEANINGS
@@ -31,6 +33,7 @@ from regioncap.report.selection import Overview, Picked, Reservoirs, pick, sampl
 from regioncap.report.source import ReportOptions, Source, reject_image
 from regioncap.report.thumbs import Thumb, thumb_of
 from regioncap.report.words import page_of
+from regioncap.row_work import row_work
 from regioncap.storage.filesystem import Filesystems, Place
 from regioncap.storage.steps import digest
 from regioncap.vision.libraries import image_libraries
@@ -128,26 +131,36 @@ def _survey(source: Source, setting: ReportOptions, most: int) -> tuple[Overview
     rejected = Reservoirs(max(1, most // PAGE_SHARE_PER_GROUP))
     other = _against(setting)
     for row in source.rows():
-        found.add(row)
-        sample_row(special, row)
-        if other is not None and versus is not None:
-            change = _compare_row(row, other.of_row(row), versus)
-            if change != "same":
-                changes.offer(change, row.number)
+        found.rows += 1
+        with passed_over(row.image):
+            found.add(row)
+            sample_row(special, row)
+            if other is not None and versus is not None:
+                change = _compare_row(row, other.of_row(row), versus)
+                if change != "same":
+                    changes.offer(change, row.number)
     for number, reject in enumerate(source.rejects(), start=1):
         code = str(reject.get("code"))
         found.rejects += 1
         found.codes[code] += 1
         rejected.offer(code, number)
         if other is not None and versus is not None:
-            change = change_of_reject(code, other.of_reject(reject_image(reject, setting.config.image_key)))
-            versus.changes[change] += 1
-            if change != "same":
-                changed_rejects.offer(change, number)
+            with passed_over(f"reject {number}"):
+                change = change_of_reject(code, other.of_reject(reject_image(reject, setting.config.image_key)))
+                versus.changes[change] += 1
+                if change != "same":
+                    changed_rejects.offer(change, number)
     if other is not None and versus is not None:
         versus.only_there, versus.flags_before, versus.codes_before = other.left(), other.flags, other.codes
     rows, rejects = special.numbers() | changes.numbers(), rejected.numbers() | changed_rejects.numbers()
     return found, pick(found, rows, rejects, most), versus
+
+
+@contextlib.contextmanager
+def passed_over(row: str) -> Iterator[None]:
+    """In this block a row's own failure ends the block and nothing else."""
+    with contextlib.suppress(RowReject), row_work("report", row):
+        yield
 
 
 def _against(setting: ReportOptions) -> Against | None:
@@ -181,7 +194,7 @@ def _cards(source: Source, setting: ReportOptions, picked: Picked, count: int) -
                 add_comparison(card, row, theirs, change_of_row(row, theirs), room)
             return card
 
-        return make
+        return partial(_card, make, row.number, order, row.image)
 
     def of_reject(reject: Row, number: int, order: int, theirs: Other | None) -> Callable[[], Row]:
         def make() -> Row:
@@ -194,23 +207,37 @@ def _cards(source: Source, setting: ReportOptions, picked: Picked, count: int) -
                     card["code_before"], card["message_before"] = theirs.code, theirs.message
             return card
 
-        return make
+        return partial(_card, make, number, order, "")
 
     def makers() -> Iterator[Callable[[], Row]]:
         nonlocal order
         # Every row is looked up, shown or not, so that the other run's rows are matched as in the survey.
         for row in source.rows():
-            theirs = other.of_row(row) if other is not None else None
+            theirs = None
+            with passed_over(row.image):
+                theirs = other.of_row(row) if other is not None else None
             if row.number in picked.rows:
                 order += 1
                 yield of_row(row, order, theirs)
         for number, reject in enumerate(source.rejects(), start=1):
-            theirs = other.of_reject(reject_image(reject, setting.config.image_key)) if other is not None else None
+            theirs = None
+            with passed_over(f"reject {number}"):
+                theirs = other.of_reject(reject_image(reject, setting.config.image_key)) if other is not None else None
             if number in picked.rejects:
                 order += 1
                 yield of_reject(reject, number, order, theirs)
 
     yield from _in_order(makers())
+
+
+def _card(make: Callable[[], Row], number: int, order: int, image: str) -> Row:
+    """The card that `make` makes, or one that says why it cannot be made."""
+    try:
+        with row_work("report", image or f"reject {number}"):
+            return make()
+    except RowReject as reject:
+        shown = {"line": number, "step": "report", "code": reject.code, "message": reject.message}
+        return {**reject_card(shown, number, order, image, None, reject.message), "id": f"f{order}"}
 
 
 def _in_order(makers: Iterator[Callable[[], Row]]) -> Iterator[Row]:

@@ -31,8 +31,7 @@ class Overview:
     histogram: Counter[int] = field(default_factory=Counter)
 
     def add(self, row: Captioned) -> None:
-        """Count a captioned row."""
-        self.rows += 1
+        """Count what a captioned row holds."""
         self.regions += len(row.bbox)
         self.flagged += sum(map(bool, row.flags))
         self.words += sum(len(caption.split()) for caption in row.captions)
@@ -87,7 +86,8 @@ def sample_row(special: Reservoirs, row: Captioned) -> None:
     special.offer("longest caption", row.number, max(lengths, default=0))
     special.offer("shortest caption", row.number, -min(lengths, default=0))
     area = max(1, row.width * row.height)
-    special.offer("smallest region", row.number, -min((w * h / area for _, _, w, h in row.bbox), default=1))
+    shares = (float(w) * float(h) / area for _, _, w, h in row.bbox)
+    special.offer("smallest region", row.number, -min(shares, default=1.0))
     if row.meta.get("dropped_bbox"):
         special.offer("dropped boxes", row.number)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import os
+import re
 import tempfile
 import time
 import uuid
@@ -18,12 +19,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
-from urllib.parse import urlsplit
 
 from fsspec.core import strip_protocol, url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
 from regioncap.errors import RegionCapError, StorageError
+from regioncap.masking import outside_text
 
 SINGLE_PUT_BYTES = 64_000_000
 """Up to this size an object is uploaded from memory in a single PUT."""
@@ -39,12 +40,36 @@ def is_url(text: str) -> bool:
     return "://" in text or text.startswith("data:")
 
 
+def without_query(address: str) -> str:
+    """A web address without its query; elsewhere `?` is a wildcard or part of a name."""
+    return address.partition("?")[0] if address.startswith(("http://", "https://")) else address
+
+
+_CHAINED = re.compile(r"\w[\w+.-]*(?:://[^\[\]]*?)?::(.+)", re.DOTALL)
+"""`zip://a.jpg::s3://…` and `simplecache::https://…`, but no address of IPv6 in brackets."""
+
+
+def behind_chain(address: str) -> str:
+    """What the first protocol of a chain reads from; "" for what is no chain.
+
+    >>> behind_chain("zip://a.jpg::s3://bucket/b.zip"), behind_chain("http://[::1]/a.jpg")
+    ('s3://bucket/b.zip', '')
+    """
+    found = _CHAINED.match(address)
+    return found[1] if found else ""
+
+
+_SECRET_PARTS = re.compile(r"(?<=://)[^/]*@|[?#](?:(?!::).)*", re.DOTALL)
+"""User name and password, query and fragment, of every part of a chain."""
+
+
 def redact_url(url: str) -> str:
-    """`url` without user name, password, query and fragment, where secrets and signatures are."""
-    if not is_url(url) or "::" in url:
-        return url
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    """`url`, or a chain of them, without user name, password, query and fragment, where secrets and signatures are.
+
+    >>> redact_url("simplecache::https://me:secret@host/a.jpg?sig=secret")
+    'simplecache::https://host/a.jpg'
+    """
+    return _SECRET_PARTS.sub("", url) if is_url(url) else url
 
 
 LOCAL_FS = LocalFileSystem()
@@ -99,6 +124,11 @@ class Place:
     def name(self) -> str:
         """Last part of the path."""
         return PurePosixPath(self._path).name
+
+    @property
+    def file_name(self) -> str:
+        """Last part of the address, as files are named: `a #1.jpg`; of a web address without its query."""
+        return PurePosixPath(without_query(self.address)).name
 
     @property
     def parent(self) -> Place:
@@ -260,6 +290,10 @@ class Place:
 
     # --- many files
 
+    def is_glob(self) -> bool:
+        """Whether this is a pattern for names; `photos [2024]` is none where there is a folder of that name."""
+        return bool(GLOB_CHARS & set(without_query(self.address))) and not self.exists()
+
     def find(self) -> list[Place]:
         """All files below this folder, or matching this address as a glob; sorted, without hidden ones.
 
@@ -267,7 +301,7 @@ class Place:
         with `_`. A photo's name may begin with `_`: cameras write `_DSC0001.JPG`.
         """
         with self._translated("list"):
-            pattern = bool(GLOB_CHARS & set(self._path))
+            pattern = self.is_glob()
             found = self._fs.glob(self._path) if pattern else self._fs.find(self._path)
             files = [path for path in found if not pattern or self._fs.isfile(path)]
         fixed = self._path if not pattern else glob_prefix(self._path)
@@ -330,6 +364,6 @@ def _renamed(path: Path, durable: bool) -> Iterator[IO[bytes]]:
 
 
 def reason_of(error: BaseException) -> str:
-    """The message of a foreign error, as one line."""
-    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return text.strip().splitlines()[0]
+    """The message of a foreign error, as one line, without secrets."""
+    text = str(getattr(error, "strerror", None) or error).strip() or type(error).__name__
+    return outside_text(text[:4000].splitlines()[0])

@@ -3,43 +3,30 @@
 from __future__ import annotations
 
 import contextlib
-import errno
-from collections.abc import Callable, Iterator, Sequence
+import os
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
+from urllib.parse import unquote
 
-from regioncap.errors import RejectCode, RowReject
-from regioncap.storage.filesystem import (
-    DEFAULT_FILESYSTEMS,
-    LOCAL_PROTOCOLS,
-    Filesystems,
-    is_url,
-    reason_of,
-    redact_url,
-)
+from regioncap.errors import RegionCapError
+from regioncap.storage.filesystem import DEFAULT_FILESYSTEMS, LOCAL_PROTOCOLS, Filesystems, behind_chain, is_url
+from regioncap.storage.image_errors import reject_of
 from regioncap.storage.listing import Listings
 from regioncap.storage.scratch import Scratch
-
-T = TypeVar("T")
 
 ImageCheck = Literal["listing", "head", "never"]
 
 Stat = list[Any] | None
 """What changes when an image does: [size, mtime ns] on disk, [etag or size, time] elsewhere; None: unknown."""
 
-NAME_NOT_FOUND_ERRNOS = frozenset({errno.ENAMETOOLONG, errno.EINVAL, errno.ELOOP})
-
-MAX_SHOWN = 300
-"""Characters of an address in a message: a `data:` URL can have millions."""
-
 
 class ImageFiles:
     """The images that rows name, read as bytes.
 
-    Absolute paths and URLs are used as they are; anything else is relative to `root`. Foreign errors become row
-    rejects: `image_missing` (not there, or an impossible name), `image_unreadable` (a folder), `image_unavailable`
-    (may work later: timeout, access denied, server error, missing package).
+    Absolute paths and URLs are used as they are; anything else is relative to `root`. Whatever cannot be read is a
+    row's reject: see `regioncap.storage.image_errors`.
     """
 
     def __init__(self, root: str, files: Filesystems = DEFAULT_FILESYSTEMS) -> None:
@@ -50,6 +37,8 @@ class ImageFiles:
 
     def locate(self, image: str) -> str:
         """Path or URL of an image as a row names it."""
+        if image.startswith("file://") and "%" in image:
+            return _decoded(image)
         if is_url(image) or image.startswith("/"):
             return image
         return self._root + image
@@ -62,13 +51,25 @@ class ImageFiles:
     def read(self, image: str) -> bytes:
         """The image's bytes. Raises RowReject with one of the codes above."""
         address = self.locate(image)
-        return _or_reject(image, lambda: self._scratch.read(address) or self._read(address))
+        try:
+            return self._scratch.read(address) or self._read(address)
+        except RegionCapError:
+            raise
+        except Exception as error:
+            raise reject_of(image, error) from None
 
     def _read(self, address: str) -> bytes:
         if not is_url(address):
             return Path(address).read_bytes()
-        fs, path = self._files.open(address)
-        return bytes(fs.cat_file(path))
+        try:
+            fs, path = self._files.open(address)
+            return bytes(fs.cat_file(path))
+        except Exception:
+            # Caches and archives say little of what kept them from the file behind: what is met there says more.
+            if behind := behind_chain(address):
+                fs, path = self._files.open(behind)
+                fs.cat_file(path, start=0, end=1)
+            raise
 
     @contextlib.contextmanager
     def fetched(self, images: Sequence[str], pool: Executor) -> Iterator[None]:
@@ -89,7 +90,10 @@ class ImageFiles:
         found: dict[str, Stat] = {}
         addresses = {image: self.locate(image) for image in images}
         if check == "listing":
-            listed = self._listings.look([address for address in addresses.values() if address.startswith("s3://")])
+            on_s3 = [address for address in addresses.values() if address.startswith("s3://")]
+            listed: dict[str, Stat] = {}
+            with contextlib.suppress(Exception):  # then each is asked for alone
+                listed = self._listings.look(on_s3)
             found = {image: listed[address] for image, address in addresses.items() if address in listed}
         near = [image for image in addresses if image not in found and not self.is_remote(image)]
         far = [image for image in addresses if image not in found and self.is_remote(image)]
@@ -118,20 +122,10 @@ class ImageFiles:
         self._scratch.close()
 
 
-def _or_reject(image: str, read: Callable[[], T]) -> T:
-    # The image as the row names it, not where it was looked for: messages are kept, and roots may move.
-    shown = redact_url(image)[:MAX_SHOWN]
-    try:
-        return read()
-    except (FileNotFoundError, NotADirectoryError):
-        raise RowReject("image_missing", f"{shown} is not there; see image_root") from None
-    except IsADirectoryError:
-        raise RowReject("image_unreadable", f"{shown} is a folder; expected an image file") from None
-    except ImportError as error:
-        raise RowReject("image_unavailable", f"{shown}: a package is missing for it: {error}") from None
-    except ValueError as error:
-        # An unknown scheme, a zero byte: no such place can be.
-        raise RowReject("image_missing", f"{shown} cannot be a place: {reason_of(error)}") from None
-    except OSError as error:
-        code: RejectCode = "image_missing" if error.errno in NAME_NOT_FOUND_ERRNOS else "image_unavailable"
-        raise RowReject(code, f"{shown} cannot be read: {reason_of(error)}") from None
+def _decoded(url: str) -> str:
+    """`file:///a%20b.jpg`, as programs write it for the file `a b.jpg`; unless there is a file of that very name."""
+    decoded = unquote(url)
+    with contextlib.suppress(OSError, ValueError):
+        if not os.path.lexists(url.removeprefix("file://")) and os.path.lexists(decoded.removeprefix("file://")):
+            return decoded
+    return url

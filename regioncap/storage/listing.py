@@ -13,7 +13,9 @@ import threading
 from dataclasses import dataclass, field
 from typing import Any
 
-from regioncap.storage.filesystem import Filesystems
+from regioncap.printable import printable
+from regioncap.records import cut_text
+from regioncap.storage.filesystem import Filesystems, reason_of
 
 MAX_BYTES = 256_000_000
 """Approximate size of the pages kept: two million objects. Beyond that they are dropped and requested again."""
@@ -100,7 +102,10 @@ class Listings:
             page = self._ask(bucket, prefix, key)
         except Exception as error:
             self._refused = True
-            logger.warning("s3://%s cannot be listed (%s); requesting the etag of each image instead", bucket, error)
+            logger.warning(
+                "s3://%s cannot be listed (%s); requesting the etag of each image instead",
+                cut_text(printable(bucket), 80), reason_of(error),
+            )  # fmt: skip
             return None
         with self._lock:
             self._bytes += len(page.text)

@@ -18,6 +18,7 @@ from typing import Any
 
 from regioncap.errors import RegionCapError
 from regioncap.records import Row, Step, count_rejects, dumps, dumps_sorted, loads, read_lines, to_lines
+from regioncap.row_work import guarded
 from regioncap.storage.filesystem import DEFAULT_FILESYSTEMS, Filesystems, Place
 
 SCHEMA = 1
@@ -156,7 +157,7 @@ class StepStorage:
 
     def write(self, parts: dict[str, Any], rows: list[Row], seconds: float) -> Manifest:
         """Store `rows` as this step's file for the work that `parts` (see `key_parts`) describe."""
-        data = to_lines(rows)
+        rows, data = _to_lines(parts["step"], rows)
         key, sha256 = digest(parts), hashlib.sha256(data).hexdigest()
         rejects, retryable = count_rejects(rows, parts["step"])
         place = self._data_place(key, sha256)
@@ -176,6 +177,20 @@ class StepStorage:
 
     def _manifest_place(self, key: str) -> Place:
         return self.folder.child(f"{key}.json")
+
+
+def _to_lines(step: str, rows: list[Row]) -> tuple[list[Row], bytes]:
+    """The rows and their lines; what cannot be written of them becomes a reject of `step`."""
+    try:
+        return rows, to_lines(rows)
+    except Exception:
+        rows = [guarded(step, _writable, row) for row in rows]
+        return rows, to_lines(rows)
+
+
+def _writable(row: Row) -> Row:
+    dumps(row)
+    return row
 
 
 @cache

@@ -22,6 +22,7 @@ FINISHES = {
     "stop": Ending.COMPLETE, "STOP": Ending.COMPLETE, "eos_token": Ending.COMPLETE, "absent": Ending.ABSENT,
     "length": Ending.CUT, "MAX_TOKENS": Ending.CUT, "model_length": Ending.CUT,
     "content_filter": Ending.REFUSED, "SAFETY": Ending.REFUSED,
+    "FINISH_REASON_STOP": Ending.COMPLETE, "max-tokens": Ending.CUT, "content-filter": Ending.REFUSED,
     "error": Ending.FAILED, "abort": Ending.FAILED, "insufficient_system_resource": Ending.FAILED,
     "tool_calls": Ending.FAILED, "a new word": Ending.UNKNOWN,
 }  # fmt: skip
@@ -42,6 +43,11 @@ GATEWAYS: dict[str, tuple[dict[str, Any], Ending]] = {
     "LiteLLM: an error": ({"provider_specific_fields": {"error": {"code": 502}}}, Ending.FAILED),
     "OpenRouter: cut": ({"native_finish_reason": "MAX_TOKENS"}, Ending.CUT),
     "OpenRouter: its word stands": ({"native_finish_reason": "a new word"}, Ending.COMPLETE),
+    "a message's error": ({"message": {"content": "A d", "error": {"code": 502}}}, Ending.FAILED),
+    "Anthropic's word": ({"stop_reason": "max_tokens"}, Ending.CUT),
+    "vLLM: a stop string": ({"stop_reason": "###"}, Ending.COMPLETE),
+    "an object": ({"finish_reason": {"type": "stop"}}, Ending.COMPLETE),
+    "another object": ({"finish_reason": {"reason": "length"}}, Ending.CUT),
     "nothing beside it": ({"provider_specific_fields": None, "native_finish_reason": None}, Ending.COMPLETE),
 }
 
@@ -62,6 +68,27 @@ ANSWERS: dict[str, tuple[dict[str, Any], ChatResponse]] = {
         {"message": {"content": [{"text": "A "}, {"type": "x"}, {"text": "dog."}]}, "finish_reason": "length"},
         ChatResponse("A dog.", "length", 7, 3),
     ),
+    "parts that are texts, and one of reasoning": (
+        {
+            "message": {
+                "content": [{"type": "reasoning", "text": "A wolf?"}, "A ", {"type": "output_text", "text": "dog."}]
+            },
+            "finish_reason": "stop",
+        },
+        ChatResponse("A dog.", "stop", 7, 3),
+    ),
+    "a part": (
+        {"message": {"content": {"type": "text", "text": "A dog."}}, "finish_reason": "stop"},
+        ChatResponse("A dog.", "stop", 7, 3),
+    ),
+    "JSON that is no text any more": (
+        {"message": {"content": {"region1": "A dog."}}, "finish_reason": "stop"},
+        ChatResponse('{"region1": "A dog."}', "stop", 7, 3),
+    ),
+    "a refusal among the parts": (
+        {"message": {"content": [{"type": "refusal", "refusal": "No."}]}, "finish_reason": "stop"},
+        ChatResponse("No.", "stop", 7, 3, declined=True),
+    ),
     "refusal": (
         {"message": {"content": None, "refusal": "No."}, "finish_reason": "stop"},
         ChatResponse("No.", "stop", 7, 3, declined=True),
@@ -79,7 +106,7 @@ def test_answers_are_read(case: str) -> None:
     choice, expected = ANSWERS[case]
     body = orjson.dumps({"choices": [choice], "usage": {"prompt_tokens": 7, "completion_tokens": 3}})
     assert read_response(body) == expected
-    assert read_response(body).refused == (case in ("refusal", "filter"))
+    assert read_response(body).refused == ("refusal" in case or case == "filter")
 
 
 def test_usage_may_be_missing() -> None:
@@ -87,7 +114,17 @@ def test_usage_may_be_missing() -> None:
     assert (response.prompt_tokens, response.completion_tokens, response.usage_given) == (0, 0, False)
 
 
-@pytest.mark.parametrize("content", [b"", b"<html>", b"[]", b'{"choices": [{}]}', b'{"choices": {"0": 1}}'])
+def test_the_first_choice_is_the_one_that_says_so() -> None:
+    choices = [{"index": n, "message": {"content": f"A{n}"}, "finish_reason": "stop"} for n in (1, 0)]
+    assert read_response(orjson.dumps({"choices": choices})).text == "A0"
+
+
+DEEP = b"[" * 100_000 + b"]" * 100_000
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"<html>", b"[]", DEEP, b'{"choices": [7]}', b'{"choices": [{}]}', b'{"choices": {"0": 1}}']
+)
 def test_what_is_no_completion_is_reported(content: bytes) -> None:
     with pytest.raises(ValueError, match="not a chat completion"):
         read_response(content)
@@ -106,6 +143,7 @@ def test_a_repair_is_drawn_differently() -> None:
 
 
 USAGES = {
+    b'{"prompt_tokens": 1e300, "completion_tokens": 36893488147419103232}': (0, 0),
     b'{"prompt_tokens": "7", "completion_tokens": 3.0}': (7, 3),
     b'{"prompt_tokens": [7], "completion_tokens": null}': (0, 0),
     b'{"prompt_tokens": NaN, "completion_tokens": 1e400}': (0, 0),

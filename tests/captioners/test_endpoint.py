@@ -247,3 +247,15 @@ def test_the_queue_is_read_where_there_is_one(serve: Serve) -> None:
 def test_usage_is_what_the_server_counts(serve: Serve) -> None:
     response = send(serve(script=scripted(200, completion("x" * 40, "length", 123))))
     assert (response.prompt_tokens, response.completion_tokens, response.cut) == (123, 10, True)
+
+
+def test_an_answer_may_come_with_another_status_of_success(serve: Serve) -> None:
+    server = serve(script=scripted(201, completion("A dog.", "stop")))
+    assert send(server).text == "A dog."
+
+
+@pytest.mark.parametrize("status", [204, 206, 304])
+def test_what_is_neither_an_answer_nor_an_error_is_no_refusal(serve: Serve, status: int) -> None:
+    with pytest.raises(TryAgain) as error:
+        send(serve(script=scripted(status, "")))
+    assert error.value.senseless

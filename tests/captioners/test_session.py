@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 from regioncap.captioners.base import CaptionResult
+from regioncap.captioners.endpoint import Endpoint
 from regioncap.captioners.fake_server import FAULTS, ScriptedResponse
 from regioncap.captioners.health import RetryPolicy
+from regioncap.captioners.probe import Probe
 from regioncap.errors import BudgetReached, CaptionerError, Stopped
 from tests.support.model_servers import (
     Ask,
@@ -216,6 +218,18 @@ def test_no_server_is_one_clear_error(captioner_of: Ask) -> None:
     assert "Start the server, or correct --endpoint" in str(errors[0])
 
 
+def test_a_bug_while_a_server_is_tried_out_ends_the_run(
+    serve: Serve, captioner_of: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(_: Probe, endpoint: Endpoint) -> None:
+        raise ZeroDivisionError(endpoint.url)
+
+    monkeypatch.setattr(Probe, "__call__", fail)
+    captioner, _ = captioner_of(serve())
+    with pytest.raises(CaptionerError, match=r"by a fault of RegionCap's: ZeroDivisionError.*Please report it"):
+        captioner.submit(request_of(1)).result(timeout=60)
+
+
 def test_a_server_that_stays_dead_ends_the_run(serve: Serve, captioner_of: Ask) -> None:
     server = serve()
     captioner, _ = captioner_of(server, max_in_flight=4, policy=RetryPolicy(patience=1.0))
@@ -240,6 +254,7 @@ def test_errors_alone_end_the_run(serve: Serve, captioner_of: Ask) -> None:
 
 
 SETTINGS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
+    "a stream": ({"script": lambda body: ScriptedResponse("data: {}\n\n")}, {}, "comes only as a stream.*with --model"),
     "wrong model": ({"model": "other"}, {}, "knows no model 'fake-vlm'.*It lists: other"),
     "no key": ({"key": "sk-right"}, {}, "refused the key.*REGIONCAP_API_KEY"),
     "too long": ({"max_model_len": 1000}, {}, "maximum context length is 1000.*max_pixels=40,000.*max_tokens=2,048"),

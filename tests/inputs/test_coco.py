@@ -20,7 +20,7 @@ from regioncap.inputs.coco import REGION_FIELDS, looks_like_coco, read_categorie
 from regioncap.inputs.coco_boxes import hull_of
 from regioncap.inputs.json_object import split_members
 from regioncap.inputs.readers import read_shards
-from regioncap.records import why_broken
+from regioncap.records import reason_not_a_row
 from regioncap.run.context import completed
 from regioncap.storage.filesystem import Filesystems, Place
 
@@ -119,8 +119,8 @@ def test_images_that_share_an_id_are_broken_rows(tmp_path: Path) -> None:
     images = [*IMAGES, {"id": 12, "file_name": "other.jpg"}]
     (tmp_path / "c.json").write_text(json.dumps(coco(images=images)))
     first, second, third, fourth = texts_of(tmp_path / "c.json")
-    assert "2 images of this file have the id 12" in (why_broken(second) or ("", b""))[0]
-    assert json.loads((why_broken(fourth) or ("", b""))[1]) == images[3]
+    assert "2 images of this file have the id 12" in (reason_not_a_row(second) or ("", b""))[0]
+    assert json.loads((reason_not_a_row(fourth) or ("", b""))[1]) == images[3]
     assert [json.loads(text)["image"] for text in (first, third)] == ["a.jpg", "c.jpg"]
 
 

@@ -13,7 +13,7 @@ import pytest
 from regioncap.config.files import make_config
 from regioncap.errors import UsageError
 from regioncap.inputs.readers import read_shards
-from regioncap.records import loads, why_broken
+from regioncap.records import loads, reason_not_a_row
 from regioncap.storage.filesystem import Filesystems
 from regioncap.tasks.load import load_row
 
@@ -118,7 +118,7 @@ def test_commas_stay_delimiters_beside_others(tmp_path: Path) -> None:
         {"image": "x.jpg", "a;b;c": "1;2;3"},
         {"image": "y.jpg", "a;b;c": "4,5"},
     ]
-    assert why_broken(third[1])
+    assert reason_not_a_row(third[1])
 
 
 def test_every_column_that_is_there_twice_is_named(tmp_path: Path) -> None:

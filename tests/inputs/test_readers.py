@@ -24,10 +24,13 @@ from backports import zstd
 
 from regioncap.config.files import make_config
 from regioncap.errors import InputDamaged, StorageError, UsageError
-from regioncap.inputs import lines, readers
+from regioncap.inputs import csv_rows, formats, readers
+from regioncap.inputs import json_array as json_arrays
+from regioncap.inputs import lines as line_splitting
 from regioncap.inputs.readers import input_root, read_shards
-from regioncap.records import Shard, loads, why_broken
+from regioncap.records import Shard, loads, reason_not_a_row
 from regioncap.storage.filesystem import DEFAULT_FILESYSTEMS, Place
+from regioncap.storage.images import ImageFiles
 
 ROWS = [{"image": f"img/{i}.jpg", "bbox": [[i, 2, 3, 4]], "id": f"{i:03d}", "note": "ü\u2028"} for i in range(150)]
 BOM = b"\xef\xbb\xbf"
@@ -142,16 +145,24 @@ def test_an_empty_file_has_no_shards(name: str, tmp_path: Path) -> None:
     assert shards_of(tmp_path / name) == []
 
 
-@pytest.mark.parametrize("name", ["x.jsonl", "x.csv"])
-def test_a_line_too_long_for_a_row_is_one_broken_row(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(lines, "MAX_BYTES", 1000)
-    monkeypatch.setattr(lines, "SKIPPED_BYTES", 100)
-    (tmp_path / name).write_bytes(b"1\n" + b"x" * 2001 + b"\n3\n")
-    text = shards_of(tmp_path / name)[0].lines[-2][1]
-    assert why_broken(text) == ("a line of 2,002 bytes; a row has at most 1,000", b"x" * 200)
-    assert numbers_of(tmp_path / name)[-2:] == [2, 3]
+def test_a_line_too_long_for_a_row_is_one_broken_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(line_splitting, "MAX_BYTES", 1000)
+    monkeypatch.setattr(line_splitting, "PIECE_BYTES", 100)
+    (tmp_path / "x.jsonl").write_bytes(b"{}\n" + b"x" * 5050 + b"\n[]\n" + b"y" * 1001)
+    first, long, third, last = shards_of(tmp_path / "x.jsonl")[0].lines
+    assert (first, third) == ((1, b"{}"), (3, b"[]"))
+    assert [reason_not_a_row(text) for _, text in (long, last)] == [
+        (f"a line of {size} bytes; expected one row a line, of at most 1,000", begin * 1000)
+        for size, begin in (("5,051", b"x"), ("1,001", b"y"))
+    ]
+
+
+def test_a_line_of_csv_too_long_for_a_row_is_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(line_splitting, "MAX_BYTES", 1000)
+    monkeypatch.setattr(csv_rows, "MAX_BYTES", 1000)
+    (tmp_path / "x.csv").write_bytes(b"image,n\na.jpg,1\n" + b"x," * 501)
+    with pytest.raises(InputDamaged, match="line 3: a line of more than 1,000 bytes"):
+        shards_of(tmp_path / "x.csv")
 
 
 @pytest.mark.parametrize("name", ["x.jsonl.gz", "x.jsonl.bz2", "x.jsonl.xz", "x.jsonl.zst", "array.json.gz"])
@@ -270,6 +281,32 @@ def test_a_broken_array_names_the_element_and_byte(text: str, place: str, tmp_pa
         shards_of(tmp_path / "x.json")
 
 
+LONG_ELEMENTS: list[Any] = [
+    "x" * 5000, '\\"' * 2000, "\\" * 3001, [[[1, 2]] * 900, "]"], {"a": "}" * 3000, "b": ["[" * 3000, "\\\\" * 1500]},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("read_bytes", [1, 7, 64])
+def test_an_element_too_long_for_a_row_is_one_broken_row(
+    read_bytes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(formats, "MAX_BYTES", 500)
+    monkeypatch.setattr(json_arrays, "READ_BYTES", read_bytes)
+    rows = [row for long in LONG_ELEMENTS for row in ({"a": 1}, long, "ü]\\")]
+    sizes = [f"{len(b' ' + json.dumps(long, ensure_ascii=False).encode()):,}" for long in LONG_ELEMENTS]
+    (tmp_path / "x.json").write_bytes(json_array(rows))
+    lines = [text for shard in shards_of(tmp_path / "x.json") for _, text in shard.lines]
+    assert [loads(text) for place, text in enumerate(lines) if place % 3 != 1] == [
+        row for place, row in enumerate(rows) if place % 3 != 1
+    ]
+    assert [(reason_not_a_row(text) or ("", b""))[0] for text in lines[1::3]] == [
+        f"an element of {size} bytes; expected rows of at most 500" for size in sizes
+    ]
+    (tmp_path / "x.json").write_bytes(json_array(rows)[:-1])
+    with pytest.raises(InputDamaged, match=f"element 15, byte {len(json_array(rows)) - 9}: the file ends"):
+        shards_of(tmp_path / "x.json")
+
+
 def test_small_elements_after_a_long_one_take_linear_time(tmp_path: Path) -> None:
     rows = ["x" * 3_000_000, *range(100_000)]
     (tmp_path / "x.json").write_bytes(json_array(rows))
@@ -358,7 +395,7 @@ def test_a_broken_csv_row_says_why_and_the_others_are_read(row: bytes, why: str,
     (tmp_path / "x.csv").write_bytes("image,n\nä.jpg,1\n".encode() + row + b"\r\nc.jpg,3\n")
     (_, first), (number, broken), third = shards_of(tmp_path / "x.csv")[0].lines
     assert (first, third) == ('{"image":"ä.jpg","n":"1"}'.encode(), (4, b'{"image":"c.jpg","n":"3"}'))
-    message, raw = why_broken(broken) or ("", b"")
+    message, raw = reason_not_a_row(broken) or ("", b"")
     assert (number, raw) == (3, row)
     assert message.startswith(why)
 
@@ -498,6 +535,34 @@ def test_a_data_file_with_wildcards_in_its_name_is_a_file(tmp_path: Path) -> Non
     (tmp_path / "x[1].jsonl").write_bytes(b"{}\n")
     assert rows_of(tmp_path / "x[1].jsonl") == [{}]
     assert root_of(str(tmp_path / "x[1].jsonl")) == str(tmp_path)
+
+
+NAMES = ["a.jpg", "b #1.jpg", "c?.jpg", "d [2].jpg", "e%20f.jpg", "g*h.jpg", "i&j=k;l.jpg", "ü ß.jpg"]
+
+
+@pytest.mark.parametrize("place", ["", "file://", "memory://", "s3://"])
+def test_names_are_names_and_no_syntax(place: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    root = request.getfixturevalue("bucket") if place == "s3://" else f"{place}{tmp_path}"
+    folder = f"{root}/photos [2024] #1"
+    for name in NAMES:
+        Place(folder).child(name).write(name.encode())
+    assert [row["image"] for row in rows_of(folder)] == NAMES
+    images = ImageFiles(root_of(folder))
+    assert [images.read(name).decode() for name in NAMES] == NAMES
+    # Files of rows, too, and a folder of them.
+    Place(f"{root}/rows [1]").child("x #1 [a].jsonl").write(b'{"image": "a.jpg"}\n')
+    assert rows_of(f"{root}/rows [1]") == rows_of(f"{root}/rows [1]/x #1 [a].jsonl") == [{"image": "a.jpg"}]
+
+
+def test_the_home_folder_is_meant_by_a_tilde(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    paths = {"input": "~/in.jsonl", "output": "~/parts/", "cache_path": "~/cache", "image_root": "~"}
+    config = make_config(captioner="pixels", **paths)
+    assert {name: getattr(config, name) for name in paths} == {
+        "input": f"{tmp_path}/in.jsonl", "output": f"{tmp_path}/parts/", "cache_path": f"{tmp_path}/cache",
+        "image_root": str(tmp_path),
+    }  # fmt: skip
+    assert make_config(input="a~b.jsonl", captioner="pixels").input == "a~b.jsonl"
 
 
 def test_a_remote_folder_named_like_a_file_is_a_folder() -> None:

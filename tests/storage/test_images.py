@@ -30,6 +30,15 @@ def put(bucket: str, names: list[str]) -> None:
         fs.pipe_file(f"{bucket}/{name}", name.encode())
 
 
+def test_a_file_url_may_be_encoded(tmp_path: Path) -> None:
+    (tmp_path / "a b.jpg").write_bytes(b"decoded")
+    images = ImageFiles(str(tmp_path))
+    assert images.read(f"file://{tmp_path}/a%20b.jpg") == b"decoded"
+    assert images.stat(f"file://{tmp_path}/a%20b.jpg") == images.stat(f"file://{tmp_path}/a b.jpg")
+    (tmp_path / "a%20b.jpg").write_bytes(b"as it is")
+    assert images.read(f"file://{tmp_path}/a%20b.jpg") == b"as it is"
+
+
 def test_a_listing_gives_what_heads_give(bucket: str, pool: ThreadPoolExecutor) -> None:
     put(bucket, ["in/a.jpg", "in/b/c.jpg", "in/ä ö.jpg", "other/d.jpg"])
     images = ImageFiles(f"{bucket}/in")

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import pytest
 
-from regioncap.captioners.masking import mask, outside_text
+from regioncap.masking import mask, outside_text
 
 SECRET = "Hush/hush&secret_42.x"
 
