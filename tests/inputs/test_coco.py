@@ -105,7 +105,11 @@ def test_ids_join_however_they_are_spelled(tmp_path: Path, image_id: Any, given:
 
 
 def test_ids_that_are_there_as_they_are_spelled_stay_apart(tmp_path: Path) -> None:
-    images = [{"id": 1, "file_name": "a.jpg"}, {"id": "1", "file_name": "b.jpg"}, {"id": "01", "file_name": "c.jpg"}]
+    images: list[dict[str, Any]] = [
+        {"id": 1, "file_name": "a.jpg"},
+        {"id": "1", "file_name": "b.jpg"},
+        {"id": "01", "file_name": "c.jpg"},
+    ]
     annotations = [{"image_id": one["id"], "bbox": [place, 0, 1, 1]} for place, one in enumerate(images)]
     (tmp_path / "c.json").write_text(json.dumps({"images": images, "annotations": annotations}))
     assert [row["bbox"] for row in rows_of(tmp_path / "c.json")] == [[[place, 0, 1, 1]] for place in range(3)]
