@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from regioncap.command.try_row import try_row
-from regioncap.errors import CaptionerError, RowReject
+from regioncap.errors import CaptionerError, RowReject, UsageError
 from regioncap.exports.export import ExportRequest, export
 from regioncap.output.reading import open_output
 from regioncap.records import QUOTED_CHARS
@@ -243,6 +243,27 @@ def test_a_report_says_which_card_could_not_be_made(hook: str, named: int, outpu
     done = report_of(open_output(str(output), Filesystems()), Filesystems())
     assert Path(done.place.address).read_text().count("<article") == 3
     assert ("ZeroDivisionError" in Path(done.place.address).read_text()) == bool(named)
+
+
+@pytest.mark.parametrize("hook", ["regioncap.report.compare._key", "regioncap.report.report.change_of_row"])
+def test_a_comparison_that_throws_costs_one_row_of_it(hook: str, output: Path, break_once: Break) -> None:
+    break_once(hook)
+    written = open_output(str(output), Filesystems())
+    done = report_of(written, Filesystems(), against=written)
+    assert Path(done.place.address).read_text().count("<article") == 3
+
+
+def test_a_condition_that_throws_chooses_all_rows_but_one(output: Path, break_once: Break) -> None:
+    break_once("regioncap.output.where._at")
+    done = export(open_output(str(output), Filesystems()), ExportRequest("llava", where=["id>=0"]), Filesystems())
+    assert done.rows == 2
+
+
+def test_lines_that_are_no_rows_of_an_output_are_refused(output: Path) -> None:
+    for line in ("[1, 2]", '"text"', json.dumps({"image": "p.png", "mdvp_record": [], "meta_info": {"bbox": []}})):
+        output.write_text(line + "\n")
+        with pytest.raises(UsageError, match=r"out\.jsonl (line|row) 1: "):
+            export(open_output(str(output), Filesystems()), ExportRequest("llava"), Filesystems())
 
 
 def test_a_sheet_lacks_a_picture_that_throws(output: Path, break_once: Break) -> None:

@@ -32,6 +32,12 @@ _MARKUP = re.compile(
 _MAY_BE_MARKUP = re.compile('[<`\\\\*\ue000-\uf8ff\\[\\]{}▁ĠĊ]|"\\s?:|//')
 """What all of that has in it, and most captions have not."""
 _REFERENCE = re.compile(r"<\s?regions?[\s_]?\d{1,4}\s?>(?!\s?[:：])", re.IGNORECASE)
+_ANNOTATION = re.compile(
+    r"\s?(?:\[\s?\d[\d.]{0,8}(?:\s?,\s?\d[\d.]{0,8}){3}\s?\]|"
+    r"[\[(]\s?(?:confidence|conf|score|probability)\s?[:=]\s?[\d.]{1,6}\s?%?\s?[\])])(?=\.?$)",
+    re.IGNORECASE,
+)
+"""A box or a confidence behind a caption."""
 _LEADING_SIGNS = re.compile(r"(?:[*_`]++\s?|[:：]\s?|[,，–—-]\s)++")
 _WRAPS = {'"': '"', "“": "”", "'": "'", "‘": "’", "「": "」", "『": "』", "«": "»", "„": "“", "`": "`", "”": "”"}
 _UNOPENED = {">": "<", "]": "[", "】": "【", "〉": "〈", "＞": "＜", "］": "［", "»": "«", "」": "「", "』": "『"}
@@ -67,7 +73,7 @@ def caption_of(text: str, *, prose: bool = True) -> str | None:
     text = _FORMATTING.sub(" ", plain(text)) if not text.isprintable() or "<" in text else text
     if prose and is_refusal(_unwrapped(text)):
         return None
-    text = _unwrapped(without_remarks(without_introduction(text)))
+    text = _unwrapped(_without_annotation(without_remarks(without_introduction(text))))
     if says_nothing(text) or is_refusal(text) or not is_clean(text) or is_list(text) or corrects_itself(text):
         return None
     return text
@@ -79,6 +85,14 @@ def is_clean(text: str) -> bool:
         return True
     text = _REFERENCE.sub("", text)
     return not (_MARKUP.search(text) or SPECIAL_TOKEN.search(text))
+
+
+def _without_annotation(text: str) -> str:
+    annotation = _ANNOTATION.search(text, max(0, len(text) - 80)) if text[-1:] in "])." else None
+    if annotation is None:
+        return text
+    rest = text[: annotation.start()].rstrip()
+    return rest if rest[-1:] in (".", "!", "?") else rest + text[annotation.end() :]
 
 
 def _unwrapped(text: str) -> str:

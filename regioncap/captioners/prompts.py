@@ -13,6 +13,7 @@ from typing import Any
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RowReject
 from regioncap.records import dumps
+from regioncap.row_work import words_of
 
 IN_LINES = "Answer with one line for each region and nothing else, in this form:\n{form}"
 IN_JSON = "Answer with one JSON object that has a text for each region: {form}"
@@ -31,8 +32,9 @@ def fill(template: str, values: Mapping[str, Any]) -> str:
         raise RowReject(
             "bad_row", f"the prompt uses {{{error.args[0]}}}, but this row has no key {error.args[0]!r}"
         ) from None
-    except ValueError as error:
-        raise RowReject("bad_row", f"the prompt {template!r} cannot be filled in: {error}") from None
+    except Exception as error:  # whatever a value has against its place: `{score:.2f}` of a text, or of 400 digits
+        said = f"{type(error).__name__}: {words_of(error)}"
+        raise RowReject("bad_row", f"the prompt {template!r} cannot be filled in: {said}") from None
 
 
 def _text(value: Any) -> Any:

@@ -67,7 +67,9 @@ _REMARKS = (
     r"note(?: that|:)|\(?note:|disclaimer|as (?:requested|you requested|an ai)|(?:good luck|enjoy|cheers)[!.]+\s*$|"
     r"(?:now,? )?let['’]?s (?:move|look|turn|go|now|proceed)|moving on|next,? (?:we|let|i)|(?:now|next)[,:] |"
     r"that['’]s (?:all|it)|"
-    r"(?:i['’]ve|i have) (?:described|provided|captioned|listed|included|tried)|end of (?:captions?|"
+    r"(?:i['’]ve|i have) (?:described|provided|captioned|listed|included|tried)|"
+    r"in (?:summary|conclusion)[,:]|to (?:summari[sz]e|conclude)\b|"
+    r"overall, (?:the|this) (?:image|picture|photo|scene)\b|end of (?:captions?|"
     r"descriptions?|answer|list|response)|(?:word|character) count|###? ?(?:note|summary)",
     r"如果(?:您|你|需要|有|还|還)|希望(?:这|這|以上|对|對|能|我)|请(?:告诉|随时|注意|让我|问)|請(?:告訴|隨時|"
     r"注意)|(?:您|你)(?:还|還|是否|需要|想|可以随时)|以上(?:是|就是|为|為|描述|内容|即)|"
@@ -154,6 +156,11 @@ def corrects_itself(text: str) -> bool:
     low = lowered(text)
     begins = (begin.end() for begin in _BEGIN.finditer(low))
     return _CORRECTION.match(low) is not None or any(_CORRECTION.match(low, begin) for begin in begins)
+
+
+def is_text_field(line: str) -> bool:
+    """Whether a line begins with the name of what holds a caption: "Description: "."""
+    return _FIELD.match(beginning(line)) is not None
 
 
 def is_introduction(text: str) -> bool:

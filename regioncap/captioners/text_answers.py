@@ -22,7 +22,13 @@ from regioncap.captioners.labels import (
     named_in_sentences,
     number_named,
 )
-from regioncap.captioners.remarks import is_introduction, is_remark, without_introduction, without_remarks
+from regioncap.captioners.remarks import (
+    is_introduction,
+    is_remark,
+    is_text_field,
+    without_introduction,
+    without_remarks,
+)
 
 _CLOSING = re.compile(r"</\s?[^\W\d]{1,24}[\s_]?\d{0,4}\s?>", re.IGNORECASE)
 _INNER_FIELD = re.compile(r"</?(?:caption|description|desc|text|content|name|answer|id)>", re.IGNORECASE)
@@ -172,7 +178,19 @@ def own_text(piece: str, usual: int | None) -> str:
     paragraphs = _before_remarks(lines_of(piece))
     if usual == 0 and len(paragraphs) > 1:
         return ""
-    return "\n".join("\n".join(lines) for lines in paragraphs[: usual or None])
+    return _without_other_fields([line for lines in paragraphs[: usual or None] for line in lines])
+
+
+def _without_other_fields(lines: list[str]) -> str:
+    """The lines of a region's caption, where others tell its class or colour: `Label: dog`. Empty where in doubt."""
+    fields = [line for line in lines if _FIELD_LINE.match(line)]
+    if not fields or len(lines) == 1:
+        return "\n".join(lines)
+    captions = [line for line in fields if is_text_field(line)]
+    others = [line for line in lines if line not in fields]
+    if len(captions) + (len(others) == 1 and lines[0] == others[0]) != 1:
+        return ""
+    return captions[0] if captions else others[0]
 
 
 def _before_closing(piece: str) -> str:

@@ -13,7 +13,8 @@ from regioncap.inputs.streams import ReadProgress, open_stream
 from regioncap.output.jsonl import META_KEY
 from regioncap.output.outputs import INCOMPLETE, FileOutputs, Outputs, PartOutputs, is_parts_folder
 from regioncap.output.summary import Summary
-from regioncap.records import Row, loads
+from regioncap.records import Row, loads, shorten
+from regioncap.row_work import words_of
 from regioncap.storage.filesystem import Filesystems, Place
 
 
@@ -69,8 +70,8 @@ def captioned(row: Row, number: int, settings: RegionCapConfig) -> Captioned:
         fields = meta.get("region_fields", {})
         width, height = int(meta["width"]), int(meta["height"])
         image = str(row[image_key])
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"not a row of a RegionCap output: {type(error).__name__} {error}") from None
+    except Exception as error:
+        raise ValueError(f"not a row of a RegionCap output: {type(error).__name__} {words_of(error)}") from None
     if not len(captions) == len(flags) == count or any(len(values) != count for values in fields.values()):
         raise ValueError(f"{count} boxes, but {len(captions)} captions and {len(flags)} lists of flags")
     numbers = list(range(1, count + 1))
@@ -106,6 +107,8 @@ def lines_of(place: Place) -> Iterator[Row]:
                 row = loads(line)
             except ValueError as error:
                 raise UsageError(f"{place.url} line {number}: expected one JSON object per line: {error}") from None
+            if not isinstance(row, dict):
+                raise UsageError(f"{place.url} line {number}: expected one JSON object per line, got {shorten(row)}")
             # Only escapes can smuggle lone surrogates in.
             yield sound(row) if b"\\ud" in line.lower() else row
 

@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from regioncap.config.fields_captions import FlagName
-from regioncap.errors import UsageError
+from regioncap.errors import RowReject, UsageError
 from regioncap.output.reading import Captioned
-from regioncap.records import dumps
+from regioncap.records import cut_text, dumps, shorten
+from regioncap.row_work import row_work
 
 FLAG_NAMES: tuple[str, ...] = FlagName.__args__  # type: ignore[attr-defined]
 
@@ -126,7 +127,8 @@ def _text(value: Any) -> str:
 def chosen(rows: Iterable[Captioned], conditions: Sequence[Condition]) -> Iterator[Captioned]:
     """The rows and regions that satisfy all conditions.
 
-    Raises UsageError at the end if no row had the property that a condition names: it must be misspelt.
+    A row that a condition fails for satisfies none; that is logged. Raises UsageError at the end if no row had the
+    property that a condition names: it must be misspelt.
     """
     seen: dict[str, None] = {}
     any_row = False
@@ -135,8 +137,12 @@ def chosen(rows: Iterable[Captioned], conditions: Sequence[Condition]) -> Iterat
         if len(seen) < 1000:
             seen.update(dict.fromkeys((*row.fields, *row.row)))
         places = set(range(len(row.bbox)))
-        for condition in conditions:
-            places &= set(condition.places(row))
+        try:
+            with row_work("--where", row.image):
+                for condition in conditions:
+                    places &= set(condition.places(row))
+        except RowReject:
+            continue
         if len(places) == len(row.bbox):
             yield row
         elif places:
@@ -145,5 +151,5 @@ def chosen(rows: Iterable[Captioned], conditions: Sequence[Condition]) -> Iterat
         if any_row and not condition.met:
             known = ("flag", *REGION_VALUES, *ROW_VALUES, *seen)
             near = difflib.get_close_matches(condition.name, known, 1)
-            hint = f"; did you mean {near[0]!r}?" if near else f"; available: {', '.join(known)}"
+            hint = f"; did you mean {shorten(near[0])}?" if near else f"; available: {cut_text(', '.join(known))}"
             raise UsageError(f"--where: no row has {condition.name!r}{hint}")

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from regioncap.errors import RowReject
 from regioncap.inputs.grouping import Lookup
 from regioncap.output.reading import Captioned
 from regioncap.records import Row, dumps, loads
 from regioncap.report.cards import changed_words, cut
 from regioncap.report.source import Source, reject_image
+from regioncap.row_work import row_work
 
 Change = Literal["same", "changed", "reject_gained", "reject_lost", "only_here"]
 
@@ -57,10 +60,12 @@ class Against:
         self.flags: Counter[str] = Counter()
         self.codes: Counter[str] = Counter()
         for row in source.rows():
-            entry = {"boxes": row.bbox, "captions": row.captions, "flags": row.flags}
-            self._lookup.put(_key(row.image), dumps(row.bbox), dumps(entry))
-            for names in row.flags:
-                self.flags.update(names)
+            with contextlib.suppress(RowReject), row_work("report", row.image):
+                entry = {"boxes": row.bbox, "captions": row.captions, "flags": row.flags}
+                key, exact, text = _key(row.image), dumps(row.bbox), dumps(entry)
+                for names in row.flags:
+                    self.flags.update(names)
+                self._lookup.put(key, exact, text)
         for reject in source.rejects():
             code, message = str(reject.get("code")), str(reject.get("message"))
             self.codes[code] += 1

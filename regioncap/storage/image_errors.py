@@ -10,9 +10,11 @@ import binascii
 import errno
 import lzma
 import tarfile
+import unicodedata
 import zipfile
 import zlib
 from collections.abc import Iterator
+from urllib.parse import unquote
 
 from regioncap.errors import RejectCode, RowReject
 from regioncap.masking import mask
@@ -110,6 +112,20 @@ def _by_name(shown: str, image: str, error: Exception) -> tuple[RejectCode, str]
 def _reason(image: str, error: Exception) -> str:
     """What an error says, without the image once more."""
     return cut_text(reason_of(error).replace(image, "…"), QUOTED_REASON)
+
+
+def near_names(image: str) -> Iterator[str]:
+    """Names that may be meant where there is no file `image`: as other systems write it."""
+    folder, slash, name = image.rpartition("/")
+    stem, dot, ending = name.rpartition(".")
+    yield image.strip()
+    yield image.replace("\\", "/")
+    yield unicodedata.normalize("NFC", image)
+    yield unicodedata.normalize("NFD", image)
+    yield unquote(image)
+    for other in (ending.lower(), ending.upper()):
+        yield f"{folder}{slash}{stem}{dot}{other}"
+    yield f"{folder}{slash}{name.lower()}"
 
 
 def status_of(error: BaseException) -> int | None:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import os
+import unicodedata
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import unquote
 
-from regioncap.errors import RegionCapError
+from regioncap.errors import RegionCapError, RowReject
+from regioncap.records import shorten
 from regioncap.storage.filesystem import DEFAULT_FILESYSTEMS, LOCAL_PROTOCOLS, Filesystems, behind_chain, is_url
-from regioncap.storage.image_errors import reject_of
+from regioncap.storage.image_errors import near_names, reject_of
 from regioncap.storage.listing import Listings
 from regioncap.storage.scratch import Scratch
 
@@ -56,7 +58,20 @@ class ImageFiles:
         except RegionCapError:
             raise
         except Exception as error:
-            raise reject_of(image, error) from None
+            raise self._with_hint(image, reject_of(image, error)) from None
+
+    def _with_hint(self, image: str, reject: RowReject) -> RowReject:
+        """The reject, with the name of a file on disk that is nearly the one that is missing."""
+        if reject.code != "image_missing" or is_url(self.locate(image)):
+            return reject
+        composed = unicodedata.is_normalized("NFC", image)
+        with contextlib.suppress(OSError, ValueError):
+            for near in near_names(image):
+                if near and near != image and Path(self.locate(near)).is_file():
+                    # Composed and decomposed letters look the same.
+                    name = ascii(near)[:80] if unicodedata.is_normalized("NFC", near) != composed else shorten(near)
+                    return RowReject(reject.code, f"{reject.message}. There is {name}: write it like that")
+        return reject
 
     def _read(self, address: str) -> bytes:
         if not is_url(address):

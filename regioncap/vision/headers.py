@@ -10,10 +10,10 @@ import struct
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-import cv2
 from PIL import Image, ImageFile, JpegImagePlugin
 
-from regioncap.errors import RowReject
+from regioncap.errors import RegionCapError, RowReject
+from regioncap.row_work import words_of
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM")
 """Supported formats. Pillow opens more, but EPS would start Ghostscript, and the others do not hold photographs."""
@@ -23,9 +23,6 @@ MULTI_FRAME_FORMATS = ("PNG", "WEBP", "GIF", "TIFF", "AVIF")
 
 ORIENTATION_TAG = 0x0112
 _JPEG_SCAN, _JPEG_END = b"\xff\xda", b"\xff\xd9"
-DECODER_ERRORS = (cv2.error, OSError, ValueError, SyntaxError, struct.error, ArithmeticError, AttributeError,
-                  LookupError, TypeError, EOFError, RuntimeError, Image.DecompressionBombError, Warning)  # fmt: skip
-"""What decoders raise on malformed files, as seen in the wild, in Pillow's own tests and by fuzzing."""
 
 
 class _JpegFile(JpegImagePlugin.JpegImageFile):
@@ -43,11 +40,14 @@ def rejecting(image: ImageFile.ImageFile) -> Iterator[None]:
     except MemoryError as error:
         reason = f"{picture} needs more memory than is available; see max_image_pixels"
         raise RowReject("image_unreadable", reason) from error
-    except DECODER_ERRORS as error:
-        if "truncated" in str(error).lower() or "incomplete" in str(error).lower():
-            reason = f"truncated: {picture} that ends too early ({error}); fetch it again"
+    except RegionCapError:
+        raise
+    except Exception as error:  # decoders raise errors of two dozen types on malformed files
+        said = words_of(error)
+        if "truncated" in said.lower() or "incomplete" in said.lower():
+            reason = f"truncated: {picture} that ends too early ({said}); fetch it again"
         else:
-            reason = f"damaged: {picture} that cannot be decoded ({error})"
+            reason = f"damaged: {picture} that cannot be decoded ({said})"
         raise RowReject("image_unreadable", reason) from error
 
 
@@ -64,8 +64,9 @@ def open_header(data: bytes) -> ImageFile.ImageFile:
             continue
         try:
             return (_JpegFile if name == "JPEG" else factory)(io.BytesIO(data), "")
-        except DECODER_ERRORS as error:
-            message = f"damaged or truncated: {len(data):,} bytes that begin like a {name} ({error}); fetch it again"
+        except Exception as error:
+            said = words_of(error)
+            message = f"damaged or truncated: {len(data):,} bytes that begin like a {name} ({said}); fetch it again"
             raise RowReject("image_unreadable", message) from error
     raise RowReject("image_unreadable", _what_it_is(data))
 
@@ -121,6 +122,6 @@ def exif_orientation(exif: bytes | None) -> int:
 
 def frame_count(data: bytes) -> int:
     """The number of pictures in the file `data`; 1 if it is too damaged to tell."""
-    with suppress(RowReject, MemoryError, *DECODER_ERRORS):
+    with suppress(Exception):
         return max(1, int(getattr(open_header(data), "n_frames", 1)))
     return 1

@@ -892,3 +892,23 @@ def test_the_reason_says_what_is_in_doubt() -> None:
         read_reply("Analysis:\nRegion 1: wolf?", TWO).reason
         == "it thinks aloud, and does not say where its answer begins"
     )
+
+
+BESIDE_CAPTIONS = [
+    "Region 1: A dog. [12, 33, 100, 200]\nRegion 2: A cat [0.1, 0.2, 0.3, 0.4].",
+    "Region 1: A dog. (confidence: 0.93)\nRegion 2: A cat. [Score: 88%]",
+    "Region 1\nLabel: dog\nDescription: A dog.\nRegion 2\nLabel: cat\nDescription: A cat.",
+    "region1:\n  caption: A dog.\n  color: brown\nregion2:\n  caption: A cat.\n  color: grey",
+    "## <region1>\nA dog.\nColor: brown\n## <region2>\nA cat.\nColor: grey",
+    "Region 1: A dog. Region 2: A cat. In summary, the picture shows two pets.",
+    "Region 1: A dog.\nRegion 2: A cat. Overall, the image shows two pets.",
+]
+
+
+@pytest.mark.parametrize("text", BESIDE_CAPTIONS)
+def test_what_is_told_beside_a_caption_is_not_in_it(text: str) -> None:
+    assert parse(text, TWO) == BOTH
+
+
+def test_of_several_fields_without_a_caption_none_is_taken() -> None:
+    assert parse("Region 1\nShape: round\nColor: brown\nRegion 2: A cat.", TWO) == {2: "A cat."}

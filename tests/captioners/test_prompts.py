@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from regioncap.captioners.prompts import Prompts, form_of_answer, only
+from regioncap.captioners.prompts import Prompts, fill, form_of_answer, only
 from regioncap.config.files import make_config
 from regioncap.errors import RowReject, UsageError
 
@@ -86,3 +86,10 @@ def test_what_is_added_to_every_prompt() -> None:
     assert only([1, 2, 5]) == "Describe only <region1>, <region2> and <region5>."
     assert form_of_answer([1, 3], json=False).endswith("<region1>: …\n<region3>: …")
     assert form_of_answer([1, 3], json=True).endswith('{"region1": "…", "region3": "…"}')
+
+
+@pytest.mark.parametrize("value", ["high", int("9" * 400), "x" * 10**6], ids=["text", "huge", "long"])
+def test_a_value_that_does_not_fit_its_format_is_that_row_s(value: Any) -> None:
+    with pytest.raises(RowReject, match="cannot be filled in") as caught:
+        fill("a score of {score:.2f}", {"score": value})
+    assert (caught.value.code, len(caught.value.message) < 400) == ("bad_row", True)

@@ -94,6 +94,29 @@ def test_what_cannot_be_opened(image: str, code: str, words: str, tmp_path: Path
     assert len(reject.message) < 2 * QUOTED_CHARS
 
 
+@pytest.mark.parametrize(
+    ("written", "there"),
+    [
+        ("a.jpg ", "a.jpg"),
+        ("a.jpg\n", "a.jpg"),
+        ("sub\\a.jpg", "sub/a.jpg"),
+        ("a.JPG", "a.jpg"),
+        ("a.jpg", "a.JPG"),
+        ("A.jpg", "a.jpg"),
+        ("u\u0308.jpg", "\u00fc.jpg"),
+        ("\u00fc.jpg", "u\u0308.jpg"),
+        ("a%20b.jpg", "a b.jpg"),
+    ],
+)
+def test_a_name_that_is_nearly_there_is_hinted_at(written: str, there: str, tmp_path: Path) -> None:
+    (tmp_path / there).parent.mkdir(exist_ok=True)
+    (tmp_path / there).write_bytes(b"")
+    reject = reject_of(written, tmp_path)
+    shown = repr(there) if written.isascii() else ascii(there)
+    assert (reject.code, f"There is {shown}: write it like that" in reject.message) == ("image_missing", True)
+    assert reject_of("other.jpg", tmp_path).message == "other.jpg is not there; see image_root"
+
+
 @pytest.mark.parametrize("kind", ["tar", "zip"])
 def test_archives(kind: str, tmp_path: Path) -> None:
     (tmp_path / f"broken.{kind}").write_bytes(b"no archive " * 200)
