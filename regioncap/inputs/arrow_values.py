@@ -23,7 +23,7 @@ def plain_column(column: Any, pa: Any) -> list[Any]:
     that is not known here.
     """
     if pa.types.is_timestamp(column.type) and column.type.unit == "ns":
-        return [_nanoseconds(value, pa) for value in column]
+        return _nanoseconds(column, pa)
     try:
         values: list[Any] = column.to_pylist()
     except Exception:
@@ -32,12 +32,12 @@ def plain_column(column: Any, pa: Any) -> list[Any]:
     return values
 
 
-def _nanoseconds(value: Any, pa: Any) -> str | None:
+def _nanoseconds(column: Any, pa: Any) -> list[str | None]:
     try:
-        text: str | None = value.cast(pa.string()).as_py()
-    except pa.ArrowInvalid:
-        return _instant(value, pa)
-    return text and text.replace(" ", "T")
+        texts = column.cast(pa.string()).to_pylist()
+    except pa.ArrowInvalid:  # a time zone that is not known
+        return [_instant(value, pa) if value.is_valid else None for value in column]
+    return [text and text.replace(" ", "T") for text in texts]
 
 
 def _plain(value: Any, pa: Any) -> Any:
