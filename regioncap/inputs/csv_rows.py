@@ -10,9 +10,10 @@ from typing import Any
 
 from regioncap.errors import InputDamaged, UsageError
 from regioncap.inputs.csv_dialect import SAMPLE_BYTES, SEP_LINE, TRIED, CellDecoder, CsvDialect, find_dialect
+from regioncap.inputs.decoding import LineFeeds
 from regioncap.inputs.lines import BOM, lines_of
 from regioncap.inputs.sharding import MAX_BYTES, Lines
-from regioncap.inputs.streams import LineFeeds, ReadProgress, open_stream, row_text, sample_of
+from regioncap.inputs.streams import ReadProgress, open_stream, row_text, sample_of
 from regioncap.records import not_a_row, shorten
 from regioncap.storage.filesystem import Place
 

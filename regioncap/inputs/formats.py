@@ -13,12 +13,13 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from regioncap.inputs.csv_rows import read_csv
+from regioncap.inputs.decoding import LineFeeds, compression
 from regioncap.inputs.json_array import split_array, split_values
 from regioncap.inputs.json_layout import SAMPLE_BYTES, find_layout
 from regioncap.inputs.lines import lines_of, rest_of_line
 from regioncap.inputs.parquet import read_parquet
 from regioncap.inputs.sharding import MAX_BYTES, Lines
-from regioncap.inputs.streams import LineFeeds, ReadProgress, compression, open_stream, sample_of
+from regioncap.inputs.streams import ReadProgress, open_stream, sample_of
 from regioncap.storage.filesystem import Place
 
 Reader = Callable[[Place, ReadProgress], Lines]
