@@ -13,7 +13,7 @@ import regioncap
 from regioncap.exports.base import Array, ExportOptions, ExportResult, Rows, rows_seen
 from regioncap.inputs.grouping import KeySet
 from regioncap.output.reading import Captioned
-from regioncap.records import Row, dumps
+from regioncap.records import Row, dumps, is_number
 from regioncap.storage.filesystem import Place
 
 CATEGORY_FIELDS = ("category", "category_name", "label", "class", "class_name", "name")
@@ -132,6 +132,18 @@ def _number(value: Any) -> int:
     return value if isinstance(value, int) and not isinstance(value, bool) else 0
 
 
+def _area(box: list[float], width: int, height: int) -> float:
+    """The area of an xywh box in square pixels; that of its part inside the image where no float64 holds the whole."""
+    area = box[2] * box[3]
+    if is_number(area):
+        return area
+    inside = [
+        min(max(start + size, 0), most) - min(max(start, 0), most)
+        for start, size, most in ((box[0], box[2], width), (box[1], box[3], height))
+    ]
+    return inside[0] * inside[1]
+
+
 def _annotations(row: Captioned, image_id: Any, ids: Ids, categories: Categories) -> Iterator[Row]:
     for place, box in enumerate(row.bbox):
         fields = {name: values[place] for name, values in row.fields.items()}
@@ -141,7 +153,7 @@ def _annotations(row: Captioned, image_id: Any, ids: Ids, categories: Categories
             "image_id": image_id,
             "category_id": categories.id_of(row, place),
             "bbox": box,
-            "area": box[2] * box[3] if area is None else area,
+            "area": area if is_number(area) else _area(box, row.width, row.height),
             "iscrowd": 0 if crowd is None else crowd,
             "caption": row.captions[place],
         }

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
 
-from regioncap.errors import InputDamaged
+from regioncap.errors import InputDamaged, UsageError
+from regioncap.inputs.coco_boxes import box_from, has_box
 from regioncap.inputs.grouping import Groups
 from regioncap.inputs.json_object import split_members
 from regioncap.inputs.sharding import MAX_BYTES, Lines
 from regioncap.inputs.streams import ReadProgress, made_row, open_stream, row_text
-from regioncap.records import Row, dumps, loads, loads_given
+from regioncap.records import Row, dumps, loads, loads_given, not_a_row, shorten
 from regioncap.storage.filesystem import Place
 
 REGION_FIELDS = ("annotation_id", "category_id", "category", "score", "iscrowd", "area")
@@ -63,23 +65,31 @@ class CocoFile:
     """A COCO file, grouped once and readable any number of times.
 
     `image_key`, `boxes_key`: the rows' keys for the image and its boxes. `fields`: annotation keys that become lists.
+    `own_image_key`: whether an image's own value of `image_key` (`coco_url`) counts before its `file_name`.
+    `box_format`: that of boxes made from segmentations; None: none are made.
     """
 
     place: Place
     image_key: str
     boxes_key: str
     fields: Sequence[str]
+    own_image_key: bool = False
+    box_format: str | None = "xywh"
 
     def read(self, gauge: ReadProgress) -> Lines:
         """Yield (number of the image in the file, its row as JSON) in the order of `images`. Annotations of a missing
-        image come last, as rows without an image. Raises InputDamaged, StorageError."""
+        image come last, as rows without an image; images that share an id are broken rows if it has annotations. Raises
+        InputDamaged, StorageError, and UsageError for a file whose annotations have neither boxes nor segmentations."""
         groups, names = self._grouped(gauge)
         total, done = max(groups.count(), 1), 0
         gauge.done = lambda: done / total
         for head, found in groups.groups():
             number, key, text = head
             done += 1
-            yield number, made_row(partial(self._text, key, text, found, names), text)
+            if shared := groups.ambiguous(key):
+                yield number, not_a_row(_shared_id(key, shared), text)
+            else:
+                yield number, made_row(partial(self._text, key, text, found, names), text)
 
     def _grouped(self, gauge: ReadProgress) -> tuple[Groups, dict[Any, Any]]:
         self._gauge = gauge
@@ -88,19 +98,25 @@ class CocoFile:
     @cached_property
     def _groups(self) -> tuple[Groups, dict[Any, Any]]:
         groups, names = Groups(), {}
-        seen = set()
+        seen, look = set(), _Annotations()
         with open_stream(self.place, self._gauge) as stream:
             for key, number, text in split_members(self.place, stream, MAX_BYTES):
                 seen.add(key)
                 if key == "images":
                     groups.head(number, dumps(_object(text).get("id")), text)
                 elif key == "annotations":
-                    groups.add(dumps(_object(text).get("image_id")), text)
+                    annotation = _object(text)
+                    look.add(annotation)
+                    groups.add(dumps(annotation.get("image_id")), text)
                 elif key == "categories":
                     category = _object(text)
                     names[_name(category.get("id"))] = category.get("name")
+                    names.setdefault(_alike_name(category.get("id")), category.get("name"))
         if "images" not in seen:
             raise InputDamaged(self.place.url, "its end", "this COCO file lacks the list `images`")
+        look.check(self.place)
+        groups.join_alike(_alike)
+        groups.find_ambiguous(_file_name)
         groups.close_groups()
         return groups, names
 
@@ -109,10 +125,12 @@ class CocoFile:
         return row_text(self._row(image, [_object(item) for item in found], names))
 
     def _row(self, image: Row, annotations: list[Row], names: dict[Any, Any]) -> Row:
-        others = {key: value for key, value in image.items() if key not in ("id", "file_name")}
-        named = {self.image_key: image["file_name"]} if "file_name" in image else {}
+        own = self.own_image_key and isinstance(image.get(self.image_key), str) and image[self.image_key]
+        source = self.image_key if own else "file_name"
+        others = {key: value for key, value in image.items() if key not in ("id", source)}
+        named = {self.image_key: image[source]} if source in image else {}
         lists = {field: [_value(one, field, names) for one in annotations] for field in self.fields}
-        boxes = [one["bbox"] if _is_box(one.get("bbox")) else [None] * 4 for one in annotations]
+        boxes = [box_from(one, self.box_format) for one in annotations]
         return {**named, "image_id": image.get("id"), self.boxes_key: boxes, **lists} | {
             key: value for key, value in others.items() if key not in {*named, "image_id", self.boxes_key, *lists}
         }
@@ -131,7 +149,8 @@ def _value(annotation: Row, field: str, names: dict[Any, Any]) -> Any:
     if field == "annotation_id":
         return annotation.get("id")
     if field == "category" and field not in annotation:
-        return names.get(_name(annotation.get("category_id")))
+        given = annotation.get("category_id")
+        return names.get(_name(given), names.get(_alike_name(given)))
     return annotation.get(field)
 
 
@@ -139,8 +158,50 @@ def _name(value: Any) -> Any:
     return dumps(value) if isinstance(value, list | dict) else value
 
 
-def _is_box(value: Any) -> bool:
-    return isinstance(value, list) and len(value) == 4
+def _alike(key: bytes) -> bytes:
+    """The JSON of an id in the form that `1`, `1.0` and `"1"` share."""
+    value = loads(key)
+    if isinstance(value, float) and value.is_integer():
+        return b"%d" % int(value)
+    # No other spellings: "01" and "1" may be two ids.
+    return value.encode() if isinstance(value, str) and re.fullmatch(r"0|[1-9][0-9]{0,30}", value) else key
+
+
+def _alike_name(category_id: Any) -> Any:
+    return "alike", _alike(dumps(category_id))
+
+
+def _file_name(image: bytes) -> bytes:
+    return dumps(_object(image).get("file_name"))
+
+
+def _shared_id(key: bytes, images: int) -> str:
+    return (
+        f"{images} images of this file have the id {shorten(loads(key))}, so nothing tells which one an annotation "
+        "belongs to; give each image an id of its own"
+    )
+
+
+class _Annotations:
+    """What the annotations of a file have: a file without any box is of another kind (captions, panoptic)."""
+
+    def __init__(self) -> None:
+        self._boxed = False
+        self._keys: list[str] = []
+
+    def add(self, annotation: Row) -> None:
+        """Look at one more."""
+        self._boxed = self._boxed or has_box(annotation)
+        self._keys = self._keys or list(annotation)
+
+    def check(self, place: Place) -> None:
+        """Raise UsageError if there are annotations, but none has a box or a segmentation."""
+        if self._keys and not self._boxed:
+            raise UsageError(
+                f"input: no annotation of {place.url} has a `bbox` or a `segmentation`; the first has the keys "
+                f"{', '.join(self._keys)[:200]}. Name the file with the instances, or remove its list `annotations` "
+                "and let regions be found: --empty-bbox find"
+            )
 
 
 def coco_fields(named: Iterable[str]) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import groupby
 from operator import itemgetter
@@ -31,6 +31,7 @@ class Groups:
     def __init__(self) -> None:
         self._waiting: list[tuple[bytes, bytes]] = []
         self._count = 0
+        self._has_ambiguous = False
         with _translated():
             self._db = _database()
             self._db.execute("CREATE TABLE items (place INTEGER PRIMARY KEY, key BLOB, text BLOB)")
@@ -49,6 +50,40 @@ class Groups:
         """Declare the group of the items under `key`; groups are returned in the order of these calls."""
         with _translated():
             self._db.execute("INSERT INTO heads (number, key, text) VALUES (?, ?, ?)", (number, key, text))
+
+    def join_alike(self, alike: Callable[[bytes], bytes]) -> None:
+        """Give items whose key has no head the key of the first head that is `alike`, if there is one."""
+        self._flush()
+        with _translated():
+            strays = "key NOT IN (SELECT key FROM heads)"
+            if not self._db.execute(f"SELECT 1 FROM items WHERE {strays} LIMIT 1").fetchone():
+                return
+            self._db.create_function("alike", 1, alike, deterministic=True)
+            self._db.execute("CREATE TABLE others (alike BLOB PRIMARY KEY, key BLOB) WITHOUT ROWID")
+            self._db.execute("INSERT OR IGNORE INTO others SELECT alike(key), key FROM heads ORDER BY place")
+            found = "(SELECT others.key FROM others WHERE others.alike = alike(items.key))"
+            self._db.execute(f"UPDATE items SET key = {found} WHERE {strays} AND {found} IS NOT NULL")
+
+    def find_ambiguous(self, name: Callable[[bytes], bytes]) -> None:
+        """Find the keys with items and several heads whose texts have different names; see `ambiguous`."""
+        self._flush()
+        with _translated():
+            self._db.create_function("name", 1, name, deterministic=True)
+            self._db.execute("CREATE TABLE twice (key BLOB PRIMARY KEY, heads INTEGER) WITHOUT ROWID")
+            self._db.execute(
+                "INSERT INTO twice SELECT key, COUNT(*) FROM heads WHERE key IN (SELECT key FROM items) AND key IN "
+                "(SELECT key FROM heads GROUP BY key HAVING COUNT(*) > 1) "
+                "GROUP BY key HAVING COUNT(DISTINCT name(text)) > 1"
+            )
+            self._has_ambiguous = bool(self._db.execute("SELECT 1 FROM twice LIMIT 1").fetchone())
+
+    def ambiguous(self, key: bytes) -> int:
+        """How many heads share an ambiguous key; 0 for any other. Call `find_ambiguous` first."""
+        if not self._has_ambiguous:
+            return 0
+        with _translated():
+            found = self._db.execute("SELECT heads FROM twice WHERE key = ?", (key,)).fetchone()
+        return int(found[0]) if found else 0
 
     def close_groups(self) -> None:
         """End the input. Keys without a head get one after the others, in the order of their first items, with the

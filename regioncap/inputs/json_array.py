@@ -1,4 +1,4 @@
-"""Splits a JSON array into the texts of its elements without parsing them.
+"""Splits a JSON array, or JSON values one after another, into the texts of its elements without parsing them.
 
 A parser would return numbers, which lose how they were written: `1.10`, 30-digit integers. The text is kept as it is,
 and an element that is not JSON is one broken row instead of the end of the file.
@@ -9,11 +9,11 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Iterator
-from typing import Any
 
 from regioncap.errors import InputDamaged
+from regioncap.inputs.decoding import DECOMPRESSION_ERRORS
 from regioncap.inputs.sharding import Lines
-from regioncap.inputs.streams import DECOMPRESSION_ERRORS, KEPT_BYTES
+from regioncap.inputs.streams import KEPT_BYTES
 from regioncap.records import not_a_row
 from regioncap.storage.filesystem import Place
 
@@ -21,11 +21,14 @@ READ_BYTES = 16_384
 LONG_BYTES = 1_000_000
 """Held of an element that has turned out to be too long."""
 
+BETWEEN = b"\xef\xbb\xbf, \t\r\n"
+"""What may stand between values: the byte order mark of joined files, commas and white space."""
+
 # A whole string, the beginning of one (group 1 is empty: its end is still unread), or one structural character.
 _TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*("?)|[][{},]', re.DOTALL)
 
 
-def split_array(place: Place, stream: io.BufferedReader[Any], most_bytes: int) -> Lines:
+def split_array(place: Place, stream: io.BufferedIOBase, most_bytes: int) -> Lines:
     """(number from 1, text on one line) of each element of the array in `stream`, in order.
 
     Memory: a few times the longest element. Of an element longer than `most_bytes` little is held: it is given as one
@@ -48,8 +51,28 @@ def split_array(place: Place, stream: io.BufferedReader[Any], most_bytes: int) -
                 yield scanner.element, text.replace(b"\n", b" ").replace(b"\r", b" ")
             scanner.next_element()
             if last:
-                return scanner.check_end()
+                return scanner.check_end("expected nothing after the array's ']'")
     raise scanner.damaged("the file ends before the array does")
+
+
+def split_values(place: Place, stream: io.BufferedIOBase, most_bytes: int) -> Lines:
+    """(number from 1, text on one line) of each object or array in `stream`, which may take several lines each.
+
+    White space and commas between them are left out; anything else is part of the text of the next. Memory and errors
+    are those of `split_array`.
+    """
+    scanner = Scanner(place, stream, most_bytes, opening=b"")
+    depth = 0
+    for sign in scanner.signs():
+        if sign in b"{[":
+            depth += 1
+        elif depth and sign in b"]}":
+            depth -= 1
+            if not depth:
+                text = scanner.text(behind=True).lstrip(BETWEEN)
+                yield scanner.element, text.replace(b"\n", b" ").replace(b"\r", b" ")
+                scanner.next_element()
+    scanner.check_end("expected an object" if not depth else "the file ends before the object does", BETWEEN)
 
 
 class Scanner:
@@ -85,7 +108,7 @@ class Scanner:
         """The structural characters outside strings, after the opening bracket."""
         while self._opening not in self._bytes and self._read_on():
             pass
-        self._start = self._end = self._bytes.index(self._opening) + 1
+        self._start = self._end = self._bytes.index(self._opening) + len(self._opening)
         self._inside = True
         while True:
             found = self._token.search(self._bytes, self._end)
@@ -98,9 +121,9 @@ class Scanner:
             if found[1] is None:
                 yield found[0]
 
-    def text(self) -> bytes:
-        """The element that ends before the token just yielded; what stands for it if it is too long."""
-        held = self._bytes[self._start : self._end - 1]
+    def text(self, behind: bool = False) -> bytes:
+        """The element that ends before, or `behind`, the token just yielded; what stands for it if it is too long."""
+        held = self._bytes[self._start : self._end if behind else self._end - 1]
         if not self._lost:
             return held.strip()
         size = self._lost + len(held)
@@ -116,13 +139,13 @@ class Scanner:
         self.skip()
         self.element += 1
 
-    def check_end(self) -> None:
-        """Raise InputDamaged if anything but white space follows."""
-        while not self._bytes[self._start :].strip():
+    def check_end(self, reason: str, between: bytes | None = None) -> None:
+        """Raise InputDamaged for `reason` if anything but white space (or the bytes of `between`) follows."""
+        while not self._bytes[self._start :].strip(between):
             self._start = self._end = len(self._bytes)
             if not self._read_on():
                 return
-        raise self.damaged("expected nothing after the array's ']'")
+        raise self.damaged(reason)
 
     def damaged(self, reason: str) -> InputDamaged:
         """The error that names the element and the byte offset where it begins."""

@@ -47,7 +47,7 @@ def split_members(place: Place, stream: io.BufferedIOBase, most_bytes: int) -> I
                 scanner.skip()
             elif depth == 0:
                 scanner.skip()
-                return scanner.check_end()
+                return scanner.check_end("expected nothing after the object's '}'")
         elif sign == b"," and depth == 2 and number:
             yield key, number, _one_line(scanner.text())
             number += 1

@@ -24,7 +24,10 @@ from regioncap.inputs.streams import ReadProgress, row_text
 from regioncap.records import Shard, cut_text, loads_given
 from regioncap.storage.filesystem import GLOB_CHARS, Filesystems, Place, is_url, without_query
 
-KNOWN = "JSON Lines (.jsonl, .ndjson), JSON (.json), CSV (.csv), each also .gz, .bz2 or .xz; Parquet (.parquet); images"
+KNOWN = (
+    "JSON Lines (.jsonl, .ndjson), JSON (.json), CSV (.csv, .tsv), each also .gz, .bz2, .xz or .zst; "
+    "Parquet (.parquet); images"
+)
 
 COLUMN_SAMPLE_ROWS = 100
 """Rows of a table that are read to learn its columns."""
@@ -210,7 +213,14 @@ def _reader(file: Place, config: RegionCapConfig) -> Callable[[ReadProgress], Li
     read = READERS[file_kind(file.file_name)]
     if file_kind(file.file_name) != ".json" or config.rows == "per_box":
         return lambda gauge: read(file, gauge)
-    coco = CocoFile(file, config.image_key, config.boxes_key, coco_fields(config.region_fields))
+    coco = CocoFile(
+        file,
+        config.image_key,
+        config.boxes_key,
+        coco_fields(config.region_fields),
+        own_image_key=config.image_key != type(config).model_fields["image_key"].default,
+        box_format=config.bbox_format if config.bbox_unit == "px" else None,
+    )
     # Every pass reads the file again; whether it is COCO is checked once.
     is_coco = cache(lambda: looks_like_coco(file))
     return lambda gauge: coco.read(gauge) if is_coco() else read(file, gauge)

@@ -1,4 +1,4 @@
-"""Opens a data file as a stream of bytes: decompresses it, translates foreign errors and reports progress.
+"""Opens a data file as a stream of bytes in UTF-8, translates foreign errors and reports progress.
 
 A failure below the decompressor is the storage's (`StorageError`), one above it the file's (`InputDamaged`). Both
 are `OSError`s to Python, so they are distinguished here.
@@ -6,36 +6,27 @@ are `OSError`s to Python, so they are distinguished here.
 
 from __future__ import annotations
 
-import bz2
-import gzip
 import io
-import lzma
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import PurePosixPath
 from typing import Any
 
 from regioncap.errors import RegionCapError, RowReject, StorageError
+from regioncap.inputs.decoding import (
+    COMPRESSIONS,
+    MAGIC_BYTES,
+    READ_BYTES,
+    Rejoined,
+    as_utf8,
+    compression_of,
+    look_into,
+)
 from regioncap.records import dumps, not_a_row
 from regioncap.row_work import row_work
 from regioncap.storage.filesystem import Place, reason_of
 
-COMPRESSIONS: dict[str, Callable[[Any], Any]] = {
-    ".gz": lambda raw: gzip.GzipFile(fileobj=raw, mode="rb"),
-    ".bz2": bz2.BZ2File,
-    ".xz": lzma.LZMAFile,
-}
-"""Decompressors by extension: each wraps an open file of that kind for reading."""
-
-DECOMPRESSION_ERRORS = (EOFError, OSError, zlib.error, lzma.LZMAError, ValueError)
-"""Errors that decompressors raise for a broken file; BadGzipFile is an OSError."""
-
 KEPT_BYTES = 1000
 """What is kept of the text of a row that cannot be read."""
-
-READ_BYTES = 16_384
-"""Compressed bytes passed on at a time: few, so that the position in them tells how far reading has come."""
 
 
 class ReadProgress:
@@ -46,12 +37,15 @@ class ReadProgress:
 
 
 class RawFile(io.RawIOBase):
-    """The raw bytes of a place. Every method raises StorageError if they cannot be read."""
+    """The raw bytes of a place. Every method raises StorageError if they cannot be read.
 
-    def __init__(self, place: Place, most_at_once: int | None = None) -> None:
+    `most_at_once`: maximum bytes of one read; None: no limit.
+    """
+
+    def __init__(self, place: Place) -> None:
         super().__init__()
         self._place = place
-        self._most = most_at_once
+        self.most_at_once: int | None = None
         with self._translated():
             self._file = place.open()
 
@@ -73,7 +67,7 @@ class RawFile(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         with self._translated():
-            piece = self._file.read(min(len(buffer), self._most or len(buffer)))
+            piece = self._file.read(min(len(buffer), self.most_at_once or len(buffer)))
             buffer[: len(piece)] = piece
             return len(piece)
 
@@ -91,26 +85,32 @@ class RawFile(io.RawIOBase):
         super().close()
 
 
-def compression(name: str) -> str:
-    """The extension of a compressed file (`.gz`), or ""."""
-    suffix = PurePosixPath(name).suffix.lower()
-    return suffix if suffix in COMPRESSIONS else ""
+def sample_of(stream: Any, gauge: ReadProgress, size: int) -> tuple[bytes, Rejoined]:
+    """As `look_into`, with `gauge` following what is read of the returned stream."""
+    head, rest = look_into(stream, size)
+    before, here = gauge.done, gauge.done()
+    gauge.done = lambda: here * (1 - rest.unread / len(head)) if rest.unread else before()
+    return head, rest
 
 
 @contextmanager
 def open_stream(place: Place, gauge: ReadProgress) -> Iterator[io.BufferedReader[Any]]:
-    """The place's bytes, decompressed according to its name; `gauge` follows the reading.
+    """The place's bytes, decompressed and as UTF-8, whatever its name says; `gauge` follows the reading.
 
-    Raises StorageError; reading raises StorageError, and one of `DECOMPRESSION_ERRORS` if compressed data is broken.
+    Raises StorageError, and UsageError where a decompressor is not installed; reading raises StorageError, and one of
+    `DECOMPRESSION_ERRORS` if compressed or encoded data is broken.
     """
     size = place.size() or 0
-    decompress = COMPRESSIONS.get(compression(place.file_name))
-    with RawFile(place, READ_BYTES if decompress else None) as raw:
-        stream = io.BufferedReader(raw if decompress is None else decompress(raw))
-        measured: io.IOBase = stream if decompress is None else raw
+    with RawFile(place) as raw:
+        head, source = look_into(raw, MAGIC_BYTES)
+        kind = compression_of(head, place.file_name)
+        if kind:
+            raw.most_at_once = READ_BYTES
+        stream = io.BufferedReader(COMPRESSIONS[kind](source) if kind else source)
+        measured: io.IOBase = raw if kind else stream
         gauge.done = lambda: min(measured.tell() / size, 1.0) if size else 0.0
         try:
-            yield stream
+            yield as_utf8(stream)
         finally:
             gauge.done = lambda: 1.0
             stream.close()

@@ -108,6 +108,17 @@ def test_coco_makes_ids_and_categories_where_there_are_none(output: Path) -> Non
     assert "attributes" not in second
 
 
+def test_numbers_of_a_coco_export_are_finite(tmp_path: Path, run: Run) -> None:
+    write_photo(tmp_path / "p.png", 1)  # 96 x 64 pixels
+    boxes = [[-1e200, 10, 2e200, 1e200], [1, 2, 10, 20], [3, 4, 5, 6]]
+    row = {"image": "p.png", "bbox": boxes, "area": [None, 10**400, "7.5"]}
+    (tmp_path / "in.jsonl").write_text(json.dumps(row))
+    run(tmp_path, input=str(tmp_path / "in.jsonl"), region_fields=["area"])
+    text = Path(exported(tmp_path / "out.jsonl", "coco").files[0]).read_text()
+    areas = [one["area"] for one in json.loads(text)["annotations"]]
+    assert areas == [96 * 54, 200, 30]
+
+
 def test_coco_ids_that_come_twice_or_not_at_all_become_new_ones(make_output: Make) -> None:
     rows = [
         output_row("a.png", ["One thing here.", "Two things here."], image_id=5,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import codecs
 import csv
 import datetime as dt
 import decimal
@@ -19,11 +20,13 @@ from typing import Any
 
 import fsspec
 import pytest
+from backports import zstd
 
 from regioncap.config.files import make_config
 from regioncap.errors import InputDamaged, StorageError, UsageError
-from regioncap.inputs import formats, readers
+from regioncap.inputs import csv_rows, formats, readers
 from regioncap.inputs import json_array as json_arrays
+from regioncap.inputs import lines as line_splitting
 from regioncap.inputs.readers import input_root, read_shards
 from regioncap.records import Shard, loads, reason_not_a_row
 from regioncap.storage.filesystem import DEFAULT_FILESYSTEMS, Place
@@ -69,6 +72,10 @@ def json_array(rows: list[Any] = ROWS, indent: int | None = None) -> bytes:
     return json.dumps(rows, ensure_ascii=False, indent=indent).encode()
 
 
+def pretty(rows: list[Any] = ROWS, indent: int | str = 2, between: bytes = b"\n") -> bytes:
+    return between.join(json.dumps(row, ensure_ascii=False, indent=indent).encode() for row in rows)
+
+
 def parquet(rows: list[Any] = ROWS, **more: Any) -> bytes:
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -90,10 +97,18 @@ FORMATS: dict[str, Callable[[], bytes]] = {
     "members.jsonl.gz": lambda: gzip.compress(json_lines(ROWS[:50])) + gzip.compress(json_lines(ROWS[50:])),
     "x.jsonl.bz2": lambda: bz2.compress(json_lines()),
     "x.jsonl.xz": lambda: lzma.compress(json_lines()),
+    "x.jsonl.zst": lambda: zstd.compress(json_lines()),
     "bom.jsonl": lambda: BOM + json_lines(),
     "bom.json": lambda: BOM + b"\n " + json_array(),
     "crlf.jsonl": lambda: json_lines().replace(b"\n", b"\r\n"),
     "open.jsonl": lambda: json_lines().rstrip(b"\n"),
+    "array.jsonl": json_array,
+    "bracketed.jsonl": lambda: b"[\n" + b",\n".join(json_lines().splitlines()) + b"\n]\n",
+    "pretty_array.ndjson": lambda: json_array(indent=2),
+    "pretty.jsonl": lambda: pretty(),
+    "pretty_values.json": lambda: BOM + pretty(indent="\t"),
+    "pretty_commas.jsonl": lambda: pretty(between=b",\r\n"),
+    "cr.jsonl": lambda: json_lines().replace(b"\n", b"\r"),
     "x.parquet": parquet,
 }
 
@@ -131,8 +146,8 @@ def test_an_empty_file_has_no_shards(name: str, tmp_path: Path) -> None:
 
 
 def test_a_line_too_long_for_a_row_is_one_broken_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(formats, "MAX_BYTES", 1000)
-    monkeypatch.setattr(formats, "PIECE_BYTES", 100)
+    monkeypatch.setattr(line_splitting, "MAX_BYTES", 1000)
+    monkeypatch.setattr(line_splitting, "PIECE_BYTES", 100)
     (tmp_path / "x.jsonl").write_bytes(b"{}\n" + b"x" * 5050 + b"\n[]\n" + b"y" * 1001)
     first, long, third, last = shards_of(tmp_path / "x.jsonl")[0].lines
     assert (first, third) == ((1, b"{}"), (3, b"[]"))
@@ -143,13 +158,14 @@ def test_a_line_too_long_for_a_row_is_one_broken_row(tmp_path: Path, monkeypatch
 
 
 def test_a_line_of_csv_too_long_for_a_row_is_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(formats, "MAX_BYTES", 1000)
+    monkeypatch.setattr(line_splitting, "MAX_BYTES", 1000)
+    monkeypatch.setattr(csv_rows, "MAX_BYTES", 1000)
     (tmp_path / "x.csv").write_bytes(b"image,n\na.jpg,1\n" + b"x," * 501)
     with pytest.raises(InputDamaged, match="line 3: a line of more than 1,000 bytes"):
         shards_of(tmp_path / "x.csv")
 
 
-@pytest.mark.parametrize("name", ["x.jsonl.gz", "x.jsonl.bz2", "x.jsonl.xz", "array.json.gz"])
+@pytest.mark.parametrize("name", ["x.jsonl.gz", "x.jsonl.bz2", "x.jsonl.xz", "x.jsonl.zst", "array.json.gz"])
 @pytest.mark.parametrize("damage", ["cut", "flipped"])
 def test_broken_compression_is_damage_that_names_its_place(name: str, damage: str, tmp_path: Path) -> None:
     data = bytearray(FORMATS[name]())
@@ -168,10 +184,44 @@ def test_a_cut_gzip_names_the_line(tmp_path: Path) -> None:
     assert rows_of(tmp_path / "x.jsonl.gz", limit=100) == ROWS[:100]
 
 
-def test_text_named_gz_is_damage(tmp_path: Path) -> None:
-    (tmp_path / "x.jsonl.gz").write_bytes(json_lines())
-    with pytest.raises(InputDamaged, match="line 1: Not a gzipped file"):
-        shards_of(tmp_path / "x.jsonl.gz")
+def encoded(name: str, mark: bytes = b"") -> bytes:
+    return mark + json_lines().decode().encode(name)
+
+
+CONTENTS: dict[str, Callable[[], bytes]] = {
+    "plain.jsonl.gz": json_lines,
+    "plain.json.xz": json_array,
+    "utf16.jsonl.bz2": lambda: encoded("utf-16"),
+    "gzip.jsonl": lambda: gzip.compress(json_lines()),
+    "bzip2.json": lambda: bz2.compress(json_array(indent=1)),
+    "xz.ndjson": lambda: lzma.compress(json_lines()),
+    "zstd.jsonl": lambda: zstd.compress(json_lines()),
+    "zstd.jsonl.zst": lambda: zstd.compress(json_lines()[:999]) + zstd.compress(json_lines()[999:]),
+    "gzip.jsonl.zst": lambda: gzip.compress(json_lines()),
+    "utf16.jsonl": lambda: encoded("utf-16"),
+    "utf16be.jsonl": lambda: encoded("utf-16-be", codecs.BOM_UTF16_BE),
+    "utf16le_without_mark.json": lambda: encoded("utf-16-le"),
+    "utf32.jsonl": lambda: encoded("utf-32"),
+    "utf16.jsonl.gz": lambda: gzip.compress(encoded("utf-16")),
+}
+
+
+@pytest.mark.parametrize("name", CONTENTS)
+def test_a_file_is_read_by_what_it_holds(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(CONTENTS[name]())
+    assert rows_of(tmp_path / name) == ROWS
+
+
+def test_an_unpaired_surrogate_in_utf16_breaks_one_row(tmp_path: Path) -> None:
+    (tmp_path / "x.jsonl").write_bytes('[1]\n"\ud800"\n[2]\n'.encode("utf-16", "surrogatepass"))
+    assert shards_of(tmp_path / "x.jsonl")[0].lines == [(1, b"[1]"), (2, b'"\xed\xa0\x80"'), (3, b"[2]")]
+
+
+def test_zstd_without_its_package_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "x.jsonl").write_bytes(zstd.compress(json_lines()))
+    monkeypatch.setitem(sys.modules, "backports.zstd", None)
+    with pytest.raises(UsageError, match=r"pip install 'regioncap\[zstd\]'"):
+        shards_of(tmp_path / "x.jsonl")
 
 
 def test_a_failing_disk_is_not_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -269,6 +319,48 @@ def test_one_object_over_many_lines_is_refused_with_what_to_do(tmp_path: Path) -
         shards_of(tmp_path / "coco.json")
 
 
+def test_one_row_over_many_lines_is_read(tmp_path: Path) -> None:
+    (tmp_path / "x.jsonl").write_bytes(pretty(ROWS[:1]))
+    assert rows_of(tmp_path / "x.jsonl") == ROWS[:1]
+
+
+@pytest.mark.parametrize(
+    "first", [b"[1, 2]", b'[{"a": 1}]', b"[broken", b'[{"a": 1}', b'{"a": [', b'{"a": 1,', b"{", b"[]"]
+)
+def test_a_first_line_that_is_no_row_is_one_bad_row(first: bytes, tmp_path: Path) -> None:
+    (tmp_path / "x.jsonl").write_bytes(first + b'\n{"a": 1}\n{"a": 2}\n')
+    assert shards_of(tmp_path / "x.jsonl")[0].lines == [(1, first), (2, b'{"a": 1}'), (3, b'{"a": 2}')]
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ('{\n"a": 1}\n{\n"a": ', "element 2, byte .*: the file ends before the object does"),
+        ('{\n"a": 1}\n{"a": 2}\nabc', "element 3, byte .*: expected an object"),
+    ],
+)
+def test_objects_over_many_lines_that_end_too_early_are_damage(text: str, place: str, tmp_path: Path) -> None:
+    (tmp_path / "x.jsonl").write_text(text)
+    with pytest.raises(InputDamaged, match=place):
+        shards_of(tmp_path / "x.jsonl")
+
+
+def test_an_object_over_many_lines_that_is_no_json_is_one_row(tmp_path: Path) -> None:
+    (tmp_path / "x.jsonl").write_text('{\n"a": 1}\n{\n"a": nul}\n{\n"a": 3}')
+    assert [text for _, text in shards_of(tmp_path / "x.jsonl")[0].lines] == [
+        b'{ "a": 1}',
+        b'{ "a": nul}',
+        b'{ "a": 3}',
+    ]
+
+
+def test_the_share_of_a_small_file_follows_its_rows(tmp_path: Path) -> None:
+    (tmp_path / "x.jsonl").write_bytes(json_lines(ROWS * 10))
+    shares = [shard.share for shard in shards_of(tmp_path / "x.jsonl", shard_size=200)]
+    assert sum(shares) == pytest.approx(1, abs=0.01)
+    assert max(shares) < 0.5
+
+
 # --- CSV
 
 
@@ -290,11 +382,22 @@ def test_csv_rows_are_numbered_by_their_first_line(tmp_path: Path) -> None:
     assert numbers_of(tmp_path / "x.csv") == [2, 5]
 
 
-@pytest.mark.parametrize("row", [b"b.jpg", b"b.jpg,1,2", b'"b"x,1', b"\xff.jpg,1"])
-def test_a_broken_csv_row_is_passed_on_as_text(row: bytes, tmp_path: Path) -> None:
-    (tmp_path / "x.csv").write_bytes(b"image,n\na.jpg,1\n" + row + b"\r\nc.jpg,3\n")
-    lines = shards_of(tmp_path / "x.csv")[0].lines
-    assert lines == [(2, b'{"image":"a.jpg","n":"1"}'), (3, row), (4, b'{"image":"c.jpg","n":"3"}')]
+@pytest.mark.parametrize(
+    ("row", "why"),
+    [
+        (b"b.jpg", "1 cell, but the header has 2; separated by ','"),
+        (b"b.jpg,1,2", "3 cells, but the header has 2"),
+        (b'"b"x,1', "not CSV: "),
+        ("ж".encode("cp1251") * 4 + b".jpg,1", "not in utf-8"),
+    ],
+)
+def test_a_broken_csv_row_says_why_and_the_others_are_read(row: bytes, why: str, tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_bytes("image,n\nä.jpg,1\n".encode() + row + b"\r\nc.jpg,3\n")
+    (_, first), (number, broken), third = shards_of(tmp_path / "x.csv")[0].lines
+    assert (first, third) == ('{"image":"ä.jpg","n":"1"}'.encode(), (4, b'{"image":"c.jpg","n":"3"}'))
+    message, raw = reason_not_a_row(broken) or ("", b"")
+    assert (number, raw) == (3, row)
+    assert message.startswith(why)
 
 
 def test_a_quote_that_is_never_closed_is_damage(tmp_path: Path) -> None:
@@ -581,13 +684,14 @@ def test_equal_rows_count_one_by_one_in_a_sample(tmp_path: Path) -> None:
 # --- memory, files left open
 
 
-@pytest.mark.parametrize("name", ["x.jsonl", "x.json", "x.csv"])
+@pytest.mark.parametrize("name", ["x.jsonl", "pretty.jsonl", "x.json", "x.csv"])
 def test_memory_does_not_grow_with_the_file(name: str, tmp_path: Path) -> None:
     text = "y" * 900
     with (tmp_path / name).open("w") as file:
-        file.write({"x.jsonl": "", "x.json": "[", "x.csv": "image,t\n"}[name])
+        file.write({"x.json": "[", "x.csv": "image,t\n"}.get(name, ""))
         for i in range(50_000):
             row = f'{{"image": "{i}.jpg", "t": "{text}"}}' if name != "x.csv" else f"{i}.jpg,{text}"
+            row = row.replace("{", "{\n") if name == "pretty.jsonl" else row
             file.write(f",{row}" if name == "x.json" and i else row)
             file.write("\n")
         file.write("]" if name == "x.json" else "")

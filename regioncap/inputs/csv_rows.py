@@ -1,0 +1,145 @@
+"""Reads CSV and TSV files as rows, however they are separated, quoted and encoded."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from regioncap.errors import InputDamaged, UsageError
+from regioncap.inputs.csv_dialect import SAMPLE_BYTES, SEP_LINE, TRIED, CellDecoder, CsvDialect, find_dialect
+from regioncap.inputs.decoding import LineFeeds
+from regioncap.inputs.lines import BOM, lines_of
+from regioncap.inputs.sharding import MAX_BYTES, Lines
+from regioncap.inputs.streams import ReadProgress, open_stream, row_text, sample_of
+from regioncap.records import not_a_row, shorten
+from regioncap.storage.filesystem import Place
+
+_UNDECODED = re.compile("[\udc80-\udcff]")
+
+Record = tuple[int, bytes, list[str] | str]
+"""Number of its first line, raw text in UTF-8, and its cells, or why it has none."""
+
+
+def read_csv(place: Place, gauge: ReadProgress, preferred: str = ",") -> Lines:
+    """CSV with a header; every value stays a string; rows are numbered by their first line.
+
+    The delimiter (`preferred` wins in doubt), quotes, line ends and encoding are found out from the file's beginning. A
+    row whose number of cells differs from the header's, or that cannot be decoded, is a broken row (see
+    `regioncap.records.not_a_row`). Raises UsageError if the header names a column twice or the encoding is not known;
+    InputDamaged for an unclosed quote and for broken compression.
+    """
+    # The csv module's default limit (131,072 characters) is less than a picture in a data: URL.
+    csv.field_size_limit(MAX_BYTES)
+    with open_stream(place, gauge) as opened:
+        head, rest = sample_of(opened, gauge, SAMPLE_BYTES)
+        only_cr = b"\r" in head and b"\n" not in head
+        stream: io.BufferedReader[Any] = io.BufferedReader(LineFeeds(rest) if only_cr else rest)
+        sample = _whole_lines(head.replace(b"\r", b"\n") if only_cr else head, ended=len(head) < SAMPLE_BYTES)
+        decoder = CellDecoder()
+        if (strange := decoder.look_at(sample)) is not None:
+            raise _unknown_encoding(place, sample, strange)
+        dialect = find_dialect(decoder.decode(sample), preferred)
+        yield from _rows(place, _records(place, stream, decoder, dialect), dialect)
+
+
+def _whole_lines(head: bytes, ended: bool) -> bytes:
+    """The beginning of a file without its byte order mark and without a line that is cut off."""
+    end = len(head) if ended else head.rfind(b"\n") + 1 or len(head)
+    return head[:end].removeprefix(BOM)
+
+
+def _unknown_encoding(place: Place, sample: bytes, line: bytes) -> UsageError:
+    number = sample[: sample.index(line)].count(b"\n") + 1
+    return UsageError(
+        f"input: line {number} of {place.url} is in an encoding that is not known; tried {TRIED}. Convert the file: "
+        "iconv -f ENCODING -t UTF-8 FILE > NEW_FILE"
+    )
+
+
+def _rows(place: Place, records: Iterator[Record], dialect: CsvDialect) -> Lines:
+    _, raw, header = next(records, (0, b"", []))
+    if isinstance(header, str):
+        raise InputDamaged(place.url, "line 1", f"the header is not CSV: {header}")
+    names = _names(place, header)
+    for number, raw, cells in records:
+        if isinstance(cells, str):
+            yield number, not_a_row(cells, raw)
+        elif len(cells) != len(names) and (len(cells) < len(names) or any(cells[len(names) :])):
+            yield number, not_a_row(_ragged(len(cells), names, dialect), raw)
+        else:
+            yield number, row_text(dict(zip(names, cells, strict=False)))
+
+
+def _names(place: Place, header: list[str]) -> list[str]:
+    """The names of the columns. Several without a name at the end, as spreadsheets write them, are left out."""
+    names = [name.strip() for name in header]
+    while names[-2:] == ["", ""]:
+        names.pop()
+    if len(names) < len(header):
+        names.pop()
+    refuse_duplicate_columns(place, names)
+    return names
+
+
+def refuse_duplicate_columns(place: Place, names: list[str]) -> None:
+    """Raise UsageError if columns share a name: a row could hold only one of them."""
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        named = ", ".join(map(shorten, twice[:5]))
+        kind = "column" if len(twice) == 1 else "columns"
+        raise UsageError(f"input: {place.url} has the {kind} {named} twice; give each column its own name")
+
+
+def _ragged(cells: int, names: list[str], dialect: CsvDialect) -> str:
+    found = "1 cell" if cells == 1 else f"{cells} cells"
+    return (
+        f"{found}, but the header has {len(names)}; separated by {dialect.delimiter!r}, a value that holds one must be "
+        f"in {dialect.quotechar}…{dialect.quotechar}"
+    )
+
+
+def _records(
+    place: Place, stream: io.BufferedReader[Any], decoder: CellDecoder, dialect: CsvDialect
+) -> Iterator[Record]:
+    """Every record but blank ones and Excel's `sep=` line."""
+    taken: list[str] = []
+    first = number = 0
+
+    def too_long(*_: Any) -> bytes:
+        # Its end may lie within quotes: nobody knows where the next record begins.
+        reason = f"a line of more than {MAX_BYTES:,} bytes, so hardly a row; expected one row a line"
+        raise InputDamaged(place.url, f"line {number + 1}", reason)
+
+    def texts() -> Iterator[str]:
+        nonlocal first, number
+        for number, line in lines_of(place, stream, too_long):
+            text = decoder.decode(line)
+            if number == 1 and SEP_LINE.match(text):
+                continue
+            first = first if taken else number
+            taken.append(text)
+            yield text
+        number = -1
+
+    reader = csv.reader(texts(), **dialect.arguments())
+    while True:
+        taken.clear()
+        try:
+            cells: list[str] | str | None = next(reader, None)
+        except csv.Error as error:
+            if number < 0 or "field larger" in str(error):
+                raise InputDamaged(place.url, f"line {first}", "a quote opens there that is never closed") from None
+            cells = f"not CSV: {error}"
+        if cells is None:
+            return
+        raw = "".join(taken).encode("utf-8", "surrogateescape").rstrip(b"\r\n")
+        if raw.strip():
+            yield first, raw, cells if _is_text(taken) else f"not in {decoder.encoding}, as the rows before it are"
+
+
+def _is_text(lines: list[str]) -> bool:
+    """Whether all bytes of the lines could be decoded."""
+    return all(line.isascii() or not _UNDECODED.search(line) for line in lines)
