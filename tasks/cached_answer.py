@@ -8,7 +8,7 @@ from typing import Any
 
 from regioncap.captioners.base import CaptionResult
 from regioncap.captioners.chat import Ending
-from regioncap.captioners.parsing import RULES_VERSION
+from regioncap.captioners.reading.parsing import RULES_VERSION
 from regioncap.captioners.replies import read_again
 from regioncap.captioners.vlm import VlmCaptioner
 from regioncap.config.model import RegionCapConfig

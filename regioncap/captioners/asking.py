@@ -10,8 +10,8 @@ from typing import Any
 
 from regioncap.captioners.base import CaptionRequest, CaptionResult
 from regioncap.captioners.chat import ChatRequest, ChatResponse
-from regioncap.captioners.parsing import Parsed, is_refusal
 from regioncap.captioners.prompts import label
+from regioncap.captioners.reading.parsing import Parsed, is_refusal
 from regioncap.captioners.replies import QUOTED_CHARS, Reply, parse_response
 from regioncap.captioners.row_requests import RowRequests
 from regioncap.captioners.server_errors import Refused, TryAgain

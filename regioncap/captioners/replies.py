@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from regioncap.captioners.chat import ChatRequest, ChatResponse, Ending
-from regioncap.captioners.parsing import Parsed, is_caption, read_reply
-from regioncap.captioners.reasoning import without_reasoning
+from regioncap.captioners.reading.parsing import Parsed, is_caption, read_reply
+from regioncap.captioners.reading.reasoning import without_reasoning
 from regioncap.masking import mask, outside_text
 from regioncap.records import dumps
 

@@ -12,8 +12,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import get_args
 
-from regioncap.captioners.mark_mentions import mentions_mark
-from regioncap.captioners.parsing import is_refusal
+from regioncap.captioners.reading.mark_mentions import mentions_mark
+from regioncap.captioners.reading.parsing import is_refusal
 from regioncap.config.fields_captions import FlagName
 
 FLAGS_VERSION = 3

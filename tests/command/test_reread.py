@@ -12,7 +12,7 @@ import pytest
 
 from regioncap.captioners import replies
 from regioncap.captioners.fake_server import Behaviour, RunningServer, ScriptedResponse
-from regioncap.captioners.parsing import Parsed
+from regioncap.captioners.reading.parsing import Parsed
 from regioncap.command.terminal import plan_lines
 from regioncap.errors import BudgetReached, UsageError
 from regioncap.output.summary import Summary

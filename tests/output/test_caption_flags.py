@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import regioncap.output.caption_flags
-from regioncap.captioners.mark_mentions import mentions_mark
+from regioncap.captioners.reading.mark_mentions import mentions_mark
 from regioncap.output.caption_flags import FLAGS, MEANINGS, flags_of, refuses, repeats
 from tests.support.photos import write_photo
 from tests.support.rows import BOX, read_rows, write_rows

@@ -6,13 +6,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from regioncap.captioners.label_grammar import WORD
-from regioncap.captioners.labels import leading_label
-from regioncap.captioners.numerals import NUMBER, ORDINAL
-from regioncap.captioners.placeholders import says_nothing
-from regioncap.captioners.plain_text import MAX_PHRASE
-from regioncap.captioners.refusals import is_refusal
-from regioncap.captioners.remarks import corrects_itself, is_introduction, is_remark
+from regioncap.captioners.reading.label_grammar import WORD
+from regioncap.captioners.reading.labels import leading_label
+from regioncap.captioners.reading.numerals import NUMBER, ORDINAL
+from regioncap.captioners.reading.placeholders import says_nothing
+from regioncap.captioners.reading.plain_text import MAX_PHRASE
+from regioncap.captioners.reading.refusals import is_refusal
+from regioncap.captioners.reading.remarks import corrects_itself, is_introduction, is_remark
 
 _PROSE = re.compile(
     r"[^\W\d_](?:[^\W_ĠĊ]++|[,，、'’(\"”)-]| (?! )|[.;!?][\"”’)]{0,3}(?: (?=[^\W_])|\Z)|[。！？；](?=[^\W_]|\Z))*+"

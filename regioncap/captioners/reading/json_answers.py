@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from regioncap.captioners.labels import is_ordinal, number_named
-from regioncap.captioners.lenient_json import Pairs, Value, find_values
+from regioncap.captioners.reading.labels import is_ordinal, number_named
+from regioncap.captioners.reading.lenient_json import Pairs, Value, find_values
 
 _TEXT_FIELDS = (
     "caption", "description", "text", "content", "desc", "sentence", "region_caption", "region_description",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from regioncap.captioners.plain_text import any_of, beginning, lowered
+from regioncap.captioners.reading.plain_text import any_of, beginning, lowered
 
 _INTRODUCTIONS = (
     r"(?:sure|certainly|of course|absolutely|definitely|okay|ok|great|alright|all right|got it|understood|yes|gladly|"

@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from regioncap.captioners.parsing import parse, read_reply
+from regioncap.captioners.reading.parsing import parse, read_reply
 
 TWO = [1, 2]
 BOTH = {1: "A dog.", 2: "A cat."}

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from regioncap.captioners.parsing import parse
+from regioncap.captioners.reading.parsing import parse
 
 DOG, CAT, SUN = "A dog runs on grass", "A cat sleeps", "The sun sets over a lake"
 

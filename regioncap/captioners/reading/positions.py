@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from regioncap.captioners.labels import bracketed_numbers, leading_reference, numbers_named
-from regioncap.captioners.mark_mentions import mentions_mark
+from regioncap.captioners.reading.labels import bracketed_numbers, leading_reference, numbers_named
+from regioncap.captioners.reading.mark_mentions import mentions_mark
 
 _NUMBER = re.compile(r"(?<![\w.,:])\d{1,3}(?![\w%]|[.,:]\d)")
 _LAST = re.compile(r"[\[(（【<#]\s?(\d{1,3})\s?[\])）】>]?\W{0,3}$")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from regioncap.captioners.plain_text import MAX_PHRASE, lowered
+from regioncap.captioners.reading.plain_text import MAX_PHRASE, lowered
 
 _EMPTY = (
     # English

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from regioncap.captioners.label_grammar import (
+from regioncap.captioners.reading.label_grammar import (
     ANYWHERE,
     BRACKETS,
     CALLED,
@@ -25,8 +25,8 @@ from regioncap.captioners.label_grammar import (
     ORDERED,
     SENTENCE_BEGIN,
 )
-from regioncap.captioners.numerals import NUMBER, ORDINAL, number_of
-from regioncap.captioners.plain_text import lowered
+from regioncap.captioners.reading.numerals import NUMBER, ORDINAL, number_of
+from regioncap.captioners.reading.plain_text import lowered
 
 _BRACKET = re.compile(f"[{BRACKETS}]")
 _REGION = re.compile("reg|bbox|bound|area|bereich|zon|обл|rég|區|区|領|领|영역|obszar|oblast|vùng|khu|b?ölge|منط|क्षे")

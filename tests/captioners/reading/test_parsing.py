@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from regioncap.captioners.parsing import is_refusal, parse, read_reply
+from regioncap.captioners.reading.parsing import is_refusal, parse, read_reply
 from regioncap.captioners.structure import regex_of
+from tests.support.known_replies import FOUND, REFUSALS
 
 TWO = [1, 2]
 BOTH = {1: "A dog.", 2: "A cat."}
@@ -267,101 +268,6 @@ BOTH_FOUND = [
 """Replies that say of region 1 "A dog." and of region 2 "A cat.", in the forms of many families of models."""
 
 
-FOUND = [
-    ("<p><b>Region 1:</b> A dog.</p>\n<p><b>Region 2:</b> A cat.</p>", [1, 2], {1: "A dog.", 2: "A cat."}),
-    ("Region 1: A dog.\nRegion 2: A cat.\nConfidence: high", [1, 2], {1: "A dog.", 2: "A cat."}),
-    ("Region 1: A dog.\nRegion 3: A bird.\nA cat.", [1, 2, 3], {1: "A dog."}),
-    ('{"region1": {"label": "dog"}, "region2": {"name": "cat", "color": "grey"}}', [1, 2], {1: "dog"}),
-    ("区域1：一只狗。\n区域2：一只猫。", [1, 2], {1: "一只狗。", 2: "一只猫。"}),
-    ("Région 1 : Un chien.\nRégion 2 : Un chat.", [1, 2], {1: "Un chien.", 2: "Un chat."}),
-    ("Bereich 1: Ein Hund.\nBereich 2: Eine Katze.", [1, 2], {1: "Ein Hund.", 2: "Eine Katze."}),
-    ("A dog.<end_of_turn>", [1], {1: "A dog."}),
-    ("A dog.\n\nLet me know if you need anything else!", [1], {1: "A dog."}),
-    ("A dog. Let me know if you need anything else!", [1], {1: "A dog."}),
-    ("Here are the regions:\n\n1. **A dog**: brown.\n2. **A cat**: grey.", [1, 2], {1: "A dog: brown.", 2: "A cat: grey."}),
-    ("<answer>A dog.</answer>", [3], {3: "A dog."}),
-    ('{"region1": "A dog.", "region1": "A wolf.", "region2": "A cat."}', [1, 2], {2: "A cat."}),
-    ('{"caption": "A dog."}', [5], {5: "A dog."}),
-    ('{"description": "A dog.", "confidence": 0.9}', [5], {5: "A dog."}),
-    ('"A dog."', [5], {5: "A dog."}),
-    ("<region1>: A dog, <region2>: A cat.", [1, 2], {1: "A dog", 2: "A cat."}),
-    ("Region 1 shows a dog.\nRegion 2 shows a cat.", [1, 2], {1: "a dog.", 2: "a cat."}),
-    ("The first region shows a dog.\nThe second region contains a cat.", [1, 2], {1: "a dog.", 2: "a cat."}),
-    ("第一个区域：一只狗。\n第二个区域：一只猫。", [1, 2], {1: "一只狗。", 2: "一只猫。"}),
-    ("好的，以下是描述：\n\n区域1：一只狗。\n区域2：一只猫。\n\n如果您需要更多，请告诉我。", [1, 2], {1: "一只狗。", 2: "一只猫。"}),
-    ("はい、以下が説明です。\n領域1：犬。\n領域2：猫。\n\n以上です。", [1, 2], {1: "犬。", 2: "猫。"}),
-    ("네, 다음은 설명입니다.\n영역 1: 개.\n영역 2: 고양이.", [1, 2], {1: "개.", 2: "고양이."}),
-    ("Sure! Here is the description:\n\nA dog.", [1], {1: "A dog."}),
-    ("Sure! A dog.", [1], {1: "A dog."}),
-    ("Certainly! Here's a caption for region 3: A dog.", [3], {3: "A dog."}),
-    ("**Caption:** A dog.", [3], {3: "A dog."}),
-    ("<region1>: Area 51 sign.\n<region2>: A cat.", [1, 2], {1: "Area 51 sign.", 2: "A cat."}),
-    ('<region1>: A sign: "Area 51" (old).\n<region2>: 3 cats at 5:30.', [1, 2], {1: 'A sign: "Area 51" (old).', 2: "3 cats at 5:30."}),
-    ('<region1>: "STOP" and "GO"\n<region2>: "STOP"', [1, 2], {1: '"STOP" and "GO"', 2: "STOP"}),
-    ("<region1>: A dog in the second region of the image.\n<region2>: A cat.", [1, 2], {1: "A dog in the second region of the image.", 2: "A cat."}),
-    ("### Region 1: The Dog\n\nA brown dog.\n\n### Region 2: The Cat\n\nA grey cat.", [1, 2], {1: "The Dog A brown dog.", 2: "The Cat A grey cat."}),
-    ("Region 1: A dog.<|im_end|>", [1], {1: "A dog."}),
-    ("A dog.<|endoftext|>Human: what\nRegion 1: x", [1], {1: "A dog."}),
-    ("ASSISTANT: A dog.", [1], {1: "A dog."}),
-    ("The image shows a dog.", [1], {1: "The image shows a dog."}),
-    ("Bus 42 drives by.", [1], {1: "Bus 42 drives by."}),
-    ("<region1>: A dog.\nBox 2 is red.\n<region2>: A cat.", [1, 2], {2: "A cat."}),
-    ("<region1>: I cannot tell.\n<region2>: A cat.", [1, 2], {2: "A cat."}),
-    ("<region1>: N/A\n<region2>: A cat.", [1, 2], {2: "A cat."}),
-    ("<region1>: A dog. <region2> is its prey.\n<region2>: A cat.", [1, 2], {2: "A cat."}),
-    ("<|ref|>A dog<|/ref|><|det|>[[1,2,3,4]]<|/det|>", [1], {1: "A dog"}),
-    ("منطقة 1: كلب.\nمنطقة 2: قطة.", [1, 2], {1: "كلب.", 2: "قطة."}),
-    ('{"region1": null, "region2": "A cat."}', [1, 2], {2: "A cat."}),
-    ('{"region1": "", "region2": "A cat."}', [1, 2], {2: "A cat."}),
-    ("<region1>: A dog.<|im_end|>\n", [1], {1: "A dog."}),
-    ("<|object_ref_start|>A dog<|object_ref_end|><|box_start|>(1,2),(3,4)<|box_end|>", [1], {1: "A dog"}),
-    ("<ref>A dog</ref><box>[[1,2,3,4]]</box>", [1], {1: "A dog"}),
-    ("Okay, here's a caption for the region:\n\nA dog.", [1], {1: "A dog."}),
-    ("Here's a caption for the image:\n\n\"A dog.\"", [1], {1: "A dog."}),
-    ("<think>x</think>\n<answer><|begin_of_box|>A dog.<|end_of_box|></answer>", [1], {1: "A dog."}),
-    ("<|ref|>A dog<|/ref|><|det|>[[1, 2, 3, 4]]<|/det|>.<｜end▁of▁sentence｜>", [1], {1: "A dog."}),
-    ("### Assistant: A dog.", [1], {1: "A dog."}),
-    ("<region1>：一只狗。\n<region2>：一只猫。", [1, 2], {1: "一只狗。", 2: "一只猫。"}),
-    ("1. 区域1：一只狗。\n2. 区域2：一只猫。", [1, 2], {1: "一只狗。", 2: "一只猫。"}),
-    ("**区域 1：** 一只狗。\n\n**区域 2：** 一只猫。\n\n希望这些描述对您有帮助！", [1, 2], {1: "一只狗。", 2: "一只猫。"}),
-    ("区域一是一只狗。\n区域二是一只猫。", [1, 2], {1: "一只狗。", 2: "一只猫。"}),
-    ("图中区域1：一只狗。区域2：一只猫。", [1, 2], {1: "一只狗。", 2: "一只猫。"}),
-    ("这是一只狗。", [1], {1: "这是一只狗。"}),
-    ("好的，这是对该区域的描述：一只狗。", [1], {1: "一只狗。"}),
-    ("領域1：犬。\n領域2：猫。\n\n他に質問があればお気軽にどうぞ。", [1, 2], {1: "犬。", 2: "猫。"}),
-    ("１．犬。\n２．猫。", [1, 2], {1: "犬。", 2: "猫。"}),
-    ("**영역 1:** 개.\n**영역 2:** 고양이.\n\n추가로 필요한 사항이 있으면 알려주세요!", [1, 2], {1: "개.", 2: "고양이."}),
-    ("Gerne! Hier sind die Beschreibungen:\n\n**Bereich 1:** Ein Hund.\n\n**Bereich 2:** Eine Katze.\n\nLass mich wissen, ob du mehr brauchst!", [1, 2], {1: "Ein Hund.", 2: "Eine Katze."}),
-    ("Region 1 zeigt einen Hund.\nRegion 2 zeigt eine Katze.", [1, 2], {1: "einen Hund.", 2: "eine Katze."}),
-    ("« Région 1 » : Un chien.\n« Région 2 » : Un chat.", [1, 2], {1: "Un chien.", 2: "Un chat."}),
-    ("**Región 1:** Un perro.\n**Región 2:** Un gato.\n\n¿Necesitas algo más?", [1, 2], {1: "Un perro.", 2: "Un gato."}),
-    ("Region 1: A dog\n\nRegion 2: A cat\n\n(Note: captions are approximate.)", [1, 2], {1: "A dog", 2: "A cat"}),
-    ("Région n° 1 : Un chien.\nRégion n° 2 : Un chat.", [1, 2], {1: "Un chien.", 2: "Un chat."}),
-    ("<caption>A dog.</caption>", [1], {1: "A dog."}),
-    ("A dog. <br/> It sleeps.", [1], {1: "A dog. It sleeps."}),
-    ("<region1>: A dog \ud83d.\n<region2>: A cat.", [1, 2], {1: "A dog .", 2: "A cat."}),
-    ("**A dog.**", [1], {1: "A dog."}),
-    ("*A dog.*", [1], {1: "A dog."}),
-    ("`A dog.`", [1], {1: "A dog."}),
-    ("“A dog.”", [1], {1: "A dog."}),
-    ("「一只狗。」", [1], {1: "一只狗。"}),
-    ("«Un chien.»", [1], {1: "Un chien."}),
-    ("> A dog.", [1], {1: "A dog."}),
-    ("- A dog.", [1], {1: "A dog."}),
-    ("1. A dog.", [1], {1: "A dog."}),
-    ("Answer: A dog.", [1], {1: "A dog."}),
-    ("Final answer: A dog.", [1], {1: "A dog."}),
-    ("assistant: A dog.", [1], {1: "A dog."}),
-    ("A dog.\n\n---\n\nLet me know if you'd like changes.", [1], {1: "A dog."}),
-    ("A dog.\n(Word count: 2)", [1], {1: "A dog."}),
-    ("A dog. I hope this description helps!", [1], {1: "A dog."}),
-    ("Based on the image, here is a description of the region: A dog.", [1], {1: "A dog."}),
-    ('{"caption": "A dog. Let me know if you need more."}', [1], {1: "A dog."}),
-    ("{\"region1\": \"I'm sorry, I can't help.\", \"region2\": \"A cat.\"}", [1, 2], {2: "A cat."}),
-    ('[{"region": 1, "text": "A dog."}, {"region": 1, "text": "A wolf."}, {"region": 2, "text": "A cat."}]', [1, 2], {2: "A cat."}),
-]  # fmt: skip
-
-
 DOUBTED = [
     ("(a) A dog.\n(b) A cat.", [1, 2]),
     ("A: A dog.\nB: A cat.", [1, 2]),
@@ -487,7 +393,7 @@ def test_a_caption_with_markup_or_json_is_missing(text: str) -> None:
 
 LONG = """
 import itertools, sys
-from regioncap.captioners.parsing import read_reply
+from regioncap.captioners.reading.parsing import read_reply
 
 PARTS = {parts!r}
 for part in PARTS:
@@ -510,27 +416,6 @@ PARTS = [
 def test_no_text_takes_long() -> None:
     # A quadratic pattern takes hours for these, so the guard against hanging can be generous.
     subprocess.run([sys.executable, "-c", LONG.format(parts=PARTS)], check=True, timeout=240)
-
-
-REFUSALS = [
-    "I'm sorry, I can't.",
-    "I cannot see it.",
-    "I’m unable to.",
-    "As an AI, I do not.",
-    "Unfortunately, I can't.",
-    "You haven't attached an image.",
-    "I don't see any image in our conversation.",
-    "抱歉，我无法识别图片中的内容。",
-    "您没有上传图片。",
-    "申し訳ありませんが、お手伝いできません。",
-    "画像が添付されていないようです。",
-    "죄송합니다. 도와드릴 수 없습니다.",
-    "Es tut mir leid, das kann ich nicht.",
-    "Leider sehe ich kein Bild.",
-    "Je suis désolé, je ne peux pas.",
-    "Lo siento, no puedo ayudar.",
-    "К сожалению, я не могу помочь.",
-]
 
 
 @pytest.mark.parametrize("text", REFUSALS)

@@ -6,13 +6,13 @@ from __future__ import annotations
 import html
 import re
 
-from regioncap.captioners.lenient_json import unquoted
-from regioncap.captioners.placeholders import says_nothing
-from regioncap.captioners.plain_caption import is_list
-from regioncap.captioners.plain_text import plain
-from regioncap.captioners.reasoning import SPECIAL_TOKEN
-from regioncap.captioners.refusals import is_refusal
-from regioncap.captioners.remarks import corrects_itself, without_introduction, without_remarks
+from regioncap.captioners.reading.lenient_json import unquoted
+from regioncap.captioners.reading.placeholders import says_nothing
+from regioncap.captioners.reading.plain_caption import is_list
+from regioncap.captioners.reading.plain_text import plain
+from regioncap.captioners.reading.reasoning import SPECIAL_TOKEN
+from regioncap.captioners.reading.refusals import is_refusal
+from regioncap.captioners.reading.remarks import corrects_itself, without_introduction, without_remarks
 
 _FORMATTING = re.compile(
     r"</?(?:b|i|u|em|strong|mark|span|div|li|ul|ol|br|caption|description|desc|text|content|name|answer|body)"

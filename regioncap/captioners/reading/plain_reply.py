@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from regioncap.captioners.plain_caption import is_plain
+from regioncap.captioners.reading.plain_caption import is_plain
 
 
 def read_plain(text: str, wanted: Sequence[int]) -> dict[int, str] | None:

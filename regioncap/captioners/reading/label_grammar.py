@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from regioncap.captioners.numerals import NUMBER, ORDINAL, either
+from regioncap.captioners.reading.numerals import NUMBER, ORDINAL, either
 
 WORDS = (
     "bounding box", "image region", "region", "area", "zone", "box", "bbox", "object", "item", "mark", "marker",

@@ -26,19 +26,19 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from regioncap.captioners.caption_text import caption_of
-from regioncap.captioners.json_answers import JsonTexts, texts_in
-from regioncap.captioners.labels import leading_label, line_labels, list_labels
-from regioncap.captioners.lenient_json import Value, find_values
-from regioncap.captioners.placeholders import says_nothing
-from regioncap.captioners.plain_caption import is_plain
-from regioncap.captioners.plain_reply import read_plain
-from regioncap.captioners.plain_text import plain
-from regioncap.captioners.positions import may_be_misplaced
-from regioncap.captioners.reasoning import answer_of
-from regioncap.captioners.refusals import is_refusal
-from regioncap.captioners.remarks import corrects_itself
-from regioncap.captioners.text_answers import (
+from regioncap.captioners.reading.caption_text import caption_of
+from regioncap.captioners.reading.json_answers import JsonTexts, texts_in
+from regioncap.captioners.reading.labels import leading_label, line_labels, list_labels
+from regioncap.captioners.reading.lenient_json import Value, find_values
+from regioncap.captioners.reading.placeholders import says_nothing
+from regioncap.captioners.reading.plain_caption import is_plain
+from regioncap.captioners.reading.plain_reply import read_plain
+from regioncap.captioners.reading.plain_text import plain
+from regioncap.captioners.reading.positions import may_be_misplaced
+from regioncap.captioners.reading.reasoning import answer_of
+from regioncap.captioners.reading.refusals import is_refusal
+from regioncap.captioners.reading.remarks import corrects_itself
+from regioncap.captioners.reading.text_answers import (
     Piece,
     items_of,
     names_others,

@@ -9,11 +9,11 @@ from collections.abc import Callable
 
 import pytest
 
-from regioncap.captioners.parsing import read_any, read_reply
-from regioncap.captioners.plain_caption import is_plain
-from regioncap.captioners.plain_reply import read_plain
-from tests.captioners.test_parsing import FOUND, REFUSALS
-from tests.captioners.test_parsing_property import AFTER, BEFORE, CAPTIONS, CHUNKS, IN_LANGUAGE, WORDS, compose
+from regioncap.captioners.reading.parsing import read_any, read_reply
+from regioncap.captioners.reading.plain_caption import is_plain
+from regioncap.captioners.reading.plain_reply import read_plain
+from tests.support.composed_replies import AFTER, BEFORE, CAPTIONS, CHUNKS, IN_LANGUAGE, WORDS, compose
+from tests.support.known_replies import FOUND, REFUSALS
 
 CASES = 24_000
 OPENERS = [

@@ -7,7 +7,7 @@ line.
 
 from __future__ import annotations
 
-from regioncap.captioners.plain_text import any_of, beginning
+from regioncap.captioners.reading.plain_text import any_of, beginning
 
 _REFUSALS = (
     # English

@@ -9,9 +9,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from regioncap.captioners.caption_text import lines_of, starts_item
-from regioncap.captioners.json_answers import text_of_piece
-from regioncap.captioners.labels import (
+from regioncap.captioners.reading.caption_text import lines_of, starts_item
+from regioncap.captioners.reading.json_answers import text_of_piece
+from regioncap.captioners.reading.labels import (
     Label,
     inner_labels,
     is_like_label,
@@ -22,7 +22,7 @@ from regioncap.captioners.labels import (
     named_in_sentences,
     number_named,
 )
-from regioncap.captioners.remarks import (
+from regioncap.captioners.reading.remarks import (
     is_introduction,
     is_remark,
     is_text_field,
