@@ -13,7 +13,7 @@ from regioncap.inputs.csv_dialect import SAMPLE_BYTES, SEP_LINE, TRIED, CellDeco
 from regioncap.inputs.decoding import LineFeeds
 from regioncap.inputs.lines import BOM, lines_of
 from regioncap.inputs.sharding import MAX_BYTES, Lines
-from regioncap.inputs.streams import ReadProgress, open_stream, row_text, sample_of
+from regioncap.inputs.streams import ReadProgress, Sample, open_stream, row_text
 from regioncap.records import not_a_row, shorten
 from regioncap.storage.filesystem import Place
 
@@ -34,9 +34,10 @@ def read_csv(place: Place, gauge: ReadProgress, preferred: str = ",") -> Lines:
     # The csv module's default limit (131,072 characters) is less than a picture in a data: URL.
     csv.field_size_limit(MAX_BYTES)
     with open_stream(place, gauge) as opened:
-        head, rest = sample_of(opened, gauge, SAMPLE_BYTES)
+        beginning = Sample(opened, gauge, SAMPLE_BYTES)
+        head, rest = beginning.head, beginning.rest
         only_cr = b"\r" in head and b"\n" not in head
-        stream: io.BufferedReader[Any] = io.BufferedReader(LineFeeds(rest) if only_cr else rest)
+        stream = beginning.followed_in(io.BufferedReader(LineFeeds(rest) if only_cr else rest))
         sample = _whole_lines(head.replace(b"\r", b"\n") if only_cr else head, ended=len(head) < SAMPLE_BYTES)
         decoder = CellDecoder()
         if (strange := decoder.look_at(sample)) is not None:

@@ -19,7 +19,7 @@ from regioncap.inputs.json_layout import SAMPLE_BYTES, find_layout
 from regioncap.inputs.lines import lines_of, rest_of_line
 from regioncap.inputs.parquet import read_parquet
 from regioncap.inputs.sharding import MAX_BYTES, Lines
-from regioncap.inputs.streams import ReadProgress, open_stream, sample_of
+from regioncap.inputs.streams import ReadProgress, Sample, open_stream
 from regioncap.storage.filesystem import Place
 
 Reader = Callable[[Place, ReadProgress], Lines]
@@ -42,9 +42,9 @@ def read_json(place: Place, gauge: ReadProgress, prefer_array: bool = True) -> L
     object over many lines that is no row; StorageError.
     """
     with open_stream(place, gauge) as opened:
-        head, rest = sample_of(opened, gauge, SAMPLE_BYTES)
-        layout = find_layout(place, head, len(head) < SAMPLE_BYTES, prefer_array)
-        stream = io.BufferedReader(LineFeeds(rest) if layout == "cr_lines" else rest)
+        sample = Sample(opened, gauge, SAMPLE_BYTES)
+        layout = find_layout(place, sample.head, len(sample.head) < SAMPLE_BYTES, prefer_array)
+        stream = sample.followed_in(io.BufferedReader(LineFeeds(sample.rest) if layout == "cr_lines" else sample.rest))
         if layout == "array":
             yield from split_array(place, stream, MAX_BYTES)
         elif layout == "values":

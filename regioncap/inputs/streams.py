@@ -16,7 +16,6 @@ from regioncap.inputs.decoding import (
     COMPRESSIONS,
     MAGIC_BYTES,
     READ_BYTES,
-    Rejoined,
     as_utf8,
     compression_of,
     look_into,
@@ -85,12 +84,29 @@ class RawFile(io.RawIOBase):
         super().close()
 
 
-def sample_of(stream: Any, gauge: ReadProgress, size: int) -> tuple[bytes, Rejoined]:
-    """As `look_into`, with `gauge` following what is read of the returned stream."""
-    head, rest = look_into(stream, size)
-    before, here = gauge.done, gauge.done()
-    gauge.done = lambda: here * (1 - rest.unread / len(head)) if rest.unread else before()
-    return head, rest
+class Sample:
+    """The beginning of a stream, looked at before its rows are read.
+
+    `head`: at most `size` bytes; `rest`: a stream that still begins with them.
+    """
+
+    def __init__(self, stream: Any, gauge: ReadProgress, size: int) -> None:
+        self._gauge = gauge
+        self.head, self.rest = look_into(stream, size)
+
+    def followed_in(self, reader: io.BufferedReader[Any]) -> io.BufferedReader[Any]:
+        """`reader`, which takes its bytes from `rest`; the gauge follows what was taken from it, not what it holds."""
+        further, share, size = self._gauge.done, self._gauge.done(), len(self.head)
+
+        def done() -> float:
+            try:
+                taken = reader.tell()
+            except OSError:  # it reads through a stream that counts other bytes
+                taken = size - self.rest.unread
+            return share * taken / size if taken < size else further()
+
+        self._gauge.done = done
+        return reader
 
 
 @contextmanager
