@@ -361,6 +361,16 @@ def test_the_share_of_a_small_file_follows_its_rows(tmp_path: Path) -> None:
     assert max(shares) < 0.5
 
 
+@pytest.mark.parametrize("name", ["x.jsonl", "x.csv"])
+def test_the_share_of_the_smallest_files_follows_each_row(tmp_path: Path, name: str) -> None:
+    """Looking at a file's beginning takes all of a small one; that is not yet reading its rows."""
+    row = {".csv": "a.jpg\n", ".jsonl": '{"image": "a.jpg"}\n'}[Path(name).suffix]
+    (tmp_path / name).write_text(("image\n" if name == "x.csv" else "") + row * 6)
+    shares = [shard.share for shard in shards_of(tmp_path / name, shard_size=1)]
+    assert len(shares) == 6
+    assert max(shares) < 0.4
+
+
 # --- CSV
 
 
