@@ -59,9 +59,9 @@ def needs_tls(url: str) -> EndpointFailed:
 
 
 def proxy_login(url: str) -> EndpointFailed:
-    """The proxy on the way to `url` wants a user and a password."""
+    """The proxy for `url` requires a user and a password."""
     return EndpointFailed(
-        f"the proxy on the way to {_site(url)} wants a login (407): put user and password into HTTPS_PROXY or "
+        f"the proxy for {_site(url)} requires a login (407): put user and password into HTTPS_PROXY or "
         f"HTTP_PROXY (http://user:password@host:port){_without(url)}. {RESUMES}"
     )
 

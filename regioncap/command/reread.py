@@ -59,7 +59,7 @@ class Reread:
 
 
 def reread(config: RegionCapConfig, *, dry_run: bool) -> Reread:
-    """Read the stored replies of all rows of a run again, and store what came of it unless `dry_run`.
+    """Read the stored replies of all rows of a run again, and store the result unless `dry_run`.
 
     The next run uses it. Raises UsageError for captions that no model gave, and UsageError and InputDamaged for the
     input, StorageError.

@@ -21,7 +21,7 @@ QUOTES: tuple[tuple[str, str | None], ...] = (('"', None), ("'", None), ('"', "\
 """(quote character, what escapes one inside of a cell; None: it is doubled)."""
 
 SEP_LINE = re.compile(r'"?sep=([^"\r\n])"?\s*$', re.IGNORECASE)
-"""The first line with which Excel is told a file's separator."""
+"""A first line that tells Excel the file's separator."""
 
 
 @dataclass(frozen=True)

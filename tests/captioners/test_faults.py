@@ -30,7 +30,7 @@ def always(response: ScriptedResponse) -> Script:
 
 
 def first(count: int, response: ScriptedResponse) -> Script:
-    """`response` to the first requests, so many of them."""
+    """`response` to the first `count` requests."""
     left = iter(range(count))
     return lambda body: response if next(left, None) is not None else None
 

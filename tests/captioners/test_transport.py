@@ -297,8 +297,13 @@ def test_a_proxy_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatch) -> 
 
 REFUSALS: dict[str, tuple[Handler, str, type[Exception], str]] = {
     "connect": (refuse, "https://model.invalid/v1", TryAgain, "the proxy refuses to connect: 403 Forbidden"),
-    "connect, login": (want_login, "https://model.invalid/v1", CaptionerError, "https://model.invalid wants a login"),
-    "login": (want_login, "http://model.invalid/v1", CaptionerError, "http://model.invalid wants a login"),
+    "connect, login": (
+        want_login,
+        "https://model.invalid/v1",
+        CaptionerError,
+        "https://model.invalid requires a login",
+    ),
+    "login": (want_login, "http://model.invalid/v1", CaptionerError, "http://model.invalid requires a login"),
 }
 
 

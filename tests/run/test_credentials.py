@@ -9,6 +9,7 @@ import pytest
 from regioncap.captioners.access import Access
 from regioncap.config.files import make_config
 from regioncap.errors import CaptionerError
+from regioncap.run import credentials
 from regioncap.run.credentials import access_of, check_environment
 
 KEYS = ("REGIONCAP_API_KEY", "OPENAI_API_KEY")
@@ -132,7 +133,16 @@ def test_a_missing_variable_is_found_before_anything_starts(
     check_environment(config)
 
 
-def test_blocks_are_not_read_before_prefect_is_there() -> None:
-    check_environment(
-        make_config(input="a.jsonl", endpoint="http://127.0.0.1:9/v1", model="m", api_keys=["block:none-such"])
-    )
+def test_blocks_are_not_read_before_prefect_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+
+    def from_block(name: str, where: str) -> str:
+        read.append(name)
+        return "quiet-river"
+
+    monkeypatch.setattr(credentials, "_from_block", from_block)
+    config = make_config(input="a.jsonl", endpoint="http://127.0.0.1:9/v1", model="m", api_keys=["block:a-key"])
+    check_environment(config)
+    assert read == []
+    access_of(config)
+    assert read == ["a-key"]

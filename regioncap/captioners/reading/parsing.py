@@ -246,7 +246,7 @@ def _agreed(pieces: list[Piece], wanted: Sequence[int], *, prose: bool = True) -
 
 
 def _begins_again(pieces: list[Piece], found: dict[int, set[str | None]]) -> bool:
-    """Whether a region is told otherwise after others: the first round was a draft, or the second is."""
+    """Whether a region is described again, differently, after others: one of the two rounds is a draft."""
     last = {piece.number: place for place, piece in enumerate(pieces)}
     first = {piece.number: place for place, piece in reversed([*enumerate(pieces)])}
     return any(
