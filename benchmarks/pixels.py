@@ -31,6 +31,7 @@ import numpy as np
 from regioncap.config.files import make_config
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RowReject
+from regioncap.image_ref import ImageRef
 from regioncap.records import WITH_BBOX, WITHOUT_BBOX
 from regioncap.tasks.draw_row import draw_picture, draw_row
 from regioncap.tasks.extract import extract_row
@@ -93,8 +94,8 @@ def ours(item: Item, config: RegionCapConfig) -> bool:
 
     ahead: list[bytes] = []
 
-    def read(path: str) -> bytes:
-        return Path(path).read_bytes()
+    def read(image: ImageRef) -> bytes:
+        return Path(image.name).read_bytes()
 
     def see(found: dict[str, Any], picture: Picture) -> None:  # as `regioncap.tasks.shard` does
         if picture.has_full_size(max_pixels=config.max_pixels):

@@ -49,16 +49,17 @@ def run_once(folder: Path, url: str) -> dict[str, float]:
     """One call of the flow in this process: its seconds, peak MB and images read."""
     prepare_prefect(quiet=True)
     from regioncap.config.files import make_config
+    from regioncap.image_ref import ImageRef
     from regioncap.storage.images import ImageFiles
 
     module: Any = importlib.import_module("regioncap.flows.region_caption")
     reads, begun = 0, 0.0
     real_read, real_running = ImageFiles.read, module.running
 
-    def reading(self: ImageFiles, image: str) -> bytes:
+    def reading(self: ImageFiles, ref: ImageRef) -> bytes:
         nonlocal reads
         reads += 1
-        return real_read(self, image)
+        return real_read(self, ref)
 
     def running(*args: object, **kwargs: object) -> object:
         nonlocal begun

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RowReject
+from regioncap.image_ref import ImageRef, ref_of
 from regioncap.records import Row
 from regioncap.run.context import RunContext
 from regioncap.storage.image_errors import shown_image
@@ -14,9 +15,9 @@ from regioncap.vision.drawing import draw_marks, mark_warnings
 from regioncap.vision.images import Picture, encode_jpeg
 
 
-def read_unchanged(row: Row, read: Callable[[str], bytes]) -> bytes:
+def read_unchanged(row: Row, read: Callable[[ImageRef], bytes]) -> bytes:
     """The bytes of the row's image. Raises RowReject `image_unavailable` if they are not what `extract` saw."""
-    data = read(row["image"])
+    data = read(ref_of(row))
     if hashlib.sha256(data).hexdigest() != row["image_sha256"]:
         raise RowReject(
             "image_unavailable", f"{shown_image(row['image'])} changed during the run; rerun the same command"
@@ -24,7 +25,7 @@ def read_unchanged(row: Row, read: Callable[[str], bytes]) -> bytes:
     return data
 
 
-def draw_row(row: Row, read: Callable[[str], bytes], config: RegionCapConfig) -> tuple[Row, list[bytes]]:
+def draw_row(row: Row, read: Callable[[ImageRef], bytes], config: RegionCapConfig) -> tuple[Row, list[bytes]]:
     """One row with its marks, and JPEGs: the marked picture, then those of its parts where there are any.
 
     Raises RowReject `image_unavailable` if the image changed, and what reading it raises.

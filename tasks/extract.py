@@ -17,6 +17,7 @@ from prefect.cache_policies import NO_CACHE
 
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RowReject
+from regioncap.image_ref import ImageRef, ref_of
 from regioncap.records import WITHOUT_BBOX, Row, Step
 from regioncap.registry import EXTRACTORS, SIZE_FREE, load
 from regioncap.run.context import RunContext
@@ -32,7 +33,7 @@ WHOLE_PIXELS = 4_000_000
 """Up to this size a picture is decoded whole, since drawing can then use the same pixels; a larger JPEG is decoded at a
 fraction of its size, once for finding and once for drawing."""
 
-ReadImage = Callable[[str], bytes]
+ReadImage = Callable[[ImageRef], bytes]
 OnFound = Callable[[Row, Picture], None]
 """Called with a row whose regions were found, while its picture is decoded."""
 
@@ -42,7 +43,7 @@ def extract_row(row: Row, read: ReadImage, config: RegionCapConfig, on_found: On
 
     Raises RowReject `image_missing`, `image_unavailable`, `image_unreadable`, `image_too_large` or `no_regions`.
     """
-    data = read(row["image"])
+    data = read(ref_of(row))
     picture = Picture(data, max_image_pixels=config.max_image_pixels)
     picture.check()
     found: Row = {
@@ -51,7 +52,7 @@ def extract_row(row: Row, read: ReadImage, config: RegionCapConfig, on_found: On
         "width": picture.info.width,
         "height": picture.info.height,
         "type": row["type"],
-        **{name: row[name] for name in ("fields", "scores") if name in row},
+        **{name: row[name] for name in ("image_at", "fields", "scores") if name in row},
     }
     frames = picture.frames
     if frames > 1:

@@ -1,6 +1,7 @@
 """Step 1, `load`: the input's lines become rows, each with its image's size and time.
 
-Adds `line`, `row` (or `raw` where a line is no JSON object), `image` as given and `image_stat`.
+Adds `line`, `row` (or `raw` where a line is no JSON object), `image` as given, `image_at` where that lies in a
+container (see `regioncap.image_ref`), and `image_stat`.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from prefect.cache_policies import NO_CACHE
 
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RowReject
+from regioncap.image_ref import ImageRef, ref_of, without_place
 from regioncap.records import NestedTooDeep, Row, Shard, Step, loads_given, reason_not_a_row, rejected, shorten
 from regioncap.row_work import guarded
 from regioncap.run.context import RunContext
@@ -22,7 +24,7 @@ from regioncap.tasks.step import StepSpec, run_step
 
 STEP_VERSION = 1
 
-Stats = Callable[[Sequence[str]], list[Stat]]
+Stats = Callable[[Sequence[ImageRef]], list[Stat]]
 """Returns for each of many images what changes when the image does: size and time."""
 
 
@@ -47,7 +49,10 @@ def load_row(line: int, source: str, text: bytes, image_key: str) -> Row:
     """
     # No message names the line: rejects travel through all step files, and a row inserted above would change them.
     place: Row = {"line": line, **({"source": source} if source else {})}
+    text, image_at = without_place(text)
     loaded = guarded("load", lambda row: _loaded(row, text, image_key), place)
+    if image_at and "image" in loaded:
+        loaded["image_at"] = image_at
     if "reject" in loaded and "row" not in loaded:
         known = reason_not_a_row(text)
         raw = text if known is None else known[1]
@@ -79,7 +84,7 @@ def load_rows(text: bytes, image_key: str, stats: Stats) -> list[Row]:
     """The rows of a packed shard (see `pack`), with what `stats` returns for their images."""
     rows = [load_row(line, source, row, image_key) for line, source, row in unpack(text)]
     good = [row for row in rows if "reject" not in row]
-    for row, stat in zip(good, stats([row["image"] for row in good]), strict=True):
+    for row, stat in zip(good, stats([ref_of(row) for row in good]), strict=True):
         row["image_stat"] = stat
     return rows
 
@@ -96,8 +101,8 @@ def _still_valid(context: RunContext, manifest: Manifest, read: Callable[[], lis
     """Whether the images still have the size and time that the rows hold."""
     if context.config.image_check == "never":
         return True
-    seen = [(row["image"], row["image_stat"]) for row in read() if "image_stat" in row]
-    return _stats(context)([image for image, _ in seen]) == [stat for _, stat in seen]
+    seen = [(ref_of(row), row["image_stat"]) for row in read() if "image_stat" in row]
+    return _stats(context)([ref for ref, _ in seen]) == [stat for _, stat in seen]
 
 
 LOAD = StepSpec("load", STEP_VERSION, _body, still_valid=_still_valid)

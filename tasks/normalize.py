@@ -26,7 +26,7 @@ from regioncap.vision.boxes import clip_xywh, drop_reason, normalize_xywh, to_xy
 
 STEP_VERSION = 1
 REGION_FIELDS_VERSION = 2
-KEPT = ("image", "image_sha256", "width", "height", "type", "fields", "warnings")
+KEPT = ("image", "image_at", "image_sha256", "width", "height", "type", "fields", "warnings")
 OVER_MAX_BOXES = "over_max_boxes"
 
 

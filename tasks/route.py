@@ -57,7 +57,7 @@ def route_row(
     of the boxes' scores, carried along as `scores`. Raises RowReject `bad_bbox`, `no_boxes`, or `bad_row` for scores
     that do not fit.
     """
-    kept = {"image": row["image"], "image_stat": row["image_stat"]}
+    kept: Row = {name: row[name] for name in ("image", "image_at", "image_stat") if name in row}
     if prompt_keys:
         kept["fields"] = {key: row["row"][key] for key in prompt_keys if key in row["row"]}
     boxes = check_boxes(row["row"].get(bbox_key))

@@ -17,6 +17,7 @@ from prefect.states import Completed
 
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RowReject
+from regioncap.image_ref import ImageRef, ref_of
 from regioncap.output.join import ShardSteps
 from regioncap.records import Counts, Row, Shard, Step
 from regioncap.row_work import row_work
@@ -115,13 +116,13 @@ def made_steps(shard: Shard, context: RunContext, specs: Sequence[StepSpec]) -> 
     return tuple(steps)
 
 
-def _images_to_read(step: Step, context: RunContext) -> list[str]:
+def _images_to_read(step: Step, context: RunContext) -> list[ImageRef]:
     """The images that the steps after `route` will read; none when those steps are cached."""
     last = step
     for spec in PIXEL_STEPS:
         manifest = find_cached(spec, context, last)
         if manifest is None:
-            return [row["image"] for row in context.storage.read(step) if "reject" not in row]
+            return [ref_of(row) for row in context.storage.read(step) if "reject" not in row]
         last = manifest.reference(step.shard)
     return []
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import IO, Literal, Protocol, TypeVar
 
 from regioncap.errors import RowReject
+from regioncap.image_ref import ImageRef
 from regioncap.output.reading import Captioned
 from regioncap.records import Row
 from regioncap.row_work import row_work
@@ -24,10 +25,10 @@ Rows = Callable[[], Iterator[Captioned]]
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """The options of an export. `read_image`: returns an image's bytes by its name; raises RowReject. `categories`:
+    """The options of an export. `read_image`: returns an image's bytes; raises RowReject. `categories`:
     those of the COCO file that the run read, as COCO has them. `direction`, `coords`: for conversations."""
 
-    read_image: Callable[[str], bytes]
+    read_image: Callable[[ImageRef], bytes]
     categories: Sequence[Row] = ()
     direction: Direction = "box2text"
     coords: Coords = "0-1"

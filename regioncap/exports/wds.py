@@ -84,7 +84,7 @@ def _samples(rows: Iterator[Captioned], setting: ExportOptions, done: ExportResu
     """Rows with their images, in order; some images are read ahead."""
 
     def read(row: Captioned) -> Sample:
-        data = setting.read_image(row.image)
+        data = setting.read_image(row.ref)
         kind = read_info(data, max_image_pixels=NO_LIMIT).format
         return row, data, ENDINGS.get(kind, kind.lower()), dumps(_metadata(row))
 

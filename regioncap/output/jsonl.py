@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from regioncap.image_ref import ref_of
 from regioncap.records import Row
 
 META_KEY = "meta_info"
@@ -39,7 +40,7 @@ class RowFormat:
 
     def captioned(self, loaded: Row, drawn: Row, captioned: Row, flags: Sequence[Sequence[str]] = ()) -> Row:
         """An output line, from the `load`, `visualize` and `caption` versions of one row. `flags`: a list per region.
-        Flags and region fields are in the line only if there are any."""
+        Flags, region fields and an image's place in its container are in the line only if there are any."""
         texts = region_texts(captioned["captions"])
         sha256 = drawn["marked"]["sha256"]
         meta = {
@@ -58,6 +59,7 @@ class RowFormat:
             "usage": captioned["usage"],
             "warnings": drawn["warnings"] + captioned.get("warnings", []),
         }
+        meta |= ref_of(drawn).meta()
         if any(flags):
             meta["flags"] = [list(names) for names in flags]
         if fields := region_lists(drawn.get("region_fields", [])):

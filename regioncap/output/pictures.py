@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator
 
 from regioncap.errors import RowReject, UsageError
+from regioncap.image_ref import ImageRef
 from regioncap.inputs.readers import input_root
 from regioncap.output.outputs import is_parts_folder
 from regioncap.output.reading import Captioned, Written
@@ -26,7 +27,7 @@ class Pictures:
         roots = dict.fromkeys((*_roots(written, files), self._beside.address))
         self._images = [ImageFiles(root, files) for root in roots]
 
-    def read(self, image: str) -> bytes:
+    def read(self, image: ImageRef) -> bytes:
         """An image's bytes. Raises RowReject as `ImageFiles.read` does, naming where the run found the image."""
         first: RowReject | None = None
         for images in self._images:

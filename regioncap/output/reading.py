@@ -9,6 +9,7 @@ from typing import Any
 
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import UsageError
+from regioncap.image_ref import ImageRef, ref_in_output
 from regioncap.inputs.streams import ReadProgress, open_stream
 from regioncap.output.jsonl import META_KEY
 from regioncap.output.outputs import INCOMPLETE, FileOutputs, Outputs, PartOutputs, is_parts_folder
@@ -22,13 +23,13 @@ from regioncap.storage.filesystem import Filesystems, Place
 class Captioned:
     """One captioned row. The lists are parallel: index i of each is the same region.
 
-    `number`: position among the output's rows, from 1. `image`: as the row names it. `width`, `height`: pixels, as
+    `number`: position among the output's rows, from 1. `ref`: where its image is. `width`, `height`: pixels, as
     displayed. `bbox`: (N, 4) xywh in those pixels, numbers as given. `regions`: the numbers of the regions, from 1.
     `flags`: a list of names per region. `fields`: region fields, a list per name. `row`: the input's other keys.
     """
 
     number: int
-    image: str
+    ref: ImageRef
     width: int
     height: int
     bbox: list[list[float]]
@@ -38,6 +39,11 @@ class Captioned:
     fields: dict[str, list[Any]]
     row: Row
     meta: Row
+
+    @property
+    def image(self) -> str:
+        """The image as the row names it."""
+        return self.ref.name
 
     @property
     def kind(self) -> str:
@@ -69,13 +75,13 @@ def captioned(row: Row, number: int, settings: RegionCapConfig) -> Captioned:
         own = {key: value for key, value in row.items() if key not in represented}
         fields = meta.get("region_fields", {})
         width, height = int(meta["width"]), int(meta["height"])
-        image = str(row[image_key])
+        ref = ref_in_output(str(row[image_key]), meta, image_key)
     except Exception as error:
         raise ValueError(f"not a row of a RegionCap output: {type(error).__name__} {words_of(error)}") from None
     if not len(captions) == len(flags) == count or any(len(values) != count for values in fields.values()):
         raise ValueError(f"{count} boxes, but {len(captions)} captions and {len(flags)} lists of flags")
     numbers = list(range(1, count + 1))
-    return Captioned(number, image, width, height, bbox, captions, numbers, flags, fields, own, meta)
+    return Captioned(number, ref, width, height, bbox, captions, numbers, flags, fields, own, meta)
 
 
 def _texts(record: list[str], count: int) -> list[str]:

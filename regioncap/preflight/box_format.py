@@ -13,6 +13,7 @@ from typing import get_args
 from regioncap.config.fields_input import BoxFormat, BoxUnit
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RowReject, UsageError
+from regioncap.image_ref import ImageRef, ref_of
 from regioncap.preflight.first_rows import FirstRows
 from regioncap.records import Row, check_boxes
 from regioncap.row_work import row_work
@@ -134,7 +135,7 @@ def _seen(context: RunContext, first: FirstRows) -> list[RowBoxes]:
     known = [row for row in rows if row["size"] is not None]
     asked = [row for row in rows if row["size"] is None]
     asked = asked[:: max(1, len(asked) // IMAGES_TO_READ)][: max(0, IMAGES_TO_READ - len(known))]
-    sizes = context.threads.io.map(lambda row: _size_of_file(row["image"], context), asked)
+    sizes = context.threads.io.map(lambda row: _size_of_file(row["ref"], context), asked)
     found = [(row, row["size"]) for row in known] + list(zip(asked, sizes, strict=True))
     return [RowBoxes(row["boxes"], *size) for row, size in found if size is not None]
 
@@ -150,7 +151,7 @@ def _rows_with_boxes(config: RegionCapConfig, first: FirstRows) -> list[Row]:
             finite = [[float(number) for number in box if number is not None] for box in boxes]
             finite = [box for box in finite if len(box) == 4]
             if finite:
-                found.append({"image": row["image"], "boxes": finite, "size": _size_in(row["row"])})
+                found.append({"ref": ref_of(row), "boxes": finite, "size": _size_in(row["row"])})
     return found
 
 
@@ -161,7 +162,7 @@ def _size_in(row: Row) -> tuple[int, int] | None:
     return (width, height) if max(width, height) <= MAX_SIDE else None
 
 
-def _size_of_file(image: str, context: RunContext) -> tuple[int, int] | None:
+def _size_of_file(image: ImageRef, context: RunContext) -> tuple[int, int] | None:
     with contextlib.suppress(RowReject), row_work("box_check", image):
         info = read_info(context.images.read(image), max_image_pixels=context.config.max_image_pixels)
         return info.width, info.height

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from regioncap.captioners.prompts import Prompts, form_of_answer
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RegionCapError, RowReject
+from regioncap.image_ref import ref_of
 from regioncap.preflight.first_rows import FirstRows
 from regioncap.preflight.prompt_keys import check_prompt_keys
 from regioncap.records import WITHOUT_BBOX, Row, Shard
@@ -183,7 +184,7 @@ def _sample_size(row: Row, context: RunContext, planned: Plan, sizes: list[tuple
     sampled = planned.rows <= MAX_SAMPLED // 2 or zlib.crc32(row["image"].encode("utf-8", "surrogatepass")) % 64 == 0
     if sampled and len(sizes) < MAX_SAMPLED:
         with contextlib.suppress(RegionCapError), row_work("plan", row["image"]):
-            info = read_info(context.images.read(row["image"]), max_image_pixels=context.config.max_image_pixels)
+            info = read_info(context.images.read(ref_of(row)), max_image_pixels=context.config.max_image_pixels)
             sizes.append((info.width, info.height))
 
 

@@ -7,6 +7,7 @@ import difflib
 
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import UsageError
+from regioncap.image_ref import without_place
 from regioncap.preflight.first_rows import FirstRows
 from regioncap.records import cut_text, loads_given, shorten
 
@@ -29,6 +30,6 @@ def _keys(rows: FirstRows) -> dict[str, None]:
     found: dict[str, None] = {}
     for _, _, text in rows.lines(ROWS_TO_READ):
         with contextlib.suppress(ValueError):
-            row = loads_given(text)
+            row = loads_given(without_place(text)[0])
             found.update(dict.fromkeys(row if isinstance(row, dict) else ()))
     return found

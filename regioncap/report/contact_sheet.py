@@ -87,6 +87,6 @@ def _marked(row: Captioned, pictures: Pictures) -> Pixels | None:
     with contextlib.suppress(RowReject), row_work("sheet", row.image):
         if kept is not None:
             return decode(kept, max_image_pixels=NO_LIMIT)
-        image = decode(pictures.read(row.image), max_image_pixels=NO_LIMIT, max_pixels=PICTURE_PIXELS)
+        image = decode(pictures.read(row.ref), max_image_pixels=NO_LIMIT, max_pixels=PICTURE_PIXELS)
         return draw_marks(image, row.bbox, full_size_wh=(row.width, row.height), dim=1.0)
     return None

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from regioncap.errors import RowReject
+from regioncap.image_ref import ImageRef
 from regioncap.output.caption_flags import MEANINGS
 from regioncap.output.pictures import Pictures
 from regioncap.output.reading import Captioned, Written
@@ -188,7 +189,7 @@ def _cards(source: Source, setting: ReportOptions, picked: Picked, count: int) -
 
     def of_row(row: Captioned, order: int, theirs: Other | None) -> Callable[[], Row]:
         def make() -> Row:
-            thumb, gone = _thumb(row.image, row, setting, count)
+            thumb, gone = _thumb(row.ref, row, setting, count)
             card = card_of(row, order, thumb, gone, room)
             if other is not None:
                 add_comparison(card, row, theirs, change_of_row(row, theirs), room)
@@ -199,7 +200,7 @@ def _cards(source: Source, setting: ReportOptions, picked: Picked, count: int) -
     def of_reject(reject: Row, number: int, order: int, theirs: Other | None) -> Callable[[], Row]:
         def make() -> Row:
             image = reject_image(reject, setting.config.image_key)
-            thumb, gone = _thumb(image, None, setting, count) if image else (None, "")
+            thumb, gone = _thumb(ImageRef(image), None, setting, count) if image else (None, "")
             card = reject_card(reject, number, order, image, thumb, gone)
             if other is not None:
                 card["change"], card["changed"] = change_of_reject(card["code"], theirs), 0
@@ -253,7 +254,7 @@ def _in_order(makers: Iterator[Callable[[], Row]]) -> Iterator[Row]:
             yield ahead.popleft().result()
 
 
-def _thumb(image: str, row: Captioned | None, setting: ReportOptions, count: int) -> tuple[Thumb | None, str]:
+def _thumb(image: ImageRef, row: Captioned | None, setting: ReportOptions, count: int) -> tuple[Thumb | None, str]:
     """A small copy of the image or else of the row's marked picture; or None and the reason."""
     try:
         return thumb_of(setting.pictures.read(image), count, setting.config.max_image_pixels), ""

@@ -12,11 +12,13 @@ from typing import Any, Literal
 from urllib.parse import unquote
 
 from regioncap.errors import RegionCapError, RowReject
+from regioncap.image_ref import ImageRef
 from regioncap.records import shorten
 from regioncap.storage.filesystem import DEFAULT_FILESYSTEMS, LOCAL_PROTOCOLS, Filesystems, behind_chain, is_url
 from regioncap.storage.image_errors import near_names, reject_of
 from regioncap.storage.listing import Listings
 from regioncap.storage.scratch import Scratch
+from regioncap.storage.tar_members import read_span, spans_of
 
 ImageCheck = Literal["listing", "head", "never"]
 
@@ -27,7 +29,8 @@ Stat = list[Any] | None
 class ImageFiles:
     """The images that rows name, read as bytes.
 
-    Absolute paths and URLs are used as they are; anything else is relative to `root`. Whatever cannot be read is a
+    Absolute paths and URLs are used as they are; anything else is relative to `root`. What lies far, and what lies in a
+    container, is brought near for many rows at once (`fetched`). Whatever cannot be read is a
     row's reject: see `regioncap.storage.image_errors`.
     """
 
@@ -35,30 +38,31 @@ class ImageFiles:
         self._root = root if root.endswith("/") else root + "/"
         self._files = files
         self._listings = Listings(files, self._root)
-        self._scratch = Scratch()
+        self._scratch = Scratch[ImageRef]()
 
     def locate(self, image: str) -> str:
-        """Path or URL of an image as a row names it."""
+        """Path or URL of an image as a row names it; of a chain, with the place of its last part."""
         if image.startswith("file://") and "%" in image:
             return _decoded(image)
+        if behind := behind_chain(image):
+            return image.removesuffix(behind) + self.locate(behind)
         if is_url(image) or image.startswith("/"):
             return image
         return self._root + image
 
-    def is_remote(self, image: str) -> bool:
-        """Whether the image is reached over a network, where many are better requested at once."""
-        address = self.locate(image)
-        return is_url(address) and not address.startswith(LOCAL_PROTOCOLS)
+    def container(self, ref: ImageRef) -> str:
+        """Path or URL of the file that holds the image: its own, or one of many."""
+        return self.locate(behind_chain(ref.name) if ref.byte_range is not None else ref.name)
 
-    def read(self, image: str) -> bytes:
+    def read(self, ref: ImageRef) -> bytes:
         """The image's bytes. Raises RowReject with one of the codes above."""
-        address = self.locate(image)
         try:
-            return self._scratch.read(address) or self._read(address)
+            held = self._scratch.read(ref)
+            return self._read(ref) if held is None else held
         except RegionCapError:
             raise
         except Exception as error:
-            raise self._with_hint(image, reject_of(image, error)) from None
+            raise self._with_hint(ref.name, reject_of(ref.name, error)) from None
 
     def _with_hint(self, image: str, reject: RowReject) -> RowReject:
         """The reject, with the name of a file on disk that is nearly the one that is missing."""
@@ -73,7 +77,13 @@ class ImageFiles:
                     return RowReject(reject.code, f"{reject.message}. There is {name}: write it like that")
         return reject
 
-    def _read(self, address: str) -> bytes:
+    def _read(self, ref: ImageRef) -> bytes:
+        if ref.byte_range is not None:
+            ((_, data),) = read_span(self._files, self.container(ref), [ref])
+            return data
+        return self._read_file(self.locate(ref.name))
+
+    def _read_file(self, address: str) -> bytes:
         if not is_url(address):
             return Path(address).read_bytes()
         try:
@@ -87,38 +97,61 @@ class ImageFiles:
             raise
 
     @contextlib.contextmanager
-    def fetched(self, images: Sequence[str], pool: Executor) -> Iterator[None]:
-        """Hold local copies of the remote images during the block, all fetched at once. A failure shows up when the
-        image is read."""
-        addresses = dict.fromkeys(self.locate(image) for image in images if self.is_remote(image))
-        with self._scratch.holding(list(addresses), self._read, pool):
+    def fetched(self, refs: Sequence[ImageRef], pool: Executor) -> Iterator[None]:
+        """Hold local copies of the images that are far during the block, all fetched at once. A failure shows up when
+        the image is read."""
+        far = dict.fromkeys(ref for ref in refs if _is_far(self.container(ref)))
+        with self._scratch.holding(list(far)) as new:
+            for _ in pool.map(self._bring, self._together(new)):
+                pass
             yield
 
-    def stats(self, images: Sequence[str], check: ImageCheck, pool: Executor) -> list[Stat]:
-        """The `Stat` of each image.
+    def _together(self, refs: Sequence[ImageRef]) -> Iterator[list[ImageRef]]:
+        """The images in groups that are best read together."""
+        tars: dict[str, list[ImageRef]] = {}
+        for ref in refs:
+            if ref.byte_range is None:
+                yield [ref]
+            else:
+                tars.setdefault(self.container(ref), []).append(ref)
+        for members in tars.values():
+            yield from spans_of(members)
 
-        `check`: `never` asks nothing (all None), `head` sends a request per image, `listing` uses listings where the
+    def _bring(self, group: list[ImageRef]) -> None:
+        with contextlib.suppress(Exception):  # reading the image fails in the same way, and there it belongs to a row
+            if self._scratch.is_full:
+                return
+            if group[0].byte_range is None:
+                self._scratch.put(group[0], self._read(group[0]))
+                return
+            for ref, data in read_span(self._files, self.container(group[0]), group):
+                self._scratch.put(ref, data)
+
+    def stats(self, refs: Sequence[ImageRef], check: ImageCheck, pool: Executor) -> list[Stat]:
+        """The `Stat` of each image, or of the container that holds it.
+
+        `check`: `never` asks nothing (all None), `head` sends a request per file, `listing` uses listings where the
         store has them (S3). Never raises: reading the image later reports what is wrong with it.
         """
         if check == "never":
-            return [None] * len(images)
+            return [None] * len(refs)
         found: dict[str, Stat] = {}
-        addresses = {image: self.locate(image) for image in images}
+        wanted = [self.container(ref) for ref in refs]
         if check == "listing":
-            on_s3 = [address for address in addresses.values() if address.startswith("s3://")]
-            listed: dict[str, Stat] = {}
+            on_s3 = [address for address in wanted if address.startswith("s3://")]
             with contextlib.suppress(Exception):  # then each is asked for alone
-                listed = self._listings.look(on_s3)
-            found = {image: listed[address] for image, address in addresses.items() if address in listed}
-        near = [image for image in addresses if image not in found and not self.is_remote(image)]
-        far = [image for image in addresses if image not in found and self.is_remote(image)]
-        found.update({image: self.stat(image) for image in near})
-        found.update(zip(far, pool.map(self.stat, far), strict=True))
-        return [found[image] for image in images]
+                found.update(self._listings.look(on_s3))
+        others = [address for address in dict.fromkeys(wanted) if address not in found]
+        far = [address for address in others if _is_far(address)]
+        found.update({address: self._stat(address) for address in others if not _is_far(address)})
+        found.update(zip(far, pool.map(self._stat, far), strict=True))
+        return [found[address] for address in wanted]
 
-    def stat(self, image: str) -> Stat:
-        """What changes when the image does, asked for it alone."""
-        address = self.locate(image)
+    def stat(self, ref: ImageRef) -> Stat:
+        """The `Stat` of one image."""
+        return self._stat(self.container(ref))
+
+    def _stat(self, address: str) -> Stat:
         try:
             if not is_url(address):
                 file = Path(address).stat()
@@ -135,6 +168,11 @@ class ImageFiles:
     def close(self) -> None:
         """Remove what was brought near."""
         self._scratch.close()
+
+
+def _is_far(address: str) -> bool:
+    """Whether the file is reached over a network, where many are better requested at once."""
+    return is_url(address) and not address.startswith(LOCAL_PROTOCOLS)
 
 
 def _decoded(url: str) -> str:

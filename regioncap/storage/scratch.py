@@ -1,4 +1,6 @@
-"""Local copies of remote images, in a temporary folder of bounded size, for as long as a shard needs them."""
+"""Local copies of images that lie far or in containers, in a temporary folder of bounded size, for as long as a shard
+needs them.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +9,12 @@ import shutil
 import tempfile
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic, TypeVar
+
+K = TypeVar("K", bound=Hashable)
 
 MAX_BYTES = 4_000_000_000
 MAX_DISK_SHARE = 0.5
@@ -24,35 +28,50 @@ class _Held:
     size: int = 0
 
 
-class Scratch:
-    """Reference-counted copies of remote files. What does not fit is not copied: it is read from its source."""
+class Scratch(Generic[K]):
+    """Reference-counted copies, by any key. What does not fit is not copied: it is read from its source."""
 
     def __init__(self, most_bytes: int = MAX_BYTES) -> None:
         self._most = most_bytes
         self._lock = threading.Lock()
-        self._held: dict[str, _Held] = {}
+        self._held: dict[K, _Held] = {}
         self._folder: Path | None = None
         self._closed = False
         self.bytes = 0
 
     @contextlib.contextmanager
-    def holding(self, addresses: Sequence[str], read: Callable[[str], bytes], pool: Executor) -> Iterator[None]:
-        """Hold copies of the files at `addresses` during the block; they are fetched by the threads of `pool`."""
+    def holding(self, keys: Sequence[K]) -> Iterator[list[K]]:
+        """Hold the copies of these files during the block; gives the keys whose copies are not there yet, to `put`."""
         with self._lock:
-            new = [address for address in addresses if address not in self._held]
-            for address in addresses:
-                self._held.setdefault(address, _Held(0)).users += 1
+            new = [key for key in keys if key not in self._held]
+            for key in keys:
+                self._held.setdefault(key, _Held(0)).users += 1
         try:
-            for _ in pool.map(lambda address: self._fetch(address, read), new):
-                pass
-            yield
+            yield new
         finally:
-            for address in addresses:
-                self._let_go(address)
+            for key in keys:
+                self._let_go(key)
 
-    def read(self, address: str) -> bytes | None:
+    @property
+    def is_full(self) -> bool:
+        """Whether nothing more will be held for now."""
+        return self.bytes >= self._most
+
+    def put(self, key: K, data: bytes) -> None:
+        """Hold `data` as the copy of `key` as long as somebody needs it, if there is room. Raises OSError."""
+        path = self._place() / uuid.uuid4().hex
+        with self._lock:
+            held = self._held.get(key)
+            if held is None or held.size or self.bytes + len(data) > self._most:
+                return
+            self.bytes += len(data)
+            held.size = len(data)
+        path.write_bytes(data)
+        held.path = path
+
+    def read(self, key: K) -> bytes | None:
         """The copy's bytes; None when there is none."""
-        held = self._held.get(address)
+        held = self._held.get(key)
         if held is None or held.path is None:
             return None
         try:
@@ -60,31 +79,13 @@ class Scratch:
         except FileNotFoundError:
             return None
 
-    def _fetch(self, address: str, read: Callable[[str], bytes]) -> None:
-        if self.bytes >= self._most:
-            return
-        try:
-            data = read(address)
-            path = self._place() / uuid.uuid4().hex
-            with self._lock:
-                if self.bytes + len(data) > self._most:
-                    return
-                self.bytes += len(data)
-                held = self._held[address]
-                held.size = len(data)
-            path.write_bytes(data)
-            held.path = path
-        except Exception:
-            # Reading the image fails in the same way, and there the failure belongs to a row.
-            return
-
-    def _let_go(self, address: str) -> None:
+    def _let_go(self, key: K) -> None:
         with self._lock:
-            held = self._held[address]
+            held = self._held[key]
             held.users -= 1
             if held.users:
                 return
-            del self._held[address]
+            del self._held[key]
             self.bytes -= held.size
         if held.path is not None:
             held.path.unlink(missing_ok=True)

@@ -24,6 +24,7 @@ from backports import zstd
 
 from regioncap.config.files import make_config
 from regioncap.errors import InputDamaged, StorageError, UsageError
+from regioncap.image_ref import ImageRef
 from regioncap.inputs import csv_rows, formats, readers
 from regioncap.inputs import json_array as json_arrays
 from regioncap.inputs import lines as line_splitting
@@ -558,7 +559,7 @@ def test_names_are_names_and_no_syntax(place: str, tmp_path: Path, request: pyte
         Place(folder).child(name).write(name.encode())
     assert [row["image"] for row in rows_of(folder)] == NAMES
     images = ImageFiles(root_of(folder))
-    assert [images.read(name).decode() for name in NAMES] == NAMES
+    assert [images.read(ImageRef(name)).decode() for name in NAMES] == NAMES
     # Files of rows, too, and a folder of them.
     Place(f"{root}/rows [1]").child("x #1 [a].jsonl").write(b'{"image": "a.jpg"}\n')
     assert rows_of(f"{root}/rows [1]") == rows_of(f"{root}/rows [1]/x #1 [a].jsonl") == [{"image": "a.jpg"}]

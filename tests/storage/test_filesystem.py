@@ -11,6 +11,7 @@ import fsspec
 import pytest
 
 from regioncap.errors import RowReject, StorageError
+from regioncap.image_ref import ImageRef
 from regioncap.storage.answers import Answers, answer_key
 from regioncap.storage.filesystem import Place, redact_url
 from regioncap.storage.images import ImageFiles
@@ -169,7 +170,7 @@ def test_an_image_that_cannot_be_read_is_a_reject(tmp_path: Path, image: str) ->
     (tmp_path / "folder").mkdir()
     (tmp_path / "file.jpg").write_bytes(b"x")
     with pytest.raises(RowReject) as reject:
-        ImageFiles(str(tmp_path)).read(image)
+        ImageFiles(str(tmp_path)).read(ImageRef(image))
     assert reject.value.code == UNREADABLE[image]
     assert str(tmp_path) not in reject.value.message
 
@@ -180,23 +181,23 @@ def test_a_denied_image_may_work_later(tmp_path: Path, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(Path, "read_bytes", denied)
     with pytest.raises(RowReject) as reject:
-        ImageFiles(str(tmp_path)).read("a.jpg")
+        ImageFiles(str(tmp_path)).read(ImageRef("a.jpg"))
     assert (reject.value.code, "Permission denied" in reject.value.message) == ("image_unavailable", True)
 
 
 def test_a_data_url_is_an_image() -> None:
-    assert ImageFiles("/data").read("data:text/plain;base64,aGVsbG8=") == b"hello"
+    assert ImageFiles("/data").read(ImageRef("data:text/plain;base64,aGVsbG8=")) == b"hello"
 
 
 def test_stat_changes_with_the_image_and_survives_json(root: Place) -> None:
     images, place = ImageFiles(root.address), root.child("a.jpg")
     place.write(b"one")
-    first = images.stat("a.jpg")
+    first = images.stat(ImageRef("a.jpg"))
     assert first is not None
-    assert images.stat("a.jpg") == json.loads(json.dumps(first)) == first
+    assert images.stat(ImageRef("a.jpg")) == json.loads(json.dumps(first)) == first
     place.write(b"another")
-    assert images.stat("a.jpg") != first
-    assert images.stat("gone.jpg") is None
+    assert images.stat(ImageRef("a.jpg")) != first
+    assert images.stat(ImageRef("gone.jpg")) is None
 
 
 # --- answers

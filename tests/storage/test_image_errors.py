@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from regioncap.errors import RowReject
+from regioncap.image_ref import ImageRef
 from regioncap.records import QUOTED_CHARS
 from regioncap.storage.filesystem import redact_url
 from regioncap.storage.image_errors import shown_image
@@ -32,7 +33,7 @@ def server() -> Iterator[str]:
 
 def reject_of(image: str, root: Path | str = ".") -> RowReject:
     with pytest.raises(RowReject) as caught:
-        ImageFiles(str(root)).read(image)
+        ImageFiles(str(root)).read(ImageRef(image))
     return caught.value
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,6 +10,7 @@ import fsspec
 import pytest
 
 from regioncap.errors import RowReject
+from regioncap.image_ref import ImageRef
 from regioncap.storage.filesystem import DEFAULT_FILESYSTEMS, Place
 from regioncap.storage.images import ImageFiles
 from regioncap.storage.listing import Listings, key_before
@@ -33,20 +33,20 @@ def put(bucket: str, names: list[str]) -> None:
 def test_a_file_url_may_be_encoded(tmp_path: Path) -> None:
     (tmp_path / "a b.jpg").write_bytes(b"decoded")
     images = ImageFiles(str(tmp_path))
-    assert images.read(f"file://{tmp_path}/a%20b.jpg") == b"decoded"
-    assert images.stat(f"file://{tmp_path}/a%20b.jpg") == images.stat(f"file://{tmp_path}/a b.jpg")
+    assert images.read(ImageRef(f"file://{tmp_path}/a%20b.jpg")) == b"decoded"
+    assert images.stat(ImageRef(f"file://{tmp_path}/a%20b.jpg")) == images.stat(ImageRef(f"file://{tmp_path}/a b.jpg"))
     (tmp_path / "a%20b.jpg").write_bytes(b"as it is")
-    assert images.read(f"file://{tmp_path}/a%20b.jpg") == b"as it is"
+    assert images.read(ImageRef(f"file://{tmp_path}/a%20b.jpg")) == b"as it is"
 
 
 def test_a_listing_gives_what_heads_give(bucket: str, pool: ThreadPoolExecutor) -> None:
     put(bucket, ["in/a.jpg", "in/b/c.jpg", "in/ä ö.jpg", "other/d.jpg"])
     images = ImageFiles(f"{bucket}/in")
     names = ["b/c.jpg", "a.jpg", "gone.jpg", "ä ö.jpg", "a.jpg", f"{bucket}/other/d.jpg", "a.jp", "a.jpg0"]
-    heads = images.stats(names, "head", pool)
-    assert images.stats(names, "listing", pool) == heads
+    heads = images.stats([ImageRef(name) for name in names], "head", pool)
+    assert images.stats([ImageRef(name) for name in names], "listing", pool) == heads
     assert [stat is None for stat in heads] == [False, False, True, False, False, False, True, True]
-    assert images.stats(names, "never", pool) == [None] * len(names)
+    assert images.stats([ImageRef(name) for name in names], "never", pool) == [None] * len(names)
 
 
 def test_a_page_covers_all_objects_that_it_lists(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,8 +80,8 @@ def test_a_store_that_refuses_to_list_is_asked_for_each(
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(type(filesystem), "call_s3", staticmethod(backwards))
-        found = images.stats(["a.jpg", "b.jpg"], "listing", pool)
-    assert found == images.stats(["a.jpg", "b.jpg"], "head", pool)
+        found = images.stats([ImageRef("a.jpg"), ImageRef("b.jpg")], "listing", pool)
+    assert found == images.stats([ImageRef("a.jpg"), ImageRef("b.jpg")], "head", pool)
     assert "cannot be listed" in caplog.text
 
 
@@ -94,9 +94,9 @@ def test_just_before_a_key(key: str) -> None:
 
 def test_changed_objects_are_seen_by_the_next_run(bucket: str, pool: ThreadPoolExecutor) -> None:
     put(bucket, ["a.jpg"])
-    before = ImageFiles(bucket).stats(["a.jpg"], "listing", pool)
+    before = ImageFiles(bucket).stats([ImageRef("a.jpg")], "listing", pool)
     Place(f"{bucket}/a.jpg").write(b"another")
-    assert ImageFiles(bucket).stats(["a.jpg"], "listing", pool) != before
+    assert ImageFiles(bucket).stats([ImageRef("a.jpg")], "listing", pool) != before
 
 
 # --- scratch
@@ -105,20 +105,20 @@ def test_changed_objects_are_seen_by_the_next_run(bucket: str, pool: ThreadPoolE
 def test_a_fetched_image_is_read_once(bucket: str, pool: ThreadPoolExecutor) -> None:
     put(bucket, ["a.jpg", "b.jpg"])
     images = ImageFiles(bucket)
-    with images.fetched(["a.jpg", "b.jpg", "a.jpg", "gone.jpg"], pool):
+    with images.fetched([ImageRef(name) for name in ("a.jpg", "b.jpg", "a.jpg", "gone.jpg")], pool):
         Place(f"{bucket}/a.jpg").write(b"another")
-        assert (images.read("a.jpg"), images.read("b.jpg")) == (b"a.jpg", b"b.jpg")
+        assert (images.read(ImageRef("a.jpg")), images.read(ImageRef("b.jpg"))) == (b"a.jpg", b"b.jpg")
         with pytest.raises(RowReject, match="image_missing"):
-            images.read("gone.jpg")
-    assert images.read("a.jpg") == b"another"
+            images.read(ImageRef("gone.jpg"))
+    assert images.read(ImageRef("a.jpg")) == b"another"
 
 
-def test_scratch_keeps_to_its_size_and_leaves_nothing(
-    tmp_path: Path, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_scratch_keeps_to_its_size_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    scratch = Scratch(most_bytes=25)
-    with scratch.holding(list("abcde"), lambda address: address.encode() * 10, pool):
+    scratch = Scratch[str](most_bytes=25)
+    with scratch.holding(list("abcde")) as new:
+        for name in new:
+            scratch.put(name, name.encode() * 10)
         held = [scratch.read(address) for address in "abcde"]
         assert sum(copy is not None for copy in held) == 2
         assert scratch.bytes == 20
@@ -128,16 +128,12 @@ def test_scratch_keeps_to_its_size_and_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_copy_that_two_hold_stays_for_the_second(pool: ThreadPoolExecutor) -> None:
-    scratch, reads = Scratch(), threading.Semaphore(1)
-
-    def read(address: str) -> bytes:
-        assert reads.acquire(blocking=False), "read twice"
-        return b"x"
-
-    with scratch.holding(["a"], read, pool):
-        with scratch.holding(["a"], read, pool):
-            assert scratch.read("a") == b"x"
+def test_a_copy_that_two_hold_stays_for_the_second() -> None:
+    scratch = Scratch[str]()
+    with scratch.holding(["a"]) as first:
+        scratch.put("a", b"x")
+        with scratch.holding(["a"]) as second:
+            assert (first, second) == (["a"], [])
         assert scratch.read("a") == b"x"
     assert scratch.read("a") is None
     scratch.close()
