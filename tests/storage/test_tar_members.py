@@ -33,6 +33,7 @@ def test_a_member_is_read_from_a_tar_that_its_row_names_below_the_root(tmp_path:
             info = tarfile.TarInfo(name)
             info.size = len(text)
             tar.addfile(info, io.BytesIO(text))
+    with tarfile.open(tmp_path / "0.tar") as tar:
         place = tar.getmember("b.jpg").offset_data
     images = ImageFiles(str(tmp_path))
     assert images.read(ImageRef("tar://b.jpg::0.tar", (place, 6))) == b"second"
