@@ -7,6 +7,7 @@ container (see `regioncap.image_ref`), and `image_stat`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from prefect import State, task
 from prefect.cache_policies import NO_CACHE
@@ -14,7 +15,8 @@ from prefect.cache_policies import NO_CACHE
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RowReject
 from regioncap.image_ref import ImageRef, ref_of, without_place
-from regioncap.records import NestedTooDeep, Row, Shard, Step, loads_given, reason_not_a_row, rejected, shorten
+from regioncap.records import NestedTooDeep, Row, Shard, Step, loads_given, reason_not_a_row, rejected
+from regioncap.row_keys import image_name_at
 from regioncap.row_work import guarded
 from regioncap.run.context import RunContext
 from regioncap.run.runs import RUNS
@@ -72,12 +74,10 @@ def _loaded(place: Row, text: bytes, image_key: str) -> Row:
     if not isinstance(found, dict):
         kind = {list: "a list", str: "a string", type(None): "null"}.get(type(found), f"a {type(found).__name__}")
         raise RowReject("bad_row", f"{kind}; expected an object such as {{{image_key!r}: …}}")
-    image = found.get(image_key)
-    if not isinstance(image, str) or not image.strip():
-        got = f"{image_key!r} is {shorten(image)}" if image_key in found else f"there is no key {image_key!r}"
-        message = f"expected the path or URL of an image, but {got}; see image_key"
-        return {**rejected("load", "bad_row", message), **place, "row": found}
-    return {**place, "row": found, "image": image}
+    try:
+        return {**place, "row": found, "image": image_name_at(found, image_key)}
+    except RowReject as reject:
+        return {**rejected("load", reject.code, reject.message), **place, "row": found}
 
 
 def load_rows(text: bytes, image_key: str, stats: Stats) -> list[Row]:
@@ -97,11 +97,23 @@ def _body(context: RunContext, step: Step) -> list[Row]:
     return load_rows(context.storage.read_bytes(step), context.config.image_key, _stats(context))
 
 
+def _names_image(reject: Row, image_key: str) -> bool:
+    """Whether a reject's row names its image in a way that was not read when it was rejected."""
+    with suppress(RowReject):
+        return "row" in reject and bool(image_name_at(reject["row"], image_key))
+    return False
+
+
 def _still_valid(context: RunContext, manifest: Manifest, read: Callable[[], list[Row]]) -> bool:
-    """Whether the images still have the size and time that the rows hold."""
+    """Whether the images still have the size and time that the rows hold, and no reject names an image after all."""
+    if context.config.image_check == "never" and not manifest.rejects:
+        return True
+    rows = read()
+    if any(_names_image(row, context.config.image_key) for row in rows if "reject" in row):
+        return False
     if context.config.image_check == "never":
         return True
-    seen = [(ref_of(row), row["image_stat"]) for row in read() if "image_stat" in row]
+    seen = [(ref_of(row), row["image_stat"]) for row in rows if "image_stat" in row]
     return _stats(context)([ref for ref, _ in seen]) == [stat for _, stat in seen]
 
 

@@ -14,13 +14,15 @@ from prefect.cache_policies import NO_CACHE
 
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RowReject
-from regioncap.records import WITH_BBOX, WITHOUT_BBOX, Row, Step, check_boxes, is_number, loads_given, shorten
+from regioncap.records import WITH_BBOX, WITHOUT_BBOX, Row, Step, is_number, loads_given, shorten
+from regioncap.row_keys import MISSING, boxes_at, value_at
 from regioncap.run.context import RunContext
 from regioncap.run.runs import RUNS
 from regioncap.tasks.map_rows import map_rows
 from regioncap.tasks.step import StepSpec, run_step
 
 STEP_VERSION = 1
+PATHS_VERSION = 1
 
 
 def check_scores(value: Any, boxes: int, key: str) -> list[float | None]:
@@ -59,11 +61,12 @@ def route_row(
     """
     kept: Row = {name: row[name] for name in ("image", "image_at", "image_stat") if name in row}
     if prompt_keys:
-        kept["fields"] = {key: row["row"][key] for key in prompt_keys if key in row["row"]}
-    boxes = check_boxes(row["row"].get(bbox_key))
+        found = {key: value_at(row["row"], key) for key in prompt_keys}
+        kept["fields"] = {key: value for key, value in found.items() if value is not MISSING}
+    boxes = boxes_at(row["row"], bbox_key)
     if boxes:
         if score_key is not None:
-            kept["scores"] = check_scores(row["row"].get(score_key), len(boxes), score_key)
+            kept["scores"] = check_scores(value_at(row["row"], score_key, None), len(boxes), score_key)
         return {**kept, "type": WITH_BBOX, "boxes": boxes}
     if boxes is not None and empty_bbox == "reject":
         raise RowReject("no_boxes", f"{bbox_key!r} is an empty list; empty_bbox='find' would look for regions")
@@ -93,13 +96,15 @@ def score_key_of(config: RegionCapConfig) -> str | None:
     return config.score_key if config.applies("score_key") else None
 
 
-def _prompt_keys(context: RunContext) -> dict[str, Any]:
-    """Only where there are any, so that the keys of plain prompts stay the same."""
-    keys = (*context.config.prompt_fields(), *context.config.region_fields)
-    return {"prompt_keys": list(keys)} if keys else {}
+def _key_parts(context: RunContext) -> dict[str, Any]:
+    """Only where there are any, so that the keys of plain prompts and plain keys stay the same."""
+    config = context.config
+    keys = (*config.prompt_fields(), *config.region_fields)
+    dotted = any("." in key for key in (config.boxes_key, *keys, score_key_of(config) or ""))
+    return ({"prompt_keys": list(keys)} if keys else {}) | ({"paths_version": PATHS_VERSION} if dotted else {})
 
 
-ROUTE = StepSpec("route", STEP_VERSION, _body, extra_key_parts=_prompt_keys)
+ROUTE = StepSpec("route", STEP_VERSION, _body, extra_key_parts=_key_parts)
 
 
 @task(name="route", task_run_name="route {step.shard:05d}", cache_policy=NO_CACHE)

@@ -6,6 +6,7 @@ region.
 
 from __future__ import annotations
 
+import string
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,10 +25,20 @@ def label(number: int) -> str:
     return f"<region{number}>"
 
 
+class _Filler(string.Formatter):
+    """Fills in a name as a whole: its dots are those of a key, not of an attribute."""
+
+    def get_field(self, field_name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        return kwargs[field_name], field_name
+
+
+_FILLER = _Filler()
+
+
 def fill(template: str, values: Mapping[str, Any]) -> str:
     """`template` with its `{name}`s filled in. Raises RowReject `bad_row` when the row lacks one of them."""
     try:
-        return template.format_map({name: _text(value) for name, value in values.items()})
+        return _FILLER.vformat(template, (), {name: _text(value) for name, value in values.items()})
     except KeyError as error:
         raise RowReject(
             "bad_row", f"the prompt uses {{{error.args[0]}}}, but this row has no key {error.args[0]!r}"

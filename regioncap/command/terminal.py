@@ -93,6 +93,8 @@ def plan_lines(plan: Plan, config: RegionCapConfig) -> Iterator[str]:
         yield f"{name:<24} {count:>14,}"
     if config.prices is not None:
         yield f"{'US dollars, about':<24} {plan.usd(*config.prices):>14,.2f}"
+    for hint in plan.hints:
+        yield f"\n{hint}"
     if plan.outdated:
         yield f"\n{plan.outdated_in_words}: they are among those to request."
     basis = f"mean of {plan.answers_sampled:,} cached answers" if plan.answers_sampled else "assumed: two sentences"

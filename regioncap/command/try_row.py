@@ -18,7 +18,8 @@ from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RowReject, UsageError
 from regioncap.masking import mask
 from regioncap.preflight.first_rows import FirstRows
-from regioncap.preflight.prompt_keys import check_prompt_keys
+from regioncap.preflight.key_hints import key_hints
+from regioncap.preflight.named_keys import check_named_keys
 from regioncap.records import Row, cut_text, shorten
 from regioncap.row_work import row_work
 from regioncap.run.context import RunContext
@@ -42,7 +43,10 @@ def try_row(config: RegionCapConfig, line: int, say: Say) -> bool:
     """
     with contextlib.closing(RunContext(config)) as context:
         context.captioner.check()
-        check_prompt_keys(config, FirstRows(context))
+        first = FirstRows(context)
+        check_named_keys(config, first)
+        for hint in key_hints(config, first):
+            say(f"hint         {hint}")
         try:
             with row_work("try", f"line {line}"):
                 return _captioned(_drawn(_line(context, line), context, say), context, say)

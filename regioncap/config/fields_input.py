@@ -46,7 +46,12 @@ class InputSettings(Settings):
         read_by=("box_form", "path"),
     )
     image_key: str = setting(
-        "image", "Image key", "The row's key with the path or URL of its image.", "source", read_by=("load", "write")
+        "image",
+        "Image key",
+        "The row's key with the path or URL of its image, or a list of one. Dots lead into the row, here as in all keys: "
+        "image.path.",
+        "source",
+        read_by=("load", "write"),
     )
     limit: int | None = setting(None, "Limit", "Read only the first N rows.", "source", ge=1)
     sample: int | None = setting(
@@ -63,7 +68,8 @@ class InputSettings(Settings):
     box_check: bool = setting(
         True,
         "Check box format",
-        "Before the first run, check on the first 1,000 rows that the boxes have the given format and unit.",
+        "Before the first run, check on the first 1,000 rows that the boxes have the given format and unit, and whether "
+        "there are boxes under another key. Of an input with more rows, these must also have every key that is named.",
         "source",
     )
 
@@ -71,7 +77,8 @@ class InputSettings(Settings):
     bbox_key: str = setting(
         "bbox",
         "Box key",
-        "The row's key with its boxes; for tables with one row per box also four columns: xmin,ymin,xmax,ymax.",
+        "The row's key with its boxes (objects.bbox, annotations.bbox: inside of an object or of a list of objects); for "
+        "tables with one row per box also four columns: xmin,ymin,xmax,ymax.",
         "regions",
         read_by=("route", "write", "box_form"),
     )

@@ -26,7 +26,7 @@ BUILT_IN_NAMES = frozenset({"num_regions", "regions", "n"})
 def template_names(template: str, field: str) -> tuple[str, ...]:
     """The names that a prompt template requires, in order of appearance, each once.
 
-    Raises ValueError naming `field` unless the template consists of text and plain `{name}`s.
+    Raises ValueError naming `field` unless the template consists of text and `{name}`s. Dots lead into the row.
 
     >>> template_names("{num_regions} things: {label}", "prompt")
     ('num_regions', 'label')
@@ -38,6 +38,6 @@ def template_names(template: str, field: str) -> tuple[str, ...]:
     for name in names:
         if not name or name.isdigit():
             raise ValueError(f"{field}: expected a name in every pair of braces, got {{{name}}} in {template!r}")
-        if "[" in name or "." in name:
-            raise ValueError(f"{field}: expected plain names such as {{label}}, got {{{name}}}")
+        if "[" in name:
+            raise ValueError(f"{field}: expected names such as {{label}} or {{meta.title}}, got {{{name}}}")
     return tuple(dict.fromkeys(names))

@@ -21,10 +21,14 @@ from regioncap.inputs.json_object import split_members
 from regioncap.inputs.sharding import MAX_BYTES, Lines
 from regioncap.inputs.streams import ReadProgress, made_row, open_stream, row_text
 from regioncap.records import Row, dumps, loads, loads_given, not_a_row, shorten
+from regioncap.row_keys import MISSING, keys_in_words, paths_of, value_at
 from regioncap.storage.filesystem import Place
 
 REGION_FIELDS = ("annotation_id", "category_id", "category", "score", "iscrowd", "area")
 """Annotation keys that always become lists parallel to the boxes; the config may name more."""
+
+ANNOTATIONS_WITH_KEYS = 100
+"""Annotations whose keys are offered in the place of a wrong one."""
 
 SNIFF_BYTES = 1_000_000
 SNIFF_ELEMENTS = 10_000
@@ -98,7 +102,7 @@ class CocoFile:
     @cached_property
     def _groups(self) -> tuple[Groups, dict[Any, Any]]:
         groups, names = Groups(), {}
-        seen, look = set(), _Annotations()
+        seen, look = set(), _Annotations(set(self.fields) - set(REGION_FIELDS))
         with open_stream(self.place, self._gauge) as stream:
             for key, number, text in split_members(self.place, stream, MAX_BYTES):
                 seen.add(key)
@@ -125,10 +129,11 @@ class CocoFile:
         return row_text(self._row(image, [_object(item) for item in found], names))
 
     def _row(self, image: Row, annotations: list[Row], names: dict[Any, Any]) -> Row:
-        own = self.own_image_key and isinstance(image.get(self.image_key), str) and image[self.image_key]
-        source = self.image_key if own else "file_name"
+        own = value_at(image, self.image_key, None) if self.own_image_key else None
+        source = self.image_key if isinstance(own, str) and own else "file_name"
+        name = value_at(image, source)
         others = {key: value for key, value in image.items() if key not in ("id", source)}
-        named = {self.image_key: image[source]} if source in image else {}
+        named = {} if name is MISSING else {self.image_key: name}
         lists = {field: [_value(one, field, names) for one in annotations] for field in self.fields}
         boxes = [box_from(one, self.box_format) for one in annotations]
         return {**named, "image_id": image.get("id"), self.boxes_key: boxes, **lists} | {
@@ -151,7 +156,7 @@ def _value(annotation: Row, field: str, names: dict[Any, Any]) -> Any:
     if field == "category" and field not in annotation:
         given = annotation.get("category_id")
         return names.get(_name(given), names.get(_alike_name(given)))
-    return annotation.get(field)
+    return value_at(annotation, field, None)
 
 
 def _name(value: Any) -> Any:
@@ -183,25 +188,36 @@ def _shared_id(key: bytes, images: int) -> str:
 
 
 class _Annotations:
-    """What the annotations of a file have: a file without any box is of another kind (captions, panoptic)."""
+    """What the annotations of a file have: a file without any box is of another kind (captions, panoptic).
 
-    def __init__(self) -> None:
+    `named`: keys that the user named, which some annotation must have.
+    """
+
+    def __init__(self, named: Iterable[str]) -> None:
         self._boxed = False
-        self._keys: list[str] = []
+        self._keys: dict[str, None] = {}
+        self._missing = list(named)
+        self._count = 0
 
     def add(self, annotation: Row) -> None:
         """Look at one more."""
         self._boxed = self._boxed or has_box(annotation)
-        self._keys = self._keys or list(annotation)
+        self._missing = [key for key in self._missing if value_at(annotation, key) is MISSING]
+        if self._count < ANNOTATIONS_WITH_KEYS:
+            self._keys |= dict.fromkeys(paths_of(annotation))
+        self._count += 1
 
     def check(self, place: Place) -> None:
-        """Raise UsageError if there are annotations, but none has a box or a segmentation."""
+        """Raise UsageError if there are annotations, but none has a box or a segmentation, or none a key named."""
         if self._keys and not self._boxed:
             raise UsageError(
-                f"input: no annotation of {place.url} has a `bbox` or a `segmentation`; the first has the keys "
+                f"input: no annotation of {place.url} has a `bbox` or a `segmentation`; their keys: "
                 f"{', '.join(self._keys)[:200]}. Name the file with the instances, or remove its list `annotations` "
                 "and let regions be found: --empty-bbox find"
             )
+        if self._keys and self._missing:
+            known = keys_in_words(self._missing[0], self._keys)
+            raise UsageError(f"region_fields: no annotation of {place.url} has the key {self._missing[0]!r}; {known}")
 
 
 def coco_fields(named: Iterable[str]) -> tuple[str, ...]:

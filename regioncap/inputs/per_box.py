@@ -5,14 +5,17 @@ An image's rows may be spread over several files; the joined row belongs to the 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from regioncap.errors import RowReject
 from regioncap.inputs.grouping import Groups
 from regioncap.inputs.sharding import Lines
 from regioncap.inputs.streams import ReadProgress, made_row, row_text
 from regioncap.records import Row, loads_given
+from regioncap.row_keys import MISSING, image_name_at, value_at
 
 Read = Callable[[ReadProgress], Lines]
 
@@ -82,10 +85,10 @@ class PerBoxTable:
         boxed = [place for place, box in enumerate(boxes) if box is not None]
         taken = {self.image_key, *self.box_columns, self.boxes_key}
         others = [name for name in dict.fromkeys(key for row in rows for key in row) if name not in taken]
-        found: Row = {key: rows[0][key] for key in (self.image_key,) if key in rows[0]}
+        found: Row = {key: value for key in (self.image_key,) if (value := value_at(rows[0], key)) is not MISSING}
         found[self.boxes_key] = [boxes[place] for place in boxed] or None
         for name in dict.fromkeys((*self.fields, *others)):
-            values = [row.get(name) for row in rows]
+            values = [value_at(row, name, None) for row in rows]
             if name in self.fields:
                 found[name] = [values[place] for place in boxed]
             else:
@@ -96,10 +99,10 @@ class PerBoxTable:
 def box_of(row: Row, columns: Sequence[str]) -> Any:
     """A row's box, from one column or four, with numeric text converted to numbers; None if it has no box."""
     if len(columns) == 1:
-        box = _number(row.get(columns[0]))
+        box = _number(value_at(row, columns[0], None))
         single = isinstance(box, list) and len(box) == 1 and isinstance(box[0], list)
         return (box[0] if single else box) or None
-    numbers = [_number(row.get(name)) for name in columns]
+    numbers = [_number(value_at(row, name, None)) for name in columns]
     return None if all(number is None for number in numbers) else numbers
 
 
@@ -124,5 +127,6 @@ def _object(text: bytes) -> Row | None:
 
 
 def _image(text: bytes, image_key: str) -> str:
-    image = (_object(text) or {}).get(image_key)
-    return image if isinstance(image, str) else ""
+    with contextlib.suppress(RowReject):
+        return image_name_at(_object(text) or {}, image_key)
+    return ""

@@ -21,7 +21,8 @@ from regioncap.inputs.formats import IMAGES, READERS, file_kind
 from regioncap.inputs.per_box import PerBoxTable
 from regioncap.inputs.sharding import Line, Lines, cut
 from regioncap.inputs.streams import ReadProgress, row_text
-from regioncap.records import Shard, cut_text, loads_given
+from regioncap.records import Row, Shard, loads_given
+from regioncap.row_keys import MISSING, keys_in_words, paths_of, value_at
 from regioncap.storage.filesystem import GLOB_CHARS, Filesystems, Place, is_url, without_query
 
 KNOWN = (
@@ -185,19 +186,21 @@ def region_fields_of(config: RegionCapConfig, files: Filesystems) -> tuple[str, 
 
 def _columns(file: Place, config: RegionCapConfig) -> list[str]:
     """The columns of a table, learned from its first rows. Raises UsageError if those of its boxes are missing."""
-    found: dict[str, None] = {}
+    rows: list[Row] = []
     with closing(READERS[file_kind(file.file_name)](file, ReadProgress())) as lines:
         for _, text in islice(lines, COLUMN_SAMPLE_ROWS):
             with suppress(ValueError):
                 row = loads_given(text)
-                found.update(dict.fromkeys(row if isinstance(row, dict) else ()))
-    for name in (config.image_key, *(config.box_columns or (config.bbox_key,))):
-        if found and name not in found:
-            field = "image_key" if name == config.image_key else "bbox_key"
-            hint = "; for a box in four columns give their names as a,b,c,d" if field == "bbox_key" else ""
-            shown = cut_text(", ".join(found))
-            raise UsageError(f"{field}: {file.url} has no column {name!r}; its columns: {shown}{hint}")
-    return list(found)
+                rows += [row] if isinstance(row, dict) else []
+    boxes = dict.fromkeys(config.box_columns or (config.bbox_key,), "bbox_key")
+    needed = dict.fromkeys(config.region_fields, "region_fields") | boxes | {config.image_key: "image_key"}
+    for name in (config.image_key, *boxes, *config.region_fields):
+        if rows and all(value_at(row, name) is MISSING for row in rows):
+            setting = needed[name]
+            hint = "; for a box in four columns give their names as a,b,c,d" if setting == "bbox_key" else ""
+            known = keys_in_words(name, dict.fromkeys(path for row in rows for path in paths_of(row)))
+            raise UsageError(f"{setting}: {file.url} has no column {name!r}; {known}{hint}")
+    return list(dict.fromkeys(name for row in rows for name in row))
 
 
 def _readers(data: list[Place], config: RegionCapConfig) -> list[Callable[[ReadProgress], Lines]]:

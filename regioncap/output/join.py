@@ -18,7 +18,8 @@ from regioncap.output.caption_flags import FLAGS, FLAGS_VERSION, flags_of
 from regioncap.output.jsonl import META_KEY, RowFormat, rejected_line
 from regioncap.output.outputs import is_parts_folder
 from regioncap.output.summary import Summary
-from regioncap.records import WITH_BBOX, Row, Step, check_boxes, dumps, rejected
+from regioncap.records import WITH_BBOX, Row, Step, dumps, rejected
+from regioncap.row_keys import boxes_at
 from regioncap.row_work import row_work
 from regioncap.run.context import RunContext
 from regioncap.storage.filesystem import is_url, redact_url
@@ -57,7 +58,7 @@ class Tally:
     def captioned(self, loaded: Row, drawn: Row, captioned: Row, config: RegionCapConfig) -> None:
         """Count a captioned row. Raises AccountingError when its boxes, regions and captions do not add up."""
         regions, dropped, captions = len(drawn["bbox"]), drawn["dropped_bbox"], captioned["captions"]
-        boxes = check_boxes(loaded["row"].get(config.boxes_key)) if drawn["type"] == WITH_BBOX else None
+        boxes = boxes_at(loaded["row"], config.boxes_key) if drawn["type"] == WITH_BBOX else None
         boxes_in = len(boxes) if boxes is not None else regions + len(dropped)
         whole = len(captions) == regions == drawn["valid_bboxes_num"] and all(captions)
         if not whole or boxes_in != regions + len(dropped):

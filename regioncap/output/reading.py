@@ -15,6 +15,7 @@ from regioncap.output.jsonl import META_KEY
 from regioncap.output.outputs import INCOMPLETE, FileOutputs, Outputs, PartOutputs, is_parts_folder
 from regioncap.output.summary import Summary
 from regioncap.records import Row, loads, shorten
+from regioncap.row_keys import image_name_at
 from regioncap.row_work import words_of
 from regioncap.storage.filesystem import Filesystems, Place
 
@@ -75,7 +76,7 @@ def captioned(row: Row, number: int, settings: RegionCapConfig) -> Captioned:
         own = {key: value for key, value in row.items() if key not in represented}
         fields = meta.get("region_fields", {})
         width, height = int(meta["width"]), int(meta["height"])
-        ref = ref_in_output(str(row[image_key]), meta, image_key)
+        ref = ref_in_output(image_name_at(row, image_key), meta, image_key)
     except Exception as error:
         raise ValueError(f"not a row of a RegionCap output: {type(error).__name__} {words_of(error)}") from None
     if not len(captions) == len(flags) == count or any(len(values) != count for values in fields.values()):

@@ -15,7 +15,11 @@ from regioncap.config.fields_captions import FlagName
 from regioncap.errors import RowReject, UsageError
 from regioncap.output.reading import Captioned
 from regioncap.records import cut_text, dumps, shorten
+from regioncap.row_keys import MISSING, near_key, paths_of, value_at
 from regioncap.row_work import row_work
+
+ROWS_WITH_KEYS = 100
+"""Rows whose keys are offered where a condition names none that there is."""
 
 FLAG_NAMES: tuple[str, ...] = FlagName.__args__  # type: ignore[attr-defined]
 
@@ -78,9 +82,9 @@ class Condition:
         if self.name in REGION_VALUES:
             self.met = True
             return [i for i in every if self._holds(REGION_VALUES[self.name](row, i))]
-        value = ROW_VALUES[self.name](row) if self.name in ROW_VALUES else _at(row.row, self.name)
-        self.met = self.met or value is not _NOTHING
-        return list(every) if self._holds(None if value is _NOTHING else value) else []
+        value = ROW_VALUES[self.name](row) if self.name in ROW_VALUES else value_at(row.row, self.name)
+        self.met = self.met or value is not MISSING
+        return list(every) if self._holds(None if value is MISSING else value) else []
 
     def _holds(self, value: Any) -> bool:
         if self.op == "~":
@@ -101,14 +105,6 @@ _COMPARE: dict[str, Callable[[float, float], bool]] = {
     ">": lambda a, b: a > b,
     ">=": lambda a, b: a >= b,
 }
-_NOTHING = object()
-
-
-def _at(row: Any, path: str) -> Any:
-    if isinstance(row, dict) and path in row:
-        return row[path]
-    head, dot, rest = path.partition(".")
-    return _at(row[head], rest) if dot and isinstance(row, dict) and head in row else _NOTHING
 
 
 def _number(value: Any) -> float | None:
@@ -132,10 +128,10 @@ def chosen(rows: Iterable[Captioned], conditions: Sequence[Condition]) -> Iterat
     """
     seen: dict[str, None] = {}
     any_row = False
-    for row in rows:
+    for number, row in enumerate(rows):
         any_row = True
-        if len(seen) < 1000:
-            seen.update(dict.fromkeys((*row.fields, *row.row)))
+        if number < ROWS_WITH_KEYS:
+            seen.update(dict.fromkeys((*row.fields, *paths_of(row.row))))
         places = set(range(len(row.bbox)))
         try:
             with row_work("--where", row.image):
@@ -150,6 +146,6 @@ def chosen(rows: Iterable[Captioned], conditions: Sequence[Condition]) -> Iterat
     for condition in conditions:
         if any_row and not condition.met:
             known = ("flag", *REGION_VALUES, *ROW_VALUES, *seen)
-            near = difflib.get_close_matches(condition.name, known, 1)
-            hint = f"; did you mean {shorten(near[0])}?" if near else f"; available: {cut_text(', '.join(known))}"
+            near = near_key(condition.name, known)
+            hint = f"; did you mean {shorten(near)}?" if near else f"; available: {cut_text(', '.join(known))}"
             raise UsageError(f"--where: no row has {condition.name!r}{hint}")

@@ -15,10 +15,10 @@ from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RowReject, UsageError
 from regioncap.image_ref import ImageRef, ref_of
 from regioncap.preflight.first_rows import FirstRows
-from regioncap.records import Row, check_boxes
+from regioncap.records import Row
+from regioncap.row_keys import boxes_at
 from regioncap.row_work import row_work
 from regioncap.run.context import RunContext
-from regioncap.storage.runs import entry_place, registered
 from regioncap.tasks.load import load_row
 from regioncap.vision.boxes import to_xywh
 from regioncap.vision.images import read_info
@@ -60,10 +60,7 @@ def check_box_format(context: RunContext, rows: FirstRows) -> None:
     Skipped when the output's last run had the same input and box settings, or `box_check` is off.
     """
     config = context.config
-    entry = entry_place(context.cache, config.file_name_prefix, config.output)
-    now = config.values_read_by("box_form")
-    before = registered(entry).config
-    if not config.box_check or all(before.get(name) == value for name, value in now.items()):
+    if not config.box_check or rows.are_known():
         return
     seen = _seen(context, rows)
     found = better_format(seen, config.bbox_format, config.bbox_unit)
@@ -147,7 +144,7 @@ def _rows_with_boxes(config: RegionCapConfig, first: FirstRows) -> list[Row]:
         if "reject" in row:
             continue
         with contextlib.suppress(RowReject), row_work("box_check", row["image"]):
-            boxes = check_boxes(row["row"].get(config.boxes_key)) or []
+            boxes = boxes_at(row["row"], config.boxes_key) or []
             finite = [[float(number) for number in box if number is not None] for box in boxes]
             finite = [box for box in finite if len(box) == 4]
             if finite:

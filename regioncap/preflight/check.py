@@ -12,8 +12,9 @@ from weakref import WeakKeyDictionary
 from regioncap.output.outputs import check_output
 from regioncap.preflight.box_format import check_box_format
 from regioncap.preflight.first_rows import FirstRows
+from regioncap.preflight.key_hints import key_hints
+from regioncap.preflight.named_keys import check_named_keys
 from regioncap.preflight.plan import Plan, count
-from regioncap.preflight.prompt_keys import check_prompt_keys
 from regioncap.preflight.rules_diff import check_rules
 from regioncap.preflight.settings_diff import check_settings
 from regioncap.run.context import RunContext
@@ -23,14 +24,15 @@ from regioncap.storage.runs import entry_place, registered
 
 @dataclass(frozen=True)
 class Checked:
-    """A run that passed all checks.
+    """A run that passed all checks; in words: `differences`, settings that are not those of the output's last run;
+    `outdated`, which captions today's rules no longer accept; `hints`, keys of the rows that are probably meant.
 
-    `differences`: in words, settings that are not those of the output's last run. `outdated`: in words, which captions
-    today's rules no longer accept. `left`: what the run will ask for; None where nothing was ever asked for.
+    `left`: what the run will ask for; None where nothing was ever asked for.
     """
 
     differences: list[str]
     outdated: str
+    hints: list[str]
     left: Plan | None
 
 
@@ -53,11 +55,12 @@ def _check(context: RunContext, deployed: bool) -> Checked:
     check_environment(context.config)
     context.captioner.check()
     differences = check_settings(context.config, context.files, deployed=deployed)
-    check_prompt_keys(context.config, rows)
+    check_named_keys(context.config, rows)
+    hints = key_hints(context.config, rows)
     check_box_format(context, rows)
     left = count(context, rows.whole_input() or context.shards()) if may_have_answers(context) else None
     outdated = check_rules(left, context.config, deployed=deployed) if left is not None else ""
-    return Checked(differences, outdated, left)
+    return Checked(differences, outdated, hints, left)
 
 
 def may_have_answers(context: RunContext) -> bool:

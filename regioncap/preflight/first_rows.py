@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from regioncap.errors import InputDamaged
-from regioncap.records import Shard
+from regioncap.image_ref import without_place
+from regioncap.records import Row, Shard, loads_given
 from regioncap.run.context import RunContext
+from regioncap.storage.runs import entry_place, registered
 
 MAX_ROWS = 1000
 
@@ -29,8 +31,23 @@ class FirstRows:
         every = ((shard.source, *line) for shard in self._shards for line in shard.lines)
         return itertools.islice(every, limit)
 
+    def objects(self) -> Iterator[Row]:
+        """Those of the first rows that are objects, whatever else is wrong with them."""
+        for _, _, text in self.lines():
+            with contextlib.suppress(ValueError):
+                row = loads_given(without_place(text)[0])
+                if isinstance(row, dict):
+                    yield row
+
+    def are_known(self) -> bool:
+        """Whether the output's last run had the same input and box settings: what is odd about them was said then."""
+        config = self.context.config
+        entry = entry_place(self.context.cache, config.file_name_prefix, config.output)
+        before = registered(entry).config
+        return all(before.get(name) == value for name, value in config.values_read_by("box_form").items())
+
     def whole_input(self) -> list[Shard] | None:
-        """All shards of the input, if it was read and has no more rows than these."""
+        """All shards of the input, if it was read and has at most `MAX_ROWS` rows."""
         return self._shards if self._complete else None
 
     def _read_once(self) -> None:

@@ -17,7 +17,8 @@ from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RegionCapError, RowReject
 from regioncap.image_ref import ref_of
 from regioncap.preflight.first_rows import FirstRows
-from regioncap.preflight.prompt_keys import check_prompt_keys
+from regioncap.preflight.key_hints import key_hints
+from regioncap.preflight.named_keys import check_named_keys
 from regioncap.records import WITHOUT_BBOX, Row, Shard
 from regioncap.row_work import row_work
 from regioncap.run.context import RunContext
@@ -72,6 +73,8 @@ class Plan:
     """Whether a caption is known to be missing; else the answers of all rows may be cached."""
     usage: list[float] = field(default_factory=list, repr=False)
     """Answer tokens per region of each cached answer."""
+    hints: list[str] = field(default_factory=list, repr=False)
+    """In words, keys that are probably meant."""
     outdated: list[int] = field(default_factory=list, repr=False)
     """Of each row that has some, how many captions will be requested again since today's rules do not accept them."""
 
@@ -123,9 +126,11 @@ def plan(config: RegionCapConfig) -> Plan:
     sizes: list[tuple[int, int]] = []
     with contextlib.closing(RunContext(config)) as context:
         first = FirstRows(context)
-        check_prompt_keys(config, first)
+        check_named_keys(config, first)
+        hints = key_hints(config, first)
         prompts = Prompts.of(config)
         planned = count(context, first.whole_input() or context.shards(), sizes)
+        planned.hints = hints
     if sizes:
         shown = [fit_size(size, max_pixels=config.max_pixels) for size in sizes]
         planned.image_tokens = statistics.mean(math.ceil(w / PATCH) * math.ceil(h / PATCH) for w, h in shown)

@@ -18,6 +18,8 @@ def start(context: RunContext, checked: Checked) -> None:
     config = context.config
     if checked.differences:
         logger.warning("settings differ from the output's last run: %s", "; ".join(checked.differences))
+    for hint in checked.hints:
+        logger.warning("%s", hint)
     if checked.outdated:
         logger.warning("%s", checked.outdated)
     if context.captioner.paid:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from regioncap.config.model import RegionCapConfig
+from regioncap.errors import RowReject
 from regioncap.output.pictures import Pictures
 from regioncap.output.reading import Captioned
 from regioncap.output.summary import Summary
 from regioncap.records import Row
+from regioncap.row_keys import image_name_at
 
 
 class Source(Protocol):
@@ -44,5 +47,6 @@ class ReportOptions:
 def reject_image(reject: Row, image_key: str) -> str:
     """The image that a rejected row names, or ""."""
     row: Any = reject.get("row")
-    image = row.get(image_key) if isinstance(row, dict) else None
-    return image if isinstance(image, str) else ""
+    with contextlib.suppress(RowReject):
+        return image_name_at(row, image_key) if isinstance(row, dict) else ""
+    return ""

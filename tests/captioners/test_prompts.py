@@ -60,8 +60,7 @@ WRONG = {
     "{": "Single '{' encountered",
     "{}": "a name in every pair of braces",
     "{0}": "a name in every pair of braces",
-    "{row.__class__}": "expected plain names",
-    "{row[0]}": "expected plain names",
+    "{row[0]}": "expected names such as {label} or {meta.title}",
     "": "at least 1 character",
 }
 

@@ -1,0 +1,52 @@
+"""Whether the rows have the keys that the settings name, so that a misspelt key costs nothing.
+
+A key that is wrong would not fail by itself: rows without boxes are rows whose regions are found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from regioncap.config.model import RegionCapConfig
+from regioncap.errors import UsageError
+from regioncap.preflight.first_rows import MAX_ROWS, FirstRows
+from regioncap.row_keys import MISSING, keys_in_words, paths_of, value_at
+
+ROWS_WITH_KEYS = 100
+"""Rows whose keys are offered in the place of a wrong one."""
+
+
+def check_named_keys(config: RegionCapConfig, rows: FirstRows) -> None:
+    """Raises UsageError for a key that a setting names and that no row has.
+
+    That is certain where the input has no more than the first rows. Beyond that the first rows decide, unless
+    `box_check` is off.
+    """
+    wanted = {key: setting for setting, key in named_keys(config)}
+    known: dict[str, None] = {}
+    number = -1
+    for number, row in enumerate(rows.objects() if wanted else ()):
+        wanted = {key: setting for key, setting in wanted.items() if value_at(row, key) is MISSING}
+        if not wanted:
+            return
+        if number < ROWS_WITH_KEYS:
+            known.update(dict.fromkeys(paths_of(row)))
+    exact = rows.whole_input() is not None
+    if number >= 0 and (exact or config.box_check):
+        key, setting = next(iter(wanted.items()))
+        which = "no row" if exact else f"none of the first {MAX_ROWS:,} rows"
+        later = "" if exact else ". Set --no-box-check if it is right and only later rows have it"
+        raise UsageError(f"{setting}: {which} has the key {key!r}; {keys_in_words(key, known)}{later}")
+
+
+def named_keys(config: RegionCapConfig) -> Iterator[tuple[str, str]]:
+    """(setting, key of the row) for every key that the user named."""
+    for setting in ("image_key", "bbox_key", "score_key"):
+        key = getattr(config, setting)
+        # Four columns are made into one key; that the table has them was checked when its columns were read.
+        if key != type(config).model_fields[setting].default and not (setting == "bbox_key" and config.box_columns):
+            yield setting, key
+    for key in config.region_fields:
+        yield "region_fields", key
+    for key in config.prompt_fields():
+        yield "prompt", key
