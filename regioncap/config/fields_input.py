@@ -48,8 +48,8 @@ class InputSettings(Settings):
     image_key: str = setting(
         "image",
         "Image key",
-        "The row's key with the path or URL of its image, or a list of one. Dots lead into the row, here as in all keys: "
-        "image.path.",
+        "The row's key with the path or URL of its image, or a list of one. Dots lead into the row, here as in all "
+        "keys: image.path.",
         "source",
         read_by=("load", "write"),
     )
@@ -68,8 +68,8 @@ class InputSettings(Settings):
     box_check: bool = setting(
         True,
         "Check box format",
-        "Before the first run, check on the first 1,000 rows that the boxes have the given format and unit, and whether "
-        "there are boxes under another key. Of an input with more rows, these must also have every key that is named.",
+        "Before the first run, check on the first 1,000 rows that the boxes have the given format and unit, and look "
+        "for boxes under other keys. If there are more rows, check on these, too, that some row has each key named.",
         "source",
     )
 
@@ -77,8 +77,8 @@ class InputSettings(Settings):
     bbox_key: str = setting(
         "bbox",
         "Box key",
-        "The row's key with its boxes (objects.bbox, annotations.bbox: inside of an object or of a list of objects); for "
-        "tables with one row per box also four columns: xmin,ymin,xmax,ymax.",
+        "The row's key with its boxes, also inside an object or a list of objects (objects.bbox); for tables with one "
+        "row per box also four columns: xmin,ymin,xmax,ymax.",
         "regions",
         read_by=("route", "write", "box_form"),
     )

@@ -62,8 +62,9 @@ class Categories:
 
     def id_of(self, row: Captioned, place: int) -> Any:
         """The id of a region's category, which is added if it is new."""
-        given = row.fields["category_id"][place] if "category_id" in row.fields else None
-        named = next((row.fields[name][place] for name in CATEGORY_FIELDS if name in row.fields), None)
+        fields = _fields_of(row, place)
+        given = fields.get("category_id")
+        named = next((fields[name] for name in CATEGORY_FIELDS if name in fields), None)
         name = NO_CATEGORY if named is None else named if isinstance(named, str) else dumps(named).decode()
         if _is_id(given):
             if given not in self.names:
@@ -81,6 +82,15 @@ class Categories:
         return [self.names[key] for key in sorted(self.names, key=lambda key: (isinstance(key, str), key))]
 
 
+def _fields_of(row: Captioned, place: int) -> Row:
+    """A region's fields, each by the last part of its name (`objects.category` is `category`) unless another has it."""
+    fields: Row = {}
+    for name, values in row.fields.items():
+        short = name.rpartition(".")[2]
+        fields[name if short in row.fields or short in fields or not short else short] = values[place]
+    return fields
+
+
 def image_id_of(row: Captioned) -> Any:
     """The id that the input gave the image, or None."""
     found = row.row.get("image_id", row.row.get("id"))
@@ -95,7 +105,8 @@ def write_coco(rows: Rows, out: Place, setting: ExportOptions) -> ExportResult:
     def look(row: Captioned) -> None:
         nonlocal highest_image, highest_annotation
         highest_image = max(highest_image, _number(image_id_of(row)))
-        highest_annotation = max(highest_annotation, *map(_number, row.fields.get("annotation_id", [])), 0)
+        given = [_fields_of(row, place).get("annotation_id") for place in range(len(row.bbox))]
+        highest_annotation = max(highest_annotation, *map(_number, given), 0)
 
     rows_seen(rows, look)
     image_ids, annotation_ids = Ids(highest_image), Ids(highest_annotation)
@@ -146,7 +157,7 @@ def _area(box: list[float], width: int, height: int) -> float:
 
 def _annotations(row: Captioned, image_id: Any, ids: Ids, categories: Categories) -> Iterator[Row]:
     for place, box in enumerate(row.bbox):
-        fields = {name: values[place] for name, values in row.fields.items()}
+        fields = _fields_of(row, place)
         area, crowd = fields.get("area"), fields.get("iscrowd")
         own = {
             "id": ids.of(fields.get("annotation_id")),

@@ -26,10 +26,10 @@ COCO = {
 }
 
 
-def check(folder: Path, rows: list[Any] | None = None, **settings: Any) -> None:
-    """Check the named keys on `rows`, or on the input that the settings name."""
-    if rows is not None:
-        write_rows(folder / "photos.jsonl", rows)
+def check(folder: Path, written: list[Any] | None = None, **settings: Any) -> None:
+    """Check the named keys on rows that are `written` now, or on the input that the settings name."""
+    if written is not None:
+        write_rows(folder / "photos.jsonl", written)
     config = completed(config_of(folder, **settings))
     with closing(RunContext(config)) as context:
         check_named_keys(config, FirstRows(context))

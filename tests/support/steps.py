@@ -10,8 +10,9 @@ from typing import Any
 from regioncap.output.join import ShardSteps, Tally, row_format, write_rows
 from regioncap.preflight.box_format import check_box_format
 from regioncap.preflight.first_rows import FirstRows
+from regioncap.preflight.key_hints import key_hints
+from regioncap.preflight.named_keys import check_named_keys
 from regioncap.preflight.plan import Plan, count
-from regioncap.preflight.prompt_keys import check_prompt_keys
 from regioncap.records import Shard
 from regioncap.run.context import RunContext
 from regioncap.tasks.shard import STEPS, keep_input
@@ -33,7 +34,8 @@ class Made:
 def make_all(context: RunContext) -> Made:
     """Everything that a run does to the rows of its input, the checks before it included."""
     first = FirstRows(context)
-    check_prompt_keys(context.config, first)
+    check_named_keys(context.config, first)
+    key_hints(context.config, first)
     check_box_format(context, first)
     plan = count(context, context.shards(), [])
     shards = [_steps(shard, context) for shard in context.shards()]

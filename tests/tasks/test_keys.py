@@ -38,6 +38,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "looks": {**MODEL, "jpeg_quality": 70, "dim": 0.8, "max_pixels": 200_000, "draw_visualization": False},
     "texts": {**MODEL, "prompt": "In {place}: {regions}", "region_prompt": "{n} {label}", "region_fields": ["label"],
               "system_prompt": "Be brief.", "output_key": "c", "record_style": "joined"},
+    "paths": {"bbox_key": "objects.bbox", "image_key": "image.path", "region_fields": ["objects.label"]},
     "finder": {"extractor": "canny", "min_score": -2.0, "threads": 1, "shard_size": 7},
 }  # fmt: skip
 ROW: Row = {
