@@ -5,6 +5,7 @@ Everything that looks a key up in a row does it here, so that one spelling means
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import re
 from collections.abc import Iterable, Iterator
@@ -13,7 +14,7 @@ from typing import Any, Final
 
 from regioncap.errors import RowReject
 from regioncap.masking import outside_text
-from regioncap.records import Box, Row, check_boxes, cut_text, shorten
+from regioncap.records import Box, Row, check_boxes, cut_text, loads_given, shorten
 
 
 class _Missing:
@@ -39,7 +40,7 @@ def value_at(row: Any, key: str, default: Any = MISSING) -> Any:
     """The value of `key` in `row`, or `default`: that of the key itself, else that at the path which its dots describe.
 
     A list of objects on the way gives the list of what each has there, null for one without it, so that such lists stay
-    parallel; a number takes one item of a list, from 0.
+    parallel; a number takes one item of a list, from 0. JSON text on the way, as in CSV, counts as what it says.
 
     >>> value_at({"objects": {"bbox": [[1, 2, 3, 4]]}}, "objects.bbox")
     [[1, 2, 3, 4]]
@@ -53,9 +54,18 @@ def value_at(row: Any, key: str, default: Any = MISSING) -> Any:
 
 
 def _at(value: Any, key: str) -> Any:
+    value = _read_text(value)
     if isinstance(value, dict):
         return value[key] if key in value else _at_path(value, key)
     return _in_list(value, key) if isinstance(value, list) else MISSING
+
+
+def _read_text(value: Any) -> Any:
+    """What JSON text of an object or a list holds; anything else as it is."""
+    if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
+        with contextlib.suppress(ValueError):
+            return loads_given(value.encode("utf-8", "surrogatepass"))
+    return value
 
 
 def _at_path(value: Row, key: str) -> Any:
@@ -140,6 +150,7 @@ def _paths(value: Any, depth: int) -> Iterator[str]:
 
 def _members(value: Any) -> Row:
     """The members of an object; of a list of objects, those that any of its first has, each with the list of values."""
+    value = _read_text(value)
     if isinstance(value, dict):
         return value
     items = value[:SAMPLED_ITEMS] if isinstance(value, list) else []

@@ -30,6 +30,8 @@ ROW: dict[str, Any] = {
     "items": ["x", "y"],
     "empty": [],
     "text": "plain",
+    "json": '[{"bbox": [1, 2, 3, 4]}]',
+    "broken": "[{",
 }
 
 
@@ -50,6 +52,9 @@ ROW: dict[str, Any] = {
         ("nested.parts.n", [[1, 2], [], None]),
         ("items.1", "y"),
         ("empty.bbox", []),
+        ("json", '[{"bbox": [1, 2, 3, 4]}]'),
+        ("json.bbox", [BOX]),
+        ("broken.bbox", MISSING),
         ("missing", MISSING),
         ("objects.missing", MISSING),
         ("annotations.missing", MISSING),

@@ -15,6 +15,7 @@ from typing import Any
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RowReject
 from regioncap.inputs.formats import IMAGES, file_kind
+from regioncap.masking import outside_text
 from regioncap.preflight.first_rows import FirstRows
 from regioncap.records import Row, is_number, loads_given
 from regioncap.row_keys import image_name_at, paths_of, value_at
@@ -24,7 +25,7 @@ from regioncap.storage.filesystem import without_query
 ROWS_TO_SEARCH = 100
 """Rows that are searched for boxes and images under other keys."""
 
-MAX_SHOWN_CHARS = 100
+MAX_SHOWN_CHARS = 60
 """A longer key is not offered."""
 
 SAMPLED_BOXES = 20
@@ -68,8 +69,13 @@ def _hint(config: RegionCapConfig, setting: str, rows: FirstRows, hint_of: Calla
             return ""
         if not hint and number < ROWS_TO_SEARCH:
             with contextlib.suppress(RowReject), row_work("key hints"):
-                hint = hint_of(row, [path for path in paths_of(row) if len(path) <= MAX_SHOWN_CHARS])
+                hint = hint_of(row, [path for path in paths_of(row) if _can_be_shown(path)])
     return hint and f"the rows have no key {key!r}, but {hint}"
+
+
+def _can_be_shown(path: str) -> bool:
+    """Whether a message can hold the path as it has to be typed."""
+    return len(path) <= MAX_SHOWN_CHARS and outside_text(path) == path
 
 
 # --- boxes

@@ -91,6 +91,10 @@ def test_a_detection_data_set_by_its_paths(folder: Path, run: Run) -> None:
     assert [one["category_id"] for one in found["annotations"]] == [1, 2]
     assert found["images"][0]["file_name"] == "a.png"
     assert not any("." in name for name in found["annotations"][0])
+    with exported(folder, "csv").open(newline="") as file:
+        assert [line["objects.category"] for line in csv.DictReader(file)] == ["dog", "cat"]
+    (regions,) = pq.read_table(exported(folder, "parquet"))["regions"].to_pylist()
+    assert [one["fields"] for one in regions] == [{"objects.category": "dog"}, {"objects.category": "cat"}]
 
 
 def test_boxes_in_a_list_of_objects(folder: Path, run: Run) -> None:

@@ -43,6 +43,7 @@ NAMED = [
     ({"pred": {"instances": {"boxes": BOXES}}}, "pred.instances.boxes"),
     ({"proposal_boxes": BOXES, "gt": {"bbox": BOXES}}, "gt.bbox"),
     ({"my boxes": BOXES}, "'my boxes'"),
+    ({"objects": '{"bbox": [[1, 2, 3, 4]]}'}, "objects.bbox"),
 ]
 
 
@@ -75,6 +76,7 @@ WELL = [
     [{"image": "a.png", "camera": [[1, 0, 2, 0], [0, 1, 2, 0]], "rotation": [0, 0, 0, 1]}],
     [{"image": "a.png", "boxes": 4, "objects": ["cat", "dog"], "regions": [], "box": "large"}],
     [{"image": "a.png", "boxes": [[1, 2, 3]], "bboxes": [[1, 2, 3, 10**400]], "rect": [True, 1, 2, 3]}],
+    [{"image": "a.png", "boxes" + "s" * 90: BOXES, "boxes\x1b[31m": BOXES, "boxes_sk-" + "1a" * 20: BOXES}],
     [{"id": 1, "image": "a.png", "conversations": CONVERSATION}],
     [{"image": ["a.png"], "messages": [{"role": "user", "content": "<image>"}]}],
     ["no json", []],

@@ -90,7 +90,12 @@ def test_keys_that_the_reader_makes_are_there(tmp_path: Path) -> None:
     (tmp_path / "c.json").write_text(json.dumps(COCO))
     check(tmp_path, input=str(tmp_path / "c.json"), image_key="picture", bbox_key="boxes", region_fields=["area"])
     (tmp_path / "t.csv").write_text("file,x1,y1,x2,y2,label\na.png,1,2,3,4,cat\n")
-    table = {"input": str(tmp_path / "t.csv"), "rows": "per_box", "bbox_key": "x1,y1,x2,y2", "image_key": "file"}
+    table: dict[str, Any] = {
+        "input": str(tmp_path / "t.csv"),
+        "rows": "per_box",
+        "bbox_key": "x1,y1,x2,y2",
+        "image_key": "file",
+    }
     check(tmp_path, **table, region_fields=["label"])
     with pytest.raises(UsageError, match=r"region_fields: .*t\.csv has no column 'lable'; did you mean 'label'\?"):
         check(tmp_path, **table, region_fields=["lable"])
