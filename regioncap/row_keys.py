@@ -71,7 +71,7 @@ def _read_text(value: Any) -> Any:
 def _at_path(value: Row, key: str) -> Any:
     """The value at a path of at least two parts; the first may have dots of its own, the longest wins."""
     dot = key.rfind(".")
-    while dot > 0:
+    while dot >= 0:
         if key[:dot] in value and (found := _at(value[key[:dot]], key[dot + 1 :])) is not MISSING:
             return found
         dot = key.rfind(".", 0, dot)

@@ -49,28 +49,28 @@ SIDES: dict[tuple[str, ...], str] = {
 
 
 def key_hints(config: RegionCapConfig, rows: FirstRows) -> list[str]:
-    """In words, what the first rows have in the place of boxes or images under the default keys; usually nothing.
+    """In words, where the first rows have boxes or images, if none has any under the key that is read; usually nothing.
 
     Nothing either where the output's last run had the same input and box settings, or `box_check` is off.
     """
     if not config.box_check or config.rows != "per_image" or rows.are_known():
         return []
-    found = (_hint(config, "image_key", rows, _image_hint), _hint(config, "bbox_key", rows, _box_hint))
-    return [hint for hint in found if hint]
+    image = _hint(rows, lambda row: _image_name(row, config.image_key) is not None, _image_hint)
+    boxes = _hint(rows, lambda row: _may_be_boxes(value_at(row, config.bbox_key, None)), _box_hint)
+    found = (("images", config.image_key, image), ("boxes", config.bbox_key, boxes))
+    return [f"the rows have no {what} under the key {key!r}, but {hint}" for what, key, hint in found if hint]
 
 
-def _hint(config: RegionCapConfig, setting: str, rows: FirstRows, hint_of: Callable[[Row, list[str]], str]) -> str:
-    """The hint for one key, if it has its default name and no row has a value there."""
-    key, hint = getattr(config, setting), ""
-    if key != type(config).model_fields[setting].default:
-        return ""
+def _hint(rows: FirstRows, is_read: Callable[[Row], bool], hint_of: Callable[[Row, list[str]], str]) -> str:
+    """The first hint that `hint_of` has for a row and its paths, if there is no row that `is_read` as it is."""
+    hint = ""
     for number, row in enumerate(rows.objects()):
-        if value_at(row, key, None) is not None:
+        if is_read(row):
             return ""
         if not hint and number < ROWS_TO_SEARCH:
             with contextlib.suppress(RowReject), row_work("key hints"):
                 hint = hint_of(row, [path for path in paths_of(row) if _can_be_shown(path)])
-    return hint and f"the rows have no key {key!r}, but {hint}"
+    return hint
 
 
 def _can_be_shown(path: str) -> bool:
@@ -85,7 +85,7 @@ def _box_hint(row: Row, paths: list[str]) -> str:
     named = [path for path in paths if BOX_NAME.search(path.casefold())]
     lists = [path for path in named if "," not in path and _are_boxes(value_at(row, path))]
     if best := min(lists, key=_box_rank, default=""):
-        return f"they have boxes under {best!r}; to use these: --bbox-key {shlex.quote(best)}"
+        return f"under {best!r}; to use these: --bbox-key {shlex.quote(best)}"
     for names, box_format in SIDES.items():
         if all(_has_number(value_at(row, name)) for name in names):
             flags = f"--rows per_box --bbox-key {','.join(names)} --bbox-format {box_format}"
@@ -97,6 +97,12 @@ def _box_hint(row: Row, paths: list[str]) -> str:
         if path.endswith(".points") and _are_corners(value_at(row, path)):
             return f"{path!r} has the corners of shapes, as LabelMe writes them; {CONVERT}"
     return ""
+
+
+def _may_be_boxes(value: Any) -> bool:
+    """Whether `value` is read as boxes, rightly or not: objects are not."""
+    items = value if isinstance(value, list) else [value]
+    return value is not None and not any(isinstance(item, dict) for item in items)
 
 
 CONVERT = "to use these: convert them to COCO, or give each row its list of boxes [[x, y, w, h], …]"
@@ -143,13 +149,16 @@ def _are_corners(value: Any) -> bool:
 
 
 def _image_hint(row: Row, paths: list[str]) -> str:
-    named = [path for path in paths if _names_image(row, path)]
+    named = [path for path in paths if _is_image(_image_name(row, path) or "")]
     best = min(named, key=lambda path: not IMAGE_NAME.search(path.casefold()), default="")
-    return f"{best!r} names images; to use these: --image-key {shlex.quote(best)}" if best else ""
+    return f"under {best!r}; to use these: --image-key {shlex.quote(best)}" if best else ""
 
 
-def _names_image(row: Row, path: str) -> bool:
+def _image_name(row: Row, key: str) -> str | None:
     with contextlib.suppress(RowReject):
-        name = image_name_at(row, path)
-        return name.startswith("data:image/") or file_kind(without_query(name)) in IMAGES
-    return False
+        return image_name_at(row, key)
+    return None
+
+
+def _is_image(name: str) -> bool:
+    return name.startswith("data:image/") or file_kind(without_query(name)) in IMAGES

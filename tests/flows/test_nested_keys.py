@@ -138,5 +138,5 @@ def test_other_keys_are_said_before_the_run(folder: Path, run: Run, caplog: pyte
     with caplog.at_level(logging.WARNING, "regioncap"):
         run(folder, image_key="images")
     assert caplog.messages == [
-        "the rows have no key 'bbox', but they have boxes under 'boxes'; to use these: --bbox-key boxes"
+        "the rows have no boxes under the key 'bbox', but under 'boxes'; to use these: --bbox-key boxes"
     ]

@@ -26,7 +26,7 @@ def hints(folder: Path, rows: list[Any], **settings: Any) -> list[str]:
 
 def box_hint(folder: Path, row: dict[str, Any]) -> str:
     (hint,) = hints(folder, [{"image": "a.png"}, {"image": "a.png", **row}])
-    assert hint.startswith("the rows have no key 'bbox', but ")
+    assert hint.startswith("the rows have no boxes under the key 'bbox', but ")
     return hint
 
 
@@ -43,6 +43,8 @@ NAMED = [
     ({"pred": {"instances": {"boxes": BOXES}}}, "pred.instances.boxes"),
     ({"proposal_boxes": BOXES, "gt": {"bbox": BOXES}}, "gt.bbox"),
     ({"my boxes": BOXES}, "'my boxes'"),
+    ({"bbox": {"xywh": BOX}}, "bbox.xywh"),
+    ({"bbox": [{"box": BOX}]}, "bbox.box"),
     ({"objects": '{"bbox": [[1, 2, 3, 4]]}'}, "objects.bbox"),
 ]
 
@@ -88,6 +90,11 @@ def test_nothing_is_said_when_all_is_well(tmp_path: Path, rows: list[Any]) -> No
     assert hints(tmp_path, rows) == []
 
 
+def test_a_key_that_leads_to_objects_and_not_to_their_boxes(tmp_path: Path) -> None:
+    (hint,) = hints(tmp_path, [{"image": "a.png", "objects": [{"bbox": BOX}]}], bbox_key="objects")
+    assert hint.endswith("under the key 'objects', but under 'objects.bbox'; to use these: --bbox-key objects.bbox")
+
+
 def test_nothing_is_said_where_the_key_is_named_or_the_check_is_off(tmp_path: Path) -> None:
     rows = [{"image": "a.png", "boxes": BOXES, "other_boxes": BOXES}]
     assert hints(tmp_path, rows, bbox_key="other_boxes") == hints(tmp_path, rows, box_check=False) == []
@@ -100,9 +107,12 @@ def test_nothing_is_said_where_the_key_is_named_or_the_check_is_off(tmp_path: Pa
         ({"images": ["a.JPG"], "messages": []}, "images"),
         ({"id": "12.png", "imagePath": "a.png"}, "imagePath"),
         ({"photo": {"path": "a.webp", "bytes": None}}, "photo"),
+        ({"image": {"file_name": "a.png", "width": 3}}, "image.file_name"),
         ({"meta": {"url": "https://a.example/b.jpeg?w=3"}}, "meta.url"),
     ],
 )
 def test_images_under_another_key(tmp_path: Path, row: dict[str, Any], flag: str) -> None:
     (hint,) = hints(tmp_path, [row])
-    assert hint == f"the rows have no key 'image', but {flag!r} names images; to use these: --image-key {flag}"
+    assert (
+        hint == f"the rows have no images under the key 'image', but under {flag!r}; to use these: --image-key {flag}"
+    )
