@@ -14,9 +14,9 @@ from typing import Any, TypeVar
 
 from prefect.runtime import deployment, flow_run
 
-from regioncap.config.files import make_config
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import UsageError
+from regioncap.records import shorten
 from regioncap.run.plain_errors import plain_errors
 from regioncap.tasks.run_log import forward_logs_to_prefect
 
@@ -40,7 +40,7 @@ def checked(flow: Callable[[RegionCapConfig], R]) -> Callable[[RegionCapConfig],
             plain_errors.__enter__()  # and never left: the process is this run's, whose end Prefect logs after this
         refuse_misplaced(unknown)
         if unknown:
-            with forward_logs_to_prefect:
+            with forward_logs_to_prefect():
                 logger.warning("ignored, since the flow has no such parameter: %s", ", ".join(sorted(unknown)))
         return flow(config_from(config))
 
@@ -66,10 +66,21 @@ def refuse_misplaced(unknown: Mapping[str, Any]) -> None:
             raise UsageError(f"{name}: settings belong inside config: {{'config': {{'{name}': {shown}, …}}}}")
 
 
+def config_of_call(config: Any, settings: Mapping[str, Any]) -> RegionCapConfig:
+    """The config of a Python call: the settings given by name, over those of `config` where both are given.
+
+    Raises UsageError, ConfigError.
+    """
+    if config is None:
+        return RegionCapConfig(**settings)
+    given = config_from(config)
+    return RegionCapConfig(**{**given.model_dump(exclude_unset=True), **settings}) if settings else given
+
+
 def config_from(given: Any) -> RegionCapConfig:
     """The config of a run that was given a model or plain values. Raises UsageError, ConfigError."""
     if isinstance(given, RegionCapConfig):
         return given
     if isinstance(given, Mapping):
-        return make_config(**given)
-    raise UsageError(f"config: expected settings such as {{'input': 'photos.jsonl', …}}, got {given!r}")
+        return RegionCapConfig(**given)
+    raise UsageError(f"config: expected settings, such as input='photos.jsonl', or a config, got {shorten(given)}")

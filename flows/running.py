@@ -29,7 +29,7 @@ def running(config: RegionCapConfig) -> Iterator[tuple[RunContext, Workers]]:
     with (
         RUNS.enter(),
         _open_context(config) as context,
-        forward_logs_to_prefect,
+        forward_logs_to_prefect(),
         contextlib.closing(context.answers),
         page_of(context),
         _stop_recorded(context),

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import prefect.settings
 from prefect import Flow
 
+from regioncap.config.model import RegionCapConfig
+from regioncap.flows.own_server import ensure_server
+from regioncap.flows.parameters import config_of_call
 from regioncap.process import loopback_without_proxy, no_telemetry
 from regioncap.run.plain_errors import plain_errors
 from regioncap.run.prefect_defaults import OWN_SERVER
@@ -18,17 +21,25 @@ R = TypeVar("R")
 
 
 class SelfContainedFlow(Flow[P, R]):
-    """Calls of this flow bring the settings that a server of Prefect's own needs, reach it past any proxy, and send no
-    telemetry.
+    """A call takes a config, or the settings themselves. It brings what a server of Prefect's own needs, reaches that
+    past any proxy, and sends no telemetry.
 
     Runs of a deployment are not calls: their process and its environment are the worker's.
     """
 
-    if not TYPE_CHECKING:  # typed as Flow's, whose overloads keep parameters and result
+    if TYPE_CHECKING:
 
-        def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        def __call__(  # type: ignore[override]
+            self, config: RegionCapConfig | Mapping[str, Any] | None = None, **settings: Any
+        ) -> R: ...
+
+    else:
+
+        def __call__(self, config=None, *, return_state=False, wait_for=None, **settings):
             with no_telemetry, loopback_without_proxy, plain_errors, _own_server_settings():
-                return super().__call__(*args, **kwargs)
+                config = config_of_call(config, settings)
+                ensure_server()
+                return super().__call__(config, return_state=return_state, wait_for=wait_for)
 
 
 @contextlib.contextmanager
@@ -38,10 +49,10 @@ def _own_server_settings() -> Iterator[None]:
         yield
 
 
-def self_contained_flow(**options: Any) -> Callable[[Callable[P, R]], Flow[P, R]]:
+def self_contained_flow(**options: Any) -> Callable[[Callable[P, R]], SelfContainedFlow[P, R]]:
     """Prefect's `@flow(**options)`, for a flow of this class."""
 
-    def decorate(function: Callable[P, R]) -> Flow[P, R]:
+    def decorate(function: Callable[P, R]) -> SelfContainedFlow[P, R]:
         with no_telemetry:  # Prefect reports the first flow that is defined
             return SelfContainedFlow(function, **options)
 

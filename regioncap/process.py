@@ -21,14 +21,9 @@ class SharedChange(ContextDecorator):
 
     def __init__(self, make: Callable[[], AbstractContextManager[None]]) -> None:
         self._make = make
-        self._name, self.__module__ = make.__name__, make.__module__
         self._lock = threading.Lock()
         self._users = 0
         self._made: AbstractContextManager[None] | None = None
-
-    def __reduce__(self) -> str:
-        # A cluster gets flow and tasks by value, with all that they name; there they must change that process.
-        return self._name
 
     def __enter__(self) -> None:
         with self._lock:
@@ -46,9 +41,21 @@ class SharedChange(ContextDecorator):
                 made.__exit__(None, None, None)
 
 
-def shared(change: Callable[[], Iterator[None]]) -> SharedChange:
+class NamedChange(SharedChange):
+    """A change that a module defines under the name of the function that makes it."""
+
+    def __init__(self, make: Callable[[], AbstractContextManager[None]]) -> None:
+        super().__init__(make)
+        self._name, self.__module__ = make.__name__, make.__module__
+
+    def __reduce__(self) -> str:
+        # A cluster gets flow and tasks by value, with all that they name; there they must change that process.
+        return self._name
+
+
+def shared(change: Callable[[], Iterator[None]]) -> NamedChange:
     """Decorator: a generator that makes a change, yields and undoes it becomes a `SharedChange`."""
-    return SharedChange(contextmanager(change))
+    return NamedChange(contextmanager(change))
 
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")

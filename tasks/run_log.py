@@ -3,43 +3,72 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from weakref import WeakValueDictionary
 
 from prefect.logging import get_run_logger
 
 from regioncap.printable import printable
-from regioncap.process import shared
+from regioncap.process import SharedChange, shared
+from regioncap.run.runs import RUNS
 
 OURS = logging.getLogger("regioncap")
 FLOWS = logging.getLogger("prefect.flow_runs")
 
 
 class _Forward(logging.Handler):
-    """Hands lines on to where a run's log is kept, whichever thread they come from. On a terminal they are seen as any
-    logger's are."""
+    """Hands lines of one run on to where its log is kept, whichever of the run's threads they come from. On a terminal
+    they are seen as any logger's are."""
 
-    def __init__(self) -> None:
+    def __init__(self, run: str) -> None:
         super().__init__()
-        run = get_run_logger()
-        self._run = dict(run.extra or {}) if isinstance(run, logging.LoggerAdapter) else {}
+        self._run = run
+        logger = get_run_logger()
+        self._extra = dict(logger.extra or {}) if isinstance(logger, logging.LoggerAdapter) else {}
 
     def emit(self, record: logging.LogRecord) -> None:
-        if FLOWS.isEnabledFor(record.levelno):
+        if RUNS.current == self._run and FLOWS.isEnabledFor(record.levelno):
             message = printable(record.getMessage())
-            copied = logging.makeLogRecord({**vars(record), **self._run, "msg": message, "args": None})
+            copied = logging.makeLogRecord({**vars(record), **self._extra, "msg": message, "args": None})
             for handler in FLOWS.handlers:
                 handler.handle(copied)
 
 
-@shared
+_forwarding: WeakValueDictionary[str, SharedChange] = WeakValueDictionary()
+"""By run: several of its tasks may forward at once, in a process of a cluster."""
+_lock = threading.Lock()
+
+
+@contextmanager
 def forward_logs_to_prefect() -> Iterator[None]:
-    """Forward what RegionCap logs in this process to the Prefect run, during the block. Use it in a flow or a task."""
-    handler, level = _Forward(), OURS.level
+    """Forward what the current run logs in this process to that run's log in Prefect, during the block. Use it in a
+    flow or a task."""
+    with _lock:
+        run = RUNS.current
+        forwarding = _forwarding.setdefault(run, SharedChange(partial(_forwarded, run)))
+    with _info_is_logged, forwarding:
+        yield
+
+
+@contextmanager
+def _forwarded(run: str) -> Iterator[None]:
+    handler = _Forward(run)
     OURS.addHandler(handler)
+    try:
+        yield
+    finally:
+        OURS.removeHandler(handler)
+
+
+@shared
+def _info_is_logged() -> Iterator[None]:
+    level = OURS.level
     if level == logging.NOTSET:
         OURS.setLevel(logging.INFO)
     try:
         yield
     finally:
-        OURS.removeHandler(handler)
         OURS.setLevel(level)

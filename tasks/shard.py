@@ -7,7 +7,7 @@ import hashlib
 import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import closing
 from functools import partial
 
@@ -25,6 +25,7 @@ from regioncap.run.context import RunContext
 from regioncap.run.in_flight import PendingAnswer
 from regioncap.run.runs import RUNS
 from regioncap.run.shard_run import EarlyRequests, ShardRun
+from regioncap.run.threads import ContextThreads
 from regioncap.storage.steps import StepDamaged
 from regioncap.tasks.answers import ask
 from regioncap.tasks.caption import CAPTION, caption
@@ -71,7 +72,7 @@ def iter_shards_with_cache(context: RunContext) -> Iterator[tuple[Shard, ShardSt
     pending: deque[tuple[Shard, Future[ShardSteps | None]]] = deque()
     with (
         # Threads of its own: a check waits for those that read files.
-        ThreadPoolExecutor(CACHE_CHECKS_AT_ONCE, thread_name_prefix="cache-check") as pool,
+        ContextThreads(CACHE_CHECKS_AT_ONCE, thread_name_prefix="cache-check") as pool,
         closing(context.shards()) as shards,
     ):
         for shard in shards:
@@ -203,7 +204,7 @@ def caption_shard(step: Step, config: RegionCapConfig, as_task_runs: bool = True
 
     `run`: names the run in a process other than the flow's; see `regioncap.run.runs.Runs.enter`.
     """
-    with RUNS.enter(run), forward_logs_to_prefect if run else contextlib.nullcontext():
+    with RUNS.enter(run), forward_logs_to_prefect() if run else contextlib.nullcontext():
         steps = run_steps(step, config, as_task_runs)
     message = f"shard {step.shard:05d}: {steps[-1].rows} rows, {steps[-1].rejects} rejects"
     return Completed(message=message, data=steps)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 from pathlib import Path
 
 from regioncap.errors import UsageError
@@ -45,26 +44,3 @@ def check_prefect_home() -> None:
             f"PREFECT_HOME: Prefect cannot write to {home} ({problem}); set PREFECT_HOME to a folder of yours, or "
             "PREFECT_API_URL to the server to use"
         )
-
-
-def start_prefect_server() -> None:
-    """Start Prefect's own server where there is no other, so that a Ctrl-C does not reach it.
-
-    A terminal sends it to all processes of its group: without its server the run could not end, and Prefect would wait
-    for it for minutes. A process starts with the signals blocked that are blocked where it is started.
-
-    Raises UsageError when there is no server, neither one that is named nor Prefect's own.
-    """
-    from prefect.client.orchestration import get_client
-
-    blocked_before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        with get_client(sync_client=True) as client:
-            client.raise_for_api_version_mismatch()  # a server that was started stays until this process ends
-    except RuntimeError as error:
-        raise UsageError(
-            f"Prefect: {error}. If PREFECT_API_URL or a Prefect profile names a server, start it (`prefect server "
-            "start`) or correct the address; if none is named, a run starts its own."
-        ) from None
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, blocked_before)

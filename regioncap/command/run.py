@@ -13,7 +13,7 @@ from regioncap.command import terminal
 from regioncap.command.echo import say
 from regioncap.command.exit_codes import OK, STOPPED
 from regioncap.command.options import GroupedCommand, config_flags, config_from
-from regioncap.command.prefect_env import check_prefect_home, start_prefect_server
+from regioncap.command.prefect_env import check_prefect_home
 from regioncap.run.context import completed
 from regioncap.run.runs import RUNS
 
@@ -37,7 +37,6 @@ def run(source: str | None, config_file: str | None, **flags: Any) -> int:
             with terminal.watching(config):
                 from regioncap.flows.region_caption import region_caption
 
-                start_prefect_server()
                 summary = region_caption(config)
         finally:
             RUNS.close(config)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 import tomllib
 from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import ValidationError
 
 from regioncap.config.model import RegionCapConfig
-from regioncap.errors import ConfigError, UsageError
+from regioncap.errors import UsageError
 
 
 def make_config(**values: Any) -> RegionCapConfig:
@@ -20,10 +18,7 @@ def make_config(**values: Any) -> RegionCapConfig:
     Raises ConfigError with the field, what was expected and what was given; UsageError for values that contradict each
     other, and for names that are no settings.
     """
-    try:
-        return RegionCapConfig(**values)
-    except ValidationError as error:
-        raise _config_error(error) from None
+    return RegionCapConfig(**values)
 
 
 def load_config(path: str, **values: Any) -> RegionCapConfig:
@@ -46,21 +41,3 @@ def read_config_file(path: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise UsageError(f"--config {path}: expected keys and values, such as max_boxes: 10")
     return found
-
-
-def _config_error(error: ValidationError) -> ConfigError | UsageError:
-    """The first of pydantic's errors, in the terms of the settings."""
-    first = error.errors(include_url=False)[0]
-    name = str(first["loc"][0]) if first["loc"] else ""
-    if first["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(name, RegionCapConfig.model_fields, 1)
-        hint = f"; did you mean {near[0]}?" if near else "; see `regioncap run --help`"
-        return UsageError(f"{name}: there is no such setting{hint}")
-    if first["type"] == "missing":
-        return UsageError(f"{name}: is required")
-    if not name:  # from one of our own checks: its text names the field already
-        return UsageError(first["msg"].removeprefix("Value error, "))
-    expected = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-    if name in RegionCapConfig.fields_read_by("secrets"):
-        return UsageError(f"{name}: expected {expected}, got something else")
-    return ConfigError(name, expected, first["input"])

@@ -8,12 +8,13 @@ field holds a secret; some name one: see `references.py`.
 from __future__ import annotations
 
 import os
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from pydantic import ConfigDict, model_validator
+from pydantic import ConfigDict, ValidationError, model_validator
 
 from regioncap.config import checks
 from regioncap.config.derived import DerivedSettings
+from regioncap.config.wrong_values import error_of
 
 
 def _complete_schema(schema: dict[str, Any]) -> None:
@@ -30,7 +31,8 @@ def _complete_schema(schema: dict[str, Any]) -> None:
 class RegionCapConfig(DerivedSettings):
     """All settings of a run. Only `input` is required.
 
-    Raises ConfigError or UsageError (through `make_config` and `load_config`) for a wrong value.
+    Raises ConfigError with the field, what was expected and what was given; UsageError for values that contradict each
+    other, and for names that are no settings.
     """
 
     model_config = ConfigDict(
@@ -41,6 +43,15 @@ class RegionCapConfig(DerivedSettings):
         hide_input_in_errors=True,  # it may hold a secret by mistake
         json_schema_extra=_complete_schema,
     )
+
+    if not TYPE_CHECKING:  # type checkers know the settings by their fields
+
+        def __init__(self, **values: Any) -> None:
+            try:
+                super().__init__(**values)
+            except ValidationError as error:
+                fields = type(self).model_fields
+                raise error_of(error, fields, self.fields_read_by("secrets")) from None
 
     @model_validator(mode="after")
     def _complete_and_check(self) -> Self:

@@ -40,6 +40,11 @@ class Runs:
         finally:
             self._name.reset(token)
 
+    @property
+    def current(self) -> str:
+        """The name of the run that the caller is in; "" outside of any."""
+        return self._name.get()
+
     def context(self, config: RegionCapConfig) -> RunContext:
         """The run's context for `config`, the same for all of its tasks in this process; made when first needed.
 

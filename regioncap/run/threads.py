@@ -4,19 +4,33 @@ from __future__ import annotations
 
 import os
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 IO_THREADS = 32
 """Requests to object stores at once."""
+
+
+class ContextThreads(ThreadPoolExecutor):
+    """Threads that work in the context of whoever hands them work: so they know which run they log for."""
+
+    def submit(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Future[R]:
+        """As of any executor."""
+        return super().submit(copy_context().run, fn, *args, **kwargs)
 
 
 class RunThreads:
     """Threads for pixels and for the network. `pixel_threads`: how many decode and draw; None: one a processor."""
 
     def __init__(self, pixel_threads: int | None = None) -> None:
-        self.pixels = ThreadPoolExecutor(pixel_threads or os.cpu_count() or 1, thread_name_prefix="pixels")
+        self.pixels = ContextThreads(pixel_threads or os.cpu_count() or 1, thread_name_prefix="pixels")
         """For decoding, finding, drawing: OpenCV and Pillow release the interpreter meanwhile."""
-        self.io = ThreadPoolExecutor(IO_THREADS, thread_name_prefix="io")
+        self.io = ContextThreads(IO_THREADS, thread_name_prefix="io")
         """For what is beyond a network; reading from a disk is cheaper than handing it over."""
         self.pixel_turn = threading.Semaphore(1)
         """Held while a shard's pixels are worked on: one shard at a time, on all threads, so that the shards before it

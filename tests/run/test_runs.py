@@ -19,7 +19,6 @@ from regioncap.process import no_telemetry
 from regioncap.run.captioner import LazyCaptioner
 from regioncap.run.plain_errors import plain_errors
 from regioncap.run.runs import RUNS, Runs
-from regioncap.tasks.run_log import forward_logs_to_prefect
 from regioncap.tasks.shard import caption_shard
 from tests.support.runs import config_of
 
@@ -99,6 +98,6 @@ def test_flow_and_tasks_travel_to_a_cluster(sent: Any) -> None:
     assert cloudpickle.loads(cloudpickle.dumps(sent)).name == sent.name
 
 
-@pytest.mark.parametrize("of_process", [RUNS, no_telemetry, plain_errors, forward_logs_to_prefect])
+@pytest.mark.parametrize("of_process", [RUNS, no_telemetry, plain_errors])
 def test_what_belongs_to_a_process_travels_by_name(of_process: object) -> None:
     assert cloudpickle.loads(cloudpickle.dumps(of_process)) is of_process

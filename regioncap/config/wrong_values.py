@@ -1,0 +1,32 @@
+"""What pydantic says of a wrong value, in the terms of the settings."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection
+
+from pydantic import ValidationError
+
+from regioncap.errors import ConfigError, UsageError
+
+
+def error_of(error: ValidationError, settings: Collection[str], secrets: Collection[str]) -> ConfigError | UsageError:
+    """The first of pydantic's errors: ConfigError for one wrong value; UsageError for values that contradict each
+    other, for a name that is no setting, and for what is missing.
+
+    `settings`: the names of all settings. `secrets`: of those whose values no message may show.
+    """
+    first = error.errors(include_url=False)[0]
+    name = str(first["loc"][0]) if first["loc"] else ""
+    if first["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(name, settings, 1)
+        hint = f"; did you mean {near[0]}?" if near else "; see `regioncap run --help`"
+        return UsageError(f"{name}: there is no such setting{hint}")
+    if first["type"] == "missing":
+        return UsageError(f"{name}: is required")
+    if not name:  # from one of our own checks: its text names the field already
+        return UsageError(first["msg"].removeprefix("Value error, "))
+    expected = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    if name in secrets:
+        return UsageError(f"{name}: expected {expected}, got something else")
+    return ConfigError(name, expected, first["input"])
