@@ -5,16 +5,14 @@ python examples/make_demo.py demo && python examples/from_python.py
 
 from __future__ import annotations
 
-from regioncap import RegionCapConfig, region_caption
+from regioncap import region_caption
 
 if __name__ == "__main__":
     summary = region_caption(
-        RegionCapConfig(
-            input="demo/photos.jsonl",
-            output="demo/captions.jsonl",
-            cache_path="demo/.regioncap",
-            captioner="pixels",
-            max_boxes=5,
-        )
+        input="demo/photos.jsonl",
+        output="demo/captions.jsonl",
+        cache_path="demo/.regioncap",
+        captioner="pixels",
+        max_boxes=5,
     )
     print(f"{summary.regions} regions captioned, {summary.rejects} rows rejected: {summary.output}")

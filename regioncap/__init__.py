@@ -1,8 +1,8 @@
 """Region captions for vision-language data sets: images in, one caption for every region out, as a Prefect flow.
 
-    from regioncap import RegionCapConfig, region_caption
+    from regioncap import region_caption
 
-    summary = region_caption(RegionCapConfig(input="photos.jsonl", model="Qwen/Qwen2.5-VL-7B-Instruct"))
+    summary = region_caption(input="photos.jsonl", model="Qwen/Qwen2.5-VL-7B-Instruct")
 
 The names below are the public ones. Each is loaded when it is first used, so `import regioncap` costs nothing.
 """
