@@ -120,6 +120,7 @@ def show(summary: Summary, shards: Sequence[ShardSteps], context: RunContext) ->
             links["rejects by code"] = _ui("artifacts/artifact", made)
     with _never_stop_the_run("summary"):
         pictures = first_pictures(shards, context, context.config.page_pictures)
+        summary.with_pictures(pictures)
         links["run again"] = _ui("deployments/deployment", deployment.id)
         page = summary_page(summary, pictures, {text: url for text, url in links.items() if url})
         create_markdown_artifact(page, key=f"summary-{slug}", description="Run summary")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
+from regioncap.output.summary_html import summary_html
+from regioncap.records import Row
 from regioncap.run.progress import Bill
 
 
@@ -42,6 +45,23 @@ class Summary(Bill):
     write_key: str
     output_bytes: int
     rejects_bytes: int
+
+    _pictures: list[tuple[Row, bytes]] = PrivateAttr(default_factory=list)
+
+    def with_pictures(self, pictures: list[tuple[Row, bytes]]) -> Summary:
+        """This summary, to be shown with the run's first pictures: rows with `line`, `image` and `captions`, and small
+        JPEGs."""
+        self._pictures = pictures
+        return self
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        """What a prompt shows: not the settings, which are the larger part."""
+        for name in ("complete", "problem", "rows_in", "rows_out", "rejects", "regions", "output", "wall_seconds"):
+            yield name, getattr(self, name)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows; see https://ipython.readthedocs.io/en/stable/config/integrating.html."""
+        return summary_html(self, self._pictures)
 
     @property
     def ok(self) -> bool:
