@@ -9,6 +9,7 @@ from prefect.runtime import deployment
 
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import UsageError
+from regioncap.flows.prefect_watch import watching_prefect
 from regioncap.preflight.check import check
 from regioncap.preflight.start import start
 from regioncap.run.context import RunContext, completed
@@ -33,6 +34,7 @@ def running(config: RegionCapConfig) -> Iterator[tuple[RunContext, Workers]]:
         contextlib.closing(context.answers),
         page_of(context),
         _stop_recorded(context),
+        watching_prefect(context),
     ):
         start(context, check(context, deployed=deployment.id is not None))
         with open_workers(context) as workers, _halted_at_once(context):

@@ -6,10 +6,12 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
+import httpx
 import prefect.settings
 from prefect import Flow
 
 from regioncap.config.model import RegionCapConfig
+from regioncap.errors import PrefectLost
 from regioncap.flows.own_server import ensure_server
 from regioncap.flows.parameters import config_of_call
 from regioncap.process import loopback_without_proxy, no_telemetry
@@ -39,7 +41,10 @@ class SelfContainedFlow(Flow[P, R]):
             with no_telemetry, loopback_without_proxy, plain_errors, _own_server_settings():
                 config = config_of_call(config, settings)
                 ensure_server()
-                return super().__call__(config, return_state=return_state, wait_for=wait_for)
+                try:
+                    return super().__call__(config, return_state=return_state, wait_for=wait_for)
+                except httpx.ConnectError:  # Prefect's, when it puts the run's end on record
+                    raise PrefectLost from None
 
 
 @contextlib.contextmanager

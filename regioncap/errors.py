@@ -9,6 +9,7 @@
         ├── InputDamaged         the input's container (gzip, Parquet, JSON array) is broken
         ├── StorageError         a file or folder cannot be read or written
         ├── CaptionerError       the captioner cannot work at all (no server, a refusal of every request)
+        ├── PrefectLost          the Prefect server does not answer any more
         ├── WorkersLost          the cluster that processes the shards is gone
         ├── BudgetReached        max_requests or max_usd is reached
         ├── RowsFailAlike        the first rows all fail for one reason
@@ -125,6 +126,16 @@ class CaptionerError(RunStopped):
 
 class WorkersLost(RunStopped):
     """The cluster's processes that work on the shards are gone, or shards make them crash."""
+
+
+class PrefectLost(RunStopped):
+    """The Prefect server that keeps the run's states does not answer any more."""
+
+    def __str__(self) -> str:
+        return (
+            "Prefect's server does not answer any more, so the run stops. All captions that came are kept: start the "
+            "server and rerun the same command; it resumes."
+        )
 
 
 class BudgetReached(RunStopped):

@@ -92,6 +92,8 @@ class _Bar:
 
     def _show(self, percent: float, text: str) -> None:
         self._shown = (percent, text)
+        if self._context.prefect_lost.is_set():
+            return
         with _never_stop_the_run("progress"):
             update_progress_artifact(self._artifact, percent, description=text)
 
@@ -131,6 +133,8 @@ def show_failure(error: BaseException, context: RunContext) -> None:
     """Put on the run's page why it stopped and what to do."""
     again = _ui("deployments/deployment", deployment.id)
     how = f"[run the deployment again]({again})" if again else "rerun the same command"
+    if context.prefect_lost.is_set():
+        return
     with _never_stop_the_run("failure"):
         create_markdown_artifact(
             failure_page(error, context, how),

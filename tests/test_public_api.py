@@ -18,6 +18,7 @@ PUBLIC = [
     "CaptionerError",
     "ConfigError",
     "InputDamaged",
+    "PrefectLost",
     "RegionCapConfig",
     "RegionCapError",
     "RowReject",

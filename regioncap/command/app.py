@@ -17,7 +17,7 @@ from regioncap.command.outputs import export_, report, sheet
 from regioncap.command.prefect_env import prepare_prefect
 from regioncap.command.run import plan, run, try_
 from regioncap.command.servers import serve, serve_model
-from regioncap.errors import RegionCapError, UsageError
+from regioncap.errors import PrefectLost, RegionCapError, UsageError
 from regioncap.printable import printable
 
 
@@ -60,6 +60,8 @@ def _exit_code(args: Sequence[str] | None) -> int:
         return WRONG_USAGE
     except RegionCapError as error:
         say(f"regioncap: {error}", err=True)
+        if isinstance(error, PrefectLost):
+            os._exit(STOPPED)  # else Prefect, at exit, tries for many minutes to hand its server what it has for it
         return STOPPED
     except (KeyboardInterrupt, click.Abort):
         say("regioncap: stopped", err=True)

@@ -16,6 +16,7 @@ QUIET = {
     "PREFECT_LOGGING_TO_API_ENABLED": "false",
     # Tracebacks of its server's libraries, such as SQLAlchemy's when a busy server is ended.
     "PREFECT_LOGGING_ROOT_LEVEL": "CRITICAL",
+    "PREFECT_LOGGING_INTERNAL_LEVEL": "CRITICAL",
 }
 """Prefect's log is for those who run Prefect; here errors come as messages."""
 

@@ -44,6 +44,8 @@ class RunContext:
         self.threads = RunThreads(config.threads)
         self.stop = threading.Event()
         """Set when the run ends, in whichever way: every loop over rows looks at it."""
+        self.prefect_lost = threading.Event()
+        """Set when Prefect's server is gone: nothing more is shown there."""
         self.lazy_captioner = LazyCaptioner(self._make_captioner, self.stop)
         self.cached_shards: dict[str, tuple[Step, ...]] = {}
         """The steps of shards that the preflight found done, by the key of their input, for the run not to check them

@@ -15,6 +15,7 @@ import pytest
 
 from regioncap.captioners import pixels
 from regioncap.captioners.fake_server import PERSONAS, Behaviour, RunningServer
+from regioncap.captioners.supervisor import descendants
 from tests.support.commands import COMMAND, ROOT, call, environment, regioncap
 from tests.support.photos import write_photo
 from tests.support.rows import BOX, read_rows, write_rows
@@ -176,6 +177,43 @@ def test_ctrl_c_in_a_terminal_reaches_prefects_own_server_too_and_ends_the_run_a
     assert "The same command resumes the run" in errors
     assert "Traceback" not in errors
     assert "ERROR" not in errors
+
+
+IMPATIENT = """
+import sys
+from regioncap.command.app import main
+from regioncap.command.prefect_env import prepare_prefect
+prepare_prefect(quiet=True)
+import regioncap.flows.prefect_watch as watch
+watch.CHECK_SECONDS, watch.GONE_SECONDS = 0.2, 1.0
+main(sys.argv[1:])
+"""
+"""The command, with less patience with Prefect."""
+
+
+def test_a_prefect_server_that_is_gone_for_good_stops_the_run_in_clear_words(tmp_path: Path) -> None:
+    write_photo(tmp_path / "p.png", 1)
+    write_rows(tmp_path / "photos.jsonl", [{"image": "p.png", "n": n} for n in range(50_000)])
+    own = {**environment(), "PREFECT_HOME": str(tmp_path / "home"), "PREFECT_CLIENT_MAX_RETRIES": "0"}
+    del own["PREFECT_API_URL"]
+    args = ["photos.jsonl", "--captioner", "pixels", "--output", "out.jsonl", "--cache-path", "cache"]
+    command = [sys.executable, "-c", IMPATIENT, "run", *args]
+    with subprocess.Popen(command, cwd=tmp_path, env=own, stderr=subprocess.PIPE, text=True) as running:
+        step6 = tmp_path / "cache" / "regioncap_step6"
+        until(lambda: running.poll() is not None or list(step6.glob("*.json")), every=0.02)
+        (server,) = [pid for pid in descendants(running.pid) if b"prefect.server" in cmdline(pid)]
+        os.kill(server, signal.SIGKILL)
+        _, errors = running.communicate(timeout=200)
+    assert running.returncode == 1
+    assert errors.splitlines()[-1].startswith("regioncap: Prefect's server does not answer any more, so the run stops.")
+    assert "The same command resumes the run" in errors
+    assert "Traceback" not in errors
+
+
+def cmdline(pid: int) -> bytes:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    return b""
 
 
 # --- with a model server

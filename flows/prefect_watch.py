@@ -1,0 +1,70 @@
+"""Notices that Prefect's server is gone for good, while a run is under way.
+
+Prefect's client tries each of its requests again for about a minute; a run would go on in silence, and never end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import logging
+import threading
+import time
+from collections.abc import Iterator
+
+import httpx
+from prefect.client.orchestration import get_client
+
+from regioncap.errors import PrefectLost, Stopped
+from regioncap.run.context import RunContext
+
+CHECK_SECONDS = 5.0
+GONE_SECONDS = 30.0
+"""A server that cannot be connected to for so long does not come back: a restart takes less."""
+
+REQUEST_SECONDS = 20.0
+
+logger = logging.getLogger("regioncap")
+
+
+@contextlib.contextmanager
+def watching_prefect(context: RunContext) -> Iterator[None]:
+    """Stop the run when Prefect's server is gone. Raises PrefectLost."""
+    over = threading.Event()
+    # Prefect's settings for this run are in context variables, which a new thread does not inherit.
+    run = contextvars.copy_context().run
+    thread = threading.Thread(target=run, args=(_watch, context, over), name="prefect-watch", daemon=True)
+    thread.start()
+    try:
+        yield
+    except Stopped:
+        if context.prefect_lost.is_set():
+            raise PrefectLost from None
+        raise
+    finally:
+        over.set()
+
+
+def _watch(context: RunContext, over: threading.Event) -> None:
+    with get_client(sync_client=True) as client:
+        address = str(client.api_url).rstrip("/") + "/health"
+    answered = time.monotonic()
+    while not over.wait(CHECK_SECONDS):
+        if _answers(address):
+            answered = time.monotonic()
+        elif time.monotonic() - answered > GONE_SECONDS:
+            logger.error("%s", PrefectLost())
+            context.prefect_lost.set()
+            context.stop_sending()
+            return
+
+
+def _answers(address: str) -> bool:
+    """Whether anybody is there: a slow answer is one, and so is a refusal."""
+    try:
+        httpx.get(address, timeout=REQUEST_SECONDS)
+    except httpx.ConnectError:
+        return False
+    except httpx.HTTPError:
+        return True
+    return True
