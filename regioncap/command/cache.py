@@ -99,7 +99,7 @@ def _config_of_run(run_name: str, config_file: str | None, flags: dict[str, Any]
     if earlier:
         values = {**earlier, **(read_config_file(config_file) if config_file else {}), **given(flags)}
         return completed(make_config(**values))
-    if not place.find():
+    if not (place.find().names if place.is_glob() else place.exists()):
         raise UsageError(f"{run_name}: expected the output of a run, or its input and options; there is neither")
     return completed(config_from(run_name, config_file, flags))
 

@@ -21,6 +21,7 @@ from rich.table import Table
 
 from regioncap.command.echo import PrintableFormatter
 from regioncap.config.model import RegionCapConfig
+from regioncap.inputs.found_files import in_words
 from regioncap.output.outputs import PartOutputs, is_parts_folder
 from regioncap.output.summary import Summary
 from regioncap.printable import printable
@@ -95,6 +96,8 @@ def plan_lines(plan: Plan, config: RegionCapConfig) -> Iterator[str]:
         yield f"{'US dollars, about':<24} {plan.usd(*config.prices):>14,.2f}"
     for hint in plan.hints:
         yield f"\n{hint}"
+    if plan.files_left_out:
+        yield f"\nfiles left out: {in_words(plan.files_left_out)}"
     if plan.outdated:
         yield f"\n{plan.outdated_in_words}: they are among those to request."
     basis = f"mean of {plan.answers_sampled:,} cached answers" if plan.answers_sampled else "assumed: two sentences"
@@ -164,6 +167,7 @@ def show(summary: Summary) -> None:
     table.add_column()
     table.add_column(justify="right")
     for name, count in (
+        *((f"files left out: {kind}", count) for kind, count in summary.files_left_out.items()),
         ("rows in", summary.rows_in),
         ("rows captioned", summary.rows_out),
         ("rows rejected", summary.rejects),

@@ -72,6 +72,3 @@ READERS: dict[str, Reader] = {
     ".parquet": read_parquet,
 }
 """Readers of data files by extension."""
-
-IMAGES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
-"""Extensions of image files."""

@@ -17,18 +17,14 @@ from itertools import islice
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import UsageError
 from regioncap.inputs.coco import CocoFile, coco_fields, looks_like_coco
-from regioncap.inputs.formats import IMAGES, READERS, file_kind
+from regioncap.inputs.formats import READERS, file_kind
+from regioncap.inputs.found_files import FoundInput, find_files, find_root
 from regioncap.inputs.per_box import PerBoxTable
 from regioncap.inputs.sharding import Line, Lines, cut
 from regioncap.inputs.streams import ReadProgress, row_text
 from regioncap.records import Row, Shard, loads_given
 from regioncap.row_keys import MISSING, keys_in_words, paths_of, value_at
-from regioncap.storage.filesystem import GLOB_CHARS, Filesystems, Place, is_url, without_query
-
-KNOWN = (
-    "JSON Lines (.jsonl, .ndjson), JSON (.json), CSV (.csv, .tsv), each also .gz, .bz2, .xz or .zst; "
-    "Parquet (.parquet); images"
-)
+from regioncap.storage.filesystem import Filesystems, Place, is_url, without_query
 
 COLUMN_SAMPLE_ROWS = 100
 """Rows of a table that are read to learn its columns."""
@@ -61,23 +57,15 @@ def read_shards(config: RegionCapConfig, files: Filesystems) -> Generator[Shard]
     Raises UsageError at once if the input is missing, empty or of an unknown format; while reading, InputDamaged,
     StorageError, and UsageError for a file that cannot be read as rows.
     """
-    return shards_of(find_input_files(config, files), config)
+    return shards_of(input_files_of(find_files(config, files), config), config)
 
 
 def input_root(config: RegionCapConfig, files: Filesystems) -> str:
     """The folder that the input's relative image paths start from, as a path or URL.
 
-    A file's folder; the folder itself; the part of a glob before its first wildcard. Raises StorageError if it
-    cannot be determined whether the input is a file.
+    See `regioncap.inputs.found_files.find_root`.
     """
-    address = without_query(config.input)
-    place = files.place(address)
-    if _is_file(place):
-        return place.parent.address
-    if not place.is_glob():
-        return address if address.endswith("://") else address.rstrip("/") or "/"
-    before = address[: min(address.index(sign) for sign in GLOB_CHARS if sign in address)]
-    return files.place(f"{before}x").parent.address
+    return find_root(files.place(without_query(config.input))).address
 
 
 def shards_of(input_files: list[InputFile], config: RegionCapConfig) -> Generator[Shard]:
@@ -139,28 +127,17 @@ def _choose(input_files: list[InputFile], sample: int, limit: int | None) -> set
     return {-place for _, place in heap}
 
 
-def find_input_files(config: RegionCapConfig, filesystems: Filesystems) -> list[InputFile]:
-    """The files that the input consists of. Raises UsageError if there is nothing to read."""
-    files = _files(filesystems.place(config.input))
-    root = input_root(config, filesystems)
-    data = [file for file in files if file_kind(file.file_name) in READERS]
-    if data:
-        named = len(data) > 1
-        sized = len(data) <= MAX_SIZE_REQUESTS or not is_url(config.input)
-        readers = _readers(data, config)
-        return [
-            InputFile(file.relative_to(root) if named else "", (file.size() or 1) if sized else 1, read)
-            for file, read in zip(data, readers, strict=True)
-        ]
-    images = [file for file in files if file_kind(file.file_name) in IMAGES]
-    if images:
-        names = [file.relative_to(root) for file in images]
-        return [InputFile("", 1, lambda gauge: _image_rows(names, config.image_key, gauge))]
-    name = files[0].file_name
-    what = f"{name} is" if len(files) == 1 else f"{name} and {len(files) - 1} more files are"
-    raise UsageError(
-        f"input: {filesystems.place(config.input).url}: {what} not in a supported format; expected {KNOWN}"
-    )
+def input_files_of(found: FoundInput, config: RegionCapConfig) -> list[InputFile]:
+    """The units of an input that consists of the files `found`."""
+    if not found.data:
+        return [InputFile("", 1, lambda gauge: _image_rows(found.images, config.image_key, gauge))]
+    named = len(found.data) > 1
+    sized = len(found.data) <= MAX_SIZE_REQUESTS or not is_url(config.input)
+    readers = _readers(found.data, config)
+    return [
+        InputFile(file.relative_to(found.root.address) if named else "", (file.size() or 1) if sized else 1, read)
+        for file, read in zip(found.data, readers, strict=True)
+    ]
 
 
 def region_fields_of(config: RegionCapConfig, files: Filesystems) -> tuple[str, ...]:
@@ -172,7 +149,7 @@ def region_fields_of(config: RegionCapConfig, files: Filesystems) -> tuple[str, 
     """
     if config.rows == "per_image" and file_kind(without_query(config.input)) in READERS.keys() - {".json"}:
         return config.region_fields  # decided by the name alone: nothing has to be listed
-    data = [file for file in _files(files.place(config.input)) if file_kind(file.file_name) in READERS]
+    data = find_files(config, files).data
     if not data:
         return config.region_fields
     if config.rows == "per_box":
@@ -234,23 +211,3 @@ def _image_rows(names: list[str], image_key: str, gauge: ReadProgress) -> Lines:
     gauge.done = lambda: number / len(names)
     for number, name in enumerate(names, 1):
         yield number, row_text({image_key: name})
-
-
-def _files(place: Place) -> list[Place]:
-    """The files that an input names, sorted. Raises UsageError if there are none."""
-    if _is_file(place):
-        return [place]
-    if not place.is_glob() and not place.exists():
-        raise UsageError(f"input: {place.url} does not exist; expected a file, a folder or a glob")
-    files = place.find()
-    if not files:
-        what = "no file matches" if place.is_glob() else "there is no file in"
-        raise UsageError(f"input: {what} {place.url}; expected {KNOWN} (names that begin with . or _ are skipped)")
-    return files
-
-
-def _is_file(place: Place) -> bool:
-    # In an object store one small request returns the size; telling a folder takes a listing.
-    if not place.is_local and place.size():
-        return True
-    return place.exists() and not place.is_folder()

@@ -202,11 +202,10 @@ def summary_of(tally: Tally, context: RunContext, *, problem: str, **places: Any
 
 
 def with_bill(summary: Summary, context: RunContext) -> Summary:
-    """The summary with the requests, tokens and cost of this run."""
+    """The summary with the requests, tokens and cost of this run, and what of the input it did not read."""
     bill = context.progress.bill()
-    return summary.model_copy(
-        update={**bill.model_dump(), "captions_reused": max(0, summary.regions - bill.captions_new)}
-    )
+    update = {"captions_reused": max(0, summary.regions - bill.captions_new), "files_left_out": context.found.left_out}
+    return summary.model_copy(update={**bill.model_dump(), **update})
 
 
 def redacted_config(config: RegionCapConfig) -> dict[str, Any]:

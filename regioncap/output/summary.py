@@ -36,6 +36,8 @@ class Summary(Bill):
     """Regions by flag; a region may have several. See `regioncap.output.caption_flags`."""
     captions_reused: int = 0
     """Regions whose caption existed before this run."""
+    files_left_out: dict[str, int] = Field(default_factory=dict)
+    """Files of an input folder or glob that were not read, by kind: an extension, or words (`hidden`)."""
     keys_replaced: dict[str, int]
     """Keys of input rows that were replaced by the output's own keys."""
     captioner: str

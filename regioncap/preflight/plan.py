@@ -71,6 +71,8 @@ class Plan:
     """Whether the regions of all rows to ask for are known, since each has boxes."""
     certain: bool = False
     """Whether a caption is known to be missing; else the answers of all rows may be cached."""
+    files_left_out: dict[str, int] = field(default_factory=dict)
+    """Files of an input folder that are not read, by kind."""
     usage: list[float] = field(default_factory=list, repr=False)
     """Answer tokens per region of each cached answer."""
     hints: list[str] = field(default_factory=list, repr=False)
@@ -131,6 +133,7 @@ def plan(config: RegionCapConfig) -> Plan:
         prompts = Prompts.of(config)
         planned = count(context, first.whole_input() or context.shards(), sizes)
         planned.hints = hints
+        planned.files_left_out = context.found.left_out
     if sizes:
         shown = [fit_size(size, max_pixels=config.max_pixels) for size in sizes]
         planned.image_tokens = statistics.mean(math.ceil(w / PATCH) * math.ceil(h / PATCH) for w, h in shown)

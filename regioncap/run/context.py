@@ -9,7 +9,8 @@ from functools import cached_property
 
 from regioncap.captioners.base import Captioner, CaptionerOptions
 from regioncap.config.model import RegionCapConfig
-from regioncap.inputs.readers import InputFile, find_input_files, input_root, region_fields_of, shards_of
+from regioncap.inputs.found_files import FoundInput, find_files
+from regioncap.inputs.readers import InputFile, input_files_of, input_root, region_fields_of, shards_of
 from regioncap.records import Shard, Step
 from regioncap.registry import make_captioner
 from regioncap.run.captioner import LazyCaptioner
@@ -68,7 +69,12 @@ class RunContext:
 
     @cached_property
     def _input_files(self) -> list[InputFile]:
-        return find_input_files(self.config, self.files)
+        return input_files_of(self.found, self.config)
+
+    @cached_property
+    def found(self) -> FoundInput:
+        """The files that the input consists of. Raises what `find_files` raises."""
+        return find_files(self.config, self.files)
 
     @cached_property
     def captioned_before(self) -> bool:

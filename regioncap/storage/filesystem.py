@@ -25,6 +25,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from regioncap.errors import RegionCapError, StorageError
 from regioncap.masking import outside_text
+from regioncap.storage.finding import FoundFiles, find_in_store, find_matches, find_on_disk
 
 SINGLE_PUT_BYTES = 64_000_000
 """Up to this size an object is uploaded from memory in a single PUT."""
@@ -294,24 +295,19 @@ class Place:
         """Whether this is a pattern for names; `photos [2024]` is none where there is a folder of that name."""
         return bool(GLOB_CHARS & set(without_query(self.address))) and not self.exists()
 
-    def find(self) -> list[Place]:
-        """All files below this folder, or matching this address as a glob; sorted, without hidden ones.
+    @property
+    def fixed_part(self) -> Place:
+        """The folder of a glob before its first wildcard: `a` for `a/b*/c.jpg`."""
+        address = without_query(self.address)
+        before = address[: min(address.index(sign) for sign in GLOB_CHARS if sign in address)]
+        return self.files.place(f"{before}x").parent
 
-        Hidden are names that begin with `.`, and folders and markers (`_SUCCESS`, without an extension) that begin
-        with `_`. A photo's name may begin with `_`: cameras write `_DSC0001.JPG`.
-        """
+    def find(self) -> FoundFiles:
+        """All files below this folder, or matching this address as a glob; see `regioncap.storage.finding`."""
         with self._translated("list"):
-            pattern = self.is_glob()
-            found = self._fs.glob(self._path) if pattern else self._fs.find(self._path)
-            files = [path for path in found if not pattern or self._fs.isfile(path)]
-        fixed = self._path if not pattern else glob_prefix(self._path)
-        return [self._sibling(path) for path in sorted(files) if not _hidden(path[len(fixed.rstrip("/")) :])]
-
-    def _sibling(self, path: str) -> Place:
-        if self.is_local and not is_url(self.address):
-            start = os.path.relpath(path) if not self.address.startswith("/") else path
-            return self.files.place(start)
-        return self.files.place(str(self._fs.unstrip_protocol(path)))
+            if self.is_glob():
+                return find_matches(self._fs, self._path, glob_prefix(self._path), self.is_local)
+            return find_on_disk(self._path) if self.is_local else find_in_store(self._fs, self._path)
 
 
 @dataclass(frozen=True)
@@ -334,12 +330,6 @@ def glob_prefix(pattern: str) -> str:
     """The folder of a glob before its first wildcard: `a` for `a/b*/c.jpg`."""
     before = pattern[: min(pattern.index(sign) for sign in GLOB_CHARS if sign in pattern)]
     return before.rpartition("/")[0]
-
-
-def _hidden(path: str) -> bool:
-    *folders, name = path.strip("/").split("/")
-    marker = name.startswith("_") and "." not in name
-    return marker or name.startswith(".") or any(folder.startswith((".", "_")) for folder in folders)
 
 
 @contextlib.contextmanager

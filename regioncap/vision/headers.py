@@ -18,6 +18,15 @@ from regioncap.row_work import words_of
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM")
 """Supported formats. Pillow opens more, but EPS would start Ghostscript, and the others do not hold photographs."""
 
+EXTENSIONS = frozenset(
+    {
+        ".jpg", ".jpeg", ".jpe", ".jfif", ".jfi", ".jif", ".mpo", ".png", ".apng", ".webp", ".gif", ".bmp", ".dib",
+        ".tif", ".tiff", ".avif", ".avifs", ".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx", ".ppm", ".pgm", ".pbm",
+        ".pnm", ".pfm",
+    }
+)  # fmt: skip
+"""How files of these formats are named."""
+
 MULTI_FRAME_FORMATS = ("PNG", "WEBP", "GIF", "TIFF", "AVIF")
 """The formats that may hold several pictures."""
 

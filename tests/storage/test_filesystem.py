@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from regioncap.errors import RowReject, StorageError
 from regioncap.image_ref import ImageRef
 from regioncap.storage.answers import Answers, answer_key
 from regioncap.storage.filesystem import Place, redact_url
+from regioncap.storage.finding import HIDDEN, FoundFiles
 from regioncap.storage.images import ImageFiles
 
 
@@ -98,8 +100,8 @@ def test_append_begins_and_goes_on(root: Place) -> None:
 def test_find_leaves_out_what_is_hidden(root: Place) -> None:
     for names in (("a.jpg",), ("_DSC1.JPG",), ("d", "b.jpg"), (".regioncap", "x.jsonl"), ("_SUCCESS",), (".hidden",)):
         root.child(*names).write(b"")
-    assert [place.name for place in root.find()] == ["_DSC1.JPG", "a.jpg", "b.jpg"]
-    assert [place.name for place in root.child("*.jpg").find()] == ["a.jpg"]
+    assert root.find() == FoundFiles(["_DSC1.JPG", "a.jpg", "d/b.jpg"], Counter({HIDDEN: 3}))
+    assert root.child("*.jpg").find() == FoundFiles(["a.jpg"], Counter())
 
 
 def test_a_full_disk_is_named_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
