@@ -26,6 +26,7 @@ from regioncap.tasks.map_rows import map_rows
 from regioncap.tasks.step import StepSpec, run_step
 from regioncap.vision.extraction import EXTRACTION_VERSION, FINDER_MAX_LONG_SIDE, FINDER_MIN_LONG_SIDE, find_regions
 from regioncap.vision.images import Picture
+from regioncap.vision.pieces import MAX_FRAMES
 
 STEP_VERSION = 2
 
@@ -56,7 +57,8 @@ def extract_row(row: Row, read: ReadImage, config: RegionCapConfig, on_found: On
     }
     frames = picture.frames
     if frames > 1:
-        found["warnings"] = [f"the image holds {frames} pictures; the first is described"]
+        count = f"{MAX_FRAMES} or more" if frames == MAX_FRAMES else frames
+        found["warnings"] = [f"the image holds {count} pictures; the first is described"]
     if row["type"] != WITHOUT_BBOX:
         return {**found, "boxes": row["boxes"]}
     boxes = _find(picture, config)

@@ -8,12 +8,14 @@ from __future__ import annotations
 import io
 import struct
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 from PIL import Image, ImageFile, JpegImagePlugin
 
 from regioncap.errors import RegionCapError, RowReject
 from regioncap.row_work import words_of
+from regioncap.vision.costs import refuse_costly_structure
+from regioncap.vision.pieces import MAX_FRAMES
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM")
 """Supported formats. Pillow opens more, but EPS would start Ghostscript, and the others do not hold photographs."""
@@ -27,11 +29,41 @@ EXTENSIONS = frozenset(
 )  # fmt: skip
 """How files of these formats are named."""
 
-MULTI_FRAME_FORMATS = ("PNG", "WEBP", "GIF", "TIFF", "AVIF")
-"""The formats that may hold several pictures."""
-
 ORIENTATION_TAG = 0x0112
+EXIF = b"Exif\0\0"
 _JPEG_SCAN, _JPEG_END = b"\xff\xda", b"\xff\xd9"
+
+
+MAX_HEADER_READS = 100_000
+MAX_READS = 4_000_000
+"""Pieces that Pillow may read of a file for its header, and in all. Its parsers are written in Python and read a piece
+at a time: a segment, a chunk, a run of pixels, a character of a comment. Photos have hundreds, or tens of thousands
+where their pixels are in chunks of 8 KB."""
+
+MAX_EXIF_PIECES = 32
+"""Segments of an EXIF block, which Pillow joins one by one; one holds 64 KB and is usual."""
+
+
+class _CountedReads(io.BytesIO):
+    """A file of which only so many pieces are read. Raises RowReject `image_unreadable` beyond."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self._left = MAX_HEADER_READS
+        self._exif_left = MAX_EXIF_PIECES
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        piece = super().read(size)
+        self._left -= 1
+        self._exif_left -= piece.startswith(EXIF)
+        if self._left < 0 or self._exif_left < 0:
+            reason = "too many chunks, comments or other metadata to read; save it again to have it described"
+            raise RowReject("image_unreadable", reason)
+        return piece
+
+    def open_for_pixels(self) -> None:
+        """Allow the reads that decoding takes."""
+        self._left = MAX_READS
 
 
 class _JpegFile(JpegImagePlugin.JpegImageFile):
@@ -42,26 +74,38 @@ class _JpegFile(JpegImagePlugin.JpegImageFile):
 
 @contextmanager
 def rejecting(image: ImageFile.ImageFile) -> Iterator[None]:
-    """Turn decoder errors on the opened `image` into RowReject `image_unreadable`."""
-    picture = f"a {image.format} of {image.size[0]}x{image.size[1]} pixels"
+    """Turn decoder errors on the opened `image` into RowReject `image_unreadable`. For calls of decoders only: a bug of
+    our own must not pass for a damaged image."""
+    with enough_memory(image):
+        try:
+            yield
+        except (MemoryError, RegionCapError):
+            raise
+        except Exception as error:  # decoders raise errors of two dozen types on malformed files
+            said = words_of(error)
+            if "truncated" in said.lower() or "incomplete" in said.lower():
+                reason = f"truncated: {_described(image)} that ends too early ({said}); fetch it again"
+            else:
+                reason = f"damaged: {_described(image)} that cannot be decoded ({said})"
+            raise RowReject("image_unreadable", reason) from error
+
+
+@contextmanager
+def enough_memory(image: ImageFile.ImageFile) -> Iterator[None]:
+    """Turn MemoryError into RowReject `image_unreadable`."""
     try:
         yield
     except MemoryError as error:
-        reason = f"{picture} needs more memory than is available; see max_image_pixels"
+        reason = f"{_described(image)} needs more memory than is available; see max_image_pixels"
         raise RowReject("image_unreadable", reason) from error
-    except RegionCapError:
-        raise
-    except Exception as error:  # decoders raise errors of two dozen types on malformed files
-        said = words_of(error)
-        if "truncated" in said.lower() or "incomplete" in said.lower():
-            reason = f"truncated: {picture} that ends too early ({said}); fetch it again"
-        else:
-            reason = f"damaged: {picture} that cannot be decoded ({said})"
-        raise RowReject("image_unreadable", reason) from error
+
+
+def _described(image: ImageFile.ImageFile) -> str:
+    return f"a {image.format} of {image.size[0]}x{image.size[1]} pixels"
 
 
 def open_header(data: bytes) -> ImageFile.ImageFile:
-    """The image in `data`, not yet decoded. Raises RowReject `image_unreadable`.
+    """The image in `data`, not yet decoded. Raises RowReject `image_unreadable` or `image_too_large`.
 
     `Image.open` is avoided: its size limit and warning are process-wide settings, and it also parses the second frame
     of stereo JPEGs.
@@ -71,12 +115,20 @@ def open_header(data: bytes) -> ImageFile.ImageFile:
         factory, accept = Image.OPEN.get(name, (None, None))
         if factory is None or accept is None or len(data) < 8 or accept(data[:16]) is not True:
             continue
+        refuse_costly_structure(name, data)
+        file = _CountedReads(data)
         try:
-            return (_JpegFile if name == "JPEG" else factory)(io.BytesIO(data), "")
+            image = (_JpegFile if name == "JPEG" else factory)(file, "")
+        except Image.DecompressionBombError as error:
+            raise RowReject("image_too_large", f"a {name} of too many pixels: {words_of(error)}") from None
+        except RegionCapError:
+            raise
         except Exception as error:
             said = words_of(error)
             message = f"damaged or truncated: {len(data):,} bytes that begin like a {name} ({said}); fetch it again"
             raise RowReject("image_unreadable", message) from error
+        file.open_for_pixels()
+        return image
     raise RowReject("image_unreadable", _what_it_is(data))
 
 
@@ -113,7 +165,7 @@ def exif_orientation(exif: bytes | None) -> int:
 
     Parsed here since Pillow's reader warns about damaged blocks, and decodes a whole PNG to find one.
     """
-    block = (exif or b"").removeprefix(b"Exif\0\0")
+    block = (exif or b"").removeprefix(EXIF)
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(block[:4])
     if order is None:
         return 1
@@ -129,8 +181,8 @@ def exif_orientation(exif: bytes | None) -> int:
     return 1
 
 
-def frame_count(data: bytes) -> int:
-    """The number of pictures in the file `data`; 1 if it is too damaged to tell."""
-    with suppress(Exception):
-        return max(1, int(getattr(open_header(data), "n_frames", 1)))
-    return 1
+def frames_in_header(image: ImageFile.ImageFile) -> int | None:
+    """How many pictures the file has, at most `MAX_FRAMES`; None where they have to be counted in the file."""
+    if image.format in ("GIF", "TIFF"):
+        return None
+    return min(max(int(getattr(image, "n_frames", 1)), 1), MAX_FRAMES)

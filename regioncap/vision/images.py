@@ -22,16 +22,18 @@ import simplejpeg
 from PIL import ImageFile
 
 from regioncap.errors import RowReject
+from regioncap.vision.costs import refuse_costly_pixels
 from regioncap.vision.headers import (
-    MULTI_FRAME_FORMATS,
+    enough_memory,
     exif_orientation,
-    frame_count,
+    frames_in_header,
     jpeg_is_complete,
     looks_truncated,
     open_header,
     rejecting,
 )
 from regioncap.vision.modes import MIN_WHOLE_SCALE, decode_any
+from regioncap.vision.pieces import count_frames
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -72,6 +74,8 @@ class Picture:
         if width * height > max_image_pixels:
             size = f"{width}x{height} is {width * height:,} pixels"
             raise RowReject("image_too_large", f"{size}, more than {max_image_pixels:,}; see max_image_pixels")
+        self._counted = frames_in_header(self._image)
+        refuse_costly_pixels(self._image.format or "", data, self._stored, self._counted or 1)
         # Pillow applies the orientation of TIFFs itself.
         self._turn = 1 if self._image.format == "TIFF" else exif_orientation(self._image.info.get("exif"))
         if self._turn >= 5:
@@ -80,8 +84,8 @@ class Picture:
 
     @property
     def frames(self) -> int:
-        """The number of pictures in the file; the first one is used."""
-        return frame_count(self._data) if self.info.format in MULTI_FRAME_FORMATS else 1
+        """The number of pictures in the file, at most `MAX_FRAMES`; the first one is used."""
+        return count_frames(self.info.format, self._data) if self._counted is None else self._counted
 
     def check(self) -> None:
         """Raise RowReject `image_unreadable` for a truncated file; only files that look truncated are decoded."""
@@ -129,7 +133,7 @@ class Picture:
         """The pixels as stored, not smaller than `enough` (width, height) unless the picture is."""
         image = self._take()
         large = self._stored[0] * self._stored[1] > LARGE_PIXELS
-        with rejecting(image), _one_large if large else nullcontext():
+        with enough_memory(image), _one_large if large else nullcontext():
             pixels = self._from_jpeg(enough) if self._jpeg else None
             return decode_any(self._data, image, enough) if pixels is None else pixels
 

@@ -6,14 +6,18 @@ Pillow's 4 bytes per pixel and little more.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFile, TiffImagePlugin
 
-from regioncap.vision.headers import ORIENTATION_TAG, open_header
+from regioncap.errors import RowReject
+from regioncap.vision.headers import ORIENTATION_TAG, open_header, rejecting
+from regioncap.vision.jpeg2000 import codestream_of
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -31,28 +35,80 @@ def decode_any(data: bytes, image: ImageFile.ImageFile, enough: tuple[int, int])
     """The pixels of `image`, opened from `data` and not yet loaded: HxWx3 uint8, BGR; EXIF is ignored.
 
     The result has the size `enough` (width, height) if that is much smaller than the picture, else the picture's own;
-    a JPEG may be decoded at 1/2, 1/4 or 1/8 of its size if that is not smaller than `enough`. Raises Pillow's errors,
-    and ValueError for values that cannot be brightness.
+    a JPEG may be decoded at 1/2, 1/4 or 1/8 of its size if that is not smaller than `enough`, and a JPEG 2000 of more
+    than 24 megapixels is decoded smaller than that in any case. Raises RowReject `image_unreadable` for pixels that are
+    damaged, and for values that cannot be brightness.
     """
+    rows = _from_still_webp(data, image) or _from_scaled_ppm(data, image)
+    if rows is not None:
+        return _in_bands(rows, image.size, enough)
     deep = _is_16_bit_colour(image)
-    if enough != image.size:
-        image.draft(None, enough)
-    image.load()
+    with rejecting(image):
+        if image.format == "JPEG2000" and (found := codestream_of(data)):
+            image.reduce = found.reduction(enough)  # type: ignore[assignment,method-assign]
+        if enough != image.size:
+            image.draft(None, enough)
+        image.load()
     size = image.size
     if deep:
         # Pillow has checked the file, but keeps only the high bytes.
         image.close()
-        values = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-        if values is not None and values.dtype == np.uint16 and values.shape[:2] == size[::-1]:
-            words = values.astype(np.uint16, copy=False)
+        words = _as_stored(data, size)
+        if words is not None and words.dtype == np.uint16:
             return _in_bands(lambda first, last: _from_16_bit(words[first:last]), size, enough)
         image = open_header(data)
-        image.load()
+        with rejecting(image):
+            image.load()
     if image.mode in ("F", "I") or image.mode.startswith("I;16"):
-        numbers = np.asarray(image)
-        limit = _white_of(image, numbers)
-        return _in_bands(lambda first, last: _from_numbers(numbers[first:last], limit), size, enough)
+        return _in_bands(_rows_of_numbers(image, np.asarray(image)), size, enough)
     return _in_bands(lambda first, last: _from_colours(image, first, last), size, enough)
+
+
+def _as_stored(data: bytes, size: tuple[int, int]) -> npt.NDArray[Any] | None:
+    """What OpenCV makes of a file, with its depth and alpha: HxW, HxWx3 (BGR) or HxWx4 (BGRA); None where it cannot
+    read it, or reads another size."""
+    try:
+        values = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error:
+        return None
+    return values if values is not None and values.shape[:2] == size[::-1] else None
+
+
+def _from_still_webp(data: bytes, image: ImageFile.ImageFile) -> Rows | None:
+    """The rows of a WebP with one picture. Pillow decodes all as animations, which takes four times the memory."""
+    if image.format != "WEBP" or getattr(image, "n_frames", 1) > 1:
+        return None
+    values = _as_stored(data, image.size)
+    if values is None or values.ndim != 3:
+        return None  # Pillow says what is wrong with it
+    if values.shape[2] == 3:
+        return lambda first, last: values[first:last]
+    return lambda first, last: _bgr_of(Image.fromarray(cv2.cvtColor(values[first:last], cv2.COLOR_BGRA2RGBA)))
+
+
+def _from_scaled_ppm(data: bytes, image: ImageFile.ImageFile) -> Rows | None:
+    """The rows of a PGM or PPM of bytes whose white is not 255. Pillow, which reads these number by number in Python,
+    scales the same way."""
+    if image.format != "PPM" or not image.tile or image.tile[0][0] != "ppm":
+        return None
+    white, offset = int(image.tile[0][3][-1]), image.tile[0][2]  # type: ignore[index,arg-type]
+    shape = (*image.size[::-1], 3) if image.mode == "RGB" else image.size[::-1]
+    kind = np.dtype(np.uint8 if white < 256 else ">u2")
+    if len(data) - offset < math.prod(shape) * kind.itemsize:
+        return None  # Pillow says that it is cut off
+    values = np.frombuffer(data, kind, math.prod(shape), offset).reshape(shape)
+    most = 65_535 if image.mode == "I" else 255
+    scaled = np.minimum(np.rint(np.arange(65_536) / white * most), most).astype(np.uint16 if most > 255 else np.uint8)
+    if image.mode == "RGB":
+        return lambda first, last: np.ascontiguousarray(scaled[values[first:last]][:, :, ::-1])
+    if image.mode == "I":
+        return _rows_of_numbers(image, scaled[values])
+    return lambda first, last: _from_numbers(scaled[values[first:last]], 255)
+
+
+def _rows_of_numbers(image: Image.Image, numbers: npt.NDArray[Any]) -> Rows:
+    limit = _white_of(image, numbers)
+    return lambda first, last: _from_numbers(numbers[first:last], limit)
 
 
 def _in_bands(rows: Rows, size: tuple[int, int], enough: tuple[int, int]) -> Pixels:
@@ -69,10 +125,15 @@ def _in_bands(rows: Rows, size: tuple[int, int], enough: tuple[int, int]) -> Pix
     return pixels
 
 
-def _from_colours(image: Image.Image, first: int, last: int) -> Pixels:
+def _from_colours(image: ImageFile.ImageFile, first: int, last: int) -> Pixels:
     """Rows of a loaded picture with 8-bit values: HxWx3 uint8, BGR."""
-    band = image.crop((0, first, image.size[0], last))
-    if image.has_transparency_data:
+    with rejecting(image):
+        return _bgr_of(image.crop((0, first, image.size[0], last)))
+
+
+def _bgr_of(band: Image.Image) -> Pixels:
+    """HxWx3 uint8, BGR, over white."""
+    if band.has_transparency_data:
         layer = band.convert("RGBA")
         band = Image.new("RGB", layer.size, "white")
         band.paste(layer, mask=layer)
@@ -99,13 +160,15 @@ def _from_16_bit(values: npt.NDArray[np.uint16]) -> Pixels:
 
 
 def _white_of(image: Image.Image, values: npt.NDArray[np.generic]) -> int:
-    """The value that means white. Raises ValueError for values below 0 or above every possible white."""
+    """The value that means white. Raises RowReject `image_unreadable` for values below 0 or above every possible
+    white."""
     white = 65_535 if image.format == "PNG" or image.mode.startswith("I;16") else None
     low, high = float(values.min()), float(values.max())
     limits = [white] if white else [limit for limit in (1, 255, 65_535) if limit > 1 or values.dtype.kind == "f"]
     limit = next((limit for limit in limits if low >= 0 and high <= limit), None)
     if limit is None:  # NaN lands here too
-        raise ValueError(f"its values range from {low:g} to {high:g}; expected 0..1, 0..255 or 0..65535")
+        values_are = f"its values range from {low:g} to {high:g}; expected 0..1, 0..255 or 0..65535"
+        raise RowReject("image_unreadable", f"a {image.format} that is no picture: {values_are}")
     return limit
 
 

@@ -148,19 +148,24 @@ def bmp_rle(width: int, height: int, codes: bytes) -> bytes:
 
 def j2k(
     width: int, height: int, *, tile: int | None = None, components: int = 3, levels: int = 5, block: int = 4,
-    precinct: int | None = None,
+    precinct: int | None = None, layers: int = 1, tile_block: int | None = None,
 ) -> bytes:  # fmt: skip
-    """The header of a JPEG 2000 codestream and an empty tile.
+    """The headers of a JPEG 2000 codestream with an empty tile.
 
-    `block`: log2 of the side of a code block, less 2; `precinct`: log2 of the side of every precinct.
+    `block`: log2 of the side of a code block, less 2, `tile_block`: of those of the tile; `precinct`: log2 of the side
+    of every precinct.
     """
     size = struct.pack(">HIIIIIIIIH", 0, width, height, 0, 0, tile or width, tile or height, 0, 0, components)
-    style = struct.pack(">BBHBBBBBB", precinct is not None, 0, 1, 0, levels, block, block, 0, 1)
-    if precinct is not None:
-        style += bytes([precinct << 4 | precinct]) * (levels + 1)
     quantized = _segment(0x5C, bytes([0x40]) + bytes([0x40]) * (3 * levels + 1))
-    head = _segment(0x51, size + bytes([7, 1, 1]) * components) + _segment(0x52, style) + quantized
-    return b"\xff\x4f" + head + _segment(0x90, struct.pack(">HIBB", 0, 14, 0, 1)) + b"\xff\x93" + b"\xff\xd9"
+    head = _segment(0x51, size + bytes([7, 1, 1]) * components) + _coding(block, levels, precinct, layers) + quantized
+    of_tile = b"" if tile_block is None else _coding(tile_block, levels, precinct, layers)
+    part = _segment(0x90, struct.pack(">HIBB", 0, 14 + len(of_tile), 0, 1)) + of_tile + b"\xff\x93"
+    return b"\xff\x4f" + head + part + b"\xff\xd9"
+
+
+def _coding(block: int, levels: int, precinct: int | None, layers: int) -> bytes:
+    style = struct.pack(">BBHBBBBBB", precinct is not None, 0, layers, 0, levels, block, block, 0, 1)
+    return _segment(0x52, style + (b"" if precinct is None else bytes([precinct << 4 | precinct]) * (levels + 1)))
 
 
 # --- WebP
