@@ -17,6 +17,7 @@ from pycocotools.coco import COCO
 
 from regioncap.errors import UsageError
 from regioncap.exports.base import ExportResult
+from regioncap.exports.csv_table import escaped, unescaped
 from regioncap.exports.export import ExportRequest, export
 from regioncap.exports.llava import corners
 from regioncap.output.reading import open_output
@@ -203,6 +204,27 @@ def test_csv_names_that_are_taken_get_another(make_output: Make) -> None:
     assert header.endswith("flags,field_x,row_width")
 
 
+FORMULAS = [
+    "=1+1", "+SUM(A1)", "-2+3+cmd|' /C calc'!A0", "- a dog", "@SUM(1)", "\t=1", "\r=1", "\n=1", "\uff1d1+1", "-", "+",
+    "--5", "-1,5", "'=1", "''=1", "-inf", "+1 a",
+]  # fmt: skip
+TEXTS = ["", "a dog = a pet", "'Tis a dog", "'", " =1", "-1.5", "+7", "-2e-3", "007", "1", "a - b"]
+
+
+@pytest.mark.parametrize("text", [*FORMULAS, *TEXTS])
+def test_a_csv_cell_that_a_spreadsheet_would_run_is_text(text: str) -> None:
+    assert escaped(text) == (f"'{text}" if text in FORMULAS else text)
+    assert unescaped(escaped(text)) == text
+
+
+def test_every_text_of_a_csv_is_safe_and_numbers_are_numbers(make_output: Make) -> None:
+    row = output_row("=a.png", ["-A cat."], **{"=key": "@x", "below": -3, "text": "-4"})
+    with Path(exported(make_output([row]), "csv").files[0]).open(newline="", encoding="utf-8") as file:
+        (found,) = csv.DictReader(file)
+    assert (found["image"], found["caption"], found["'=key"]) == ("'=a.png", "'-A cat.", "'@x")
+    assert (found["below"], found["text"]) == ("-3", "-4")
+
+
 # --- WebDataset
 
 
@@ -353,10 +375,12 @@ def test_parquet_of_evil_rows(evil: Path) -> None:
 def test_csv_of_evil_rows(evil: Path) -> None:
     path = exported(evil, "csv").files[0]
     table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    assert table["caption"].tolist()[:-1] == EVIL_CAPTIONS[:-1]
+    captions = table["caption"].tolist()[:-1]
+    assert [caption for caption in captions if caption.startswith("'")] == ['\'=HYPERLINK("http://evil","x")']
+    assert [unescaped(caption) for caption in captions] == EVIL_CAPTIONS[:-1]
     csv.field_size_limit(1_000_000)
     with Path(path).open(newline="", encoding="utf-8") as file:
-        assert [row["caption"] for row in csv.DictReader(file)][:-1] == EVIL_CAPTIONS[:-1]
+        assert [unescaped(row["caption"]) for row in csv.DictReader(file)][:-1] == EVIL_CAPTIONS[:-1]
     assert table["image"].tolist()[::2] == [*EVIL_NAMES, EVIL_NAMES[0]]
 
 
