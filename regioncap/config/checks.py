@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import fnmatch
 import re
 from pathlib import Path, PurePosixPath
@@ -36,6 +37,18 @@ def check_addresses(config: DerivedSettings) -> None:
         raise ValueError(f"output: expected a JSON Lines file (….jsonl), got {config.output!r}")
     if config.s3_endpoint_url is not None:
         _check_url(config.s3_endpoint_url, "s3_endpoint_url", "http://host:9000", "keys come from the environment")
+
+
+def check_encoding(config: DerivedSettings) -> None:
+    """The encoding of CSV files must be one that Python has."""
+    if (name := config.csv_encoding) is None:
+        return
+    try:
+        b"a".decode(name, "replace")
+        codecs.getincrementaldecoder(name)("surrogateescape").decode(b"a")
+    except (LookupError, ValueError):
+        expected = "expected a text encoding, such as cp1251, cp1250, cp932, gb18030, cp949"
+        raise ValueError(f"csv_encoding: {expected}, got {name!r}") from None
 
 
 def check_box_key(config: DerivedSettings) -> None:

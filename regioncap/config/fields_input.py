@@ -53,6 +53,13 @@ class InputSettings(Settings):
         "source",
         read_by=("load", "write"),
     )
+    csv_encoding: str | None = setting(
+        None,
+        "CSV encoding",
+        "Encoding of CSV and TSV files, such as cp1251, cp932, gb18030. Default: found out, if it is UTF-8, UTF-16, "
+        "UTF-32 or Windows-1252; a file that begins with a byte order mark is read by that in any case.",
+        "source",
+    )
     limit: int | None = setting(None, "Limit", "Read only the first N rows.", "source", ge=1)
     sample: int | None = setting(
         None, "Sample", "Read only N rows, selected by hash; a larger sample contains the smaller ones.", "source", ge=1

@@ -64,6 +64,7 @@ class RegionCapConfig(DerivedSettings):
         if not self.output:
             object.__setattr__(self, "output", f"./{checks.input_stem(self.input)}.regioncap.jsonl")
         checks.check_addresses(self)
+        checks.check_encoding(self)
         checks.check_box_key(self)
         checks.check_captioner(self)
         checks.check_requests(self)

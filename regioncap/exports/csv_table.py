@@ -1,7 +1,7 @@
 """CSV (RFC 4180, UTF-8) with one line per region.
 
-Spreadsheets run a cell that begins like a formula, whoever wrote it: a model, a data set, a file's name. Such text gets a
-`'` in front, as OWASP advises (https://owasp.org/www-community/attacks/CSV_Injection); numbers stay as they are.
+Spreadsheets run a cell that begins like a formula, whoever wrote it: a model, a data set, a file's name. Such text gets
+a `'` in front, as OWASP advises (https://owasp.org/www-community/attacks/CSV_Injection); numbers stay as they are.
 `unescaped` gives the text back.
 """
 
@@ -23,7 +23,7 @@ COLUMNS = ("image", "width", "height", "type", "region", "x", "y", "w", "h", "ca
 if the name is taken."""
 
 _FORMULA = re.compile(r"'*[=+\-@\t\r\n\uff0b\uff0d\uff1d\uff20]")
-"""How a cell begins that may be run. The last four are full-width forms, which some spreadsheets take for the others."""
+"""How a cell begins that may be run. The last four are full-width forms, which some spreadsheets accept, too."""
 
 _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
 

@@ -98,6 +98,10 @@ def _with_spaces(dialect: CsvDialect, lines: list[str]) -> CsvDialect:
 
 WESTERN = "cp1252"
 TRIED = "UTF-8, UTF-16, UTF-32 and Windows-1252 (Latin-1)"
+SOME_ENCODINGS = (
+    "cp1251: Cyrillic, cp1250: Central Europe, cp1253: Greek, cp1254: Turkish, cp932: Japanese, gb18030: Chinese, "
+    "cp949: Korean"
+)
 
 # What Western text hardly has: rare signs of Windows-1252 that are letters elsewhere, three accented letters in a row,
 # four signs beyond ASCII in a row. Cyrillic, Greek and East Asian text is made of these.
@@ -110,16 +114,17 @@ _NOT_WESTERN = re.compile(
 class CellDecoder:
     """Decodes the lines of a file of single bytes or UTF-8. The first lines beyond ASCII decide which it is.
 
-    `encoding`: None until then.
+    `encoding`: None until then. `name`: the file's own, where it was given and decoded to UTF-8.
     """
 
     encoding: str | None = None
+    name: str = ""
 
     def look_at(self, sample: bytes) -> bytes | None:
         """Decide by the lines of `sample`, if one is beyond ASCII. Return a line in an unknown encoding, or None."""
         lines = [line for line in sample.split(b"\n") if not line.isascii()]
         broken = [line for line in lines if not _is_utf8(line)]
-        if not lines:
+        if not lines or self.encoding:
             return None
         if 2 * len(broken) <= len(lines):
             self.encoding = "utf-8"

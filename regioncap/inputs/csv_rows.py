@@ -4,18 +4,31 @@ from __future__ import annotations
 
 import csv
 import io
+import logging
 import re
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 from regioncap.errors import InputDamaged, UsageError
-from regioncap.inputs.csv_dialect import SAMPLE_BYTES, SEP_LINE, TRIED, CellDecoder, CsvDialect, find_dialect
+from regioncap.inputs.csv_dialect import (
+    SAMPLE_BYTES,
+    SOME_ENCODINGS,
+    TRIED,
+    WESTERN,
+    CellDecoder,
+    CsvDialect,
+    find_dialect,
+)
+from regioncap.inputs.csv_lines import EXPECTED, NEVER_CLOSED, RecordLines
 from regioncap.inputs.decoding import LineFeeds
-from regioncap.inputs.lines import BOM, lines_of
+from regioncap.inputs.lines import BOM
 from regioncap.inputs.sharding import MAX_BYTES, Lines
 from regioncap.inputs.streams import ReadProgress, Sample, open_stream, row_text
 from regioncap.records import not_a_row, shorten
 from regioncap.storage.filesystem import Place
+
+logger = logging.getLogger("regioncap")
 
 _UNDECODED = re.compile("[\udc80-\udcff]")
 
@@ -23,25 +36,27 @@ Record = tuple[int, bytes, list[str] | str]
 """Number of its first line, raw text in UTF-8, and its cells, or why it has none."""
 
 
-def read_csv(place: Place, gauge: ReadProgress, preferred: str = ",") -> Lines:
+def read_csv(place: Place, gauge: ReadProgress, preferred: str = ",", encoding: str | None = None) -> Lines:
     """CSV with a header; every value stays a string; rows are numbered by their first line.
 
     The delimiter (`preferred` wins in doubt), quotes, line ends and encoding are found out from the file's beginning. A
     row whose number of cells differs from the header's, or that cannot be decoded, is a broken row (see
-    `regioncap.records.not_a_row`). Raises UsageError if the header names a column twice or the encoding is not known;
+    `regioncap.records.not_a_row`). `encoding`: where it is given, it is not found out. Raises UsageError if the header names a column twice or the encoding is not known;
     InputDamaged for an unclosed quote and for broken compression.
     """
     # The csv module's default limit (131,072 characters) is less than a picture in a data: URL.
     csv.field_size_limit(MAX_BYTES)
-    with open_stream(place, gauge) as opened:
+    with open_stream(place, gauge, encoding) as opened:
         beginning = Sample(opened, gauge, SAMPLE_BYTES)
         head, rest = beginning.head, beginning.rest
         only_cr = b"\r" in head and b"\n" not in head
         stream = beginning.followed_in(io.BufferedReader(LineFeeds(rest) if only_cr else rest))
         sample = _whole_lines(head.replace(b"\r", b"\n") if only_cr else head, ended=len(head) < SAMPLE_BYTES)
-        decoder = CellDecoder()
+        decoder = CellDecoder("utf-8", encoding) if encoding else CellDecoder()
         if (strange := decoder.look_at(sample)) is not None:
             raise _unknown_encoding(place, sample, strange)
+        if decoder.encoding == WESTERN:
+            _warn_of_doubt(place.url)
         dialect = find_dialect(decoder.decode(sample), preferred)
         yield from _rows(place, _records(place, stream, decoder, dialect), dialect)
 
@@ -55,9 +70,18 @@ def _whole_lines(head: bytes, ended: bool) -> bytes:
 def _unknown_encoding(place: Place, sample: bytes, line: bytes) -> UsageError:
     number = sample[: sample.index(line)].count(b"\n") + 1
     return UsageError(
-        f"input: line {number} of {place.url} is in an encoding that is not known; tried {TRIED}. Convert the file: "
-        "iconv -f ENCODING -t UTF-8 FILE > NEW_FILE"
+        f"input: line {number} of {place.url} is in an encoding that is not known; tried {TRIED}. Name it with "
+        f"--csv-encoding ({SOME_ENCODINGS}), or convert the file: iconv -f ENCODING -t UTF-8 FILE > NEW_FILE"
     )
+
+
+@cache
+def _warn_of_doubt(url: str) -> None:
+    """Said once of a file: Polish, Czech or Turkish text of single bytes looks like that of Western Europe."""
+    logger.warning(
+        "%s is not UTF-8 and is read as Windows-1252 (Latin-1). If letters come out wrong, name its encoding with "
+        "--csv-encoding (%s)", url, SOME_ENCODINGS,
+    )  # fmt: skip
 
 
 def _rows(place: Place, records: Iterator[Record], dialect: CsvDialect) -> Lines:
@@ -106,39 +130,23 @@ def _records(
     place: Place, stream: io.BufferedReader[Any], decoder: CellDecoder, dialect: CsvDialect
 ) -> Iterator[Record]:
     """Every record but blank ones and Excel's `sep=` line."""
-    taken: list[str] = []
-    first = number = 0
-
-    def too_long(*_: Any) -> bytes:
-        # Its end may lie within quotes: nobody knows where the next record begins.
-        reason = f"a line of more than {MAX_BYTES:,} bytes, so hardly a row; expected one row a line"
-        raise InputDamaged(place.url, f"line {number + 1}", reason)
-
-    def texts() -> Iterator[str]:
-        nonlocal first, number
-        for number, line in lines_of(place, stream, too_long):
-            text = decoder.decode(line)
-            if number == 1 and SEP_LINE.match(text):
-                continue
-            first = first if taken else number
-            taken.append(text)
-            yield text
-        number = -1
-
-    reader = csv.reader(texts(), **dialect.arguments())
+    lines = RecordLines(place, stream, decoder, dialect)
+    reader = csv.reader(lines.texts(), **dialect.arguments())
     while True:
-        taken.clear()
+        lines.begin_record()
         try:
             cells: list[str] | str | None = next(reader, None)
         except csv.Error as error:
-            if number < 0 or "field larger" in str(error):
-                raise InputDamaged(place.url, f"line {first}", "a quote opens there that is never closed") from None
+            if lines.ended or "field larger" in str(error):
+                raise InputDamaged(place.url, f"line {lines.first}", NEVER_CLOSED) from None
             cells = f"not CSV: {error}"
-        if cells is None:
+        if lines.too_long:
+            yield lines.first, lines.raw, f"a line of {lines.too_long:,} bytes; {EXPECTED}"
+        elif cells is None:
             return
-        raw = "".join(taken).encode("utf-8", "surrogateescape").rstrip(b"\r\n")
-        if raw.strip():
-            yield first, raw, cells if _is_text(taken) else f"not in {decoder.encoding}, as the rows before it are"
+        elif lines.raw.strip():
+            named = f"not in {decoder.name or decoder.encoding}, as the rows before it are"
+            yield lines.first, lines.raw, cells if _is_text(lines.taken) else named
 
 
 def _is_text(lines: list[str]) -> bool:

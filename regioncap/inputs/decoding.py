@@ -127,12 +127,14 @@ def _read_some(stream: Any, size: int) -> bytes:
 
 
 class _Utf8(io.RawIOBase):
-    """Text in `encoding` as UTF-8. Unpaired surrogates are kept: they make a row broken, not the file."""
+    """Text in `encoding` as UTF-8. Unpaired surrogates are kept, and stand for bytes that are not of another encoding:
+    they make a row broken, not the file."""
 
     def __init__(self, stream: Any, encoding: str) -> None:
         super().__init__()
         self._stream = stream
-        self._decoder = codecs.getincrementaldecoder(encoding)("surrogatepass")
+        is_unicode = codecs.lookup(encoding).name.startswith("utf")
+        self._decoder = codecs.getincrementaldecoder(encoding)("surrogatepass" if is_unicode else "surrogateescape")
         self._ready = b""
 
     def readable(self) -> bool:
@@ -199,10 +201,12 @@ def compression_of(head: bytes, name: str) -> str:
     return "" if is_text else compression(name)
 
 
-def as_utf8(stream: io.BufferedReader[Any]) -> io.BufferedReader[Any]:
-    """`stream`, decoded if its first bytes say that it is neither UTF-8 nor of single bytes."""
+def as_utf8(stream: io.BufferedReader[Any], encoding: str | None = None) -> io.BufferedReader[Any]:
+    """`stream`, decoded if its first bytes say that it is neither UTF-8 nor of single bytes, or by the `encoding` that
+    is given for it. A byte order mark counts in any case."""
     try:
-        encoding = encoding_of(stream.peek(4)[:4])
+        head = stream.peek(4)[:4]
     except DECOMPRESSION_ERRORS:
         return stream  # met again where the first row is read, and named there
-    return io.BufferedReader(_Utf8(stream, encoding)) if encoding else stream
+    found = encoding_of(head) or (None if head.startswith(codecs.BOM_UTF8) else encoding)
+    return io.BufferedReader(_Utf8(stream, found)) if found else stream

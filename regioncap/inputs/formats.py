@@ -72,3 +72,9 @@ READERS: dict[str, Reader] = {
     ".parquet": read_parquet,
 }
 """Readers of data files by extension."""
+
+
+def reader_of(name: str, csv_encoding: str | None) -> Reader:
+    """The reader of a data file of this name; `csv_encoding`: that of tables, where it is given."""
+    kind = file_kind(name)
+    return partial(READERS[kind], encoding=csv_encoding) if csv_encoding and kind in (".csv", ".tsv") else READERS[kind]

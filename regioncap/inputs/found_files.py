@@ -17,7 +17,7 @@ from pathlib import PurePosixPath
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import InputDamaged, UsageError
 from regioncap.inputs.coco import looks_like_coco
-from regioncap.inputs.formats import READERS, file_kind
+from regioncap.inputs.formats import READERS, file_kind, reader_of
 from regioncap.inputs.streams import ReadProgress
 from regioncap.records import cut_text, loads_given
 from regioncap.storage.filesystem import Filesystems, Place
@@ -141,7 +141,7 @@ def _holds_rows(file: Place, config: RegionCapConfig) -> bool:
     try:
         if kind == ".json" and looks_like_coco(file):
             return True
-        with closing(READERS[kind](file, ReadProgress())) as lines:
+        with closing(reader_of(file.file_name, config.csv_encoding)(file, ReadProgress())) as lines:
             rows = [text for _, text in islice(lines, 2)]
     except UsageError:
         return kind not in (".json", ".jsonl", ".ndjson")  # one JSON object over many lines, for example

@@ -17,7 +17,7 @@ from itertools import islice
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import UsageError
 from regioncap.inputs.coco import CocoFile, coco_fields, looks_like_coco
-from regioncap.inputs.formats import READERS, file_kind
+from regioncap.inputs.formats import READERS, file_kind, reader_of
 from regioncap.inputs.found_files import FoundInput, find_files, find_root
 from regioncap.inputs.per_box import PerBoxTable
 from regioncap.inputs.sharding import Line, Lines, cut
@@ -164,7 +164,7 @@ def region_fields_of(config: RegionCapConfig, files: Filesystems) -> tuple[str, 
 def _columns(file: Place, config: RegionCapConfig) -> list[str]:
     """The columns of a table, learned from its first rows. Raises UsageError if those of its boxes are missing."""
     rows: list[Row] = []
-    with closing(READERS[file_kind(file.file_name)](file, ReadProgress())) as lines:
+    with closing(reader_of(file.file_name, config.csv_encoding)(file, ReadProgress())) as lines:
         for _, text in islice(lines, COLUMN_SAMPLE_ROWS):
             with suppress(ValueError):
                 row = loads_given(text)
@@ -190,7 +190,7 @@ def _readers(data: list[Place], config: RegionCapConfig) -> list[Callable[[ReadP
 
 
 def _reader(file: Place, config: RegionCapConfig) -> Callable[[ReadProgress], Lines]:
-    read = READERS[file_kind(file.file_name)]
+    read = reader_of(file.file_name, config.csv_encoding)
     if file_kind(file.file_name) != ".json" or config.rows == "per_box":
         return lambda gauge: read(file, gauge)
     coco = CocoFile(

@@ -110,8 +110,9 @@ class Sample:
 
 
 @contextmanager
-def open_stream(place: Place, gauge: ReadProgress) -> Iterator[io.BufferedReader[Any]]:
-    """The place's bytes, decompressed and as UTF-8, whatever its name says; `gauge` follows the reading.
+def open_stream(place: Place, gauge: ReadProgress, encoding: str | None = None) -> Iterator[io.BufferedReader[Any]]:
+    """The place's bytes, decompressed and as UTF-8, whatever its name says; `gauge` follows the reading. `encoding`: of
+    its text, where its first bytes do not tell.
 
     Raises StorageError, and UsageError where a decompressor is not installed; reading raises StorageError, and one of
     `DECOMPRESSION_ERRORS` if compressed or encoded data is broken.
@@ -126,7 +127,7 @@ def open_stream(place: Place, gauge: ReadProgress) -> Iterator[io.BufferedReader
         measured: io.IOBase = raw if kind else stream
         gauge.done = lambda: min(measured.tell() / size, 1.0) if size else 0.0
         try:
-            yield as_utf8(stream)
+            yield as_utf8(stream, encoding)
         finally:
             gauge.done = lambda: 1.0
             stream.close()

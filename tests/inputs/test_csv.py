@@ -23,14 +23,14 @@ ROWS = [
 ]
 
 
-def texts_of(data: bytes, folder: Path, name: str = "x.csv") -> list[tuple[int, bytes]]:
+def texts_of(data: bytes, folder: Path, name: str = "x.csv", **more: Any) -> list[tuple[int, bytes]]:
     (folder / name).write_bytes(data)
-    config = make_config(input=str(folder / name), captioner="pixels", output="/nowhere/o.jsonl")
+    config = make_config(input=str(folder / name), captioner="pixels", output="/nowhere/o.jsonl", **more)
     return [line for shard in read_shards(config, Filesystems()) for line in shard.lines]
 
 
-def rows_of(data: bytes, folder: Path, name: str = "x.csv") -> list[Any]:
-    return [loads(text) for _, text in texts_of(data, folder, name)]
+def rows_of(data: bytes, folder: Path, name: str = "x.csv", **more: Any) -> list[Any]:
+    return [loads(text) for _, text in texts_of(data, folder, name, **more)]
 
 
 def written(rows: list[dict[str, str]] = ROWS, **dialect: Any) -> str:
@@ -87,8 +87,49 @@ def test_western_text_of_single_bytes(name: str, before: int, tmp_path: Path) ->
 )
 def test_an_unknown_encoding_is_named_with_what_was_tried(name: str, encoding: str, tmp_path: Path) -> None:
     text = written([{"image": "a.jpg", "bbox": BOX}, {"image": name, "bbox": BOX}])
-    with pytest.raises(UsageError, match=r"line 3 of .*x\.csv is in an encoding .* tried UTF-8, .*iconv"):
+    with pytest.raises(UsageError, match=r"line 3 of .*x\.csv is in an enc.* tried UTF-8, .*--csv-encoding.*iconv"):
         texts_of(text.encode(encoding), tmp_path)
+
+
+ENCODED = {
+    "cp1251": "Собака", "koi8-r": "Собака", "cp1250": "Żółw łąka", "iso8859-2": "Žluťoučký kůň", "cp1254": "Köpek ağaç",
+    "cp1253": "σκύλος", "cp932": "犬ソ表|テスト", "euc-jp": "犬", "gb18030": "一只狗𠮷", "big5": "一隻狗功",
+    "cp949": "개", "utf-16-le": "犬", "utf-16-be": "犬", "cp1252": "café", "utf-8": "ü", "cp037": "a,b",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("encoding", ENCODED)
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_an_encoding_that_is_named_is_used(encoding: str, end: str, tmp_path: Path) -> None:
+    rows = [{"image": "a.jpg", "note": ENCODED[encoding]}, {"image": f"{ENCODED[encoding]}.jpg", "note": 'a "b",\n'}]
+    assert rows_of(written(rows, lineterminator=end).encode(encoding), tmp_path, csv_encoding=encoding) == rows
+
+
+def test_a_byte_order_mark_counts_more_than_the_encoding_that_is_named(tmp_path: Path) -> None:
+    rows = [{"image": "a.jpg", "note": "Собака"}]
+    for encoding in ("utf-8-sig", "utf-16"):
+        assert rows_of(written(rows).encode(encoding), tmp_path, csv_encoding="cp1251") == rows
+
+
+def test_bytes_that_are_not_of_the_encoding_that_is_named_are_a_broken_row(tmp_path: Path) -> None:
+    data = written([{"image": "犬.jpg", "n": "1"}]).encode("cp932") + b"a\x81\xff.jpg,2\r\nb.jpg,3\r\n"
+    texts = [text for _, text in texts_of(data, tmp_path, csv_encoding="cp932")]
+    assert [loads(texts[0])["n"], loads(texts[2])["n"]] == ["1", "3"]
+    assert (reason_not_a_row(texts[1]) or ("",))[0] == "not in cp932, as the rows before it are"
+
+
+@pytest.mark.parametrize("name", ["klingon", "rot13", "hex", "a\0b", "undefined"])
+def test_an_encoding_that_does_not_exist_is_refused(name: str) -> None:
+    with pytest.raises(UsageError, match="csv_encoding: expected a text encoding, such as cp1251"):
+        make_config(input="x.csv", captioner="pixels", csv_encoding=name)
+
+
+def test_doubt_about_the_encoding_is_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    data = written([{"image": "a.jpg", "note": "Żółw śpi"}]).encode("iso8859-2")
+    assert rows_of(data, tmp_path) == rows_of(data, tmp_path) == [{"image": "a.jpg", "note": "¯ó³w ¶pi"}]
+    (record,) = caplog.records
+    assert "x.csv is not UTF-8 and is read as Windows-1252" in record.getMessage()
+    assert "--csv-encoding (cp1251: Cyrillic" in record.getMessage()
 
 
 @pytest.mark.parametrize(

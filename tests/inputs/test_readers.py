@@ -25,7 +25,7 @@ from backports import zstd
 from regioncap.config.files import make_config
 from regioncap.errors import InputDamaged, StorageError, UsageError
 from regioncap.image_ref import ImageRef
-from regioncap.inputs import csv_rows, formats, readers
+from regioncap.inputs import csv_lines, formats, readers
 from regioncap.inputs import json_array as json_arrays
 from regioncap.inputs import lines as line_splitting
 from regioncap.inputs.readers import input_root, read_shards
@@ -158,11 +158,40 @@ def test_a_line_too_long_for_a_row_is_one_broken_row(tmp_path: Path, monkeypatch
     ]
 
 
-def test_a_line_of_csv_too_long_for_a_row_is_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+LONG = b"x," * 501
+
+
+@pytest.mark.parametrize(
+    ("long", "kept"),
+    [
+        (LONG, LONG[:1000]),
+        (b'b.jpg,"' + LONG + b'"', b'b.jpg,"' + LONG[:993]),
+        (b'b.jpg,"' + LONG + b'\nmore\n""quoted"" and\n' + LONG + b'end"', b'b.jpg,"' + LONG[:993]),
+        (b'b.jpg,"begun\n' + LONG + b'"', b'b.jpg,"begun\n' + LONG[:1000]),
+    ],
+)
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+def test_a_line_of_csv_too_long_for_a_row_is_one_broken_row(
+    long: bytes, kept: bytes, end: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(line_splitting, "MAX_BYTES", 1000)
-    monkeypatch.setattr(csv_rows, "MAX_BYTES", 1000)
-    (tmp_path / "x.csv").write_bytes(b"image,n\na.jpg,1\n" + b"x," * 501)
-    with pytest.raises(InputDamaged, match="line 3: a line of more than 1,000 bytes"):
+    monkeypatch.setattr(csv_lines, "PIECE_BYTES", 100)
+    lines = [b"image,n", b"a.jpg,1", *long.split(b"\n"), b'c.jpg,"3"', b"d.jpg,4"]
+    (tmp_path / "x.csv").write_bytes(end.join(lines) + end)
+    first, broken, *rest = shards_of(tmp_path / "x.csv")[0].lines
+    assert [loads(text) for _, text in (first, *rest)] == [
+        {"image": name, "n": n} for name, n in (("a.jpg", "1"), ("c.jpg", "3"), ("d.jpg", "4"))
+    ]
+    assert [broken[0], *(number for number, _ in rest)] == [3, len(lines) - 1, len(lines)]
+    reason, begin = reason_not_a_row(broken[1]) or ("", b"")
+    assert (begin.replace(b"\r", b""), "expected one row a line" in reason) == (kept, True)
+    assert 1000 < int(reason.split()[3].replace(",", "")) < 1020
+
+
+def test_a_long_line_of_csv_that_never_ends_is_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(line_splitting, "MAX_BYTES", 1000)
+    (tmp_path / "x.csv").write_bytes(b'image,n\na.jpg,1\nb.jpg,"' + LONG + b"\nc.jpg,3\n")
+    with pytest.raises(InputDamaged, match="line 3: a quote opens there that is never closed"):
         shards_of(tmp_path / "x.csv")
 
 
