@@ -39,10 +39,10 @@ Record = tuple[int, bytes, list[str] | str]
 def read_csv(place: Place, gauge: ReadProgress, preferred: str = ",", encoding: str | None = None) -> Lines:
     """CSV with a header; every value stays a string; rows are numbered by their first line.
 
-    The delimiter (`preferred` wins in doubt), quotes, line ends and encoding are found out from the file's beginning. A
-    row whose number of cells differs from the header's, or that cannot be decoded, is a broken row (see
-    `regioncap.records.not_a_row`). `encoding`: where it is given, it is not found out. Raises UsageError if the header names a column twice or the encoding is not known;
-    InputDamaged for an unclosed quote and for broken compression.
+    The delimiter (`preferred` wins in doubt), quotes, line ends and, unless it is given, the encoding are found out
+    from the file's beginning. A row whose number of cells differs from the header's, that cannot be decoded or has a
+    line that is too long is a broken row (see `regioncap.records.not_a_row`). Raises UsageError if the header names a
+    column twice or the encoding is not known; InputDamaged for an unclosed quote and for broken compression.
     """
     # The csv module's default limit (131,072 characters) is less than a picture in a data: URL.
     csv.field_size_limit(MAX_BYTES)

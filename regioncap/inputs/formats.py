@@ -63,12 +63,13 @@ def _json_lines(place: Place, stream: io.BufferedReader[Any]) -> Lines:
 
 read_json_lines = partial(read_json, prefer_array=False)
 
+_CSV_DELIMITERS = {".csv": ",", ".tsv": "\t"}
+
 READERS: dict[str, Reader] = {
     ".jsonl": read_json_lines,
     ".ndjson": read_json_lines,
     ".json": read_json,
-    ".csv": read_csv,
-    ".tsv": partial(read_csv, preferred="\t"),
+    **{kind: partial(read_csv, preferred=delimiter) for kind, delimiter in _CSV_DELIMITERS.items()},
     ".parquet": read_parquet,
 }
 """Readers of data files by extension."""
@@ -77,4 +78,6 @@ READERS: dict[str, Reader] = {
 def reader_of(name: str, csv_encoding: str | None) -> Reader:
     """The reader of a data file of this name; `csv_encoding`: that of tables, where it is given."""
     kind = file_kind(name)
-    return partial(READERS[kind], encoding=csv_encoding) if csv_encoding and kind in (".csv", ".tsv") else READERS[kind]
+    if csv_encoding and kind in _CSV_DELIMITERS:
+        return partial(read_csv, preferred=_CSV_DELIMITERS[kind], encoding=csv_encoding)
+    return READERS[kind]

@@ -97,7 +97,7 @@ def _refuse_plain(data: bytes) -> None:
 
 def _refuse_tiff(data: bytes) -> None:
     for page in islice(tiff_pages(data), 1):
-        strips = max(page.count(_TIFF_STRIPS), page.count(_TIFF_TILES))
+        strips = max(page.length(_TIFF_STRIPS), page.length(_TIFF_TILES))
         if strips > MAX_TIFF_STRIPS:
             raise _too_large(f"a TIFF of {strips:,} strips or tiles", f"at most {MAX_TIFF_STRIPS:,} are read")
         piece = _largest_piece(page)
@@ -109,7 +109,7 @@ def _refuse_tiff(data: bytes) -> None:
 def _largest_piece(page: TiffPage) -> int:
     """Pixels of a strip or tile, as far as a decoder holds them at once."""
     width, height = page.value(_TIFF_WIDTH, 0), page.value(_TIFF_HEIGHT, 0)
-    if page.count(_TIFF_TILE_WIDTH):
+    if page.length(_TIFF_TILE_WIDTH):
         return page.value(_TIFF_TILE_WIDTH, 0) * page.value(_TIFF_TILE_HEIGHT, 0)
     return width * min(height, page.value(_TIFF_STRIP_ROWS, height))
 

@@ -91,7 +91,7 @@ def _from_scaled_ppm(data: bytes, image: ImageFile.ImageFile) -> Rows | None:
     scales the same way."""
     if image.format != "PPM" or not image.tile or image.tile[0][0] != "ppm":
         return None
-    white, offset = int(image.tile[0][3][-1]), image.tile[0][2]  # type: ignore[index,arg-type]
+    white, offset = int(image.tile[0][3][-1]), image.tile[0][2]  # type: ignore[index]
     shape = (*image.size[::-1], 3) if image.mode == "RGB" else image.size[::-1]
     kind = np.dtype(np.uint8 if white < 256 else ">u2")
     if len(data) - offset < math.prod(shape) * kind.itemsize:

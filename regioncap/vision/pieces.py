@@ -67,7 +67,7 @@ class TiffPage(NamedTuple):
         """The value of a tag with a single number."""
         return self.entries.get(tag, (1, default))[1]
 
-    def count(self, tag: int) -> int:
+    def length(self, tag: int) -> int:
         """How many values a tag has."""
         return self.entries.get(tag, (0, 0))[0]
 
@@ -79,11 +79,11 @@ class _TiffForm(NamedTuple):
     big: bool
 
     @property
-    def offset(self) -> str:
+    def offset_code(self) -> str:
         return self.order + ("Q" if self.big else "I")
 
     @property
-    def count(self) -> str:
+    def count_code(self) -> str:
         return self.order + ("Q" if self.big else "H")
 
     @property
@@ -99,13 +99,13 @@ def tiff_pages(data: bytes) -> Iterator[TiffPage]:
     form = _TiffForm("<" if data[:2] == b"II" else ">", 43 in data[2:4])
     seen: set[int] = set()
     try:
-        (start,) = struct.unpack_from(form.offset, data, 8 if form.big else 4)
+        (start,) = struct.unpack_from(form.offset_code, data, 8 if form.big else 4)
         while start and start not in seen and len(seen) < MAX_FRAMES:
             seen.add(start)
-            (count,) = struct.unpack_from(form.count, data, start)
-            first = start + struct.calcsize(form.count)
+            (count,) = struct.unpack_from(form.count_code, data, start)
+            first = start + struct.calcsize(form.count_code)
             yield TiffPage(_entries(data, form, first, min(count, MAX_TIFF_ENTRIES)))
-            (start,) = struct.unpack_from(form.offset, data, first + form.entry_bytes * count)
+            (start,) = struct.unpack_from(form.offset_code, data, first + form.entry_bytes * count)
     except (struct.error, OverflowError):
         return
 
@@ -114,7 +114,7 @@ def _entries(data: bytes, form: _TiffForm, first: int, count: int) -> dict[int, 
     found: dict[int, tuple[int, int]] = {}
     for place in range(first, first + form.entry_bytes * count, form.entry_bytes):
         tag, kind, values = struct.unpack_from(f"{form.order}HH{'Q' if form.big else 'I'}", data, place)
-        at = place + form.entry_bytes - struct.calcsize(form.offset)
-        number = {1: "B", 3: "H", 4: "I", 16: "Q"}.get(kind, "I") if values == 1 else form.offset[1]
+        at = place + form.entry_bytes - struct.calcsize(form.offset_code)
+        number = {1: "B", 3: "H", 4: "I", 16: "Q"}.get(kind, "I") if values == 1 else form.offset_code[1]
         found.setdefault(tag, (values, *struct.unpack_from(form.order + number, data, at)))
     return found

@@ -330,7 +330,7 @@ def test_parts_and_s3(bucket: str, project: Path, run: Run) -> None:
     for to in ("coco", "parquet", "llava", "csv", "wds"):
         assert exported(f"{bucket}/out/", to).rows == 6
     files = Filesystems()
-    names = {place.url.rpartition("/")[2] for place in files.place(bucket).find()}
+    names = {name.rpartition("/")[2] for name in files.place(bucket).find().names}
     assert {"out.coco.json", "out.parquet", "out.llava.json", "out.csv", "out-000000.tar"} <= names
     table = pd.read_csv(files.place(f"{bucket}/out.csv").open())
     assert table["image"].nunique() == 6
