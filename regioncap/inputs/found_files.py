@@ -20,6 +20,7 @@ from regioncap.inputs.coco import looks_like_coco
 from regioncap.inputs.formats import READERS, file_kind, reader_of
 from regioncap.inputs.streams import ReadProgress
 from regioncap.records import cut_text, loads_given
+from regioncap.row_keys import MISSING, value_at
 from regioncap.storage.filesystem import Filesystems, Place
 from regioncap.vision.headers import EXTENSIONS
 
@@ -148,11 +149,9 @@ def _holds_rows(file: Place, config: RegionCapConfig) -> bool:
     except InputDamaged:
         return True
     known = IMAGE_KEYS if len(rows) > 1 or kind != ".json" else ()
-    known = IMAGE_KEYS if len(rows) > 1 or kind != ".json" else ()
-    keys = {config.image_key, config.image_key.partition(".")[0], *known}
     with suppress(ValueError, IndexError):
         row = loads_given(rows[0])
-        return isinstance(row, dict) and not keys.isdisjoint(row)
+        return isinstance(row, dict) and any(value_at(row, key) is not MISSING for key in (config.image_key, *known))
     return False
 
 
