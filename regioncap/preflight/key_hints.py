@@ -14,7 +14,7 @@ from typing import Any
 
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RowReject
-from regioncap.inputs.formats import IMAGES, file_kind
+from regioncap.inputs.found_files import is_image
 from regioncap.masking import outside_text
 from regioncap.preflight.first_rows import FirstRows
 from regioncap.records import Row, is_number, loads_given
@@ -161,4 +161,4 @@ def _image_name(row: Row, key: str) -> str | None:
 
 
 def _is_image(name: str) -> bool:
-    return name.startswith("data:image/") or file_kind(without_query(name)) in IMAGES
+    return name.startswith("data:image/") or is_image(without_query(name))
