@@ -31,6 +31,8 @@ EXTENSIONS = frozenset(
 
 ORIENTATION_TAG = 0x0112
 EXIF = b"Exif\0\0"
+_INTEGERS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i"}
+"""EXIF's numbers of its integer types; orientation is a SHORT (3), but some programs write another."""
 _JPEG_SCAN, _JPEG_END = b"\xff\xda", b"\xff\xd9"
 
 
@@ -172,13 +174,21 @@ def exif_orientation(exif: bytes | None) -> int:
     try:
         (start,) = struct.unpack_from(order + "I", block, 4)
         (count,) = struct.unpack_from(order + "H", block, start)
-        for entry in range(count):
-            tag, kind, _, value = struct.unpack_from(order + "HHIH", block, start + 2 + 12 * entry)
+        for entry in range(start + 2, start + 2 + 12 * count, 12):
+            tag, kind, values = struct.unpack_from(order + "HHI", block, entry)
             if tag == ORIENTATION_TAG:
-                return value if kind == 3 and 1 <= value <= 8 else 1
+                return _orientation(block, entry + 8, order + _INTEGERS.get(kind, ""), values)
     except struct.error:
         pass  # a truncated EXIF block is no reason to reject a sound picture
     return 1
+
+
+def _orientation(block: bytes, place: int, form: str, values: int) -> int:
+    """The orientation whose value stands at `place`; 1 if it is none, or elsewhere because of its length."""
+    if len(form) < 2 or struct.calcsize(form) * values > 4:
+        return 1
+    (found,) = struct.unpack_from(form, block, place)
+    return found if 1 <= found <= 8 else 1
 
 
 def frames_in_header(image: ImageFile.ImageFile) -> int | None:

@@ -12,7 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from PIL import Image, features
+from PIL import Image, ImageOps, features
 
 from regioncap.errors import RowReject
 from regioncap.vision.images import Picture, decode, encode_jpeg, fit_size, read_info
@@ -412,6 +412,36 @@ def test_reduced_jpegs_are_turned_too(turn: int) -> None:
 @pytest.mark.parametrize("turn", [0, 9, 65_535])
 def test_an_orientation_that_does_not_exist_is_passed_over(turn: int) -> None:
     assert np.allclose(rgb_corners(with_orientation(turn, "JPEG")), SEEN[1], atol=3)
+
+
+# EXIF's number and form of each integer type.
+INTEGERS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i"}
+
+
+def exif_block(order: str, kind: int, turn: int, count: int = 1) -> bytes:
+    """An EXIF block whose only entry is the orientation, as a value of this type."""
+    mark = {"<": b"II*\0", ">": b"MM\0*"}[order]
+    value = struct.pack(order + INTEGERS.get(kind, "H"), turn).ljust(4, b"\0")
+    entry = struct.pack(order + "HHI", 0x0112, kind, count) + value
+    return b"Exif\0\0" + mark + struct.pack(order + "IH", 8, 1) + entry + bytes(4)
+
+
+@pytest.mark.parametrize("kind", INTEGERS)
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_an_orientation_of_any_integer_type_is_applied(order: str, kind: int) -> None:
+    for turn in SEEN:
+        data = saved(quarters(), "JPEG", quality=100, subsampling=0, exif=exif_block(order, kind, turn))
+        assert np.allclose(rgb_corners(data), SEEN[turn], atol=3)
+        image = Image.open(io.BytesIO(data))
+        if isinstance(image.getexif().get(0x0112), int):  # Pillow does not take a BYTE for a number
+            shown = np.asarray(ImageOps.exif_transpose(image))[..., ::-1]
+            assert np.abs(decode(data, max_image_pixels=LIMIT).astype(int) - shown).max() <= 3
+
+
+@pytest.mark.parametrize(("kind", "count"), [(2, 1), (5, 1), (12, 1), (4, 2), (3, 3), (1, 5)])
+def test_an_orientation_that_is_no_integer_or_stands_elsewhere_is_passed_over(kind: int, count: int) -> None:
+    data = saved(quarters(), "JPEG", quality=100, subsampling=0, exif=exif_block("<", kind, 6, count))
+    assert np.allclose(rgb_corners(data), SEEN[1], atol=3)
 
 
 @pytest.mark.parametrize("block", [b"Exif\0\0", b"Exif\0\0II*\0\xff\xff\xff\xff", b"Exif\0\0MM\0*\0\0\0\x08\0\x09\x01"])
