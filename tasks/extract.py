@@ -53,8 +53,10 @@ def extract_row(row: Row, read: ReadImage, config: RegionCapConfig, on_found: On
         "width": picture.info.width,
         "height": picture.info.height,
         "type": row["type"],
-        **{name: row[name] for name in ("image_at", "fields", "scores") if name in row},
+        **{name: row[name] for name in ("image_at", "fields", "scores", "size") if name in row},
     }
+    if "size" in row:
+        found["orientation"] = picture.orientation
     frames = picture.frames
     if frames > 1:
         count = f"{MAX_FRAMES} or more" if frames == MAX_FRAMES else frames

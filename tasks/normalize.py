@@ -23,6 +23,7 @@ from regioncap.run.runs import RUNS
 from regioncap.tasks.map_rows import map_rows
 from regioncap.tasks.step import StepSpec, run_step
 from regioncap.vision.boxes import clip_xywh, drop_reason, normalize_xywh, to_xywh
+from regioncap.vision.frames import Frame, frame_of, frame_warning
 
 STEP_VERSION = 1
 REGION_FIELDS_VERSION = 2
@@ -40,20 +41,25 @@ def normalize_boxes(
     *,
     order: BoxOrder = "input",
     scores: Sequence[float | None] = (),
+    frame: Frame | None = None,
 ) -> Row:
     """What `normalize` adds to a row.
 
     `boxes`: (N, 4) in `box_format` and `unit`, coordinates may be None. The numbers of xywh pixel boxes are kept as
     given. `order`: which boxes come first, and stay when there are more than `max_boxes`; `scores`: (N,), for
-    `order="score"`, None is lowest. `normalized_bbox` is `[x/W, y/H, (x+w)/W, (y+h)/H]`, clipped to 0..1, 3 decimals.
+    `order="score"`, None is lowest. `frame`: the picture that the boxes were made on, if not the one displayed.
+    `normalized_bbox` is `[x/W, y/H, (x+w)/W, (y+h)/H]`, clipped to 0..1, 3 decimals.
 
     >>> normalize_boxes([[196, 104, 310, 495]], 1537, 832, 2, "xywh", "px")["normalized_bbox"]
     [[0.128, 0.125, 0.329, 0.72], [0.0, 0.0, 0.0, 0.0]]
     """
+    made_on = frame.size if frame is not None else (width, height)
     good: list[tuple[int, list[float]]] = []
     dropped: list[Row] = []
     for index, given in enumerate(boxes):
-        box = given if None in given else to_xywh(given, box_format, unit, width, height)
+        box = given if None in given else to_xywh(given, box_format, unit, *made_on)
+        if frame is not None and None not in box:
+            box = frame.place(box)
         reason = drop_reason(box, width, height)
         if reason:
             dropped.append({"index": index, "bbox": box, "reason": reason})
@@ -88,11 +94,12 @@ def _rank(score: float | None) -> float:
 def normalize_row(row: Row, config: RegionCapConfig) -> Row:
     """One row with its boxes normalised, or as a reject `no_valid_boxes` that keeps why each was dropped."""
     found = row["type"] == WITHOUT_BBOX
+    frame, warning = _frame(row)
     box_format: BoxFormat = "xywh" if found else config.bbox_format
     unit: BoxUnit = "px" if found else config.bbox_unit
     boxes = normalize_boxes(
         row["boxes"], row["width"], row["height"], config.max_boxes, box_format, unit,
-        order="input" if found else config.box_order, scores=row.get("scores", ()),
+        order="input" if found else config.box_order, scores=row.get("scores", ()), frame=frame,
     )  # fmt: skip
     if not boxes["bbox"]:
         size = f"{row['width']}x{row['height']}"
@@ -102,9 +109,19 @@ def normalize_row(row: Row, config: RegionCapConfig) -> Row:
         )
         return rejected("normalize", "no_valid_boxes", message, dropped_bbox=boxes["dropped_bbox"])
     kept: Row = {name: row[name] for name in KEPT if name in row}
+    if warning:
+        kept["warnings"] = [*kept.get("warnings", []), warning]
     if config.region_fields:
         kept |= fields_by_region(row, boxes["bbox_index"], config.region_fields)
     return {**kept, **boxes}
+
+
+def _frame(row: Row) -> tuple[Frame | None, str]:
+    """The picture that a row's boxes were made on, if not the one displayed, and what is doubtful about it."""
+    if "size" not in row:
+        return None, ""
+    sizes = (row["size"][0], row["size"][1]), (row["width"], row["height"])
+    return frame_of(*sizes, row["orientation"]), frame_warning(*sizes, row["orientation"])
 
 
 def fields_by_region(row: Row, bbox_index: list[int], names: Sequence[str]) -> Row:

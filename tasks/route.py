@@ -20,6 +20,7 @@ from regioncap.run.context import RunContext
 from regioncap.run.runs import RUNS
 from regioncap.tasks.map_rows import map_rows
 from regioncap.tasks.step import StepSpec, run_step
+from regioncap.vision.frames import SIZE_KEYS, stated_size
 
 STEP_VERSION = 1
 PATHS_VERSION = 1
@@ -40,6 +41,16 @@ def check_scores(value: Any, boxes: int, key: str) -> list[float | None]:
     return [score if is_number(score) else None for score in scores]
 
 
+def check_size(row: Row) -> list[int]:
+    """The size [width, height] that a row of the input tells. Raises RowReject `bad_row` if it tells none."""
+    size = stated_size(row)
+    if size is None:
+        shown = shorten({name: row[name] for names in SIZE_KEYS for name in names if name in row})
+        message = f"expected the size of its image as whole numbers `width` and `height`, got {shown}; see box_size"
+        raise RowReject("bad_row", message)
+    return list(size)
+
+
 def _json_or_none(text: str) -> Any:
     with suppress(ValueError):
         return loads_given(text.encode("utf-8", "surrogatepass"))
@@ -52,12 +63,13 @@ def route_row(
     empty_bbox: Literal["reject", "find"],
     prompt_keys: Collection[str] = (),
     score_key: str | None = None,
+    size_from_row: bool = False,
 ) -> Row:
     """One row as `with_bbox`, with its boxes, or as `without_bbox`.
 
     `prompt_keys`: keys of the row that prompts use; their values are carried along as `fields`. `score_key`: the key
-    of the boxes' scores, carried along as `scores`. Raises RowReject `bad_bbox`, `no_boxes`, or `bad_row` for scores
-    that do not fit.
+    of the boxes' scores, carried along as `scores`. `size_from_row`: the size that the row tells is carried along as
+    `size`. Raises RowReject `bad_bbox`, `no_boxes`, or `bad_row` for scores that do not fit and a missing size.
     """
     kept: Row = {name: row[name] for name in ("image", "image_at", "image_stat") if name in row}
     if prompt_keys:
@@ -67,6 +79,8 @@ def route_row(
     if boxes:
         if score_key is not None:
             kept["scores"] = check_scores(value_at(row["row"], score_key, None), len(boxes), score_key)
+        if size_from_row:
+            kept["size"] = check_size(row["row"])
         return {**kept, "type": WITH_BBOX, "boxes": boxes}
     if boxes is not None and empty_bbox == "reject":
         raise RowReject("no_boxes", f"{bbox_key!r} is an empty list; empty_bbox='find' would look for regions")
@@ -79,16 +93,24 @@ def route_rows(
     empty_bbox: Literal["reject", "find"],
     prompt_keys: Collection[str] = (),
     score_key: str | None = None,
+    size_from_row: bool = False,
 ) -> list[Row]:
     """Every row with its type; rejects of `load` keep their place, without the row that they hold."""
-    routed = map_rows("route", lambda row: route_row(row, bbox_key, empty_bbox, prompt_keys, score_key), rows)
+
+    def routed_row(row: Row) -> Row:
+        return route_row(row, bbox_key, empty_bbox, prompt_keys, score_key, size_from_row)
+
+    routed = map_rows("route", routed_row, rows)
     return [{"reject": row["reject"]} if "reject" in row else row for row in routed]
 
 
 def _body(context: RunContext, step: Step) -> list[Row]:
     config = context.config
     keys = (*config.prompt_fields(), *config.region_fields)
-    return route_rows(context.storage.read(step), config.boxes_key, config.empty_bbox, keys, score_key_of(config))
+    return route_rows(
+        context.storage.read(step), config.boxes_key, config.empty_bbox, keys, score_key_of(config),
+        size_from_row=config.box_size == "row",
+    )  # fmt: skip
 
 
 def score_key_of(config: RegionCapConfig) -> str | None:

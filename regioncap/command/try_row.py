@@ -17,6 +17,7 @@ from regioncap.captioners.vlm import VlmCaptioner
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RowReject, UsageError
 from regioncap.masking import mask
+from regioncap.output.join import size_warning_of
 from regioncap.preflight.first_rows import FirstRows
 from regioncap.preflight.key_hints import key_hints
 from regioncap.preflight.named_keys import check_named_keys
@@ -69,10 +70,13 @@ def _line(context: RunContext, line: int) -> Row:
 def _drawn(loaded: Row, context: RunContext, say: Say) -> Row:
     """The row after `visualize`. Raises RowReject."""
     config = context.config
-    row = _or_raise(loaded)
+    row = given = _or_raise(loaded)
     say(f"image        {shown_image(context.images.locate(row['image']))}")
     keys = (*config.prompt_fields(), *config.region_fields)
-    row = route_row({**row, "image_stat": None}, config.boxes_key, config.empty_bbox, keys, score_key_of(config))
+    row = route_row(
+        {**row, "image_stat": None}, config.boxes_key, config.empty_bbox, keys, score_key_of(config),
+        size_from_row=config.box_size == "row",
+    )  # fmt: skip
     row = _or_raise(normalize_row(extract_row(row, context.images.read, config), config))
     found = "found" if row["type"] == "without_bbox" else "given"
     say(f"regions      {row['valid_bboxes_num']} {found}, xywh: {cut_text(str(row['bbox']))}")
@@ -85,7 +89,7 @@ def _drawn(loaded: Row, context: RunContext, say: Say) -> Row:
         place.write(jpeg, durable=False)
         regions = f", for the request about regions {picture['regions']}" if "regions" in picture else ""
         say(f"marked       {place.url} ({size}, {len(jpeg):,} bytes{regions})")
-    for warning in row["warnings"]:
+    for warning in filter(None, [*row["warnings"], size_warning_of(given["row"], row, config)]):
         say(f"warning      {warning}")
     return row
 

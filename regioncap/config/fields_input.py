@@ -12,6 +12,7 @@ ExtractorName = Literal["edges", "canny", "adaptive"]
 BoxFormat = Literal["xywh", "xyxy", "cxcywh"]
 BoxUnit = Literal["px", "0-1", "0-1000"]
 BoxOrder = Literal["input", "area", "score"]
+BoxSize = Literal["picture", "row"]
 
 
 class InputSettings(Settings):
@@ -106,6 +107,16 @@ class InputSettings(Settings):
         "Unit of the boxes: pixels, or fractions (or thousandths) of the image's width and height.",
         "regions",
         read_by=("normalize", "box_form"),
+    )
+    box_size: BoxSize = setting(
+        "picture",
+        "Box size",
+        "The picture that boxes were made on. picture: the image as displayed; row: one of the size that the row tells "
+        "(width and height, or image_width and image_height): boxes are scaled from it, and turned where only the EXIF "
+        "orientation explains the difference.",
+        "regions",
+        read_by=("route", "write", "box_form"),
+        when=lambda config: config.box_size != "picture",
     )
     empty_bbox: Literal["reject", "find"] = setting(
         "reject",

@@ -24,6 +24,7 @@ from regioncap.row_work import row_work
 from regioncap.run.context import RunContext
 from regioncap.storage.filesystem import is_url, redact_url
 from regioncap.storage.steps import digest, library_versions
+from regioncap.vision.frames import size_warning, stated_size
 
 STEP_VERSION = 2
 
@@ -147,7 +148,19 @@ def _written(loaded: Row, drawn: Row, captioned: Row, config: RegionCapConfig, f
     counted.captioned(loaded, drawn, captioned, config)
     flags = flags_of(captioned["captions"])
     counted.flagged(flags)
+    if warning := size_warning_of(loaded["row"], drawn, config):
+        drawn = {**drawn, "warnings": [*drawn["warnings"], warning]}
     return dumps(form.captioned(loaded, drawn, captioned, flags)) + b"\n", counted
+
+
+def size_warning_of(row: Row, drawn: Row, config: RegionCapConfig) -> str:
+    """What is doubtful about a row's boxes since it tells another size than its image has; "" if nothing is.
+
+    `row`: that of the input; `drawn`: its version of `visualize`.
+    """
+    if drawn["type"] != WITH_BBOX or config.box_size != "picture":
+        return ""
+    return size_warning(stated_size(row), (drawn["width"], drawn["height"]), drawn["bbox"], config.bbox_unit)
 
 
 def incomplete_reason(rows: int, rejects: int, max_reject_share: float) -> str:

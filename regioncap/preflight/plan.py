@@ -155,8 +155,9 @@ def _count_row(
             raise RowReject(row["reject"]["code"], row["reject"]["message"])
         with row_work("plan", row["image"]):
             routed = route_row(
-                {**row, "image_stat": None}, config.boxes_key, config.empty_bbox, score_key=score_key_of(config)
-            )
+                {**row, "image_stat": None}, config.boxes_key, config.empty_bbox, score_key=score_key_of(config),
+                size_from_row=config.box_size == "row",
+            )  # fmt: skip
     except RowReject:
         planned.rejected += 1
         return

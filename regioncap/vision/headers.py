@@ -10,7 +10,7 @@ import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from PIL import Image, ImageFile, JpegImagePlugin
+from PIL import Image, ImageFile, JpegImagePlugin, TiffImagePlugin
 
 from regioncap.errors import RegionCapError, RowReject
 from regioncap.row_work import words_of
@@ -160,6 +160,14 @@ def jpeg_is_complete(data: bytes) -> bool:
     # genuine. It need not be the last bytes: cameras append data of their own.
     end = data.rfind(_JPEG_END)
     return end >= 0 and data.find(_JPEG_SCAN, end) < 0
+
+
+def orientation_of(image: ImageFile.ImageFile) -> int:
+    """The EXIF orientation, 1 to 8, of an opened image that is not loaded; 1 if it has none."""
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        found = image.tag_v2.get(ORIENTATION_TAG)
+        return found if found in range(1, 9) else 1
+    return exif_orientation(image.info.get("exif"))
 
 
 def exif_orientation(exif: bytes | None) -> int:

@@ -25,11 +25,11 @@ from regioncap.errors import RowReject
 from regioncap.vision.costs import refuse_costly_pixels
 from regioncap.vision.headers import (
     enough_memory,
-    exif_orientation,
     frames_in_header,
     jpeg_is_complete,
     looks_truncated,
     open_header,
+    orientation_of,
     rejecting,
 )
 from regioncap.vision.modes import MIN_WHOLE_SCALE, decode_any
@@ -76,8 +76,10 @@ class Picture:
             raise RowReject("image_too_large", f"{size}, more than {max_image_pixels:,}; see max_image_pixels")
         self._counted = frames_in_header(self._image)
         refuse_costly_pixels(self._image.format or "", data, self._stored, self._counted or 1)
+        self.orientation = orientation_of(self._image)
+        """The EXIF orientation, 1 to 8, by which the stored picture is turned to be displayed."""
         # Pillow applies the orientation of TIFFs itself.
-        self._turn = 1 if self._image.format == "TIFF" else exif_orientation(self._image.info.get("exif"))
+        self._turn = 1 if self._image.format == "TIFF" else self.orientation
         if self._turn >= 5:
             width, height = height, width
         self.info = ImageInfo(self._image.format or "", width, height)

@@ -162,7 +162,7 @@ def all_readers() -> list[str]:
 
 READ_BY: dict[Any, set[str]] = {
     "load": {"image_key", "image_check"},
-    "route": {"bbox_key", "empty_bbox", "score_key"},
+    "route": {"bbox_key", "empty_bbox", "score_key", "box_size"},
     "extract": {"extractor", "max_boxes", "min_score", "max_image_pixels"},
     "normalize": {"max_boxes", "bbox_format", "bbox_unit", "box_order"},
     "visualize": {"max_pixels", "max_image_pixels", "jpeg_quality", "dim", "draw_visualization", "marks_per_request"},
@@ -170,8 +170,8 @@ READ_BY: dict[Any, set[str]] = {
     "templates": {"system_prompt", "region_prompt", "prompt", "focal_prompt"},
     "identity": {"prompt_mode", "temperature", "top_p", "top_k", "repetition_penalty", "seed", "request_body"},
     "drawing": {"max_pixels", "dim"},
-    "write": {"output_key", "record_style", "bbox_key", "image_key", "draw_visualization"},
-    "box_form": {"input", "image_root", "bbox_key", "rows", "bbox_format", "bbox_unit"},
+    "write": {"output_key", "record_style", "bbox_key", "image_key", "draw_visualization", "box_size"},
+    "box_form": {"input", "image_root", "bbox_key", "rows", "bbox_format", "bbox_unit", "box_size"},
     "request": {"top_p", "top_k", "repetition_penalty"},
     "dask": {"max_in_flight", "max_requests", "max_usd", "requests_per_minute", "tokens_per_minute"},
     "storage": {"cache_path", "file_name_prefix", "s3_endpoint_url", "s3_region", "storage_block"},
@@ -190,7 +190,7 @@ WITH_ROLE: dict[Role, set[str]] = {
     "effort": {"accept_finish_reasons", "max_tokens", "max_repairs", "structure", "max_caption_chars"},
     "marks": {"max_pixels", "dim", "marks_per_request"},
     "regions": {
-        "bbox_key", "rows", "bbox_format", "bbox_unit", "empty_bbox", "extractor", "min_score", "max_boxes",
+        "bbox_key", "rows", "bbox_format", "bbox_unit", "box_size", "empty_bbox", "extractor", "min_score", "max_boxes",
         "box_order", "score_key",
     },
     "words": {

@@ -39,6 +39,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "texts": {**MODEL, "prompt": "In {place}: {regions}", "region_prompt": "{n} {label}", "region_fields": ["label"],
               "system_prompt": "Be brief.", "output_key": "c", "record_style": "joined"},
     "paths": {"bbox_key": "objects.bbox", "image_key": "image.path", "region_fields": ["objects.label"]},
+    "row_size": {**MODEL, "box_size": "row"},
     "finder": {"extractor": "canny", "min_score": -2.0, "threads": 1, "shard_size": 7},
 }  # fmt: skip
 ROW: Row = {
