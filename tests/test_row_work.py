@@ -125,8 +125,8 @@ def test_a_row_that_cannot_be_written_to_its_step_is_a_reject(three: Path, monke
 @pytest.mark.parametrize(
     "hook",
     [
-        "regioncap.preflight.box_format.check_boxes",
-        "regioncap.preflight.box_format.read_info",
+        "regioncap.preflight.box_sample.boxes_at",
+        "regioncap.preflight.box_sample.Picture",
         "regioncap.preflight.plan.route_row",
         "regioncap.preflight.plan.read_info",
     ],

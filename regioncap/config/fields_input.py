@@ -10,7 +10,7 @@ from regioncap.config.roles import Settings, setting
 
 ExtractorName = Literal["edges", "canny", "adaptive"]
 BoxFormat = Literal["xywh", "xyxy", "cxcywh"]
-BoxUnit = Literal["px", "0-1", "0-1000"]
+BoxUnit = Literal["px", "0-1", "0-100", "0-1000"]
 BoxOrder = Literal["input", "area", "score"]
 BoxSize = Literal["picture", "row"]
 
@@ -104,7 +104,7 @@ class InputSettings(Settings):
     bbox_unit: BoxUnit = setting(
         "px",
         "Box unit",
-        "Unit of the boxes: pixels, or fractions (or thousandths) of the image's width and height.",
+        "Unit of the boxes: pixels, or fractions (or percent, or thousandths) of the image's width and height.",
         "regions",
         read_by=("normalize", "box_form"),
     )

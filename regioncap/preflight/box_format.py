@@ -1,30 +1,36 @@
 """Whether boxes have the format and unit that the config says, checked before the first run.
 
 A wrong format shows: corners read as width and height reach beyond the picture, fractions of the picture read as pixels
-are all 1 or less. A run with it would pay for captions of the wrong regions.
+are all about 1 or less. A run with it would pay for captions of the wrong regions. Data is noisy, so shares of rows
+decide, each row with the same weight; where they leave a doubt the run goes on with a warning.
 """
 
 from __future__ import annotations
 
-import contextlib
-from dataclasses import dataclass
+import logging
+from collections.abc import Sequence
 from typing import get_args
 
 from regioncap.config.fields_input import BoxFormat, BoxUnit
-from regioncap.config.model import RegionCapConfig
-from regioncap.errors import RowReject, UsageError
-from regioncap.image_ref import ImageRef, ref_of
+from regioncap.errors import UsageError
+from regioncap.preflight.box_fit import (
+    PLAIN_SIZE,
+    RowBoxes,
+    count_boxes,
+    ends_of,
+    fills,
+    is_fraction,
+    misfits,
+    share_of_fractions,
+    usable,
+)
+from regioncap.preflight.box_sample import SampledRow, sample_rows
+from regioncap.preflight.box_size import check_box_sizes, is_size_of_boxes
 from regioncap.preflight.first_rows import FirstRows
-from regioncap.records import Row
-from regioncap.row_keys import boxes_at
-from regioncap.row_work import row_work
 from regioncap.run.context import RunContext
-from regioncap.tasks.load import load_row
-from regioncap.vision.boxes import to_xywh
-from regioncap.vision.images import read_info
+from regioncap.vision.boxes import SCALES
 
-IMAGES_TO_READ = 64
-"""Pictures whose size is read, where rows do not say it."""
+logger = logging.getLogger("regioncap")
 
 MIN_BOXES = 3
 """With fewer boxes nothing is concluded."""
@@ -32,83 +38,152 @@ MIN_BOXES = 3
 MAX_MISFITS = 0.3
 """Share of boxes that may not fit the given format before others are tried."""
 
-MIN_FITS = 0.95
-"""Share of boxes that another format must fit to be suggested."""
+DOUBTFUL_MISFITS = 0.1
+"""From this share on there is a warning; another format is suggested only if fewer boxes do not fit it."""
 
-PLAIN_SIZE = (1000, 1000)
-"""Stands for the size of a picture where it does not matter."""
+CARELESS_MISFITS = 0.2
+"""Of boxes that only reach out a little, no more than these reach out by more than `CARELESS_SLACK`."""
 
-MAX_SIDE = 10_000_000
-"""A row that says a longer side does not speak of a picture."""
+FRACTIONS = 0.8
+"""Share of boxes with numbers of about 0..1 from which all are taken for fractions."""
 
-SLACK = 0.02
-"""Share of the picture's side by which a box may reach beyond it: annotators and rounding cause that."""
+CARELESS_SLACK = 0.1
 
+TIGHT_SLACK = 0.005
+"""Where formats are compared with each other."""
 
-@dataclass(frozen=True)
-class RowBoxes:
-    """The boxes (four finite numbers each, as given) of a picture of `width` x `height` pixels."""
+RIVAL_MISFITS = 0.01
+"""Share of boxes by which another format must fit better."""
 
-    boxes: list[list[float]]
-    width: int
-    height: int
+ENOUGH_BOXES = 20
+"""For what shows only in some boxes."""
 
 
 def check_box_format(context: RunContext, rows: FirstRows) -> None:
-    """Raises UsageError when the first rows' boxes look like another format or unit than the config's.
+    """Raises UsageError when the first rows' boxes look like another format, unit or size than the config's.
 
-    Skipped when the output's last run had the same input and box settings, or `box_check` is off.
+    Skipped when the output's last run had the same input and box settings, or `box_check` is off. Logs a warning in
+    doubt.
     """
     config = context.config
     if not config.box_check or rows.are_known():
         return
-    seen = _seen(context, rows)
+    sampled = sample_rows(context, rows)
+    seen = seen_boxes(sampled, config.bbox_unit)
     found = better_format(seen, config.bbox_format, config.bbox_unit)
-    if found is None:
-        return
-    count = sum(len(one.boxes) for one in seen)
-    example = next(box for one in seen for box in one.boxes)
-    flags = " ".join(f"{_flag(name)} {value}" for name, value in found.items())
-    raise UsageError(
-        f"bbox: expected {config.bbox_format} in {config.bbox_unit}, but these look like {_named(found)}: {count:,} "
-        f"boxes of the first rows, such as {example}. Set {flags}, or --no-box-check if they are right"
-    )
+    if found is not None:
+        flags = " ".join(f"{_flag(name)} {value}" for name, value in found.items())
+        boxes = [box for one in seen for box in one.boxes]
+        example = next(filter(is_fraction, boxes), boxes[0]) if found.get("bbox_unit") == "0-1" else boxes[0]
+        raise UsageError(
+            f"bbox: expected {config.bbox_format} in {config.bbox_unit}, but these look like {_named(found)}: "
+            f"{len(boxes):,} boxes of the first rows, such as {example}. Set {flags}, or --no-box-check if they are "
+            "right"
+        )
+    check_box_sizes(sampled, config)
+    if warning := doubt(seen, config.bbox_format, config.bbox_unit):
+        logger.warning("bbox: %s", warning)
+
+
+def seen_boxes(sampled: Sequence[SampledRow], unit: BoxUnit) -> list[RowBoxes]:
+    """The boxes with the size of the picture that they were made on: as the row tells it, else as its file does.
+
+    Where they are fractions, also those of pictures whose size is not known: it does not matter.
+    """
+    every = [RowBoxes(row.boxes, *(row.header.shown if row.header else PLAIN_SIZE)) for row in sampled]
+    if share_of_fractions(every) >= FRACTIONS:
+        return every
+    found = []
+    for row in sampled:
+        if row.stated is not None and is_size_of_boxes(row.boxes, row.stated, unit):
+            found.append(RowBoxes(row.boxes, *row.stated))
+        elif row.header is not None:
+            found.append(RowBoxes(row.boxes, *row.header.shown))
+    return found
 
 
 def better_format(seen: list[RowBoxes], box_format: BoxFormat, unit: BoxUnit) -> dict[str, str] | None:
     """The `bbox_format` and `bbox_unit` that fit these boxes much better than the given ones, whichever differ; None if
     the given ones may be right, or no others fit."""
-    count = sum(len(one.boxes) for one in seen)
-    fractions = unit != "0-1" and _are_fractions(seen)
-    if not fractions:
-        few = count < MIN_BOXES or _misfits(seen, box_format, unit) <= MAX_MISFITS * count
-        if few or not _misfits(seen, box_format, unit, slack=0.1):
+    fractions = share_of_fractions(seen) >= FRACTIONS
+    most = DOUBTFUL_MISFITS
+    if fractions:
+        seen = [RowBoxes([box for box in one.boxes if is_fraction(box)], *PLAIN_SIZE) for one in seen]
+    if not (fractions and unit != "0-1"):
+        if misfits(seen, box_format, unit) <= MAX_MISFITS:
+            return None
+        seen = usable(seen)
+        few = count_boxes(seen) < MIN_BOXES or misfits(seen, box_format, unit) <= MAX_MISFITS
+        far = misfits(seen, box_format, unit, CARELESS_SLACK)
+        if few or far <= CARELESS_MISFITS:
             return None  # large boxes of a careless annotator stick out a little, all of them
-    units: tuple[BoxUnit, ...] = ("0-1",) if fractions else get_args(BoxUnit)
+        most = min(most, far / 3)
+    found = _best(seen, ("0-1",) if fractions else get_args(BoxUnit), (box_format, unit), most)
+    if found is None:
+        return {"bbox_unit": "0-1"} if fractions and unit != "0-1" else None
     given = {"bbox_format": box_format, "bbox_unit": unit}
-    # Those that share a setting with the given form are tried first.
-    for other_unit in sorted(units, key=lambda one: one != unit):
-        for other in sorted(get_args(BoxFormat), key=lambda one: one != box_format):
-            found = {"bbox_format": other, "bbox_unit": other_unit}
-            if found != given and _misfits(seen, other, other_unit) <= (1 - MIN_FITS) * count:
-                return {name: value for name, value in found.items() if value != given[name]}
-    return {"bbox_unit": "0-1"} if fractions else None
+    named = dict(zip(given, found, strict=True))
+    return {name: value for name, value in named.items() if value != given[name]}
 
 
-def _are_fractions(seen: list[RowBoxes]) -> bool:
-    numbers = [number for one in seen for box in one.boxes for number in box]
-    return bool(numbers) and all(0 <= number <= 1 for number in numbers)
+def doubt(seen: list[RowBoxes], box_format: BoxFormat, unit: BoxUnit) -> str:
+    """What is doubtful about boxes that `better_format` accepts; "" where nothing is."""
+    fractions = share_of_fractions(seen)
+    if unit != "0-1" and fractions >= DOUBTFUL_MISFITS:
+        return f"{fractions:.0%} of the boxes of the first rows look like fractions of the picture; see bbox_unit"
+    share = misfits(seen, box_format, unit, CARELESS_SLACK)
+    if count_boxes(seen) >= MIN_BOXES and share > DOUBTFUL_MISFITS:
+        return (
+            f"{share:.0%} of the boxes of the first rows reach beyond their pictures or have no area; see bbox_format, "
+            "bbox_unit and box_size"
+        )
+    return _rival(seen, box_format, unit) or _unused_range(seen, box_format, unit)
 
 
-def _misfits(seen: list[RowBoxes], box_format: BoxFormat, unit: BoxUnit, slack: float = SLACK) -> int:
-    """How many boxes have no area, or reach beyond their picture, if read in this format and unit."""
-    return sum(not _fits(box, one, box_format, unit, slack) for one in seen for box in one.boxes)
+def _rival(seen: list[RowBoxes], box_format: BoxFormat, unit: BoxUnit) -> str:
+    """Few boxes reach beyond their pictures, but in another format none would: small boxes tell their format only at
+    the borders."""
+    share = misfits(seen, box_format, unit, TIGHT_SLACK)
+    if count_boxes(seen) < ENOUGH_BOXES or share < RIVAL_MISFITS:
+        return ""
+    for other in get_args(BoxFormat):
+        if other != box_format and misfits(seen, other, unit, TIGHT_SLACK) <= share / 5:
+            return f"{share:.0%} of the boxes of the first rows reach beyond their pictures; as {other} they would not"
+    return ""
 
 
-def _fits(box: list[float], one: RowBoxes, box_format: BoxFormat, unit: BoxUnit, slack: float) -> bool:
-    x, y, w, h = to_xywh(box, box_format, unit, one.width, one.height)
-    dx, dy = max(2.0, slack * one.width), max(2.0, slack * one.height)
-    return w > 0 and h > 0 and x >= -dx and y >= -dy and x + w <= one.width + dx and y + h <= one.height + dy
+def _unused_range(seen: list[RowBoxes], box_format: BoxFormat, unit: BoxUnit) -> str:
+    """All boxes end before 100 or 1000, on pictures that are much longer."""
+    for other in ("0-100", "0-1000"):
+        most = SCALES[other]
+        boxes = [box for one in seen if _side(one, unit) >= 1.5 * most for box in one.boxes]
+        # Where boxes in the middle of large pictures begin, and how large they are, may stay below 1000 as well.
+        ends = [max(ends_of(box, box_format)) if most == 1000 else max(box) for box in boxes]
+        if len(ends) >= ENOUGH_BOXES and 0.6 * most <= max(ends) <= 1.02 * most:
+            return f"no box of the first rows reaches beyond {most}, on longer pictures; see bbox_unit {other}"
+    return ""
+
+
+def _side(one: RowBoxes, unit: BoxUnit) -> float:
+    """The longer side of a picture in a unit."""
+    return max(one.width, one.height) if unit == "px" else SCALES[unit]
+
+
+def _best(
+    seen: list[RowBoxes], units: Sequence[BoxUnit], given: tuple[BoxFormat, BoxUnit], most: float
+) -> tuple[BoxFormat, BoxUnit] | None:
+    """The form, other than the given one, that these boxes fit: of the given unit before others, in which any box of
+    small pictures would fit; in this unit the format that they fit best, the given one in doubt."""
+    formats: tuple[BoxFormat, ...] = get_args(BoxFormat)
+    for unit in sorted(units, key=lambda one: one != given[1]):
+        fit = [
+            (misfits(seen, one, unit, TIGHT_SLACK) + (0 if one == given[0] else RIVAL_MISFITS), one)
+            for one in formats
+            if (one, unit) != given and misfits(seen, one, unit) <= most and fills(seen, one, unit)
+        ]
+        if fit:
+            return min(fit)[1], unit
+    return None
 
 
 def _named(found: dict[str, str]) -> str:
@@ -117,50 +192,3 @@ def _named(found: dict[str, str]) -> str:
 
 def _flag(name: str) -> str:
     return "--" + name.replace("_", "-")
-
-
-# --- what there is to see
-
-
-def _seen(context: RunContext, first: FirstRows) -> list[RowBoxes]:
-    """The boxes of the first rows, with the size of their pictures: as the rows say, else read from a sample of the
-    files."""
-    rows = _rows_with_boxes(context.config, first)
-    unsized = [RowBoxes(row["boxes"], *PLAIN_SIZE) for row in rows]
-    if _are_fractions(unsized):
-        return unsized
-    known = [row for row in rows if row["size"] is not None]
-    asked = [row for row in rows if row["size"] is None]
-    asked = asked[:: max(1, len(asked) // IMAGES_TO_READ)][: max(0, IMAGES_TO_READ - len(known))]
-    sizes = context.threads.io.map(lambda row: _size_of_file(row["ref"], context), asked)
-    found = [(row, row["size"]) for row in known] + list(zip(asked, sizes, strict=True))
-    return [RowBoxes(row["boxes"], *size) for row, size in found if size is not None]
-
-
-def _rows_with_boxes(config: RegionCapConfig, first: FirstRows) -> list[Row]:
-    found = []
-    for source, number, text in first.lines():
-        row = load_row(number, source, text, config.image_key)
-        if "reject" in row:
-            continue
-        with contextlib.suppress(RowReject), row_work("box_check", row["image"]):
-            boxes = boxes_at(row["row"], config.boxes_key) or []
-            finite = [[float(number) for number in box if number is not None] for box in boxes]
-            finite = [box for box in finite if len(box) == 4]
-            if finite:
-                found.append({"ref": ref_of(row), "boxes": finite, "size": _size_in(row["row"])})
-    return found
-
-
-def _size_in(row: Row) -> tuple[int, int] | None:
-    width, height = row.get("width"), row.get("height")
-    if not isinstance(width, int) or not isinstance(height, int) or not min(width, height) >= 1:
-        return None
-    return (width, height) if max(width, height) <= MAX_SIDE else None
-
-
-def _size_of_file(image: ImageRef, context: RunContext) -> tuple[int, int] | None:
-    with contextlib.suppress(RowReject), row_work("box_check", image):
-        info = read_info(context.images.read(image), max_image_pixels=context.config.max_image_pixels)
-        return info.width, info.height
-    return None

@@ -44,7 +44,10 @@ class FirstRows:
         config = self.context.config
         entry = entry_place(self.context.cache, config.file_name_prefix, config.output)
         before = registered(entry).config
-        return all(before.get(name) == value for name, value in config.values_read_by("box_form").items())
+        # A setting that did not exist then had its default.
+        now = config.fields(config.fields_read_by("box_form"))
+        defaults = type(config).model_fields
+        return bool(before) and all(before.get(name, defaults[name].default) == value for name, value in now.items())
 
     def whole_input(self) -> list[Shard] | None:
         """All shards of the input, if it was read and has at most `MAX_ROWS` rows."""

@@ -18,7 +18,7 @@ from regioncap.storage.filesystem import DEFAULT_FILESYSTEMS, LOCAL_PROTOCOLS, F
 from regioncap.storage.image_errors import near_names, reject_of
 from regioncap.storage.listing import Listings
 from regioncap.storage.scratch import Scratch
-from regioncap.storage.tar_members import read_span, spans_of
+from regioncap.storage.tar_members import read_part, read_span, spans_of
 
 ImageCheck = Literal["listing", "head", "never"]
 
@@ -61,6 +61,16 @@ class ImageFiles:
             return self._read(ref) if held is None else held
         except RegionCapError:
             raise
+        except Exception as error:
+            raise self._with_hint(ref.name, reject_of(ref.name, error)) from None
+
+    def read_head(self, ref: ImageRef, size: int) -> bytes:
+        """The image's first `size` bytes; all of it where no part can be had. Raises RowReject as `read` does."""
+        address = self.container(ref)
+        if ref.in_container or not (is_url(address) or Path(address).is_file()):
+            return self.read(ref)
+        try:
+            return read_part(self._files, address, 0, size)
         except Exception as error:
             raise self._with_hint(ref.name, reject_of(ref.name, error)) from None
 

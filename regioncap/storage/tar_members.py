@@ -36,7 +36,7 @@ def read_span(files: Filesystems, address: str, span: Sequence[ImageRef]) -> Ite
     """Each member of a span of the tar at `address`, with its bytes. Raises what the filesystem raises, and EOFError
     for a tar that ends too early."""
     start = _offset_size(span[0])[0]
-    data = memoryview(_read(files, address, start, sum(_offset_size(span[-1]))))
+    data = memoryview(read_part(files, address, start, sum(_offset_size(span[-1]))))
     for ref in span:
         offset, size = _offset_size(ref)
         if len(found := data[offset - start : offset - start + size]) < size:
@@ -44,7 +44,8 @@ def read_span(files: Filesystems, address: str, span: Sequence[ImageRef]) -> Ite
         yield ref, bytes(found)
 
 
-def _read(files: Filesystems, address: str, start: int, end: int) -> bytes:
+def read_part(files: Filesystems, address: str, start: int, end: int) -> bytes:
+    """The bytes from `start` to before `end` of the file at `address`. Raises what the filesystem raises."""
     if is_url(address):
         fs, path = files.open(address)
         return bytes(fs.cat_file(path, start=start, end=end))

@@ -14,10 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 BoxFormat = Literal["xywh", "xyxy", "cxcywh"]
-BoxUnit = Literal["px", "0-1", "0-1000"]
+BoxUnit = Literal["px", "0-1", "0-100", "0-1000"]
 DropReason = Literal["not_finite", "no_area", "outside"]
 
 FloatArray = npt.NDArray[np.float64]
+
+SCALES: dict[BoxUnit, int] = {"0-1": 1, "0-100": 100, "0-1000": 1000}
+"""What the picture's whole width or height is in the units that are no pixels."""
 
 NORMALIZED_DECIMALS = 3
 PIXEL_DECIMALS = 2
@@ -62,8 +65,9 @@ def to_xywh(box: Sequence[float], box_format: BoxFormat, unit: BoxUnit, width: i
     """One box as xywh in pixels of a picture of `width` x `height` pixels.
 
     `box`: four numbers in `box_format` and `unit` (pixels, or fractions of the picture's width and height scaled to
-    0..1 or 0..1000). xywh pixels are returned exactly as given; otherwise integers stay integers and floats are rounded
-    to 2 decimals. A box that overflows float64 becomes four infinities, which `drop_reason` reports as `not_finite`.
+    0..1, 0..100 or 0..1000). xywh pixels are returned exactly as given; otherwise integers stay integers and floats are
+    rounded to 2 decimals. A box that overflows float64 becomes four infinities, which `drop_reason` reports as
+    `not_finite`.
 
     >>> to_xywh([100, 250, 300, 750], "xyxy", "0-1000", 640, 480)
     [64.0, 120.0, 128.0, 240.0]
@@ -79,7 +83,7 @@ def to_xywh(box: Sequence[float], box_format: BoxFormat, unit: BoxUnit, width: i
 def _convert(box: Sequence[float], box_format: BoxFormat, unit: BoxUnit, width: int, height: int) -> list[float]:
     a, b, c, d = box
     if unit != "px":
-        scale = 1 if unit == "0-1" else 1000
+        scale = SCALES[unit]
         a, b, c, d = a * width / scale, b * height / scale, c * width / scale, d * height / scale
     match box_format:
         case "xywh":

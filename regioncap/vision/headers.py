@@ -166,7 +166,7 @@ def orientation_of(image: ImageFile.ImageFile) -> int:
     """The EXIF orientation, 1 to 8, of an opened image that is not loaded; 1 if it has none."""
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         found = image.tag_v2.get(ORIENTATION_TAG)
-        return found if found in range(1, 9) else 1
+        return found if isinstance(found, int) and 1 <= found <= 8 else 1
     return exif_orientation(image.info.get("exif"))
 
 

@@ -62,6 +62,7 @@ def test_nms_keeps_the_best_in_rank_order(boxes: list[list[float]], limit: int, 
         ([25, 40, 30, 40], "cxcywh", "px", [10, 20, 30, 40]),
         ([0.1, 0.25, 0.5, 0.5], "xywh", "0-1", [20, 25, 100, 50]),
         ([100, 250, 600, 750], "xyxy", "0-1000", [20, 25, 100, 50]),
+        ([10, 25, 60, 50], "xywh", "0-100", [20, 25, 120, 50]),
         ([0.5, 0.5, 1, 1], "cxcywh", "0-1", [0, 0, 200, 100]),
         ([1 / 3, 0, 1 / 3, 1], "xywh", "0-1", [66.67, 0, 66.67, 100]),
     ],
@@ -78,7 +79,7 @@ def test_whole_pixels_stay_whole() -> None:
 
 
 @pytest.mark.parametrize("box_format", ["xywh", "xyxy", "cxcywh"])
-@pytest.mark.parametrize("unit", ["px", "0-1", "0-1000"])
+@pytest.mark.parametrize("unit", ["px", "0-1", "0-100", "0-1000"])
 @pytest.mark.parametrize("bad", [HUGE, -HUGE, INF, NAN, 1e308])
 def test_numbers_beyond_all_bounds_come_through_as_a_reason(box_format: Any, unit: Any, bad: float) -> None:
     assert drop_reason(to_xywh([bad, 1, bad, 1], box_format, unit, 100, 100), 100, 100) is not None
