@@ -14,21 +14,19 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
 
-from regioncap.errors import InputDamaged, UsageError
-from regioncap.inputs.coco_boxes import box_from, has_box
+from regioncap.errors import InputDamaged
+from regioncap.inputs.coco_annotations import AnnotationKeys
+from regioncap.inputs.coco_boxes import box_from
 from regioncap.inputs.grouping import Groups
 from regioncap.inputs.json_object import split_members
 from regioncap.inputs.sharding import MAX_BYTES, Lines
 from regioncap.inputs.streams import ReadProgress, made_row, open_stream, row_text
 from regioncap.records import Row, dumps, loads, loads_given, not_a_row, shorten
-from regioncap.row_keys import MISSING, keys_in_words, paths_of, value_at
+from regioncap.row_keys import MISSING, value_at
 from regioncap.storage.filesystem import Place
 
 REGION_FIELDS = ("annotation_id", "category_id", "category", "score", "iscrowd", "area")
 """Annotation keys that always become lists parallel to the boxes; the config may name more."""
-
-ANNOTATIONS_WITH_KEYS = 100
-"""Annotations whose keys are offered in the place of a wrong one."""
 
 SNIFF_BYTES = 1_000_000
 SNIFF_ELEMENTS = 10_000
@@ -102,7 +100,7 @@ class CocoFile:
     @cached_property
     def _groups(self) -> tuple[Groups, dict[Any, Any]]:
         groups, names = Groups(), {}
-        seen, look = set(), _Annotations(set(self.fields) - set(REGION_FIELDS))
+        seen, look = set(), AnnotationKeys(set(self.fields) - set(REGION_FIELDS), hulls=self.box_format is not None)
         with open_stream(self.place, self._gauge) as stream:
             for key, number, text in split_members(self.place, stream, MAX_BYTES):
                 seen.add(key)
@@ -185,39 +183,6 @@ def _shared_id(key: bytes, images: int) -> str:
         f"{images} images of this file have the id {shorten(loads(key))}, so nothing tells which one an annotation "
         "belongs to; give each image an id of its own"
     )
-
-
-class _Annotations:
-    """What the annotations of a file have: a file without any box is of another kind (captions, panoptic).
-
-    `named`: keys that the user named, which some annotation must have.
-    """
-
-    def __init__(self, named: Iterable[str]) -> None:
-        self._boxed = False
-        self._keys: dict[str, None] = {}
-        self._missing = list(named)
-        self._count = 0
-
-    def add(self, annotation: Row) -> None:
-        """Look at one more."""
-        self._boxed = self._boxed or has_box(annotation)
-        self._missing = [key for key in self._missing if value_at(annotation, key) is MISSING]
-        if self._count < ANNOTATIONS_WITH_KEYS:
-            self._keys |= dict.fromkeys(paths_of(annotation))
-        self._count += 1
-
-    def check(self, place: Place) -> None:
-        """Raise UsageError if there are annotations, but none has a box or a segmentation, or none a key named."""
-        if self._keys and not self._boxed:
-            raise UsageError(
-                f"input: no annotation of {place.url} has a `bbox` or a `segmentation`; their keys: "
-                f"{', '.join(self._keys)[:200]}. Name the file with the instances, or remove its list `annotations` "
-                "and let regions be found: --empty-bbox find"
-            )
-        if self._keys and self._missing:
-            known = keys_in_words(self._missing[0], self._keys)
-            raise UsageError(f"region_fields: no annotation of {place.url} has the key {self._missing[0]!r}; {known}")
 
 
 def coco_fields(named: Iterable[str]) -> tuple[str, ...]:

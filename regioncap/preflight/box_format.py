@@ -7,7 +7,6 @@ decide, each row with the same weight; where they leave a doubt the run goes on 
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from typing import get_args
 
@@ -29,8 +28,6 @@ from regioncap.preflight.box_size import check_box_sizes, is_size_of_boxes
 from regioncap.preflight.first_rows import FirstRows
 from regioncap.run.context import RunContext
 from regioncap.vision.boxes import SCALES
-
-logger = logging.getLogger("regioncap")
 
 MIN_BOXES = 3
 """With fewer boxes nothing is concluded."""
@@ -59,15 +56,15 @@ ENOUGH_BOXES = 20
 """For what shows only in some boxes."""
 
 
-def check_box_format(context: RunContext, rows: FirstRows) -> None:
-    """Raises UsageError when the first rows' boxes look like another format, unit or size than the config's.
+def check_box_format(context: RunContext, rows: FirstRows) -> list[str]:
+    """What is doubtful about the first rows' boxes, in words; nothing where nothing is.
 
-    Skipped when the output's last run had the same input and box settings, or `box_check` is off. Logs a warning in
-    doubt.
+    Skipped when the output's last run had the same input and box settings, or `box_check` is off. Raises UsageError
+    when the boxes look like another format, unit or size than the config's.
     """
     config = context.config
     if not config.box_check or rows.are_known():
-        return
+        return []
     sampled = sample_rows(context, rows)
     seen = seen_boxes(sampled, config.bbox_unit)
     found = better_format(seen, config.bbox_format, config.bbox_unit)
@@ -81,8 +78,8 @@ def check_box_format(context: RunContext, rows: FirstRows) -> None:
             "right"
         )
     check_box_sizes(sampled, config)
-    if warning := doubt(seen, config.bbox_format, config.bbox_unit):
-        logger.warning("bbox: %s", warning)
+    doubtful = doubt(seen, config.bbox_format, config.bbox_unit)
+    return [f"bbox: {doubtful}"] if doubtful else []
 
 
 def seen_boxes(sampled: Sequence[SampledRow], unit: BoxUnit) -> list[RowBoxes]:

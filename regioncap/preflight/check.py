@@ -25,7 +25,8 @@ from regioncap.storage.runs import entry_place, registered
 @dataclass(frozen=True)
 class Checked:
     """A run that passed all checks; in words: `differences`, settings that are not those of the output's last run;
-    `outdated`, which captions today's rules no longer accept; `hints`, keys of the rows that are probably meant.
+    `outdated`, which captions today's rules no longer accept; `hints`, keys of the rows that are probably meant, and
+    what is doubtful about their boxes.
 
     `left`: what the run will ask for; None where nothing was ever asked for.
     """
@@ -56,8 +57,7 @@ def _check(context: RunContext, deployed: bool) -> Checked:
     context.captioner.check()
     differences = check_settings(context.config, context.files, deployed=deployed)
     check_named_keys(context.config, rows)
-    hints = key_hints(context.config, rows)
-    check_box_format(context, rows)
+    hints = [*key_hints(context.config, rows), *check_box_format(context, rows)]
     left = count(context, rows.whole_input() or context.shards()) if may_have_answers(context) else None
     outdated = check_rules(left, context.config, deployed=deployed) if left is not None else ""
     return Checked(differences, outdated, hints, left)

@@ -140,6 +140,17 @@ def test_a_file_of_captions_is_refused_in_words(tmp_path: Path) -> None:
         rows_of(tmp_path / "c.json")
 
 
+@pytest.mark.parametrize(("unit", "count"), [("px", 1), ("0-1", 2)])
+def test_annotations_without_a_box_are_counted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, unit: str, count: int
+) -> None:
+    more = {"id": 8, "image_id": 12, "segmentation": [[1, 2, 3, 4, 5, 6]]}  # in pixels
+    (tmp_path / "c.json").write_text(json.dumps(coco(annotations=[*ANNOTATIONS, more])))
+    assert [len(row["bbox"]) for row in rows_of(tmp_path / "c.json", bbox_unit=unit)] == [1, 3, 0]
+    (record,) = caplog.records
+    assert record.getMessage().startswith(f"{tmp_path}/c.json: {count} of 4 annotations have no")
+
+
 POLYGONS = [[10, 20, 110.5, 20, 110.5, 140], [5, 60, 7, 60, 7, 61]]
 
 

@@ -39,6 +39,19 @@ def test_a_file_url_may_be_encoded(tmp_path: Path) -> None:
     assert images.read(ImageRef(f"file://{tmp_path}/a%20b.jpg")) == b"as it is"
 
 
+def test_no_more_than_the_head_of_a_file_is_read(tmp_path: Path, bucket: str) -> None:
+    data = bytes(range(256)) * 4
+    (tmp_path / "a.jpg").write_bytes(data)
+    fsspec.filesystem("s3").pipe_file(f"{bucket}/a.jpg", data)
+    for root in (str(tmp_path), bucket):
+        images = ImageFiles(root)
+        assert images.read_head(ImageRef("a.jpg"), 300) == data[:300]
+        assert images.read_head(ImageRef("a.jpg"), 3000) == data
+        with pytest.raises(RowReject) as caught:
+            images.read_head(ImageRef("gone.jpg"), 300)
+        assert caught.value.code == "image_missing"
+
+
 def test_a_listing_gives_what_heads_give(bucket: str, pool: ThreadPoolExecutor) -> None:
     put(bucket, ["in/a.jpg", "in/b/c.jpg", "in/ä ö.jpg", "other/d.jpg"])
     images = ImageFiles(f"{bucket}/in")
