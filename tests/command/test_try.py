@@ -84,6 +84,16 @@ def test_an_error_of_the_server_is_a_clear_line(
     assert not acts(ended.out + ended.err)
 
 
+def test_a_size_that_is_not_the_pictures_is_told(
+    here: Path, server: RunningServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_rows(here / "photos.jsonl", [{"image": "photo1.png", "bbox": BOX, "width": 192, "height": 128}])
+    assert "warning      the row tells a size of 192x128, its image has 96x64" in trial(capsys, server).out
+    scaled = trial(capsys, server, "--box-size", "row").out
+    assert f"xywh: [{[number / 2 for number in BOX]}]" in scaled
+    assert "a size of" not in scaled
+
+
 def test_what_the_model_says_does_not_act_on_the_terminal(
     here: Path, server: RunningServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
