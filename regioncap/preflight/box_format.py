@@ -153,9 +153,13 @@ def _unused_range(seen: list[RowBoxes], box_format: BoxFormat, unit: BoxUnit) ->
     """All boxes end before 100 or 1000, on pictures that are much longer."""
     for other in ("0-100", "0-1000"):
         most = SCALES[other]
-        boxes = [box for one in seen if _side(one, unit) >= 1.5 * most for box in one.boxes]
-        # Where boxes in the middle of large pictures begin, and how large they are, may stay below 1000 as well.
-        ends = [max(ends_of(box, box_format)) if most == 1000 else max(box) for box in boxes]
+        ends = [
+            # Boxes amid larger pictures may begin, and be as large, below 1000; not all of them on much larger ones.
+            max(box) if side >= 3 * most else max(ends_of(box, box_format))
+            for one in seen
+            if (side := _side(one, unit)) >= 1.5 * most
+            for box in one.boxes
+        ]
         if len(ends) >= ENOUGH_BOXES and 0.6 * most <= max(ends) <= 1.02 * most:
             return f"no box of the first rows reaches beyond {most}, on longer pictures; see bbox_unit {other}"
     return ""
