@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import CancelledError, Future, InvalidStateError
+from contextvars import copy_context
 from typing import Any, TypeVar
 
 from regioncap.errors import Stopped
@@ -84,7 +85,7 @@ class TimeLimit:
                 except Exception as error:
                     future.set_exception(error)
 
-        threading.Thread(target=run, name="read", daemon=True).start()
+        threading.Thread(target=copy_context().run, args=(run,), name="read", daemon=True).start()
         return self._wait(future, deadline, 0)
 
     def run_coroutine(self, work: Callable[[Deadline], Coroutine[Any, Any, T]], loop: asyncio.AbstractEventLoop) -> T:
