@@ -27,6 +27,8 @@ def opened_file(path: str, allowed: AllowedImages) -> Iterator[tuple[int, int]]:
     Nothing else is opened: to open a device may set it off, and to open a FIFO waits for a writer. Raises NotReadable,
     ImageRefused, OSError, ValueError.
     """
+    if allowed.rules.strict:
+        allowed.check_file(os.path.realpath(path))  # also of what is not there, which is nobody's business
     _check_regular(os.stat(path).st_mode)  # noqa: PTH116 - a Path costs more than the call
     file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:

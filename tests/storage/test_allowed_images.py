@@ -84,7 +84,7 @@ def test_strict_keeps_to_the_folders_of_the_input(tmp_path: Path) -> None:
         "a.jpg": "", f"{own}/a.jpg": "", "inside.jpg": "", f"file://{own}/a.jpg": "", "../own/a.jpg": "",
         "link.jpg": "image_refused", "../other/a.jpg": "image_refused", f"{other}/a.jpg": "image_refused",
         f"file://{other}/a.jpg": "image_refused", "../own-too/a.jpg": "image_refused",
-        f"tar://m::{other}/a.jpg": "image_refused", "gone.jpg": "image_missing",
+        f"tar://m::{other}/a.jpg": "image_refused", "gone.jpg": "image_missing", "../gone.jpg": "image_refused",
     }  # fmt: skip
     for image, code in images.items():
         assert code_of(image, own, *STRICT) == code, image

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import bz2
 import gzip
 import io
@@ -15,9 +16,11 @@ import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import ClassVar
 
 import fsspec
 import pytest
+from fsspec.asyn import AsyncFileSystem
 
 from regioncap.errors import RowReject, Stopped
 from regioncap.image_ref import ImageRef
@@ -240,6 +243,39 @@ def test_many_images_at_once_do_not_fill_the_memory(path: str, server: str) -> N
     codes, megabytes = done.stdout.rsplit(maxsplit=1)
     assert codes == "{'image_too_large'}"
     assert int(megabytes) < 500
+
+
+# --- other stores
+
+
+class Store(AsyncFileSystem):  # type: ignore[misc]
+    """An asynchronous store of any size; `hang` never comes."""
+
+    protocol = "store"
+    sizes: ClassVar[dict[str, int]] = {"small": 1000, "empty": 0, "middle": 9_000_000, "large": HUGE, "hang": 5}
+    calls: ClassVar[list[str]] = []
+
+    async def _info(self, path: str, **_: object) -> dict[str, object]:
+        name = path.rpartition("/")[2]
+        return {"name": path, "size": self.sizes[name], "type": "file"}
+
+    async def _cat_file(self, path: str, start: int | None = None, end: int | None = None, **_: object) -> bytes:
+        name = path.rpartition("/")[2]
+        self.calls.append(name)
+        if name == "hang":
+            await asyncio.Event().wait()
+        return b"x" * (min(end or HUGE, self.sizes[name]) - (start or 0))
+
+
+def test_other_stores_are_asked_for_the_size_first(tmp_path: Path) -> None:
+    fsspec.register_implementation("store", Store, clobber=True)
+    images = images_in(tmp_path, ReadLimits(max_bytes=10_000_000, seconds=0.5))
+    for name in ("small", "empty", "middle"):
+        assert images.read(ImageRef(f"store://b/{name}")) == b"x" * Store.sizes[name]
+    for name, code in (("large", "image_too_large"), ("hang", "image_unavailable"), ("gone", "image_missing")):
+        with pytest.raises(RowReject, match=code):
+            images.read(ImageRef(f"store://b/{name}"))
+    assert Store.calls == ["small", "empty", "middle", "middle", "hang"]
 
 
 # --- S3
