@@ -83,7 +83,7 @@ def rejecting(image: ImageFile.ImageFile) -> Iterator[None]:
         except (MemoryError, RegionCapError):
             raise
         except Exception as error:  # decoders raise errors of two dozen types on malformed files
-            said = words_of(error)
+            said = _words_of(error)
             if "truncated" in said.lower() or "incomplete" in said.lower():
                 reason = f"truncated: {_described(image)} that ends too early ({said}); fetch it again"
             else:
@@ -121,7 +121,7 @@ def open_header(data: bytes) -> ImageFile.ImageFile:
         try:
             image = (_JpegFile if name == "JPEG" else factory)(file, "")
         except Image.DecompressionBombError as error:
-            raise RowReject("image_too_large", f"a {name} of too many pixels: {words_of(error)}") from None
+            raise RowReject("image_too_large", f"a {name} of too many pixels: {_words_of(error)}") from None
         except RegionCapError:
             raise
         except Exception as error:
