@@ -33,6 +33,7 @@ FinalCode = Literal[
     "image_missing",
     "image_unreadable",
     "image_too_large",
+    "image_refused",
 ]
 RetryableCode = Literal["image_unavailable", "caption_failed", "captions_incomplete", "internal_error"]
 RejectCode = FinalCode | RetryableCode

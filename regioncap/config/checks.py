@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
 from regioncap.config.derived import DerivedSettings
+from regioncap.config.image_rules import ImageRules
 from regioncap.config.references import looks_secret
 from regioncap.config.request_parts import check_body, keys_of, query_of
 from regioncap.config.templates import template_names
@@ -60,6 +61,11 @@ def check_box_key(config: DerivedSettings) -> None:
         raise ValueError(
             f"bbox_key: four columns ({config.bbox_key}) hold one box per row; expected rows='per_box' with them"
         )
+
+
+def check_allowed_images(config: DerivedSettings) -> None:
+    """Every entry must be something that can be allowed."""
+    ImageRules.of(config.allowed_images)
 
 
 def check_captioner(config: DerivedSettings) -> None:

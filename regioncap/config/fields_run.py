@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from typing import Literal
 
+from regioncap.config.fields_captions import Names
 from regioncap.config.fields_endpoint import EndpointSettings
 from regioncap.config.roles import setting
+
+MAX_IMAGE_BYTES = 256_000_000
+IMAGE_TIMEOUT = 60.0
+ALLOWED_IMAGES = ("local",)
 
 
 class RunSettings(EndpointSettings):
@@ -76,6 +81,36 @@ class RunSettings(EndpointSettings):
         "limits",
         read_by=("extract", "visualize"),
         ge=1,
+    )
+    max_image_bytes: int = setting(
+        MAX_IMAGE_BYTES,
+        "Max image bytes",
+        "Image files with more bytes are rejected, whatever they or their servers say of their size.",
+        "limits",
+        read_by=("extract",),
+        when=lambda config: config.max_image_bytes != MAX_IMAGE_BYTES,
+        ge=1,
+    )
+    image_timeout: float = setting(
+        IMAGE_TIMEOUT,
+        "Image timeout",
+        "Maximum time to read one image, in seconds, from the first request to the last byte.",
+        "limits",
+        read_by=("extract",),
+        when=lambda config: config.image_timeout != IMAGE_TIMEOUT,
+        gt=0,
+        le=86_400,
+    )
+    allowed_images: Names = setting(
+        ALLOWED_IMAGES,
+        "Allowed images",
+        "What rows may name. local: files outside of /proc, /sys and /dev, stores, and web servers except link-local "
+        "and metadata addresses. strict: the input's folder or store, image_root, and public web servers. Further "
+        "entries allow more: a folder (/data/photos), a URL (s3://bucket/), a host (10.0.0.5, *.example.org), a "
+        "network (10.0.0.0/8), a protocol (sftp://).",
+        "limits",
+        read_by=("extract",),
+        when=lambda config: config.allowed_images != ALLOWED_IMAGES,
     )
     max_reject_share: float = setting(
         0.5,

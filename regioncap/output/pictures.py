@@ -10,6 +10,7 @@ from regioncap.image_ref import ImageRef
 from regioncap.inputs.readers import input_root
 from regioncap.output.outputs import is_parts_folder
 from regioncap.output.reading import Captioned, Written
+from regioncap.storage.bounded_read import reader_of
 from regioncap.storage.filesystem import Filesystems, Place, is_url
 from regioncap.storage.images import ImageFiles
 
@@ -25,7 +26,8 @@ class Pictures:
         output = written.place
         self._beside = output if is_parts_folder(output.address) else output.parent
         roots = dict.fromkeys((*_roots(written, files), self._beside.address))
-        self._images = [ImageFiles(root, files) for root in roots]
+        reader = reader_of(written.settings, files, roots)
+        self._images = [ImageFiles(root, files, reader) for root in roots]
 
     def read(self, image: ImageRef) -> bytes:
         """An image's bytes. Raises RowReject as `ImageFiles.read` does, naming where the run found the image."""

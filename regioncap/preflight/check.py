@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
 from regioncap.output.outputs import check_output
+from regioncap.preflight.allowed_images import check_allowed_images
 from regioncap.preflight.box_format import check_box_format
 from regioncap.preflight.first_rows import FirstRows
 from regioncap.preflight.key_hints import key_hints
@@ -57,6 +58,7 @@ def _check(context: RunContext, deployed: bool) -> Checked:
     context.captioner.check()
     differences = check_settings(context.config, context.files, deployed=deployed)
     check_named_keys(context.config, rows)
+    check_allowed_images(context, rows)
     hints = [*key_hints(context.config, rows), *check_box_format(context, rows)]
     left = count(context, rows.whole_input() or context.shards()) if may_have_answers(context) else None
     outdated = check_rules(left, context.config, deployed=deployed) if left is not None else ""

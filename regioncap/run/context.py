@@ -22,6 +22,8 @@ from regioncap.run.progress import Progress
 from regioncap.run.shard_run import ShardRuns
 from regioncap.run.threads import RunThreads
 from regioncap.storage.answers import Answers
+from regioncap.storage.bounded_read import reader_of
+from regioncap.storage.filesystem import Filesystems, is_url
 from regioncap.storage.images import ImageFiles
 from regioncap.storage.steps import STEP_NAMES, StepStorage
 from regioncap.vision.libraries import image_libraries
@@ -36,7 +38,7 @@ class RunContext:
         self.cache = self.files.place(config.cache_path)
         self.output = self.files.place(config.output)
         self.storage = StepStorage(config.cache_path, config.file_name_prefix, files=self.files)
-        self.images = ImageFiles(config.image_root or input_root(config, self.files), self.files)
+        self.images = _images_of(config, self.files)
         self.marks = MarkedPictures(self.cache.child("marks"), keep=config.draw_visualization)
         self.answers = Answers(self.cache.child("captions"))
         self.in_flight = InFlight()
@@ -84,6 +86,7 @@ class RunContext:
     def stop_sending(self) -> None:
         """Start nothing more and send no more requests; what is in flight is not waited for."""
         self.stop.set()
+        self.images.stop_reading()
         self.lazy_captioner.stop_sending()
 
     def close(self) -> None:
@@ -93,6 +96,13 @@ class RunContext:
         self.threads.close()
         self.images.close()
         self._until_closed.close()
+
+
+def _images_of(config: RegionCapConfig, files: Filesystems) -> ImageFiles:
+    # Of an input beyond a network all of its store is allowed: which folder of it need not be asked for.
+    folder = config.input if config.image_root and is_url(config.input) else input_root(config, files)
+    root = config.image_root or folder
+    return ImageFiles(root, files, reader_of(config, files, [root, folder]))
 
 
 def completed(config: RegionCapConfig) -> RegionCapConfig:

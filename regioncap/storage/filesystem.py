@@ -87,10 +87,14 @@ class Filesystems:
         """The file or folder at `address`, a path or URL."""
         return Place(address, self)
 
+    def options(self, protocol: str) -> dict[str, Any]:
+        """fsspec's options for a protocol."""
+        return dict(self._options.get(protocol, {}))
+
     def open(self, address: str) -> tuple[Any, str]:
         """The fsspec filesystem of `address`, and the path on it. Raises ImportError, ValueError."""
         protocol = address.partition("://")[0] if "://" in address else "file"
-        options = dict(self._options.get(protocol, {}))
+        options = self.options(protocol)
         if protocol == "file" and not options and "::" not in address and not address.startswith("data:"):
             return LOCAL_FS, str(LOCAL_FS._strip_protocol(address))  # ten times as fast as fsspec's url_to_fs
         if "::" in address:

@@ -20,7 +20,11 @@ from regioncap.errors import RejectCode, RowReject
 from regioncap.masking import mask
 from regioncap.printable import printable
 from regioncap.records import QUOTED_CHARS, cut_text
+from regioncap.storage.allowed_images import ImageRefused
+from regioncap.storage.archives import ArchiveTooLarge
+from regioncap.storage.collecting import NotReadable
 from regioncap.storage.filesystem import behind_chain, is_url, reason_of, redact_url
+from regioncap.storage.time_limit import OutOfTime
 
 NAME_NOT_FOUND_ERRNOS = frozenset({errno.ENAMETOOLONG, errno.EINVAL, errno.ELOOP})
 
@@ -51,6 +55,14 @@ def reject_of(image: str, error: Exception) -> RowReject:
     """The reject of a row whose image could not be read. `image`: as the row names it, not where it was looked for:
     messages are kept, and roots may move."""
     shown, error = shown_image(image), _telling(error)
+    if isinstance(error, NotReadable):
+        return RowReject(error.code, f"{shown} {error.words}")
+    if isinstance(error, ImageRefused):
+        allow, why = cut_text(printable(error.allow), QUOTED_NAME), cut_text(printable(error.why), QUOTED_CHARS)
+        return RowReject(
+            "image_refused",
+            f"{shown} is refused: {why}; if it may be read, add {allow!r} to allowed_images",
+        )
     status = status_of(error)
     if status is not None:
         return RowReject(*_by_status(shown, status, error))
@@ -66,7 +78,8 @@ _KINDS: tuple[tuple[type[Exception] | tuple[type[Exception], ...], RejectCode, s
     ((FileNotFoundError, NotADirectoryError, KeyError), "image_missing", "is not there; see image_root"),
     (IsADirectoryError, "image_unreadable", "is a folder; expected an image file"),
     (ImportError, "image_unavailable", "needs a package that is missing: {reason}"),
-    (TimeoutError, "image_unavailable", "cannot be read: no answer in time"),
+    ((TimeoutError, OutOfTime), "image_unavailable", "cannot be read: no complete answer in time; see image_timeout"),
+    (ArchiveTooLarge, "image_unreadable", "lies in an archive whose directory is too large to be read"),
     (DAMAGED_ARCHIVE, "image_unavailable", "cannot be read: the archive is damaged ({reason}); replace it"),
     (binascii.Error, "image_unreadable", "cannot be decoded: {reason}"),
     # What a filesystem raises that was made without what it needs.
@@ -155,4 +168,6 @@ def _behind(error: BaseException) -> Iterator[Exception]:
 
 def _is_of_the_moment(error: Exception) -> bool:
     status = status_of(error)
-    return status not in GONE if status is not None else isinstance(error, ConnectionError | TimeoutError)
+    if status is not None:
+        return status not in GONE
+    return isinstance(error, ConnectionError | TimeoutError | ImageRefused) or "Redirect" in type(error).__name__

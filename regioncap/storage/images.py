@@ -14,11 +14,15 @@ from urllib.parse import unquote
 from regioncap.errors import RegionCapError, RowReject
 from regioncap.image_ref import ImageRef
 from regioncap.records import shorten
+from regioncap.storage.allowed_images import AllowedImages, ImageRefused
+from regioncap.storage.bounded_read import BoundedReader
+from regioncap.storage.collecting import NotReadable
 from regioncap.storage.filesystem import DEFAULT_FILESYSTEMS, LOCAL_PROTOCOLS, Filesystems, behind_chain, is_url
 from regioncap.storage.image_errors import near_names, reject_of
 from regioncap.storage.listing import Listings
 from regioncap.storage.scratch import Scratch
-from regioncap.storage.tar_members import read_part, read_span, spans_of
+from regioncap.storage.tar_members import read_span, spans_of
+from regioncap.storage.time_limit import OutOfTime
 
 ImageCheck = Literal["listing", "head", "never"]
 
@@ -30,15 +34,19 @@ class ImageFiles:
     """The images that rows name, read as bytes.
 
     Absolute paths and URLs are used as they are; anything else is relative to `root`. What lies far, and what lies in a
-    container, is brought near for many rows at once (`fetched`). Whatever cannot be read is a
-    row's reject: see `regioncap.storage.image_errors`.
+    container, is brought near for many rows at once (`fetched`). `reader`: what may be read, and how much of it; by
+    default as without settings. Whatever cannot be read is a row's reject: see `regioncap.storage.image_errors`.
     """
 
-    def __init__(self, root: str, files: Filesystems = DEFAULT_FILESYSTEMS) -> None:
+    def __init__(
+        self, root: str, files: Filesystems = DEFAULT_FILESYSTEMS, reader: BoundedReader | None = None
+    ) -> None:
         self._root = root if root.endswith("/") else root + "/"
-        self._files = files
+        self._reader = reader or BoundedReader(files, AllowedImages(own=[root]))
         self._listings = Listings(files, self._root)
         self._scratch = Scratch[ImageRef]()
+        self._failed: dict[ImageRef, Exception] = {}
+        """Why images were not brought near that would only cost the same bytes or seconds once more."""
 
     def locate(self, image: str) -> str:
         """Path or URL of an image as a row names it; of a chain, with the place of its last part."""
@@ -57,6 +65,8 @@ class ImageFiles:
     def read(self, ref: ImageRef) -> bytes:
         """The image's bytes. Raises RowReject with one of the codes above."""
         try:
+            if ref in self._failed:
+                raise self._failed[ref]
             held = self._scratch.read(ref)
             return self._read(ref) if held is None else held
         except RegionCapError:
@@ -67,12 +77,32 @@ class ImageFiles:
     def read_head(self, ref: ImageRef, size: int) -> bytes:
         """The image's first `size` bytes; all of it where no part can be had. Raises RowReject as `read` does."""
         address = self.container(ref)
-        if ref.in_container or not (is_url(address) or Path(address).is_file()):
+        if ref.in_container or behind_chain(address) or not (is_url(address) or Path(address).is_file()):
             return self.read(ref)
         try:
-            return read_part(self._files, address, 0, size)
+            return self._reader.read_range(address, 0, size)
         except Exception as error:
             raise self._with_hint(ref.name, reject_of(ref.name, error)) from None
+
+    def refusal(self, image: str) -> ImageRefused | None:
+        """Why `allowed_images` does not allow what a row names, as far as can be told without a network; else None."""
+        try:
+            self._reader.check(self.locate(image))
+        except ImageRefused as refused:
+            return refused
+        except Exception:  # nothing can be said of it; reading it will
+            return None
+        return None
+
+    def host_refusal(self, host: str) -> ImageRefused | None:
+        """Why `allowed_images` does not allow a web server at the addresses that its name has now; else None."""
+        try:
+            self._reader.check_host(host)
+        except ImageRefused as refused:
+            return refused
+        except OSError:
+            return None
+        return None
 
     def _with_hint(self, image: str, reject: RowReject) -> RowReject:
         """The reject, with the name of a file on disk that is nearly the one that is missing."""
@@ -89,22 +119,10 @@ class ImageFiles:
 
     def _read(self, ref: ImageRef) -> bytes:
         if ref.byte_range is not None:
-            ((_, data),) = read_span(self._files, self.container(ref), [ref])
+            self._reader.check_size(ref.byte_range[1])
+            ((_, data),) = read_span(self._reader.read_range, self.container(ref), [ref])
             return data
-        return self._read_file(self.locate(ref.name))
-
-    def _read_file(self, address: str) -> bytes:
-        if not is_url(address):
-            return Path(address).read_bytes()
-        try:
-            fs, path = self._files.open(address)
-            return bytes(fs.cat_file(path))
-        except Exception:
-            # Caches and archives say little of what kept them from the file behind: what is met there says more.
-            if behind := behind_chain(address):
-                fs, path = self._files.open(behind)
-                fs.cat_file(path, start=0, end=1)
-            raise
+        return self._reader.read(self.locate(ref.name))
 
     @contextlib.contextmanager
     def fetched(self, refs: Sequence[ImageRef], pool: Executor) -> Iterator[None]:
@@ -115,6 +133,8 @@ class ImageFiles:
             for _ in pool.map(self._bring, self._together(new)):
                 pass
             yield
+        for ref in far:
+            self._failed.pop(ref, None)
 
     def _together(self, refs: Sequence[ImageRef]) -> Iterator[list[ImageRef]]:
         """The images in groups that are best read together."""
@@ -122,20 +142,29 @@ class ImageFiles:
         for ref in refs:
             if ref.byte_range is None:
                 yield [ref]
-            else:
+            elif self._reader.fits(ref.byte_range[1]):
                 tars.setdefault(self.container(ref), []).append(ref)
         for members in tars.values():
             yield from spans_of(members)
 
     def _bring(self, group: list[ImageRef]) -> None:
-        with contextlib.suppress(Exception):  # reading the image fails in the same way, and there it belongs to a row
+        # Reading the image fails in the same way, and there it belongs to a row.
+        with contextlib.suppress(Exception):
             if self._scratch.is_full:
                 return
             if group[0].byte_range is None:
-                self._scratch.put(group[0], self._read(group[0]))
+                self._bring_file(group[0])
                 return
-            for ref, data in read_span(self._files, self.container(group[0]), group):
+            for ref, data in read_span(self._reader.read_range, self.container(group[0]), group):
                 self._scratch.put(ref, data)
+
+    def _bring_file(self, ref: ImageRef) -> None:
+        try:
+            data = self._read(ref)
+        except (NotReadable, OutOfTime) as error:
+            self._failed[ref] = error
+            raise
+        self._scratch.put(ref, data)
 
     def stats(self, refs: Sequence[ImageRef], check: ImageCheck, pool: Executor) -> list[Stat]:
         """The `Stat` of each image, or of the container that holds it.
@@ -148,7 +177,7 @@ class ImageFiles:
         found: dict[str, Stat] = {}
         wanted = [self.container(ref) for ref in refs]
         if check == "listing":
-            on_s3 = [address for address in wanted if address.startswith("s3://")]
+            on_s3 = [address for address in wanted if address.startswith("s3://") and self.refusal(address) is None]
             with contextlib.suppress(Exception):  # then each is asked for alone
                 found.update(self._listings.look(on_s3))
         others = [address for address in dict.fromkeys(wanted) if address not in found]
@@ -166,8 +195,7 @@ class ImageFiles:
             if not is_url(address):
                 file = Path(address).stat()
                 return [file.st_size, file.st_mtime_ns]
-            fs, path = self._files.open(address)
-            info = fs.info(path)
+            info = self._reader.info(address)
         except Exception:
             # Every failure of a foreign filesystem means the same here: nothing is known of the image.
             return None
@@ -175,8 +203,13 @@ class ImageFiles:
         time = info.get("mtime") or info.get("LastModified") or info.get("created")
         return [etag or info.get("size"), str(time) if time and not etag else None]
 
+    def stop_reading(self) -> None:
+        """End what is being read, and read nothing more: `read` raises Stopped."""
+        self._reader.stop()
+
     def close(self) -> None:
-        """Remove what was brought near."""
+        """End what is being read, and remove what was brought near."""
+        self.stop_reading()
         self._scratch.close()
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
 
 from regioncap.image_ref import ImageRef
-from regioncap.storage.filesystem import Filesystems, is_url
+
+ReadRange = Callable[[str, int, int], bytes]
+"""The bytes of the file at a path or URL, from an offset up to another."""
 
 SPAN_BYTES = 8_000_000
 """About as much is read with one request: so much that its latency hardly counts, so little that it fits in memory."""
@@ -32,26 +33,16 @@ def spans_of(refs: Sequence[ImageRef]) -> Iterator[list[ImageRef]]:
         yield span
 
 
-def read_span(files: Filesystems, address: str, span: Sequence[ImageRef]) -> Iterator[tuple[ImageRef, bytes]]:
-    """Each member of a span of the tar at `address`, with its bytes. Raises what the filesystem raises, and EOFError
-    for a tar that ends too early."""
+def read_span(read: ReadRange, address: str, span: Sequence[ImageRef]) -> Iterator[tuple[ImageRef, bytes]]:
+    """Each member of a span of the tar at `address`, with its bytes. Raises what `read` raises, and EOFError for a tar
+    that ends too early."""
     start = _offset_size(span[0])[0]
-    data = memoryview(read_part(files, address, start, sum(_offset_size(span[-1]))))
+    data = memoryview(read(address, start, sum(_offset_size(span[-1]))))
     for ref in span:
         offset, size = _offset_size(ref)
         if len(found := data[offset - start : offset - start + size]) < size:
             raise EOFError("the tar ends too early")
         yield ref, bytes(found)
-
-
-def read_part(files: Filesystems, address: str, start: int, end: int) -> bytes:
-    """The bytes from `start` to before `end` of the file at `address`. Raises what the filesystem raises."""
-    if is_url(address):
-        fs, path = files.open(address)
-        return bytes(fs.cat_file(path, start=start, end=end))
-    with Path(address).open("rb") as file:
-        file.seek(start)
-        return file.read(end - start)
 
 
 def _offset_size(ref: ImageRef) -> tuple[int, int]:

@@ -6,6 +6,7 @@ Pillow parses the headers. Every decoder error becomes a RowReject that says wha
 from __future__ import annotations
 
 import io
+import re
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -84,7 +85,7 @@ def rejecting(image: ImageFile.ImageFile) -> Iterator[None]:
         except (MemoryError, RegionCapError):
             raise
         except Exception as error:  # decoders raise errors of two dozen types on malformed files
-            said = words_of(error)
+            said = _words_of(error)
             if "truncated" in said.lower() or "incomplete" in said.lower():
                 reason = f"truncated: {_described(image)} that ends too early ({said}); fetch it again"
             else:
@@ -122,11 +123,11 @@ def open_header(data: bytes) -> ImageFile.ImageFile:
         try:
             image = (_JpegFile if name == "JPEG" else factory)(file, "")
         except Image.DecompressionBombError as error:
-            raise RowReject("image_too_large", f"a {name} of too many pixels: {words_of(error)}") from None
+            raise RowReject("image_too_large", f"a {name} of too many pixels: {_words_of(error)}") from None
         except RegionCapError:
             raise
         except Exception as error:
-            said = words_of(error)
+            said = _words_of(error)
             message = f"damaged or truncated: {len(data):,} bytes that begin like a {name} ({said}); fetch it again"
             raise RowReject("image_unreadable", message) from error
         file.open_for_pixels()
@@ -140,11 +141,45 @@ def _what_it_is(data: bytes) -> str:
     if not data.strip(b"\0"):
         return "the file is empty" if not data else f"the file is {len(data):,} zero bytes; fetch it again"
     if data[4:8] == b"ftyp":
-        return f"a HEIC image or a video ({data[8:12]!r}), which is not supported; supported formats: {formats}"
-    text = data[:40].decode("utf-8-sig", "replace")
-    if all(char.isprintable() or char.isspace() for char in text) and "\ufffd" not in text[:-1]:
-        return f"not an image but text that begins {text!r}; supported formats: {formats}"
-    return f"not a readable image: {len(data):,} bytes that begin {data[:8].hex(' ')}; supported formats: {formats}"
+        return f"a HEIC image or a video, which is not supported; supported formats: {formats}"
+    # Nothing of the content: rows may name files that whoever wrote the rows must not see.
+    start = data[:512].lstrip()
+    kind = next((kind for signature, kind in _SIGNATURES if start.lower().startswith(signature)), "")
+    if not kind:
+        kind = "text" if _is_text(data[:512]) else "of no known kind"
+    return f"not an image: {len(data):,} bytes, {kind}; supported formats: {formats}"
+
+
+_SIGNATURES = (
+    (b"<!doctype html", "an HTML page"),
+    (b"<html", "an HTML page"),
+    (b"<svg", "an SVG drawing"),
+    (b"<?xml", "XML"),
+    (b"{", "JSON or other text"),
+    (b"%pdf", "a PDF"),
+    (b"%!ps", "a PostScript file"),
+    (b"pk\3\4", "a ZIP archive"),
+    (b"\x1f\x8b", "a gzip archive"),
+    (b"8bps", "a Photoshop file"),
+    (b"riff", "sound or video"),
+    (b"\x1a\x45\xdf\xa3", "a video"),
+    (b"version https://git-lfs", "a pointer of Git LFS; fetch the file itself"),
+)
+"""(how a file begins, what it is) of what is often met in an image's place."""
+
+
+def _is_text(data: bytes) -> bool:
+    text = data.decode("utf-8-sig", "replace")
+    readable = all(char.isprintable() or char.isspace() for char in text)
+    return readable and "\ufffd" not in text[:-1]  # the last letter may be cut off
+
+
+def _words_of(error: Exception) -> str:
+    """What a decoder says, without what it quotes of the file."""
+    return _QUOTED.sub("…", words_of(error))
+
+
+_QUOTED = re.compile(r"""b?(['"]).*\1|(?<=header: ).*""")
 
 
 def looks_truncated(data: bytes, image: ImageFile.ImageFile) -> bool:

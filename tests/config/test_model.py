@@ -163,7 +163,15 @@ def all_readers() -> list[str]:
 READ_BY: dict[Any, set[str]] = {
     "load": {"image_key", "image_check"},
     "route": {"bbox_key", "empty_bbox", "score_key", "box_size"},
-    "extract": {"extractor", "max_boxes", "min_score", "max_image_pixels"},
+    "extract": {
+        "extractor",
+        "max_boxes",
+        "min_score",
+        "max_image_pixels",
+        "max_image_bytes",
+        "image_timeout",
+        "allowed_images",
+    },
     "normalize": {"max_boxes", "bbox_format", "bbox_unit", "box_order"},
     "visualize": {"max_pixels", "max_image_pixels", "jpeg_quality", "dim", "draw_visualization", "marks_per_request"},
     "caption": set(),

@@ -83,4 +83,5 @@ def test_checks_read_the_input_and_each_image_once(store: CountingFileSystem, ru
     with pytest.raises(SystemExit) as ended:
         main(["run", SETTINGS["input"], *flags, "--max-boxes=3"])
     assert ended.value.code == 0
-    assert called == reads_of(store) == {name: count + 1 for name, count in unchecked.items()}
+    # The first rows are read in any case, for what their images may be.
+    assert called == reads_of(store) == {name: count + (name in IMAGES) for name, count in unchecked.items()}

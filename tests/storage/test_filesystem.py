@@ -178,10 +178,11 @@ def test_an_image_that_cannot_be_read_is_a_reject(tmp_path: Path, image: str) ->
 
 
 def test_a_denied_image_may_work_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def denied(_: Path) -> bytes:
+    def denied(*_: object) -> int:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "read_bytes", denied)
+    (tmp_path / "a.jpg").touch()
+    monkeypatch.setattr("os.open", denied)
     with pytest.raises(RowReject) as reject:
         ImageFiles(str(tmp_path)).read(ImageRef("a.jpg"))
     assert (reject.value.code, "Permission denied" in reject.value.message) == ("image_unavailable", True)

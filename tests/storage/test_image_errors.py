@@ -48,7 +48,7 @@ HTTP = {
 }
 
 
-@pytest.mark.parametrize("before", ["", "simplecache::", "tar://a.jpg::", "zip://a.jpg::"])
+@pytest.mark.parametrize("before", ["", "tar://a.jpg::", "zip://a.jpg::"])
 @pytest.mark.parametrize("path", HTTP)
 def test_http(path: str, before: str, server: str) -> None:
     reject = reject_of(f"{before}{server}/{path}")
@@ -69,17 +69,13 @@ def test_a_server_that_closes(server: str) -> None:
     ("image", "code", "words"),
     [
         ("http://127.0.0.1:1/a.jpg", "image_unavailable", "Connect call failed"),
-        ("simplecache::http://127.0.0.1:1/a.jpg", "image_unavailable", "Connect call failed"),
+        ("tar://a.jpg::http://127.0.0.1:1/a.tar", "image_unavailable", "Connect call failed"),
         ("http://[x]/a.jpg", "image_missing", "cannot be a place"),
         ("http://[::1/a.jpg", "image_missing", "cannot be a place"),
         ("http://a:b/c", "image_missing", "cannot be a place"),
         ("nosuch://a.jpg", "image_missing", "cannot be a place"),
         ("s3://[bucket]/x.jpg", "image_missing", "cannot be a place"),
         ("gs://bucket/x.jpg", "image_unavailable", "needs a package that is missing"),
-        ("github://a.jpg", "image_unavailable", "by storage_block"),
-        ("reference://a.jpg", "image_unavailable", "by storage_block"),
-        ("dir://a.jpg", "image_unavailable", "by storage_block"),
-        ("jupyter://a.jpg", "image_unavailable", "by storage_block"),
         ("zip://a.jpg::/no/such.zip", "image_missing", "is not there"),
         ("data:image/png;base64,AAA", "image_unreadable", "cannot be decoded"),
         ("a\0b.jpg", "image_missing", "cannot be a place"),

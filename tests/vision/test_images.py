@@ -80,13 +80,16 @@ def reject_of(data: bytes, limit: int = LIMIT) -> RowReject:
         (b"", "empty"),
         (b"\0" * 500, "zero bytes"),
         (b"P", "text"),
-        (b"<!DOCTYPE html><title>404 Not Found</title>", "<!DOCTYPE html>"),
+        (b"<!DOCTYPE html><title>404 Not Found</title>", "43 bytes, an HTML page"),
+        (b"\n  <HTML>", "an HTML page"),
+        (b"root:x:0:0:root", "15 bytes, text"),
+        (b"version https://git-lfs.github.com/spec/v1", "a pointer of Git LFS"),
         (b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00", "HEIC"),
         (b"\x00\x00\x00\x20ftypisom\x00\x00\x02\x00", "video"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n", "PS-Adobe"),
-        (bytes(range(128, 200)), "80 81 82"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n", "a PostScript file"),
+        (bytes(range(128, 200)), "72 bytes, of no known kind"),
         (b"\x89PNG\r\n\x1a\n", "PNG"),
-        (b"\xff\xd8\xff\xe0", "not a readable image"),
+        (b"\xff\xd8\xff\xe0", "not an image"),
     ],
 )
 def test_what_is_no_image_is_refused_with_what_was_found(data: bytes, words: str) -> None:
@@ -94,6 +97,14 @@ def test_what_is_no_image_is_refused_with_what_was_found(data: bytes, words: str
         read_info(data, max_image_pixels=LIMIT)
     assert words in raised.value.message
     assert reject_of(data).code == "image_unreadable"
+
+
+@pytest.mark.parametrize(
+    "start", [b"", b"P3 ", b"P6\n", b"{", b"\0\0\0\x18ftyp", b"\x89PNG\r\n\x1a\n", b"BM", b"GIF89a"]
+)
+def test_a_reject_quotes_nothing_of_a_file(start: bytes) -> None:
+    for end in (b"hush-hush", b" hush-hush 12 ", b"1 hush-hush hush-hush"):
+        assert "hush" not in reject_of(start + end).message
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"])
