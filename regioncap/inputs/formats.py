@@ -13,13 +13,14 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from regioncap.inputs.csv_rows import read_csv
-from regioncap.inputs.decoding import LineFeeds, compression
+from regioncap.inputs.decoding import LineFeeds
 from regioncap.inputs.json_array import split_array, split_values
 from regioncap.inputs.json_layout import SAMPLE_BYTES, find_layout
 from regioncap.inputs.lines import lines_of, rest_of_line
 from regioncap.inputs.parquet import read_parquet
 from regioncap.inputs.sharding import MAX_BYTES, Lines
 from regioncap.inputs.streams import ReadProgress, Sample, open_stream
+from regioncap.storage.compression import compression
 from regioncap.storage.filesystem import Place
 
 Reader = Callable[[Place, ReadProgress], Lines]

@@ -21,6 +21,7 @@ from regioncap.masking import mask
 from regioncap.printable import printable
 from regioncap.records import QUOTED_CHARS, cut_text
 from regioncap.storage.filesystem import behind_chain, is_url, reason_of, redact_url
+from regioncap.storage.tar_headers import TarDamaged
 
 NAME_NOT_FOUND_ERRNOS = frozenset({errno.ENAMETOOLONG, errno.EINVAL, errno.ELOOP})
 
@@ -32,7 +33,7 @@ REFUSED = (401, 402, 403, 407)
 
 REDIRECTS = range(300, 400)
 
-DAMAGED_ARCHIVE = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError)
+DAMAGED_ARCHIVE = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, TarDamaged)
 
 CREDENTIALS = "give credentials by the environment or storage_block"
 

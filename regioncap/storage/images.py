@@ -12,13 +12,20 @@ from typing import Any, Literal
 from urllib.parse import unquote
 
 from regioncap.errors import RegionCapError, RowReject
-from regioncap.image_ref import ImageRef
+from regioncap.image_ref import ImageRef, split_tar_name
 from regioncap.records import shorten
-from regioncap.storage.filesystem import DEFAULT_FILESYSTEMS, LOCAL_PROTOCOLS, Filesystems, behind_chain, is_url
+from regioncap.storage.filesystem import (
+    DEFAULT_FILESYSTEMS,
+    LOCAL_PROTOCOLS,
+    Filesystems,
+    behind_chain,
+    is_url,
+    version_in,
+)
 from regioncap.storage.image_errors import near_names, reject_of
 from regioncap.storage.listing import Listings
 from regioncap.storage.scratch import Scratch
-from regioncap.storage.tar_members import read_span, spans_of
+from regioncap.storage.tar_members import Tars
 
 ImageCheck = Literal["listing", "head", "never"]
 
@@ -39,6 +46,7 @@ class ImageFiles:
         self._files = files
         self._listings = Listings(files, self._root)
         self._scratch = Scratch[ImageRef]()
+        self._tars = Tars(files, files.read_range)
 
     def locate(self, image: str) -> str:
         """Path or URL of an image as a row names it; of a chain, with the place of its last part."""
@@ -52,7 +60,8 @@ class ImageFiles:
 
     def container(self, ref: ImageRef) -> str:
         """Path or URL of the file that holds the image: its own, or one of many."""
-        return self.locate(behind_chain(ref.name) if ref.byte_range is not None else ref.name)
+        in_tar = split_tar_name(ref.name)
+        return self.locate(in_tar[1] if in_tar else ref.name)
 
     def read(self, ref: ImageRef) -> bytes:
         """The image's bytes. Raises RowReject with one of the codes above."""
@@ -78,8 +87,10 @@ class ImageFiles:
         return reject
 
     def _read(self, ref: ImageRef) -> bytes:
-        if ref.byte_range is not None:
-            ((_, data),) = read_span(self._files, self.container(ref), [ref])
+        if split_tar_name(ref.name):
+            address = self.container(ref)
+            place = self._tars.find(address, ref) if ref.byte_range is None else ref
+            ((_, data),) = self._tars.read(address, [place])
             return data
         return self._read_file(self.locate(ref.name))
 
@@ -100,11 +111,17 @@ class ImageFiles:
     def fetched(self, refs: Sequence[ImageRef], pool: Executor) -> Iterator[None]:
         """Hold local copies of the images that are far during the block, all fetched at once. A failure shows up when
         the image is read."""
-        far = dict.fromkeys(ref for ref in refs if _is_far(self.container(ref)))
+        far = dict.fromkeys(ref for ref in refs if self._is_better_brought(ref))
         with self._scratch.holding(list(far)) as new:
             for _ in pool.map(self._bring, self._together(new)):
                 pass
             yield
+
+    def _is_better_brought(self, ref: ImageRef) -> bool:
+        address = self.container(ref)
+        with contextlib.suppress(Exception):  # met again where the image is read
+            return _is_far(address) or (ref.byte_range is not None and self._tars.is_compressed(address))
+        return False
 
     def _together(self, refs: Sequence[ImageRef]) -> Iterator[list[ImageRef]]:
         """The images in groups that are best read together."""
@@ -114,8 +131,8 @@ class ImageFiles:
                 yield [ref]
             else:
                 tars.setdefault(self.container(ref), []).append(ref)
-        for members in tars.values():
-            yield from spans_of(members)
+        for address, members in tars.items():
+            yield from self._tars.groups(address, members)
 
     def _bring(self, group: list[ImageRef]) -> None:
         with contextlib.suppress(Exception):  # reading the image fails in the same way, and there it belongs to a row
@@ -124,7 +141,7 @@ class ImageFiles:
             if group[0].byte_range is None:
                 self._scratch.put(group[0], self._read(group[0]))
                 return
-            for ref, data in read_span(self._files, self.container(group[0]), group):
+            for ref, data in self._tars.read(self.container(group[0]), group):
                 self._scratch.put(ref, data)
 
     def stats(self, refs: Sequence[ImageRef], check: ImageCheck, pool: Executor) -> list[Stat]:
@@ -161,9 +178,7 @@ class ImageFiles:
         except Exception:
             # Every failure of a foreign filesystem means the same here: nothing is known of the image.
             return None
-        etag = info.get("ETag") or info.get("etag")
-        time = info.get("mtime") or info.get("LastModified") or info.get("created")
-        return [etag or info.get("size"), str(time) if time and not etag else None]
+        return version_in(info)
 
     def close(self) -> None:
         """Remove what was brought near."""
