@@ -76,6 +76,11 @@ def redact_url(url: str) -> str:
 LOCAL_FS = LocalFileSystem()
 
 
+def path_of(place: Place) -> str:
+    """The absolute path of a place on disk."""
+    return str(LOCAL_FS._strip_protocol(place.address))
+
+
 class Filesystems:
     """How a run opens its filesystems. `options`: fsspec's storage options by protocol. They may hold secrets, so
     nothing ever prints them."""

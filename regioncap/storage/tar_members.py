@@ -72,7 +72,7 @@ class Tars:
             return
         missing = set(group)
         if not missing & self._changed:  # to find that again would take as long
-            with self._file(address).stream() as stream:
+            with self._file(address).stream() as (stream, _):
                 for ref, data in read_in_order(stream, group):
                     missing.discard(ref)
                     yield ref, data
@@ -99,7 +99,7 @@ class Tars:
         raise KeyError("no such member")
 
     def _places_in(self, address: str) -> Places:
-        with self._file(address).stream() as stream:
+        with self._file(address).stream() as (stream, _):
             return {member.name: (member.offset, member.size) for member in members_of(stream) if member.is_file}
 
     def _compression(self, address: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +32,10 @@ class RangeStream:
         self._size = size
         self._at = self._start = 0
         self._piece = b""
+
+    def seekable(self) -> bool:
+        """Whether bytes can be skipped without reading them."""
+        return True
 
     def tell(self) -> int:
         """Where the next byte is read."""
@@ -68,16 +72,21 @@ class TarFile:
     compression: str
 
     @contextmanager
-    def stream(self) -> Iterator[TarStream]:
-        """The tar's bytes, decompressed. Raises UsageError where a decompressor is not installed."""
-        if self.is_far and not self.compression and self.size is not None:
-            yield RangeStream(self.read, self.size)
-            return
-        with self.open() as file:
+    def stream(self) -> Iterator[tuple[TarStream, Callable[[], int]]]:
+        """The tar's bytes, decompressed; and what tells how many of the file's were taken for them.
+
+        Raises UsageError where a decompressor is not installed.
+        """
+        with self._bytes() as file:
             if self.compression:
-                yield ForwardStream(COMPRESSIONS[self.compression](file).read)
+                yield ForwardStream(COMPRESSIONS[self.compression](file).read), file.tell
             else:
-                yield file if file.seekable() else ForwardStream(file.read)
+                yield file if file.seekable() else ForwardStream(file.read), file.tell
+
+    def _bytes(self) -> AbstractContextManager[Any]:
+        if self.is_far and self.size is not None:
+            return nullcontext(RangeStream(self.read, self.size))
+        return self.open()
 
 
 class ForwardStream:
