@@ -12,7 +12,7 @@ from typing import Any, Literal
 from urllib.parse import unquote
 
 from regioncap.errors import RegionCapError, RowReject
-from regioncap.image_ref import ImageRef, split_tar_name
+from regioncap.image_ref import ImageRef, split_tar_name, tar_name
 from regioncap.records import shorten
 from regioncap.storage.filesystem import (
     DEFAULT_FILESYSTEMS,
@@ -52,6 +52,8 @@ class ImageFiles:
         """Path or URL of an image as a row names it; of a chain, with the place of its last part."""
         if image.startswith("file://") and "%" in image:
             return _decoded(image)
+        if in_tar := split_tar_name(image):
+            return tar_name(in_tar[0], self.locate(in_tar[1]))
         if behind := behind_chain(image):
             return image.removesuffix(behind) + self.locate(behind)
         if is_url(image) or image.startswith("/"):

@@ -6,8 +6,10 @@ member, and takes a broken header behind the first one, or a lone block of zeros
 
 from __future__ import annotations
 
+import io
 import tarfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -73,6 +75,9 @@ class _Bounded:
 class _Headers(tarfile.TarFile):
     """What `TarInfo.fromtarfile` needs of a tar: nothing is read ahead, no member is kept."""
 
+    def __init__(self, stream: TarStream) -> None:
+        super().__init__(fileobj=_Bounded(stream), encoding=NAME_ENCODING, errors=NAME_ERRORS)  # type: ignore[arg-type]
+
     def next(self) -> tarfile.TarInfo | None:
         return None
 
@@ -83,29 +88,38 @@ def members_of(stream: TarStream, wanted: Callable[[Member], bool] = lambda memb
     Tars that follow each other in one file (`cat a.tar b.tar`) are read as one. Raises TarDamaged, and what `stream`
     raises.
     """
-    with _Headers(fileobj=_Bounded(stream), encoding=NAME_ENCODING, errors=NAME_ERRORS) as headers:  # type: ignore[arg-type]
-        at = zeros = 0
-        while True:
-            stream.seek(at)
-            try:
-                info = tarfile.TarInfo.fromtarfile(headers)
-            except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
-                at, zeros = at + BLOCK, zeros + 1
-                continue
-            except tarfile.EmptyHeaderError:  # type: ignore[attr-defined]
-                if at == 0:
-                    raise TarDamaged(at, "the file is empty") from None
+    headers = _Headers(stream)
+    at = zeros = 0
+    while True:
+        stream.seek(at)
+        try:
+            info = tarfile.TarInfo.fromtarfile(headers)
+        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
+            at, zeros = at + BLOCK, zeros + 1
+            continue
+        except tarfile.EmptyHeaderError:  # type: ignore[attr-defined]
+            if at == 0:
+                raise TarDamaged(at, "the file is empty") from None
+            return
+        except TarDamaged:
+            raise
+        except (tarfile.HeaderError, ValueError) as error:
+            if zeros > 1:  # behind the mark of its end a tar may hold anything
                 return
-            except TarDamaged:
-                raise
-            except (tarfile.HeaderError, ValueError) as error:
-                if zeros > 1:  # behind the mark of its end a tar may hold anything
-                    return
-                raise TarDamaged(at, f"no header of a member ({error})" if at else f"not a tar ({error})") from None
-            if headers.offset <= at or info.size < 0:
-                raise TarDamaged(at, "a member of a size that cannot be")
-            yield _member(stream, info, headers.offset, wanted)
-            at, zeros = headers.offset, 0
+            raise TarDamaged(at, f"no header of a member ({error})" if at else f"not a tar ({error})") from None
+        if headers.offset <= at or info.size < 0:
+            raise TarDamaged(at, "a member of a size that cannot be")
+        yield _member(stream, info, headers.offset, wanted)
+        at, zeros = headers.offset, 0
+
+
+def members_before(before: bytes) -> Iterator[Member]:
+    """What the header that `before` ends with may tell: by itself, and with the blocks of a long name before it."""
+    for start in range(len(before) - BLOCK, -1, -BLOCK):
+        with suppress(tarfile.HeaderError, ValueError):
+            info = tarfile.TarInfo.fromtarfile(_Headers(io.BytesIO(before[start:])))
+            if info.offset_data == len(before) - start:
+                yield Member(info.name, 0, info.size, info.isreg())
 
 
 def _member(stream: TarStream, info: tarfile.TarInfo, end: int, wanted: Callable[[Member], bool]) -> Member:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import tarfile
 import threading
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Sequence
 
 from regioncap.errors import RowReject
-from regioncap.image_ref import ImageRef, split_tar_name
+from regioncap.image_ref import ImageRef, split_tar_name, tar_name
 from regioncap.storage.compression import MAGIC_BYTES, compression_in
 from regioncap.storage.filesystem import LOCAL_FS, Filesystems
 from regioncap.storage.image_errors import shown_image
-from regioncap.storage.tar_headers import BLOCK, NAME_ENCODING, NAME_ERRORS, TarStream, members_of
+from regioncap.storage.tar_headers import TarStream, members_before, members_of
 from regioncap.storage.tar_streams import TarFile
 
 ReadRange = Callable[[str, int, int], bytes]
@@ -25,14 +24,41 @@ SPAN_BYTES = 8_000_000
 GAP_BYTES = 64_000
 """Neighbours closer than this are read together: headers, captions and other small members lie between them."""
 
-BEFORE_BYTES = 4096
+BEFORE_BYTES = 8192
 """Read before a member: its header, and the blocks with a name that is too long for one."""
 
 MAX_NAMES = 500_000
 """Members of all tars together whose places are held, for rows that tell a member by its name alone."""
 
+MAX_WALKS = 4
+"""Passes over compressed tars that may go on; each holds some 10 MB."""
+
 Places = dict[str, tuple[int, int]]
 """(offset, size) of the members of a tar by name."""
+
+
+class TarWalk:
+    """A pass over a tar, which may go on where it ended. `at`: the byte where it is. `goes_on`: whether its stream
+    stays open."""
+
+    def __init__(self, address: str, stream: TarStream, goes_on: bool) -> None:
+        self.address = address
+        self.goes_on = goes_on
+        self.at = 0
+        self._wanted: dict[tuple[int, int], ImageRef] = {}
+        self._members = members_of(stream, lambda member: (member.offset, member.size) in self._wanted)
+
+    def read(self, group: Sequence[ImageRef]) -> Iterator[tuple[ImageRef, bytes]]:
+        """Those members of a group that are where they were, with their bytes. None of them lies before `at`."""
+        self._wanted = {_offset_size(ref): ref for ref in group}
+        last = max(offset for offset, _ in self._wanted)
+        for member in self._members:
+            self.at = member.offset + member.size
+            ref = self._wanted.get((member.offset, member.size))
+            if ref is not None and member.data is not None and member.name in _names(ref):
+                yield ref, member.data
+            if member.offset >= last:
+                return
 
 
 class Tars:
@@ -48,6 +74,7 @@ class Tars:
         self._compressions: dict[str, str] = {}
         self._places: OrderedDict[str, Places] = OrderedDict()
         self._changed: set[ImageRef] = set()
+        self._walks: deque[TarWalk] = deque(maxlen=MAX_WALKS)
 
     def is_compressed(self, address: str) -> bool:
         """Whether a tar can only be read from its start; asked once. Raises what `read` raises."""
@@ -72,13 +99,30 @@ class Tars:
             return
         missing = set(group)
         if not missing & self._changed:  # to find that again would take as long
-            with self._file(address).stream() as (stream, _):
-                for ref, data in read_in_order(stream, group):
-                    missing.discard(ref)
-                    yield ref, data
+            for ref, data in self._in_order(address, group):
+                missing.discard(ref)
+                yield ref, data
         self._changed |= missing
         for ref in missing:
             raise _changed(ref)
+
+    def _in_order(self, address: str, group: Sequence[ImageRef]) -> Iterator[tuple[ImageRef, bytes]]:
+        """As `TarWalk.read`; goes on from where an earlier pass ended, if one did before these members."""
+        start = min(_offset_size(ref)[0] for ref in group)
+        with self._lock:
+            ended = [walk for walk in self._walks if walk.address == address and walk.at <= start]
+            walk = max(ended, key=lambda one: one.at, default=None)
+            if walk is not None:
+                self._walks.remove(walk)
+        with contextlib.ExitStack() as closed:
+            if walk is None:
+                file = self._file(address)
+                stream, _ = closed.enter_context(file.stream())
+                walk = TarWalk(address, stream, goes_on=file.size is not None)
+            yield from walk.read(group)
+        if walk.goes_on:
+            with self._lock:
+                self._walks.append(walk)
 
     def find(self, address: str, ref: ImageRef) -> ImageRef:
         """An image that is told by the name of the member alone, with its place; the last one of several of a name.
@@ -95,7 +139,7 @@ class Tars:
         for name in _names(ref):
             for known in (name, f"./{name}"):
                 if known in places:
-                    return ImageRef(ref.name, places[known])
+                    return ImageRef(tar_name(known, address), places[known])
         raise KeyError("no such member")
 
     def _places_in(self, address: str) -> Places:
@@ -148,32 +192,11 @@ def read_span(read: ReadRange, address: str, span: Sequence[ImageRef]) -> Iterat
         yield ref, bytes(found)
 
 
-def read_in_order(stream: TarStream, group: Sequence[ImageRef]) -> Iterator[tuple[ImageRef, bytes]]:
-    """Those members of a group that are where they were, with their bytes, in one pass over a tar; see `Tars.read`."""
-    wanted = {_offset_size(ref): ref for ref in group}
-    last = max(offset for offset, _ in wanted)
-    for member in members_of(stream, lambda member: (member.offset, member.size) in wanted):
-        ref = wanted.get((member.offset, member.size))
-        if ref is not None and member.data is not None and member.name in _names(ref):
-            yield ref, member.data
-        if member.offset >= last:
-            return
-
-
 def check_header(ref: ImageRef, before: bytes) -> None:
     """Raises RowReject unless `before`, what lies before a member's data, ends with the header of this very member."""
-    try:
-        header = tarfile.TarInfo.frombuf(before[-BLOCK:], NAME_ENCODING, NAME_ERRORS)
-    except (tarfile.HeaderError, ValueError):
-        raise _changed(ref) from None
-    if header.size != _offset_size(ref)[1] or not any(_tells(name, header.name, before) for name in _names(ref)):
+    names, size = _names(ref), _offset_size(ref)[1]
+    if not any(member.name in names and member.size == size for member in members_before(before)):
         raise _changed(ref)
-
-
-def _tells(name: str, in_header: str, before: bytes) -> bool:
-    """Whether a header names a member, itself or, for a long name, in the blocks before it (GNU; pax)."""
-    raw = name.encode(NAME_ENCODING, NAME_ERRORS)
-    return name == in_header or b" path=%s\n" % raw in before or b"%s\0" % raw in before[:-BLOCK]
 
 
 def _names(ref: ImageRef) -> tuple[str, ...]:

@@ -84,7 +84,7 @@ class TarFile:
                 yield file if file.seekable() else ForwardStream(file.read), file.tell
 
     def _bytes(self) -> AbstractContextManager[Any]:
-        if self.is_far and self.size is not None:
+        if self.size is not None and (self.is_far or self.compression):
             return nullcontext(RangeStream(self.read, self.size))
         return self.open()
 
