@@ -71,6 +71,7 @@ class Tars:
         self._files = files
         self._read = read
         self._lock = threading.Lock()
+        self._sniffing = threading.Lock()
         self._compressions: dict[str, str] = {}
         self._places: OrderedDict[str, Places] = OrderedDict()
         self._changed: set[ImageRef] = set()
@@ -147,9 +148,10 @@ class Tars:
             return {member.name: (member.offset, member.size) for member in members_of(stream) if member.is_file}
 
     def _compression(self, address: str) -> str:
-        if address not in self._compressions:
-            self._compressions[address] = compression_in(self._read(address, 0, MAGIC_BYTES))
-        return self._compressions[address]
+        with self._sniffing:
+            if address not in self._compressions:
+                self._compressions[address] = compression_in(self._read(address, 0, MAGIC_BYTES))
+            return self._compressions[address]
 
     def _file(self, address: str) -> TarFile:
         compression = self._compression(address)  # first: sizes of what cannot be read are told as missing

@@ -156,9 +156,7 @@ def test_damage_comes_behind_the_rows_before_it_and_names_its_place(tmp_path: Pa
     tar.write_bytes(whole[:101_000])
     assert len(loaded(tar, tmp_path, limit=50)) == 50
     for _ in range(2):
-        with pytest.raises(
-            InputDamaged, match=r"0\.tar is damaged at byte 100,352: .* within its member '65"
-        ):
+        with pytest.raises(InputDamaged, match=r"0\.tar is damaged at byte 100,352: .* within its member '65"):
             loaded(tar, tmp_path)
     (tmp_path / "1.tar.gz").write_bytes(tar_bytes(PLAIN, "w:gz")[:-20])
     with pytest.raises(InputDamaged, match=r"1\.tar\.gz is damaged at its compressed data"):
