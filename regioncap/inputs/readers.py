@@ -16,6 +16,7 @@ from itertools import islice
 
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import UsageError
+from regioncap.inputs.braces import expand
 from regioncap.inputs.coco import CocoFile, coco_fields, looks_like_coco
 from regioncap.inputs.formats import READERS, file_kind, reader_of
 from regioncap.inputs.found_files import FoundInput, find_files, find_root
@@ -25,7 +26,7 @@ from regioncap.inputs.streams import ReadProgress, row_text
 from regioncap.inputs.tar_rows import LeftOut, TarReader
 from regioncap.records import Row, Shard, loads_given
 from regioncap.row_keys import MISSING, keys_in_words, paths_of, value_at
-from regioncap.storage.filesystem import Filesystems, Place, is_url, path_of, without_query
+from regioncap.storage.filesystem import Filesystems, Place, is_url, path_of, redact_url, without_query
 
 COLUMN_SAMPLE_ROWS = 100
 """Rows of a table that are read to learn its columns."""
@@ -67,6 +68,13 @@ def input_root(config: RegionCapConfig, files: Filesystems) -> str:
     See `regioncap.inputs.found_files.find_root`.
     """
     return find_root(files.place(without_query(config.input))).address
+
+
+def secret_addresses(config: RegionCapConfig) -> dict[str, str]:
+    """The URLs of the input's files by what rows have of them, where that leaves out a signature or a password."""
+    if redact_url(config.input) == config.input:
+        return {}
+    return {redact_url(address): address for address in expand(config.input)}
 
 
 def shards_of(input_files: list[InputFile], config: RegionCapConfig) -> Generator[Shard]:

@@ -10,7 +10,14 @@ from functools import cached_property
 from regioncap.captioners.base import Captioner, CaptionerOptions
 from regioncap.config.model import RegionCapConfig
 from regioncap.inputs.found_files import FoundInput, find_files
-from regioncap.inputs.readers import InputFile, input_files_of, input_root, region_fields_of, shards_of
+from regioncap.inputs.readers import (
+    InputFile,
+    input_files_of,
+    input_root,
+    region_fields_of,
+    secret_addresses,
+    shards_of,
+)
 from regioncap.records import Shard, Step
 from regioncap.registry import make_captioner
 from regioncap.run.captioner import LazyCaptioner
@@ -36,7 +43,9 @@ class RunContext:
         self.cache = self.files.place(config.cache_path)
         self.output = self.files.place(config.output)
         self.storage = StepStorage(config.cache_path, config.file_name_prefix, files=self.files)
-        self.images = ImageFiles(config.image_root or input_root(config, self.files), self.files)
+        self.images = ImageFiles(
+            config.image_root or input_root(config, self.files), self.files, secret_addresses(config)
+        )
         self.marks = MarkedPictures(self.cache.child("marks"), keep=config.draw_visualization)
         self.answers = Answers(self.cache.child("captions"))
         self.in_flight = InFlight()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any, Literal
@@ -37,11 +37,15 @@ class ImageFiles:
     """The images that rows name, read as bytes.
 
     Absolute paths and URLs are used as they are; anything else is relative to `root`. What lies far, and what lies in a
-    container, is brought near for many rows at once (`fetched`). Whatever cannot be read is a
-    row's reject: see `regioncap.storage.image_errors`.
+    container, is brought near for many rows at once (`fetched`). `secret`: the URLs of containers by what rows have of
+    them, for those that hold a signature or a password. Whatever cannot be read is a row's reject: see
+    `regioncap.storage.image_errors`.
     """
 
-    def __init__(self, root: str, files: Filesystems = DEFAULT_FILESYSTEMS) -> None:
+    def __init__(
+        self, root: str, files: Filesystems = DEFAULT_FILESYSTEMS, secret: Mapping[str, str] | None = None
+    ) -> None:
+        self._secret = secret or {}
         self._root = root if root.endswith("/") else root + "/"
         self._files = files
         self._listings = Listings(files, self._root)
@@ -63,7 +67,8 @@ class ImageFiles:
     def container(self, ref: ImageRef) -> str:
         """Path or URL of the file that holds the image: its own, or one of many."""
         in_tar = split_tar_name(ref.name)
-        return self.locate(in_tar[1] if in_tar else ref.name)
+        address = self.locate(in_tar[1] if in_tar else ref.name)
+        return self._secret.get(address, address) if ref.in_container else address
 
     def read(self, ref: ImageRef) -> bytes:
         """The image's bytes. Raises RowReject with one of the codes above."""

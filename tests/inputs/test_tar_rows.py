@@ -14,12 +14,13 @@ import pytest
 import webdataset
 
 from regioncap.config.files import make_config
-from regioncap.errors import InputDamaged, UsageError
+from regioncap.errors import InputDamaged, StorageError, UsageError
 from regioncap.image_ref import ref_of
-from regioncap.inputs.readers import input_root, read_shards
+from regioncap.inputs.readers import input_root, read_shards, secret_addresses
 from regioncap.storage.filesystem import DEFAULT_FILESYSTEMS, Place
 from regioncap.storage.images import ImageFiles
 from regioncap.tasks.load import load_row
+from tests.support.range_server import SIGNATURE, range_server
 from tests.support.tars import tar_bytes, webdataset_leaves_files_open, write_tar
 
 PLAIN = [("a.jpg", b"A"), ("a.json", b'{"bbox": [[1, 2, 3, 4]]}'), ("b.jpg", b"B"), ("b.txt", "hé\n".encode())]
@@ -170,6 +171,25 @@ def test_rows_per_box_are_for_tables(tmp_path: Path) -> None:
     tar = write_tar(tmp_path / "0.tar", PLAIN)
     with pytest.raises(UsageError, match="per_box is for tables"):
         loaded(tar, tmp_path, rows="per_box")
+
+
+# --- web servers
+
+
+def test_a_signed_url_is_used_and_not_shown(tmp_path: Path) -> None:
+    with range_server(tar_bytes(PLAIN)) as url:
+        config = make_config(input=f"{url}/0.tar?{SIGNATURE}", captioner="pixels")
+        row = loaded(config.input, tmp_path)[0]
+        assert row["image"] == f"tar://a.jpg::{url}/0.tar"
+        root = input_root(config, DEFAULT_FILESYSTEMS)
+        images = ImageFiles(root, DEFAULT_FILESYSTEMS, secret_addresses(config))
+        assert images.read(ref_of(row)) == b"A"
+    assert not [file for file in (tmp_path / "cache").rglob("*.rows") if b"signed" in file.read_bytes()]
+
+
+def test_a_server_that_gives_whole_files_alone_is_named(tmp_path: Path) -> None:
+    with range_server(tar_bytes(PLAIN), ranges=False) as url, pytest.raises(StorageError, match="simplecache::"):
+        loaded(f"{url}/0.tar?{SIGNATURE}", tmp_path)
 
 
 # --- the index
