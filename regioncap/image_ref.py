@@ -15,6 +15,26 @@ _MARK = b"\0image at: "
 """Begins a row's text that says where its image is; no JSON text holds a zero byte."""
 
 
+_TAR = "tar://"
+
+
+def tar_name(member: str, container: str) -> str:
+    """The name of an image that is a member of the tar at the path or URL `container`, as fsspec writes it.
+
+    >>> tar_name("a.jpg", "s3://bucket/0.tar")
+    'tar://a.jpg::s3://bucket/0.tar'
+    """
+    if "::" in member or member.endswith(":"):
+        member = member.replace(":", "%3A")
+    return f"{_TAR}{member}::{container}"
+
+
+def split_tar_name(name: str) -> tuple[str, str] | None:
+    """(member, path or URL of the tar) of what `tar_name` gave; None for any other name."""
+    member, sign, container = name.removeprefix(_TAR).partition("::")
+    return (member, container) if sign and name.startswith(_TAR) else None
+
+
 @dataclass(frozen=True)
 class ImageRef:
     """Where an image is.

@@ -185,13 +185,17 @@ def _run_once(step: Step, context: RunContext, as_task_runs: bool) -> ShardSteps
     load, route, extract, normalize, visualize, caption = [do if as_task_runs else do.fn for do in STEP_TASKS]
     run_next(load)
     run_next(route)
-    # Remote images are fetched while the shard before has the processors. One shard's pixels at a time, on all threads:
-    # the shards before it are captioned meanwhile.
-    with context.images.fetched(_images_to_read(done[-1], context), context.threads.io), context.threads.pixel_turn:
-        run_next(extract)
-        run_next(normalize)
-        run_next(visualize)
-    captioned = run_next(caption)
+    with contextlib.ExitStack() as near:
+        # Remote images are fetched while the shard before has the processors. One shard's pixels at a time, on all
+        # threads: the shards before it are captioned meanwhile.
+        near.enter_context(context.images.fetched(_images_to_read(done[-1], context), context.threads.io))
+        with context.threads.pixel_turn:
+            run_next(extract)
+            run_next(normalize)
+            run_next(visualize)
+        if context.config.uses_model and not context.config.asks_closer:
+            near.close()  # the marked pictures are all that the captioner sees
+        captioned = run_next(caption)
     if captioned.name == "Cached":
         context.progress.add(Counts(rows=step.rows))
     context.progress.add(Counts(rejects=done[-1].rejects))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from regioncap.config.model import RegionCapConfig
+from regioncap.image_ref import without_place
 from regioncap.records import Shard, Step
 from regioncap.run.context import RunContext
 from regioncap.storage.runs import entry_place, registered
@@ -25,7 +26,7 @@ def rows_of_step(config: RegionCapConfig, number: int) -> Iterator[tuple[int, by
     with contextlib.closing(RunContext(config)) as context:
         for shard in context.shards():
             if number == 0:
-                yield shard.index, b"".join(text + b"\n" for _, text in shard.lines)
+                yield shard.index, b"".join(without_place(text)[0] + b"\n" for _, text in shard.lines)
                 continue
             step: Step | None = input_step(shard)
             for spec in STEPS[:number]:

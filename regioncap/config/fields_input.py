@@ -22,8 +22,8 @@ class InputSettings(Settings):
     input: str = setting(
         ...,
         "Input",
-        "JSON Lines (.jsonl, .jsonl.gz), JSON array, COCO instances (.json), CSV, Parquet, or a folder or glob of "
-        "these or of images; a path or any fsspec URL.",
+        "JSON Lines (.jsonl, .jsonl.gz), JSON array, COCO instances (.json), CSV, Parquet, WebDataset (.tar, .tar.gz), "
+        "or a folder, a glob or braces ({000..999}.tar) of these or of images; a path or any fsspec URL.",
         "source",
         read_by=("box_form", "path"),
         validation_alias=AliasChoices("input", "input_jsonl_path", "first_entry_file_name"),

@@ -1,4 +1,4 @@
-"""Reads data files as rows: JSON, CSV and Parquet, with one function per format, chosen by file name.
+"""Reads data files as rows: JSON, CSV, Parquet and WebDataset tars, with one function per format, chosen by file name.
 
 Each yields (line number from 1, JSON text of the row) in file order. Judging a row's text is up to `load`: text that
 is not JSON is passed on unchanged. Only a broken container stops reading, with `InputDamaged`.
@@ -13,14 +13,19 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from regioncap.inputs.csv_rows import read_csv
-from regioncap.inputs.decoding import LineFeeds, compression
+from regioncap.inputs.decoding import LineFeeds
 from regioncap.inputs.json_array import split_array, split_values
 from regioncap.inputs.json_layout import SAMPLE_BYTES, find_layout
 from regioncap.inputs.lines import lines_of, rest_of_line
 from regioncap.inputs.parquet import read_parquet
 from regioncap.inputs.sharding import MAX_BYTES, Lines
 from regioncap.inputs.streams import ReadProgress, Sample, open_stream
+from regioncap.inputs.tar_rows import read_tar
+from regioncap.storage.compression import compression
 from regioncap.storage.filesystem import Place
+
+_TAR = ".tar"
+_COMPRESSED_TARS = (".tgz", ".tbz2", ".tbz", ".txz", ".tzst")
 
 Reader = Callable[[Place, ReadProgress], Lines]
 
@@ -31,7 +36,8 @@ def file_kind(name: str) -> str:
     >>> file_kind("photos.JSONL.gz")
     '.jsonl'
     """
-    return PurePosixPath(name.lower().removesuffix(compression(name))).suffix
+    suffix = PurePosixPath(name.lower().removesuffix(compression(name))).suffix
+    return _TAR if suffix in _COMPRESSED_TARS else suffix
 
 
 def read_json(place: Place, gauge: ReadProgress, prefer_array: bool = True) -> Lines:
@@ -71,6 +77,7 @@ READERS: dict[str, Reader] = {
     ".json": read_json,
     **{kind: partial(read_csv, preferred=delimiter) for kind, delimiter in _CSV_DELIMITERS.items()},
     ".parquet": read_parquet,
+    ".tar": read_tar,
 }
 """Readers of data files by extension."""
 

@@ -18,15 +18,17 @@ from regioncap.config.model import RegionCapConfig
 from regioncap.errors import InputDamaged, UsageError
 from regioncap.inputs.coco import looks_like_coco
 from regioncap.inputs.formats import READERS, file_kind, reader_of
+from regioncap.inputs.named_files import find_named, fixed_part, has_braces, is_file
 from regioncap.inputs.streams import ReadProgress
 from regioncap.records import cut_text, loads_given
 from regioncap.row_keys import MISSING, value_at
-from regioncap.storage.filesystem import Filesystems, Place
+from regioncap.storage.filesystem import Filesystems, Place, without_query
+from regioncap.storage.finding import FoundFiles
 from regioncap.vision.headers import EXTENSIONS
 
 KNOWN = (
     "JSON Lines (.jsonl, .ndjson), JSON (.json), CSV (.csv, .tsv), each also .gz, .bz2, .xz or .zst; "
-    "Parquet (.parquet); images"
+    "Parquet (.parquet); WebDataset (.tar, .tar.gz); images"
 )
 
 IMAGE_KEYS = ("image", "file_name", "filename", "image_path", "image_url", "images", "img", "path", "url")
@@ -75,14 +77,19 @@ def in_words(left_out: dict[str, int]) -> str:
 def find_files(config: RegionCapConfig, filesystems: Filesystems) -> FoundInput:
     """What the input consists of. Raises UsageError if there is nothing to read, StorageError."""
     place = filesystems.place(config.input)
-    if _is_file(place):
+    if is_file(place):
         return _of_one_file(place)
+    if has_braces(place):
+        return _chosen(find_named(place), fixed_part(place), place, config)
     if not place.is_glob() and not place.exists():
         raise UsageError(f"input: {place.url} does not exist; expected a file, a folder or a glob")
-    found = place.find()
     root = place.fixed_part if place.is_glob() else _as_folder(place)
+    return _chosen(place.find(), root, place, config)
+
+
+def _chosen(found: FoundFiles, root: Place, place: Place, config: RegionCapConfig) -> FoundInput:
     images = [name for name in found.names if is_image(name)]
-    data = [name for name in found.names if file_kind(name) in READERS]
+    data = [name for name in found.names if file_kind(_file_name(name, place)) in READERS]
     if images:
         data = _of_rows(data, root, config)
     left_out = _left_out(found.names, set(data), found.skipped)
@@ -94,9 +101,15 @@ def find_files(config: RegionCapConfig, filesystems: Filesystems) -> FoundInput:
 def find_root(place: Place) -> Place:
     """The folder that an input's relative image paths start from: a file's folder, the folder itself, or the fixed part
     of a glob. Raises StorageError."""
-    if _is_file(place):
+    if is_file(place):
         return place.parent
+    if has_braces(place):
+        return fixed_part(place)
     return place.fixed_part if place.is_glob() else _as_folder(place)
+
+
+def _file_name(name: str, place: Place) -> str:
+    return without_query(f"http://{name}") if place.address.startswith(("http://", "https://")) else name
 
 
 def is_image(name: str) -> bool:
@@ -111,14 +124,6 @@ def _of_one_file(place: Place) -> FoundInput:
     if not is_image(name):
         raise _nothing(place, [name], {})
     return FoundInput(place.parent, images=[name])
-
-
-def _is_file(place: Place) -> bool:
-    # In an object store one small request returns the size; telling a folder takes a listing.
-    if not place.is_local:
-        size = place.size()
-        return bool(size) or (size is not None and not place.is_folder())
-    return place.exists() and not place.is_folder()
 
 
 def _as_folder(place: Place) -> Place:
@@ -137,7 +142,7 @@ def _holds_rows(file: Place, config: RegionCapConfig) -> bool:
     """Whether a data file is one of rows with images: by a key of its first row that names an image. One that cannot
     be read counts, since that must be reported; in a `.json` of a single object, only the configured key does."""
     kind = file_kind(file.file_name)
-    if kind == ".parquet" or config.rows == "per_box":
+    if kind in (".parquet", ".tar") or config.rows == "per_box":
         return True
     try:
         if kind == ".json" and looks_like_coco(file):

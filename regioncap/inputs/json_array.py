@@ -11,10 +11,10 @@ import re
 from collections.abc import Iterator
 
 from regioncap.errors import InputDamaged
-from regioncap.inputs.decoding import DECOMPRESSION_ERRORS
 from regioncap.inputs.sharding import Lines
 from regioncap.inputs.streams import KEPT_BYTES
 from regioncap.records import not_a_row
+from regioncap.storage.compression import DECOMPRESSION_ERRORS
 from regioncap.storage.filesystem import Place
 
 READ_BYTES = 16_384

@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from regioncap.errors import InputDamaged
-from regioncap.inputs.decoding import DECOMPRESSION_ERRORS
 from regioncap.inputs.sharding import MAX_BYTES, Lines
 from regioncap.inputs.streams import KEPT_BYTES
 from regioncap.records import not_a_row
+from regioncap.storage.compression import DECOMPRESSION_ERRORS
 from regioncap.storage.filesystem import Place
 
 BOM = b"\xef\xbb\xbf"

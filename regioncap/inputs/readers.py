@@ -16,15 +16,17 @@ from itertools import islice
 
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import UsageError
+from regioncap.inputs.braces import expand
 from regioncap.inputs.coco import CocoFile, coco_fields, looks_like_coco
 from regioncap.inputs.formats import READERS, file_kind, reader_of
 from regioncap.inputs.found_files import FoundInput, find_files, find_root
 from regioncap.inputs.per_box import PerBoxTable
 from regioncap.inputs.sharding import Line, Lines, cut
 from regioncap.inputs.streams import ReadProgress, row_text
+from regioncap.inputs.tar_rows import LeftOut, TarReader
 from regioncap.records import Row, Shard, loads_given
 from regioncap.row_keys import MISSING, keys_in_words, paths_of, value_at
-from regioncap.storage.filesystem import Filesystems, Place, is_url, without_query
+from regioncap.storage.filesystem import Filesystems, Place, is_url, path_of, redact_url, without_query
 
 COLUMN_SAMPLE_ROWS = 100
 """Rows of a table that are read to learn its columns."""
@@ -66,6 +68,13 @@ def input_root(config: RegionCapConfig, files: Filesystems) -> str:
     See `regioncap.inputs.found_files.find_root`.
     """
     return find_root(files.place(without_query(config.input))).address
+
+
+def secret_addresses(config: RegionCapConfig) -> dict[str, str]:
+    """The URLs of the input's files by what rows have of them, where that leaves out a signature or a password."""
+    if redact_url(config.input) == config.input:
+        return {}
+    return {redact_url(address): address for address in expand(config.input)}
 
 
 def shards_of(input_files: list[InputFile], config: RegionCapConfig) -> Generator[Shard]:
@@ -133,7 +142,7 @@ def input_files_of(found: FoundInput, config: RegionCapConfig) -> list[InputFile
         return [InputFile("", 1, lambda gauge: _image_rows(found.images, config.image_key, gauge))]
     named = len(found.data) > 1
     sized = len(found.data) <= MAX_SIZE_REQUESTS or not is_url(config.input)
-    readers = _readers(found.data, config)
+    readers = _readers(found, config)
     return [
         InputFile(file.relative_to(found.root.address) if named else "", (file.size() or 1) if sized else 1, read)
         for file, read in zip(found.data, readers, strict=True)
@@ -180,13 +189,40 @@ def _columns(file: Place, config: RegionCapConfig) -> list[str]:
     return list(dict.fromkeys(name for row in rows for name in row))
 
 
-def _readers(data: list[Place], config: RegionCapConfig) -> list[Callable[[ReadProgress], Lines]]:
-    readers = [_reader(file, config) for file in data]
+def _readers(found: FoundInput, config: RegionCapConfig) -> list[Callable[[ReadProgress], Lines]]:
+    tars = _tar_readers(found, config)
+    readers = [tars[file].read if file in tars else _reader(file, config) for file in found.data]
     if config.rows == "per_image":
         return readers
     columns = config.box_columns or (config.bbox_key,)
     table = PerBoxTable(readers, config.image_key, columns, config.boxes_key, config.region_fields)
     return [table.reader(place) for place in range(len(readers))]
+
+
+def _tar_readers(found: FoundInput, config: RegionCapConfig) -> dict[Place, TarReader]:
+    tars = [file for file in found.data if file_kind(file.file_name) == ".tar"]
+    if tars and config.rows == "per_box":
+        raise UsageError(f"rows: {tars[0].url} is a tar, with one row per image; per_box is for tables")
+    left_out: LeftOut = {}
+    return {
+        file: TarReader(
+            file,
+            _container(file, found.root, config),
+            config.image_key,
+            file.files.place(config.cache_path).child("tars"),
+            left_out,
+            is_last=file is tars[-1],
+        )
+        for file in tars
+    }
+
+
+def _container(file: Place, root: Place, config: RegionCapConfig) -> str:
+    """How rows name the file that holds their images: on disk by its path below the folder that images are sought in,
+    so that it may be moved; elsewhere by its URL, without secrets."""
+    if not file.is_local:
+        return file.url
+    return file.relative_to(root.address) if config.image_root is None else path_of(file)
 
 
 def _reader(file: Place, config: RegionCapConfig) -> Callable[[ReadProgress], Lines]:

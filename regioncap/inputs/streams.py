@@ -12,16 +12,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from regioncap.errors import RegionCapError, RowReject, StorageError
-from regioncap.inputs.decoding import (
-    COMPRESSIONS,
-    MAGIC_BYTES,
-    READ_BYTES,
-    as_utf8,
-    compression_of,
-    look_into,
-)
+from regioncap.inputs.decoding import READ_BYTES, as_utf8, compression_of, look_into
 from regioncap.records import dumps, not_a_row
 from regioncap.row_work import row_work
+from regioncap.storage.compression import COMPRESSIONS, MAGIC_BYTES
 from regioncap.storage.filesystem import Place, reason_of
 
 KEPT_BYTES = 1000

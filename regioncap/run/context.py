@@ -10,7 +10,14 @@ from functools import cached_property
 from regioncap.captioners.base import Captioner, CaptionerOptions
 from regioncap.config.model import RegionCapConfig
 from regioncap.inputs.found_files import FoundInput, find_files
-from regioncap.inputs.readers import InputFile, input_files_of, input_root, region_fields_of, shards_of
+from regioncap.inputs.readers import (
+    InputFile,
+    input_files_of,
+    input_root,
+    region_fields_of,
+    secret_addresses,
+    shards_of,
+)
 from regioncap.records import Shard, Step
 from regioncap.registry import make_captioner
 from regioncap.run.captioner import LazyCaptioner
@@ -102,7 +109,7 @@ def _images_of(config: RegionCapConfig, files: Filesystems) -> ImageFiles:
     # Of an input beyond a network all of its store is allowed: which folder of it need not be asked for.
     folder = config.input if config.image_root and is_url(config.input) else input_root(config, files)
     root = config.image_root or folder
-    return ImageFiles(root, files, reader_of(config, files, [root, folder]))
+    return ImageFiles(root, files, reader_of(config, files, [root, folder]), secret=secret_addresses(config))
 
 
 def completed(config: RegionCapConfig) -> RegionCapConfig:

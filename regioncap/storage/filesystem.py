@@ -76,6 +76,11 @@ def redact_url(url: str) -> str:
 LOCAL_FS = LocalFileSystem()
 
 
+def path_of(place: Place) -> str:
+    """The absolute path of a place on disk."""
+    return str(LOCAL_FS._strip_protocol(place.address))
+
+
 class Filesystems:
     """How a run opens its filesystems. `options`: fsspec's storage options by protocol. They may hold secrets, so
     nothing ever prints them."""
@@ -104,6 +109,18 @@ class Filesystems:
         # No listings cache: it would hide what another process has written since.
         fs, path = url_to_fs(address, **options, use_listings_cache=False)
         return fs, str(path)
+
+    def read_range(self, address: str, start: int, end: int) -> bytes:
+        """A file's bytes from `start` up to `end`; fewer where it ends. Raises what the filesystem raises."""
+        fs, path = self.open(address)
+        if fs is LOCAL_FS:
+            with Path(path).open("rb") as file:
+                file.seek(start)
+                return file.read(end - start)
+        data = bytes(fs.cat_file(path, start=start, end=end))
+        if len(data) > end - start:
+            raise OSError("its server gives whole files alone; put simplecache:: before the URL")
+        return data
 
 
 DEFAULT_FILESYSTEMS = Filesystems()
@@ -203,6 +220,20 @@ class Place:
         with self._translated("read"):
             opened: IO[bytes] = self._fs.open(self._path, "rb")
             return opened
+
+    def read_range(self, start: int, end: int) -> bytes:
+        """The file's bytes from `start` up to `end`; fewer where it ends. Raises FileNotFoundError."""
+        with self._translated("read"):
+            return self.files.read_range(self.address, start, end)
+
+    def version(self) -> list[Any] | None:
+        """What changes when the file does, as JSON: see `version_in`. None where that is not known."""
+        with self._translated("stat"), contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            if self.is_local:
+                file = Path(self._path).stat()
+                return [file.st_size, file.st_mtime_ns]
+            return version_in(self._fs.info(self._path))
+        return None
 
     def size(self) -> int | None:
         """The file's size in bytes; None when there is no such file."""
@@ -312,6 +343,13 @@ class Place:
             if self.is_glob():
                 return find_matches(self._fs, self._path, glob_prefix(self._path), self.is_local)
             return find_on_disk(self._path) if self.is_local else find_in_store(self._fs, self._path)
+
+
+def version_in(info: Mapping[str, Any]) -> list[Any]:
+    """[etag or size, time] of what a filesystem tells of a file; no time beside an etag, and where there is none."""
+    etag = info.get("ETag") or info.get("etag")
+    time = info.get("mtime") or info.get("LastModified") or info.get("created") or info.get("Last-Modified")
+    return [etag or info.get("size"), str(time) if time and not etag else None]
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from regioncap.storage.allowed_images import ImageRefused
 from regioncap.storage.archives import ArchiveTooLarge
 from regioncap.storage.collecting import NotReadable
 from regioncap.storage.filesystem import behind_chain, is_url, reason_of, redact_url
+from regioncap.storage.tar_headers import TarDamaged
 from regioncap.storage.time_limit import OutOfTime
 
 NAME_NOT_FOUND_ERRNOS = frozenset({errno.ENAMETOOLONG, errno.EINVAL, errno.ELOOP})
@@ -36,7 +37,7 @@ REFUSED = (401, 402, 403, 407)
 
 REDIRECTS = range(300, 400)
 
-DAMAGED_ARCHIVE = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError)
+DAMAGED_ARCHIVE = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, TarDamaged)
 
 CREDENTIALS = "give credentials by the environment or storage_block"
 

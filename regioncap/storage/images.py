@@ -5,23 +5,30 @@ from __future__ import annotations
 import contextlib
 import os
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import unquote
 
 from regioncap.errors import RegionCapError, RowReject
-from regioncap.image_ref import ImageRef
+from regioncap.image_ref import ImageRef, split_tar_name, tar_name
 from regioncap.records import shorten
 from regioncap.storage.allowed_images import AllowedImages, ImageRefused
 from regioncap.storage.bounded_read import BoundedReader
 from regioncap.storage.collecting import NotReadable
-from regioncap.storage.filesystem import DEFAULT_FILESYSTEMS, LOCAL_PROTOCOLS, Filesystems, behind_chain, is_url
+from regioncap.storage.filesystem import (
+    DEFAULT_FILESYSTEMS,
+    LOCAL_PROTOCOLS,
+    Filesystems,
+    behind_chain,
+    is_url,
+    version_in,
+)
 from regioncap.storage.image_errors import near_names, reject_of
 from regioncap.storage.listing import Listings
 from regioncap.storage.scratch import Scratch
-from regioncap.storage.tar_members import read_span, spans_of
+from regioncap.storage.tar_members import Tars
 from regioncap.storage.time_limit import OutOfTime
 
 ImageCheck = Literal["listing", "head", "never"]
@@ -35,23 +42,33 @@ class ImageFiles:
 
     Absolute paths and URLs are used as they are; anything else is relative to `root`. What lies far, and what lies in a
     container, is brought near for many rows at once (`fetched`). `reader`: what may be read, and how much of it; by
-    default as without settings. Whatever cannot be read is a row's reject: see `regioncap.storage.image_errors`.
+    default as without settings. `secret`: the URLs of containers by what rows have of them, for those that hold a
+    signature or a password. Whatever cannot be read is a row's reject: see `regioncap.storage.image_errors`.
     """
 
     def __init__(
-        self, root: str, files: Filesystems = DEFAULT_FILESYSTEMS, reader: BoundedReader | None = None
+        self,
+        root: str,
+        files: Filesystems = DEFAULT_FILESYSTEMS,
+        reader: BoundedReader | None = None,
+        *,
+        secret: Mapping[str, str] | None = None,
     ) -> None:
+        self._secret = secret or {}
         self._root = root if root.endswith("/") else root + "/"
         self._reader = reader or BoundedReader(files, AllowedImages(own=[root]))
         self._listings = Listings(files, self._root)
         self._scratch = Scratch[ImageRef]()
         self._failed: dict[ImageRef, Exception] = {}
         """Why images were not brought near that would only cost the same bytes or seconds once more."""
+        self._tars = Tars(files, self._reader.read_range)
 
     def locate(self, image: str) -> str:
         """Path or URL of an image as a row names it; of a chain, with the place of its last part."""
         if image.startswith("file://") and "%" in image:
             return _decoded(image)
+        if in_tar := split_tar_name(image):
+            return tar_name(in_tar[0], self.locate(in_tar[1]))
         if behind := behind_chain(image):
             return image.removesuffix(behind) + self.locate(behind)
         if is_url(image) or image.startswith("/"):
@@ -60,7 +77,9 @@ class ImageFiles:
 
     def container(self, ref: ImageRef) -> str:
         """Path or URL of the file that holds the image: its own, or one of many."""
-        return self.locate(behind_chain(ref.name) if ref.byte_range is not None else ref.name)
+        in_tar = split_tar_name(ref.name)
+        address = self.locate(in_tar[1] if in_tar else ref.name)
+        return self._secret.get(address, address) if ref.in_container else address
 
     def read(self, ref: ImageRef) -> bytes:
         """The image's bytes. Raises RowReject with one of the codes above."""
@@ -118,9 +137,11 @@ class ImageFiles:
         return reject
 
     def _read(self, ref: ImageRef) -> bytes:
-        if ref.byte_range is not None:
-            self._reader.check_size(ref.byte_range[1])
-            ((_, data),) = read_span(self._reader.read_range, self.container(ref), [ref])
+        if split_tar_name(ref.name):
+            address = self.container(ref)
+            place = self._tars.find(address, ref) if ref.byte_range is None else ref
+            self._reader.check_size(place.byte_range[1] if place.byte_range else 0)
+            ((_, data),) = self._tars.read(address, [place])
             return data
         return self._reader.read(self.locate(ref.name))
 
@@ -128,13 +149,19 @@ class ImageFiles:
     def fetched(self, refs: Sequence[ImageRef], pool: Executor) -> Iterator[None]:
         """Hold local copies of the images that are far during the block, all fetched at once. A failure shows up when
         the image is read."""
-        far = dict.fromkeys(ref for ref in refs if _is_far(self.container(ref)))
+        far = dict.fromkeys(ref for ref in refs if self._is_better_brought(ref))
         with self._scratch.holding(list(far)) as new:
             for _ in pool.map(self._bring, self._together(new)):
                 pass
             yield
         for ref in far:
             self._failed.pop(ref, None)
+
+    def _is_better_brought(self, ref: ImageRef) -> bool:
+        address = self.container(ref)
+        with contextlib.suppress(Exception):  # met again where the image is read
+            return _is_far(address) or (ref.byte_range is not None and self._tars.is_compressed(address))
+        return False
 
     def _together(self, refs: Sequence[ImageRef]) -> Iterator[list[ImageRef]]:
         """The images in groups that are best read together."""
@@ -144,8 +171,8 @@ class ImageFiles:
                 yield [ref]
             elif self._reader.fits(ref.byte_range[1]):
                 tars.setdefault(self.container(ref), []).append(ref)
-        for members in tars.values():
-            yield from spans_of(members)
+        for address, members in tars.items():
+            yield from self._tars.groups(address, members)
 
     def _bring(self, group: list[ImageRef]) -> None:
         # Reading the image fails in the same way, and there it belongs to a row.
@@ -155,7 +182,7 @@ class ImageFiles:
             if group[0].byte_range is None:
                 self._bring_file(group[0])
                 return
-            for ref, data in read_span(self._reader.read_range, self.container(group[0]), group):
+            for ref, data in self._tars.read(self.container(group[0]), group):
                 self._scratch.put(ref, data)
 
     def _bring_file(self, ref: ImageRef) -> None:
@@ -199,9 +226,7 @@ class ImageFiles:
         except Exception:
             # Every failure of a foreign filesystem means the same here: nothing is known of the image.
             return None
-        etag = info.get("ETag") or info.get("etag")
-        time = info.get("mtime") or info.get("LastModified") or info.get("created")
-        return [etag or info.get("size"), str(time) if time and not etag else None]
+        return version_in(info)
 
     def stop_reading(self) -> None:
         """End what is being read, and read nothing more: `read` raises Stopped."""

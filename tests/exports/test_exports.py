@@ -27,14 +27,12 @@ from tests.support.outputs import EVIL_CAPTIONS, EVIL_NAMES, LONG, Make, output_
 from tests.support.photos import write_photo
 from tests.support.rows import BOX
 from tests.support.runs import Run
+from tests.support.tars import webdataset_leaves_files_open
 
 
 def exported(source: Path | str, to: str, **order: Any) -> ExportResult:
     files = Filesystems()
     return export(open_output(str(source), files), ExportRequest(to, **order), files)
-
-
-webdataset_leaves_files_open = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 
 def conversations(output: Path, **order: Any) -> list[dict[str, Any]]:
