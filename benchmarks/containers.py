@@ -35,6 +35,9 @@ ROWS = 50_000
 ROWS_A_FILE = 1000
 """Rows of one container."""
 
+ROW_GROUP = 100
+"""Rows of one row group of Parquet, as `datasets` writes images."""
+
 BOX = [[20, 20, 90, 60]]
 BUCKET = "s3://containers"
 
@@ -90,10 +93,25 @@ def write_compressed_tars(rows: Rows) -> str:
     return write_tars(rows, "w:gz", "tar.gz")
 
 
+def write_parquet(rows: Rows) -> str:
+    """Parquet files as Hugging Face's `datasets` writes images."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    image = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    for number, some in enumerate(_portions(rows)):
+        cells = pa.array([{"bytes": data, "path": name} for name, data in some], image)
+        file = io.BytesIO()
+        pq.write_table(pa.table({"image": cells, "bbox": [BOX] * len(some)}), file, row_group_size=ROW_GROUP)
+        Place(f"{BUCKET}/parquet/{number:06d}.parquet").write(file.getvalue())
+    return f"{BUCKET}/parquet/*.parquet"
+
+
 FORMS: dict[str, Callable[[Rows], str]] = {
     "loose": write_loose,
     "tar": write_tars,
     "tar.gz": write_compressed_tars,
+    "parquet": write_parquet,
 }
 """Writes the rows in one form; returns the input's address."""
 

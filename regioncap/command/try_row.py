@@ -16,6 +16,7 @@ from regioncap.captioners.endpoint import Endpoint
 from regioncap.captioners.vlm import VlmCaptioner
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RowReject, UsageError
+from regioncap.image_ref import ref_of
 from regioncap.masking import mask
 from regioncap.output.join import size_warning_of
 from regioncap.preflight.first_rows import FirstRows
@@ -71,7 +72,8 @@ def _drawn(loaded: Row, context: RunContext, say: Say) -> Row:
     """The row after `visualize`. Raises RowReject."""
     config = context.config
     row = given = _or_raise(loaded)
-    say(f"image        {shown_image(context.images.locate(row['image']))}")
+    ref = ref_of(row)
+    say(f"image        {shown_image(str(ref) if ref.in_container else context.images.locate(ref.name))}")
     keys = (*config.prompt_fields(), *config.region_fields)
     row = route_row(
         {**row, "image_stat": None}, config.boxes_key, config.empty_bbox, keys, score_key_of(config),

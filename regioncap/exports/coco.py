@@ -135,7 +135,7 @@ def _made(row: Captioned, image_ids: Ids, annotation_ids: Ids, categories: Categ
     """A row's image and its annotations."""
     image_id = image_ids.of(image_id_of(row))
     extra = {key: row.row[key] for key in IMAGE_KEYS if key in row.row}
-    image = {"id": image_id, "file_name": row.image, "width": row.width, "height": row.height}
+    image = {"id": image_id, "file_name": str(row.ref), "width": row.width, "height": row.height}
     return dumps({**image, **extra}), [dumps(one) for one in _annotations(row, image_id, annotation_ids, categories)]
 
 

@@ -48,7 +48,7 @@ def _conversation(row: Captioned, setting: ExportOptions) -> Row:
     turns = list(_turns(row, setting))
     turns[0]["value"] = f"{IMAGE}\n{turns[0]['value']}"
     given = row.row.get("id", image_id_of(row))
-    return {"id": str(row.number if given is None else given), "image": row.image, "conversations": turns}
+    return {"id": str(row.number if given is None else given), "image": str(row.ref), "conversations": turns}
 
 
 def _turns(row: Captioned, setting: ExportOptions) -> Iterator[dict[str, Any]]:

@@ -17,7 +17,7 @@ from regioncap.inputs.decoding import LineFeeds
 from regioncap.inputs.json_array import split_array, split_values
 from regioncap.inputs.json_layout import SAMPLE_BYTES, find_layout
 from regioncap.inputs.lines import lines_of, rest_of_line
-from regioncap.inputs.parquet import read_parquet
+from regioncap.inputs.parquet import ParquetReader
 from regioncap.inputs.sharding import MAX_BYTES, Lines
 from regioncap.inputs.streams import ReadProgress, Sample, open_stream
 from regioncap.inputs.tar_rows import read_tar
@@ -76,7 +76,7 @@ READERS: dict[str, Reader] = {
     ".ndjson": read_json_lines,
     ".json": read_json,
     **{kind: partial(read_csv, preferred=delimiter) for kind, delimiter in _CSV_DELIMITERS.items()},
-    ".parquet": read_parquet,
+    ".parquet": ParquetReader("", lambda place: place.url).read,
     ".tar": read_tar,
 }
 """Readers of data files by extension."""

@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from regioncap.errors import RowReject
+from regioncap.errors import RowReject, UsageError
+from regioncap.image_ref import without_place
 from regioncap.inputs.grouping import Groups
 from regioncap.inputs.sharding import Lines
 from regioncap.inputs.streams import ReadProgress, made_row, row_text
@@ -61,6 +62,11 @@ class PerBoxTable:
         for read in self.files:
             starts.append(place + 1)
             for number, text in read(gauge):
+                if without_place(text)[1]:
+                    raise UsageError(
+                        "rows: expected per_image, got per_box: each row of this input has the bytes of its image in "
+                        "itself, so that nothing says which of them are one image"
+                    )
                 image = _image(text, self.image_key)
                 # A row without an image gets a key of its own: it is rejected later, alone.
                 key = b"=" + image.encode("utf-8", "surrogatepass") if image else b"#%d" % (place + 1)

@@ -11,22 +11,24 @@ import heapq
 from collections.abc import Callable, Generator
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from itertools import islice
 
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import UsageError
+from regioncap.image_ref import without_place
 from regioncap.inputs.braces import expand
 from regioncap.inputs.coco import CocoFile, coco_fields, looks_like_coco
 from regioncap.inputs.formats import READERS, file_kind, reader_of
 from regioncap.inputs.found_files import FoundInput, find_files, find_root
+from regioncap.inputs.parquet import ParquetReader
 from regioncap.inputs.per_box import PerBoxTable
 from regioncap.inputs.sharding import Line, Lines, cut
 from regioncap.inputs.streams import ReadProgress, row_text
 from regioncap.inputs.tar_rows import LeftOut, TarReader
 from regioncap.records import Row, Shard, loads_given
 from regioncap.row_keys import MISSING, keys_in_words, paths_of, value_at
-from regioncap.storage.filesystem import Filesystems, Place, is_url, path_of, redact_url, without_query
+from regioncap.storage.filesystem import Filesystems, Place, is_url, path_of, public_url, without_query
 
 COLUMN_SAMPLE_ROWS = 100
 """Rows of a table that are read to learn its columns."""
@@ -72,9 +74,9 @@ def input_root(config: RegionCapConfig, files: Filesystems) -> str:
 
 def secret_addresses(config: RegionCapConfig) -> dict[str, str]:
     """The URLs of the input's files by what rows have of them, where that leaves out a signature or a password."""
-    if redact_url(config.input) == config.input:
+    if public_url(config.input) == config.input:
         return {}
-    return {redact_url(address): address for address in expand(config.input)}
+    return {public_url(address): address for address in expand(config.input)}
 
 
 def shards_of(input_files: list[InputFile], config: RegionCapConfig) -> Generator[Shard]:
@@ -173,10 +175,11 @@ def region_fields_of(config: RegionCapConfig, files: Filesystems) -> tuple[str, 
 def _columns(file: Place, config: RegionCapConfig) -> list[str]:
     """The columns of a table, learned from its first rows. Raises UsageError if those of its boxes are missing."""
     rows: list[Row] = []
-    with closing(reader_of(file.file_name, config.csv_encoding)(file, ReadProgress())) as lines:
+    read = _reader(file, config, ParquetReader(config.image_key, lambda place: place.url))
+    with closing(read(ReadProgress())) as lines:
         for _, text in islice(lines, COLUMN_SAMPLE_ROWS):
             with suppress(ValueError):
-                row = loads_given(text)
+                row = loads_given(without_place(text)[0])
                 rows += [row] if isinstance(row, dict) else []
     boxes = dict.fromkeys(config.box_columns or (config.bbox_key,), "bbox_key")
     needed = dict.fromkeys(config.region_fields, "region_fields") | boxes | {config.image_key: "image_key"}
@@ -191,7 +194,8 @@ def _columns(file: Place, config: RegionCapConfig) -> list[str]:
 
 def _readers(found: FoundInput, config: RegionCapConfig) -> list[Callable[[ReadProgress], Lines]]:
     tars = _tar_readers(found, config)
-    readers = [tars[file].read if file in tars else _reader(file, config) for file in found.data]
+    parquet = ParquetReader(config.image_key, lambda file: _container(file, found.root, config))
+    readers = [tars[file].read if file in tars else _reader(file, config, parquet) for file in found.data]
     if config.rows == "per_image":
         return readers
     columns = config.box_columns or (config.bbox_key,)
@@ -221,11 +225,13 @@ def _container(file: Place, root: Place, config: RegionCapConfig) -> str:
     """How rows name the file that holds their images: on disk by its path below the folder that images are sought in,
     so that it may be moved; elsewhere by its URL, without secrets."""
     if not file.is_local:
-        return file.url
+        return public_url(file.address)
     return file.relative_to(root.address) if config.image_root is None else path_of(file)
 
 
-def _reader(file: Place, config: RegionCapConfig) -> Callable[[ReadProgress], Lines]:
+def _reader(file: Place, config: RegionCapConfig, parquet: ParquetReader) -> Callable[[ReadProgress], Lines]:
+    if file_kind(file.file_name) == ".parquet":
+        return partial(parquet.read, file)
     read = reader_of(file.file_name, config.csv_encoding)
     if file_kind(file.file_name) != ".json" or config.rows == "per_box":
         return lambda gauge: read(file, gauge)

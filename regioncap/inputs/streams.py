@@ -32,15 +32,15 @@ class ReadProgress:
 class RawFile(io.RawIOBase):
     """The raw bytes of a place. Every method raises StorageError if they cannot be read.
 
-    `most_at_once`: maximum bytes of one read; None: no limit.
+    `exact`: request nothing ahead of what is read. `most_at_once`: maximum bytes of one read; None: no limit.
     """
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Place, *, exact: bool = False) -> None:
         super().__init__()
         self._place = place
         self.most_at_once: int | None = None
         with self._translated():
-            self._file = place.open()
+            self._file = place.open_exact() if exact else place.open()
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

@@ -80,11 +80,13 @@ def region_lists(of_regions: Sequence[Row]) -> dict[str, list[Any]]:
 
 
 def rejected_line(loaded: Row, last: Row) -> Row:
-    """A line of the rejects file: the row as it was read (its text if it is no JSON object), and what went wrong."""
+    """A line of the rejects file: the row as it was read (its text if it is no JSON object), and what went wrong; with
+    the image's place in its container, as `meta_info` of an output row has it."""
     source = {"source": loaded["source"]} if "source" in loaded else {}
     kept: Row = {key: last[key] for key in ("dropped_bbox", "captions") if key in last}
     row = loaded["row"] if "row" in loaded else loaded["raw"]
     where = f"{loaded['source']} line {loaded['line']}" if source else f"line {loaded['line']}"
     reject = last["reject"]
     reason: Row = {"step": reject["step"], "code": reject["code"], "message": f"{where}: {reject['message']}"}
-    return {"line": loaded["line"], **source, "row": row, **reason, **kept}
+    place = ref_of(loaded).meta() if "image" in loaded else {}
+    return {"line": loaded["line"], **source, **place, "row": row, **reason, **kept}

@@ -26,7 +26,8 @@ class Captioned:
 
     `number`: position among the output's rows, from 1. `ref`: where its image is. `width`, `height`: pixels, as
     displayed. `bbox`: (N, 4) xywh in those pixels, numbers as given. `regions`: the numbers of the regions, from 1.
-    `flags`: a list of names per region. `fields`: region fields, a list per name. `row`: the input's other keys.
+    `flags`: a list of names per region. `fields`: region fields, a list per name. `row`: the input's other keys, and
+    `image_row` where the image is in a row of a Parquet file.
     """
 
     number: int
@@ -73,10 +74,12 @@ def captioned(row: Row, number: int, settings: RegionCapConfig) -> Captioned:
         flags = meta.get("flags") or [[] for _ in bbox]
         captions = _texts(row[output_key], count)
         represented = (output_key, META_KEY, image_key, settings.boxes_key, *settings.region_fields)
-        own = {key: value for key, value in row.items() if key not in represented}
         fields = meta.get("region_fields", {})
         width, height = int(meta["width"]), int(meta["height"])
         ref = ref_in_output(image_name_at(row, image_key), meta, image_key)
+        own = {key: value for key, value in row.items() if key not in represented}
+        if ref.row is not None:  # the image's name alone does not tell it from others of its file
+            own.setdefault("image_row", ref.row)
     except Exception as error:
         raise ValueError(f"not a row of a RegionCap output: {type(error).__name__} {words_of(error)}") from None
     if not len(captions) == len(flags) == count or any(len(values) != count for values in fields.values()):

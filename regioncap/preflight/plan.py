@@ -190,7 +190,9 @@ def _count_requests(regions: int, missing: int, config: RegionCapConfig, planned
 def _sample_size(row: Row, context: RunContext, planned: Plan, sizes: list[tuple[int, int]]) -> None:
     """Add the size of the row's image to `sizes`, if it is in the sample and can be read."""
     # All of the first, then one in 64: a sample over the whole input without knowing its length.
-    sampled = planned.rows <= MAX_SAMPLED // 2 or zlib.crc32(row["image"].encode("utf-8", "surrogatepass")) % 64 == 0
+    sampled = (
+        planned.rows <= MAX_SAMPLED // 2 or zlib.crc32(str(ref_of(row)).encode("utf-8", "surrogatepass")) % 64 == 0
+    )
     if sampled and len(sizes) < MAX_SAMPLED:
         with contextlib.suppress(RegionCapError), row_work("plan", row["image"]):
             info = read_info(context.images.read(ref_of(row)), max_image_pixels=context.config.max_image_pixels)

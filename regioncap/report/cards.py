@@ -77,7 +77,7 @@ def card_of(row: Captioned, order: int, thumb: Thumb | None, gone: str, room: in
         "id": f"r{row.number}",
         "label": f"#{row.number:,}",
         "order": order,
-        "image": shown(redact_url(row.image), MAX_NAME_CHARS),
+        "image": shown(redact_url(str(row.ref)), MAX_NAME_CHARS),
         "size": f"{row.width} × {row.height}",  # noqa: RUF001 - the multiplication sign
         "kind": row.kind,
         "code": "",

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from regioncap.errors import RowReject
+from regioncap.image_ref import ImageRef
 from regioncap.inputs.grouping import Lookup
 from regioncap.output.reading import Captioned
 from regioncap.records import Row, dumps, loads
@@ -62,7 +63,7 @@ class Against:
         for row in source.rows():
             with contextlib.suppress(RowReject), row_work("report", row.image):
                 entry = {"boxes": row.bbox, "captions": row.captions, "flags": row.flags}
-                key, exact, text = _key(row.image), dumps(row.bbox), dumps(entry)
+                key, exact, text = _key(row.ref), dumps(row.bbox), dumps(entry)
                 for names in row.flags:
                     self.flags.update(names)
                 self._lookup.put(key, exact, text)
@@ -74,9 +75,9 @@ class Against:
 
     def of_row(self, row: Captioned) -> Other | None:
         """B's result for the picture of a captioned row, preferably one with the same boxes; None if there is none."""
-        return _other(self._lookup.take(_key(row.image), dumps(row.bbox)))
+        return _other(self._lookup.take(_key(row.ref), dumps(row.bbox)))
 
-    def of_reject(self, image: str) -> Other | None:
+    def of_reject(self, image: ImageRef | None) -> Other | None:
         """B's result for the picture of a rejected row; None if there is none."""
         return _other(self._lookup.take(_key(image), b""))
 
@@ -85,8 +86,8 @@ class Against:
         return self._lookup.count()
 
 
-def _key(image: str) -> bytes:
-    return image.encode("utf-8", "surrogatepass")
+def _key(image: ImageRef | None) -> bytes:
+    return str(image or "").encode("utf-8", "surrogatepass")
 
 
 def _other(text: bytes | None) -> Other | None:

@@ -72,7 +72,9 @@ def sheet_bytes(
     font: str | None = None,
 ) -> bytes:
     """The sheet of these rows as an image file. Raises UsageError as `sheet_of` does."""
-    cells = [Cell(_marked(row, pictures), row.image, list(zip(row.regions, row.captions, strict=True))) for row in rows]
+    cells = [
+        Cell(_marked(row, pictures), str(row.ref), list(zip(row.regions, row.captions, strict=True))) for row in rows
+    ]
     try:
         return encode_image(draw_sheet(cells, width=width, columns=columns, font=font), ending, QUALITY)
     except OSError as error:

@@ -200,8 +200,8 @@ def _cards(source: Source, setting: ReportOptions, picked: Picked, count: int) -
     def of_reject(reject: Row, number: int, order: int, theirs: Other | None) -> Callable[[], Row]:
         def make() -> Row:
             image = reject_image(reject, setting.config.image_key)
-            thumb, gone = _thumb(ImageRef(image), None, setting, count) if image else (None, "")
-            card = reject_card(reject, number, order, image, thumb, gone)
+            thumb, gone = _thumb(image, None, setting, count) if image else (None, "")
+            card = reject_card(reject, number, order, str(image or ""), thumb, gone)
             if other is not None:
                 card["change"], card["changed"] = change_of_reject(card["code"], theirs), 0
                 if theirs is not None and theirs.code and theirs.code != card["code"]:

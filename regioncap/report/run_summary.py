@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from regioncap.errors import RegionCapError, RunStopped, UsageError
+from regioncap.image_ref import ref_of
 from regioncap.output.join import ShardSteps, joined
 from regioncap.output.summary import Summary
 from regioncap.records import Row
@@ -120,7 +121,7 @@ def first_pictures(shards: Sequence[ShardSteps], context: RunContext, most: int)
         for loaded, drawn, result in joined(context, steps):
             jpeg = context.marks.get(drawn["marked"]["sha256"]) if "captions" in result else None
             if jpeg is not None:
-                row = {"line": loaded["line"], "image": loaded["image"], "captions": result["captions"]}
+                row = {"line": loaded["line"], "image": str(ref_of(loaded)), "captions": result["captions"]}
                 found.append((row, _small(jpeg)))
             if len(found) == most:
                 return found

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RowReject
+from regioncap.image_ref import ImageRef, ref_in_output
 from regioncap.output.pictures import Pictures
 from regioncap.output.reading import Captioned
 from regioncap.output.summary import Summary
@@ -44,9 +45,9 @@ class ReportOptions:
     key: str = ""
 
 
-def reject_image(reject: Row, image_key: str) -> str:
-    """The image that a rejected row names, or ""."""
+def reject_image(reject: Row, image_key: str) -> ImageRef | None:
+    """The image that a rejected row names; None where it names none."""
     row: Any = reject.get("row")
     with contextlib.suppress(RowReject):
-        return image_name_at(row, image_key) if isinstance(row, dict) else ""
-    return ""
+        return ref_in_output(image_name_at(row, image_key), reject, image_key) if isinstance(row, dict) else None
+    return None

@@ -15,7 +15,7 @@ from regioncap.config.image_rules import ImageRules
 from regioncap.config.model import RegionCapConfig
 from regioncap.storage.allowed_images import CACHES, ON_DISK, AllowedImages, protocol_of
 from regioncap.storage.collecting import Collector, NotReadable, ReadLimits
-from regioncap.storage.filesystem import DEFAULT_FILESYSTEMS, LOCAL_FS, Filesystems, behind_chain, is_url
+from regioncap.storage.filesystem import DEFAULT_FILESYSTEMS, LOCAL_FS, Filesystems, behind_chain, is_url, part_of
 from regioncap.storage.local_read import opened_file, read_local
 from regioncap.storage.remote_read import RemoteReader
 from regioncap.storage.stream_read import StreamReader
@@ -68,7 +68,7 @@ class BoundedReader:
         fs, path = self._remote.filesystem(address)
         if getattr(fs, "async_impl", False):
             return self._remote.read_range(fs, path, start, end)
-        return self._time.run(lambda _: bytes(fs.cat_file(path, start=start, end=end)))
+        return self._time.run(lambda _: part_of(fs, path, start, end))
 
     def info(self, address: str) -> dict[str, Any]:
         """What fsspec's `info` says of the file at a URL."""

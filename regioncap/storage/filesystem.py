@@ -16,16 +16,18 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from fsspec.core import strip_protocol, url_to_fs
 from fsspec.implementations.local import LocalFileSystem
+from fsspec.spec import AbstractFileSystem
 
 from regioncap.errors import RegionCapError, StorageError
 from regioncap.masking import outside_text
 from regioncap.storage.finding import FoundFiles, find_in_store, find_matches, find_on_disk
+from regioncap.storage.ranges import RangeFile
 
 SINGLE_PUT_BYTES = 64_000_000
 """Up to this size an object is uploaded from memory in a single PUT."""
@@ -73,6 +75,17 @@ def redact_url(url: str) -> str:
     return _SECRET_PARTS.sub("", url) if is_url(url) else url
 
 
+def public_url(address: str) -> str:
+    """A path or URL as rows name a file: without what may be secret, and nothing else is taken from its name.
+
+    >>> public_url("https://me:secret@host/a.tar?sig=secret"), public_url("s3://bucket/a #1.tar")
+    ('https://host/a.tar', 's3://bucket/a #1.tar')
+    """
+    if behind_chain(address) or address.startswith(("http://", "https://")):
+        return redact_url(address)
+    return re.sub(r"(?<=://)[^/]*@", "", address) if is_url(address) else address
+
+
 LOCAL_FS = LocalFileSystem()
 
 
@@ -87,6 +100,7 @@ class Filesystems:
 
     def __init__(self, options: Mapping[str, Mapping[str, Any]] | None = None) -> None:
         self._options = dict(options or {})
+        self._hub_is_fresh = False
 
     def place(self, address: str) -> Place:
         """The file or folder at `address`, a path or URL."""
@@ -107,7 +121,14 @@ class Filesystems:
         elif protocol in ("s3", "s3a"):
             options.setdefault("max_concurrency", 1)  # else every read requests the size first
         # No listings cache: it would hide what another process has written since.
-        fs, path = url_to_fs(address, **options, use_listings_cache=False)
+        try:
+            fs, path = url_to_fs(address, **options, use_listings_cache=False)
+        except ImportError as error:
+            hint = ": pip install 'regioncap[hf]'" if "hf://" in address else ""
+            raise ImportError(f"{error}{hint}") from None
+        if protocol == "hf" and not self._hub_is_fresh:
+            self._hub_is_fresh = True
+            fs.invalidate_cache()  # it has a cache that the option does not switch off: earlier runs filled it
         return fs, str(path)
 
     def read_range(self, address: str, start: int, end: int) -> bytes:
@@ -117,10 +138,19 @@ class Filesystems:
             with Path(path).open("rb") as file:
                 file.seek(start)
                 return file.read(end - start)
-        data = bytes(fs.cat_file(path, start=start, end=end))
+        data = part_of(fs, path, start, end)
         if len(data) > end - start:
             raise OSError("its server gives whole files alone; put simplecache:: before the URL")
         return data
+
+
+def part_of(fs: Any, path: str, start: int, end: int) -> bytes:
+    """The bytes of a file from `start` up to `end`, with nothing ahead of them."""
+    if getattr(fs.cat_file, "__func__", None) is not AbstractFileSystem.cat_file:
+        return bytes(fs.cat_file(path, start=start, end=end))
+    with fs.open(path, "rb", cache_type="none") as file:  # fsspec's own `cat_file` would read megabytes ahead
+        file.seek(start)
+        return bytes(file.read(end - start))
 
 
 DEFAULT_FILESYSTEMS = Filesystems()
@@ -235,6 +265,13 @@ class Place:
             return version_in(self._fs.info(self._path))
         return None
 
+    def open_exact(self) -> IO[bytes] | RangeFile:
+        """As `open`, for reading parts: no more is requested than is read. Raises FileNotFoundError."""
+        size = None if self.is_local else self.size()
+        if size is None:
+            return self.open()
+        return RangeFile(partial(self.files.read_range, self.address), size)
+
     def size(self) -> int | None:
         """The file's size in bytes; None when there is no such file."""
         with self._translated("stat"), contextlib.suppress(FileNotFoundError, NotADirectoryError):
@@ -347,7 +384,7 @@ class Place:
 
 def version_in(info: Mapping[str, Any]) -> list[Any]:
     """[etag or size, time] of what a filesystem tells of a file; no time beside an etag, and where there is none."""
-    etag = info.get("ETag") or info.get("etag")
+    etag = info.get("ETag") or info.get("etag") or info.get("blob_id")  # blob_id: Hugging Face's
     time = info.get("mtime") or info.get("LastModified") or info.get("created") or info.get("Last-Modified")
     return [etag or info.get("size"), str(time) if time and not etag else None]
 

@@ -27,6 +27,7 @@ from regioncap.storage.filesystem import (
 )
 from regioncap.storage.image_errors import near_names, reject_of
 from regioncap.storage.listing import Listings
+from regioncap.storage.parquet_cells import ParquetCells
 from regioncap.storage.scratch import Scratch
 from regioncap.storage.tar_members import Tars
 from regioncap.storage.time_limit import OutOfTime
@@ -62,6 +63,7 @@ class ImageFiles:
         self._failed: dict[ImageRef, Exception] = {}
         """Why images were not brought near that would only cost the same bytes or seconds once more."""
         self._tars = Tars(files, self._reader.read_range)
+        self._cells = ParquetCells(self._reader)
 
     def locate(self, image: str) -> str:
         """Path or URL of an image as a row names it; of a chain, with the place of its last part."""
@@ -91,7 +93,7 @@ class ImageFiles:
         except RegionCapError:
             raise
         except Exception as error:
-            raise self._with_hint(ref.name, reject_of(ref.name, error)) from None
+            raise self._with_hint(ref.name, reject_of(str(ref), error)) from None
 
     def read_head(self, ref: ImageRef, size: int) -> bytes:
         """The image's first `size` bytes; all of it where no part can be had. Raises RowReject as `read` does."""
@@ -137,6 +139,8 @@ class ImageFiles:
         return reject
 
     def _read(self, ref: ImageRef) -> bytes:
+        if ref.row is not None:
+            return self._cells.read(self.container(ref), ref)
         if split_tar_name(ref.name):
             address = self.container(ref)
             place = self._tars.find(address, ref) if ref.byte_range is None else ref
@@ -147,8 +151,8 @@ class ImageFiles:
 
     @contextlib.contextmanager
     def fetched(self, refs: Sequence[ImageRef], pool: Executor) -> Iterator[None]:
-        """Hold local copies of the images that are far during the block, all fetched at once. A failure shows up when
-        the image is read."""
+        """Hold local copies of the images that are far or in cells during the block, all fetched at once. A failure
+        shows up when the image is read."""
         far = dict.fromkeys(ref for ref in refs if self._is_better_brought(ref))
         with self._scratch.holding(list(far)) as new:
             for _ in pool.map(self._bring, self._together(new)):
@@ -158,6 +162,8 @@ class ImageFiles:
             self._failed.pop(ref, None)
 
     def _is_better_brought(self, ref: ImageRef) -> bool:
+        if ref.row is not None:
+            return True
         address = self.container(ref)
         with contextlib.suppress(Exception):  # met again where the image is read
             return _is_far(address) or (ref.byte_range is not None and self._tars.is_compressed(address))
@@ -166,23 +172,31 @@ class ImageFiles:
     def _together(self, refs: Sequence[ImageRef]) -> Iterator[list[ImageRef]]:
         """The images in groups that are best read together."""
         tars: dict[str, list[ImageRef]] = {}
+        tables: dict[str, list[ImageRef]] = {}
         for ref in refs:
-            if ref.byte_range is None:
+            if not ref.in_container:
                 yield [ref]
-            elif self._reader.fits(ref.byte_range[1]):
+            elif ref.row is not None:
+                tables.setdefault(self.container(ref), []).append(ref)
+            elif ref.byte_range is not None and self._reader.fits(ref.byte_range[1]):
                 tars.setdefault(self.container(ref), []).append(ref)
         for address, members in tars.items():
             yield from self._tars.groups(address, members)
+        for address, cells in tables.items():
+            with contextlib.suppress(Exception):  # as in `_bring`
+                yield from self._cells.by_group(address, cells)
 
     def _bring(self, group: list[ImageRef]) -> None:
         # Reading the image fails in the same way, and there it belongs to a row.
         with contextlib.suppress(Exception):
             if self._scratch.is_full:
                 return
-            if group[0].byte_range is None:
-                self._bring_file(group[0])
+            first = group[0]
+            if not first.in_container:
+                self._bring_file(first)
                 return
-            for ref, data in self._tars.read(self.container(group[0]), group):
+            read = self._tars.read if first.row is None else self._cells.read_group
+            for ref, data in read(self.container(first), group):
                 self._scratch.put(ref, data)
 
     def _bring_file(self, ref: ImageRef) -> None:
@@ -233,9 +247,10 @@ class ImageFiles:
         self._reader.stop()
 
     def close(self) -> None:
-        """End what is being read, and remove what was brought near."""
+        """End what is being read, remove what was brought near, and let go of open files."""
         self.stop_reading()
         self._scratch.close()
+        self._cells.close()
 
 
 def _is_far(address: str) -> bool:

@@ -182,7 +182,7 @@ def test_a_signed_url_is_used_and_not_shown(tmp_path: Path) -> None:
         row = loaded(config.input, tmp_path)[0]
         assert row["image"] == f"tar://a.jpg::{url}/0.tar"
         root = input_root(config, DEFAULT_FILESYSTEMS)
-        images = ImageFiles(root, DEFAULT_FILESYSTEMS, secret_addresses(config))
+        images = ImageFiles(root, DEFAULT_FILESYSTEMS, secret=secret_addresses(config))
         assert images.read(ref_of(row)) == b"A"
     assert not [file for file in (tmp_path / "cache").rglob("*.rows") if b"signed" in file.read_bytes()]
 
