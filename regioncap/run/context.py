@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 from collections.abc import Generator
 from functools import cached_property
@@ -10,6 +11,7 @@ from functools import cached_property
 from regioncap.captioners.base import Captioner, CaptionerOptions
 from regioncap.config.model import RegionCapConfig
 from regioncap.inputs.found_files import FoundInput, find_files
+from regioncap.inputs.inline_images import images_apart
 from regioncap.inputs.readers import InputFile, input_files_of, input_root, region_fields_of, shards_of
 from regioncap.records import Shard, Step
 from regioncap.registry import make_captioner
@@ -23,8 +25,11 @@ from regioncap.run.shard_run import ShardRuns
 from regioncap.run.threads import RunThreads
 from regioncap.storage.answers import Answers
 from regioncap.storage.images import ImageFiles
+from regioncap.storage.row_images import RowImages
 from regioncap.storage.steps import STEP_NAMES, StepStorage
 from regioncap.vision.libraries import image_libraries
+
+logger = logging.getLogger("regioncap")
 
 
 class RunContext:
@@ -36,13 +41,15 @@ class RunContext:
         self.cache = self.files.place(config.cache_path)
         self.output = self.files.place(config.output)
         self.storage = StepStorage(config.cache_path, config.file_name_prefix, files=self.files)
-        self.images = ImageFiles(config.image_root or input_root(config, self.files), self.files)
+        self.row_images = RowImages(self.cache)
+        self.images = ImageFiles(config.image_root or input_root(config, self.files), self.files, self.row_images)
         self.marks = MarkedPictures(self.cache.child("marks"), keep=config.draw_visualization)
         self.answers = Answers(self.cache.child("captions"))
         self.in_flight = InFlight()
         self.shard_runs = ShardRuns()
         self.progress = Progress(config.prices)
         self.threads = RunThreads(config.threads)
+        self._base64_logged = False
         self.stop = threading.Event()
         """Set when the run ends, in whichever way: every loop over rows looks at it."""
         self.prefect_lost = threading.Event()
@@ -64,8 +71,18 @@ class RunContext:
         return make_captioner(CaptionerOptions(self.config, lambda: access_of(self.config), self.progress.add))
 
     def shards(self) -> Generator[Shard]:
-        """The input's shards, from the first on; its files are listed once. Raises what `read_shards` raises."""
-        return shards_of(self._input_files, self.config)
+        """The input's shards, from the first on, with the images that rows hold apart; its files are listed once.
+        Raises what `read_shards` raises."""
+        with contextlib.closing(shards_of(self._input_files, self.config)) as shards:
+            for shard in shards:
+                shard, base64_rows = images_apart(shard, self.config.image_key)
+                if base64_rows and not self._base64_logged:
+                    self._base64_logged = True
+                    logger.info(
+                        "%s: %d of the first %d rows hold their images as base64 text",
+                        self.config.image_key, base64_rows, len(shard.lines),
+                    )  # fmt: skip
+                yield shard
 
     @cached_property
     def _input_files(self) -> list[InputFile]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any, Literal
@@ -14,31 +14,38 @@ from urllib.parse import unquote
 from regioncap.errors import RegionCapError, RowReject
 from regioncap.image_ref import ImageRef
 from regioncap.records import shorten
+from regioncap.storage.data_uri import decode_data_uri, parse_data_uri
 from regioncap.storage.filesystem import DEFAULT_FILESYSTEMS, LOCAL_PROTOCOLS, Filesystems, behind_chain, is_url
 from regioncap.storage.image_errors import near_names, reject_of
 from regioncap.storage.listing import Listings
+from regioncap.storage.row_images import RowImages, digest_in, is_row_image
 from regioncap.storage.scratch import Scratch
 from regioncap.storage.tar_members import read_span, spans_of
 
 ImageCheck = Literal["listing", "head", "never"]
 
 Stat = list[Any] | None
-"""What changes when an image does: [size, mtime ns] on disk, [etag or size, time] elsewhere; None: unknown."""
+"""What changes when an image does: [size, mtime ns] on disk, [etag or size, time] elsewhere; None: unknown, or held by
+the row itself, whose text changes then."""
 
 
 class ImageFiles:
     """The images that rows name, read as bytes.
 
     Absolute paths and URLs are used as they are; anything else is relative to `root`. What lies far, and what lies in a
-    container, is brought near for many rows at once (`fetched`). Whatever cannot be read is a
-    row's reject: see `regioncap.storage.image_errors`.
+    container, is brought near for many rows at once (`fetched`). `row_images`: those that rows held themselves.
+    Whatever cannot be read is a row's reject: see `regioncap.storage.image_errors`.
     """
 
-    def __init__(self, root: str, files: Filesystems = DEFAULT_FILESYSTEMS) -> None:
+    def __init__(
+        self, root: str, files: Filesystems = DEFAULT_FILESYSTEMS, row_images: RowImages | None = None
+    ) -> None:
         self._root = root if root.endswith("/") else root + "/"
         self._files = files
+        self._row_images = row_images or RowImages()
         self._listings = Listings(files, self._root)
         self._scratch = Scratch[ImageRef]()
+        self._until_closed = contextlib.ExitStack()
 
     def locate(self, image: str) -> str:
         """Path or URL of an image as a row names it; of a chain, with the place of its last part."""
@@ -51,7 +58,9 @@ class ImageFiles:
         return self._root + image
 
     def container(self, ref: ImageRef) -> str:
-        """Path or URL of the file that holds the image: its own, or one of many."""
+        """Path or URL of the file that holds the image: its own, or one of many, or the cache's."""
+        if digest := digest_in(ref.name):
+            return self._row_images.address(digest)
         return self.locate(behind_chain(ref.name) if ref.byte_range is not None else ref.name)
 
     def read(self, ref: ImageRef) -> bytes:
@@ -81,6 +90,10 @@ class ImageFiles:
         if ref.byte_range is not None:
             ((_, data),) = read_span(self._files, self.container(ref), [ref])
             return data
+        if is_row_image(ref.name):
+            return self._row_images.read(ref.name)
+        if (uri := parse_data_uri(ref.name)) is not None:
+            return decode_data_uri(uri)
         return self._read_file(self.locate(ref.name))
 
     def _read_file(self, address: str) -> bytes:
@@ -95,6 +108,12 @@ class ImageFiles:
                 fs, path = self._files.open(behind)
                 fs.cat_file(path, start=0, end=1)
             raise
+
+    def keep(self, images: Mapping[str, bytes]) -> None:
+        """Hold images that rows held, by their names, until the end, for reading them before the cache has them."""
+        refs = [ImageRef(name) for name in images]
+        for ref in self._until_closed.enter_context(self._scratch.holding(refs)):
+            self._scratch.put(ref, images[ref.name])
 
     @contextlib.contextmanager
     def fetched(self, refs: Sequence[ImageRef], pool: Executor) -> Iterator[None]:
@@ -135,8 +154,8 @@ class ImageFiles:
         """
         if check == "never":
             return [None] * len(refs)
-        found: dict[str, Stat] = {}
-        wanted = [self.container(ref) for ref in refs]
+        found: dict[str, Stat] = {"": None}
+        wanted = ["" if is_row_image(ref.name) else self.container(ref) for ref in refs]
         if check == "listing":
             on_s3 = [address for address in wanted if address.startswith("s3://")]
             with contextlib.suppress(Exception):  # then each is asked for alone
@@ -149,7 +168,7 @@ class ImageFiles:
 
     def stat(self, ref: ImageRef) -> Stat:
         """The `Stat` of one image."""
-        return self._stat(self.container(ref))
+        return None if is_row_image(ref.name) else self._stat(self.container(ref))
 
     def _stat(self, address: str) -> Stat:
         try:
@@ -167,6 +186,7 @@ class ImageFiles:
 
     def close(self) -> None:
         """Remove what was brought near."""
+        self._until_closed.close()
         self._scratch.close()
 
 
