@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import threading
 from collections.abc import Generator
 from functools import cached_property
@@ -29,8 +28,6 @@ from regioncap.storage.row_images import RowImages
 from regioncap.storage.steps import STEP_NAMES, StepStorage
 from regioncap.vision.libraries import image_libraries
 
-logger = logging.getLogger("regioncap")
-
 
 class RunContext:
     """Everything that the tasks of a process need for one config; see `regioncap.run.runs` for how they find it."""
@@ -49,7 +46,8 @@ class RunContext:
         self.shard_runs = ShardRuns()
         self.progress = Progress(config.prices)
         self.threads = RunThreads(config.threads)
-        self._base64_logged = False
+        self.images_note = ""
+        """What was found out about how rows hold their images, and should be said, once it is known."""
         self.stop = threading.Event()
         """Set when the run ends, in whichever way: every loop over rows looks at it."""
         self.prefect_lost = threading.Event()
@@ -76,12 +74,11 @@ class RunContext:
         with contextlib.closing(shards_of(self._input_files, self.config)) as shards:
             for shard in shards:
                 shard, base64_rows = images_apart(shard, self.config.image_key)
-                if base64_rows and not self._base64_logged:
-                    self._base64_logged = True
-                    logger.info(
-                        "%s: %d of the first %d rows hold their images as base64 text",
-                        self.config.image_key, base64_rows, len(shard.lines),
-                    )  # fmt: skip
+                if base64_rows and not self.images_note:
+                    self.images_note = (
+                        f"{self.config.image_key}: {base64_rows:,} of {len(shard.lines):,} rows at the beginning hold "
+                        "their image as base64 text"
+                    )
                 yield shard
 
     @cached_property

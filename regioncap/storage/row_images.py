@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from regioncap.errors import RowReject
 from regioncap.storage.filesystem import Place
@@ -19,9 +19,10 @@ from regioncap.storage.filesystem import Place
 FOLDER = "images"
 """The folder inside the cache."""
 
-_NAME = re.compile(r"data:[\w.+/-]*(?:;name=[^;,\"\s]*)?;(sha256|undecodable)=([0-9a-f]{64})")
-NAMES_IN_TEXT = re.compile(rb";sha256=([0-9a-f]{64})\"")
-"""The digests that the rows of a step file name."""
+_NAME = re.compile(
+    r"data:[\w.+/-]*(?:;name=(?P<file>[^;,\"\s]*))?;(?P<what>sha256|undecodable)=(?P<digest>[0-9a-f]{64})"
+)
+_IN_ROWS = re.compile(rb";sha256=([0-9a-f]{64})\"")
 
 MAX_NAME_CHARS = 120
 
@@ -44,7 +45,18 @@ def _parameter(file_name: str) -> str:
 def digest_in(name: str) -> str | None:
     """The sha256 in a name that `name_of` made; None for any other name."""
     found = _NAME.fullmatch(name)
-    return found[2] if found and found[1] == "sha256" else None
+    return found["digest"] if found and found["what"] == "sha256" else None
+
+
+def file_name_in(name: str) -> str:
+    """The name of the image's file in a name that `name_of` made; "" if the row told none."""
+    found = _NAME.fullmatch(name)
+    return unquote(found["file"] or "") if found else ""
+
+
+def digests_in(rows: bytes) -> Iterator[str]:
+    """The sha256 of every image that these rows, as JSON, name as `name_of` does; repeated ones each time."""
+    return (found[1].decode() for found in _IN_ROWS.finditer(rows))
 
 
 def is_row_image(name: str) -> bool:
