@@ -36,6 +36,7 @@ from regioncap.output.reading import Captioned
 from regioncap.records import Row
 from regioncap.storage.filesystem import Place, without_query
 from regioncap.storage.row_images import file_name_in
+from regioncap.vision.boxes import normalize_xywh
 
 ROWS_PER_GROUP = 100
 BYTES_PER_GROUP = 64_000_000
@@ -151,7 +152,6 @@ class Layout:
 
     def values(self, row: Captioned, image: bytes, path: str) -> Row:
         """What is written of a row."""
-        normalized = row.meta["normalized_bbox"]
         kinds = self.columns
         return {
             "image": {"bytes": image, "path": path},
@@ -162,7 +162,7 @@ class Layout:
             "regions": row.regions,
             "captions": row.captions,
             "bbox": [list(map(float, box)) for box in row.bbox],
-            "normalized_bbox": [list(map(float, normalized[number - 1])) for number in row.regions],
+            "normalized_bbox": [normalize_xywh(box, row.width, row.height) for box in row.bbox],
             "flags": row.flags,
             **{
                 column: [cell(value, kinds.regions[name]) for value in row.fields.get(name, [None] * len(row.regions))]

@@ -68,9 +68,13 @@ def images_apart(shard: Shard, image_key: str) -> tuple[Shard, int]:
 @cache
 def _pattern(image_key: str) -> re.Pattern[bytes]:
     """Found in the text of every row that may hold its image; searching costs next to nothing for one that does not."""
-    names = [name for name in image_key.split(".") if not name.isdecimal()]
-    name = dumps(names[-1] if names else image_key)
-    return re.compile(re.escape(name) + rb"\s*:[\s\[]*(?:\{|\"(?:\s|\\[nrt])*" + _BEGINNINGS + rb")")
+    *_, name = [name for name in image_key.split(".") if not name.isdecimal()] or [image_key]
+    # Of a list the first value is looked at, unless the key names another.
+    closer = rb"[\[{]" if name != image_key.rpartition(".")[2] else rb"\{"
+    value = rb"(?:" + closer + rb'|"(?:\s|\\[nrt])*' + _BEGINNINGS + rb")"
+    # With its dots the key may be one of the row itself.
+    found = dumps(name)[1:] if "." in image_key else dumps(name)
+    return re.compile(re.escape(found) + rb"\s*:[\s\[]*?" + value)
 
 
 def _apart(text: bytes, image_key: str) -> tuple[bytes, list[Inline]]:
