@@ -16,12 +16,16 @@ from typing import Any
 from regioncap.errors import RowReject
 from regioncap.records import Shard, dumps, loads_given
 from regioncap.row_work import row_work
-from regioncap.storage.data_uri import decode_base64, decode_data_uri, parse_data_uri
+from regioncap.storage.data_uri import decode_base64, decode_data_uri, parse_data_uri, python_bytes
 from regioncap.storage.row_images import is_row_image, name_of, undecodable_name
 from regioncap.vision.headers import MEDIA_TYPES, format_of, open_header
 
-_BEGINNINGS = rb"(?:\{|[dD][aA][tT][aA]:|\\?/9j|_9j|iVBORw0K|R0lGOD|UklGR|Qk[0-3]|SUkq|TU0A|AAAA|\\?/0\\?/|_0_|UD[E-b])"
-"""How a `data:` URI, an object, or the base64 of a picture of any format begins in the text of a JSON string."""
+_BEGINNINGS = (
+    rb"(?:\{|b'|b\\|[dD][aA][tT][aA]:|"
+    rb"\\?/9j|_9j|iVBORw0K|R0lGOD|UklGR|Qk[0-3]|SUkq|TU0A|AAAA|\\?/0\\?/|_0_|UD[E-b])"
+)
+"""How an object, Python's bytes, a `data:` URI, or the base64 of a picture of any format begins in the text of a JSON
+string."""
 
 _LONG_RUN = re.compile(rb"[A-Za-z0-9+/_=-]{4096}")
 """More than any path has between its dots."""
@@ -136,14 +140,22 @@ def _of_text(text: str) -> Inline | None:
         return None
     if _is_uri(text):
         return _of_bytes(text)
-    if text.lstrip()[:1] == "{":  # a cell of CSV
-        with suppress(ValueError):
-            found = loads_given(text.encode("utf-8", "surrogatepass"))
-            return inline_of(found) if isinstance(found, dict) else None
+    if text.lstrip()[:2] in ("b'", 'b"') or text.lstrip()[:1] == "{":
+        return _of_cell(text)
     with suppress(ValueError):
         data = decode_base64(text)
         if len(text) > LONGEST_PATH or _is_picture(data):
             return _named(data, bare=True)
+    return None
+
+
+def _of_cell(text: str) -> Inline | None:
+    """The image in a cell of CSV: an object as JSON, or what Python prints of one or of bytes."""
+    if (printed := python_bytes(text)) is not None:
+        return _named(*printed)
+    with suppress(ValueError):
+        found = loads_given(text.encode("utf-8", "surrogatepass"))
+        return inline_of(found) if isinstance(found, dict) else None
     return None
 
 

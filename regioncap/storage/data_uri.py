@@ -1,7 +1,8 @@
-"""Bytes that stand in a text: `data:` URIs (RFC 2397) and base64 (RFC 4648), as programs really write them."""
+"""Bytes that stand in a text: `data:` URIs (RFC 2397), base64 (RFC 4648), Python's literals; as programs write them."""
 
 from __future__ import annotations
 
+import ast
 import base64
 import binascii
 import re
@@ -9,6 +10,10 @@ from dataclasses import dataclass
 from urllib.parse import unquote, unquote_to_bytes
 
 _DATA_URI = re.compile(r"\s*data:([^,]*),", re.IGNORECASE)
+_PYTHON_BYTES = re.compile(
+    r"""\s*(?:\{'bytes': )?(b'(?:[^'\\]|\\.)*'|b"(?:[^"\\]|\\.)*")(?:, 'path': ('(?:[^'\\]|\\.)*'|None)\})?\s*""",
+    re.DOTALL,
+)
 _URL_SAFE = str.maketrans("-_", "+/")
 
 
@@ -54,3 +59,16 @@ def decode_base64(text: str) -> bytes:
         return base64.b64decode(packed + "=" * (-len(packed) % 4), validate=True)
     except binascii.Error as error:
         raise ValueError(f"its base64 is damaged: {error}") from None
+
+
+def python_bytes(text: str) -> tuple[bytes, str] | None:
+    """(bytes, path or "") of what Python prints of bytes, `b'\\xff…'`, or of `{'bytes': b'\\xff…', 'path': 'a.jpg'}`;
+    None for any other text. `datasets` and pandas write CSV like that."""
+    found = _PYTHON_BYTES.fullmatch(text)
+    if found is None:
+        return None
+    try:
+        # Single literals: no row can make the parser go deep.
+        return ast.literal_eval(found[1]), ast.literal_eval(found[2] or "None") or ""
+    except (ValueError, SyntaxError):
+        return None

@@ -36,7 +36,8 @@ def test_every_form_of_an_image_is_known(form: str) -> None:
 def test_the_files_name_is_kept() -> None:
     names = {form: file_name_in(apart({"image": value})[0]["image"]) for form, value in FORMS.items()}
     told = {form: name for form, name in names.items() if name}
-    assert told == {"parameters": "a b.png", "object": "photos/a b.png", "object as text": "photos/a b.png"}
+    objects = ("object", "object as text", "object as Python prints it")
+    assert told == {"parameters": "a b.png", **dict.fromkeys(objects, "photos/a b.png")}
 
 
 @pytest.mark.parametrize("ending", [".jpg", ".png", ".webp", ".bmp", ".tiff", ".jp2", ".ppm", ".gif"])
@@ -50,15 +51,18 @@ def test_base64_of_every_format_is_known(ending: str) -> None:
         assert (images, bare) == ({row["image"]: data}, 1)
 
 
-@pytest.mark.parametrize(
-    "value",
-    [
-        "a.jpg", "data:a.jpg", "", "/9j/photos/2024", "AAAAphotos/x", "Qk0abcde/photos", "iVBORw0KGgo", "UDYKx",
-        "s3://bucket/data:image/png;base64,AAAA", {"bytes": None, "path": "a.jpg"}, {"path": "a.jpg"}, None, 5, [],
-        ["a.jpg", "b.jpg"], {"bytes": 5}, "data:image/png;sha256=" + DIGEST, {"url": FORMS["uri"]},
-        base64_of(b"no picture, but bytes that are long enough to be one, who knows"),
-    ],
-)  # fmt: skip
+PATHS = [
+    "a.jpg", "data:a.jpg", "", "/9j/photos/2024", "AAAAphotos/x", "Qk0abcde/photos", "iVBORw0KGgo", "UDYKx", "b'",
+    "s3://bucket/data:image/png;base64,AAAA", "b'a.jpg", "{'bytes': None, 'path': 'a.jpg'}", "{x}.jpg", "b'\\x'",
+    "data:image/png;sha256=" + DIGEST, base64_of(b"no picture, but bytes that are long enough to be one, who knows"),
+]  # fmt: skip
+NO_IMAGES = [
+    *({"bytes": None, "path": "a.jpg"}, {"path": "a.jpg"}, {"bytes": 5}, {"url": FORMS["uri"]}),
+    *(None, 5, [], ["a.jpg", "b.jpg"]),
+]
+
+
+@pytest.mark.parametrize("value", [*PATHS, *NO_IMAGES])
 def test_everything_else_is_left_as_it_is(value: Any) -> None:
     text = json.dumps({"image": value}, indent=1).replace("\n", " ").encode()
     shard = Shard(0, "", [(3, text)], 1.0)

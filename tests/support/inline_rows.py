@@ -51,5 +51,7 @@ def forms_of(data: bytes) -> dict[str, Any]:
         "object without path": {"bytes": text, "path": None},
         "object with a uri": {"bytes": data_uri(data)},
         "object as text": json.dumps({"bytes": text, "path": "photos/a b.png"}),
+        "object as Python prints it": str({"bytes": data, "path": "photos/a b.png"}),
+        "bytes as Python prints them": str(data),
         "uri as path": {"bytes": None, "path": data_uri(data)},
     }
