@@ -15,8 +15,9 @@ from typing import Any
 
 from regioncap.errors import RowReject
 from regioncap.records import Shard, dumps, loads_given
+from regioncap.row_keys import holders_at
 from regioncap.row_work import row_work
-from regioncap.storage.data_uri import decode_base64, decode_data_uri, parse_data_uri, python_bytes
+from regioncap.storage.data_uri import decode_base64, decode_data_uri, parse_data_uri, python_image
 from regioncap.storage.row_images import is_row_image, name_of, undecodable_name
 from regioncap.vision.headers import MEDIA_TYPES, format_of, open_header
 
@@ -39,8 +40,8 @@ SURE_BYTES = 64
 
 @dataclass(frozen=True)
 class Inline:
-    """An image that a row holds. `name`: what stands for it in the row; `data`: None where it cannot be decoded;
-    `bare`: whether nothing but its content told that it is one."""
+    """An image that a row holds. `name`: what stands for it in the row; `data`: None where it cannot be decoded, or
+    the row holds its path in a wrapping; `bare`: whether nothing but its content told that it is one."""
 
     name: str
     data: bytes | None
@@ -93,33 +94,13 @@ def _apart(text: bytes, image_key: str) -> tuple[bytes, list[Inline]]:
     return (dumps(row), found) if found else (text, [])
 
 
-def _holders(value: Any, key: str) -> Iterator[tuple[Any, Any]]:
-    """(object or list, key or index) of what a row has at `key`, a list of images item by item."""
-    for holder, place in _at(value, key):
+def _holders(row: Any, image_key: str) -> Iterator[tuple[Any, Any]]:
+    """(object or list, key or index) of what a row has at `image_key`, a list of images item by item."""
+    for holder, place in holders_at(row, image_key):
         if isinstance(holder[place], list):
             yield from ((holder[place], index) for index in range(len(holder[place])))
         else:
             yield holder, place
-
-
-def _at(value: Any, key: str) -> Iterator[tuple[Any, Any]]:
-    """(holder, key) of `key` itself, else of the path that its dots describe."""
-    if isinstance(value, list):
-        head, dot, rest = key.partition(".")
-        if not head.isdecimal():
-            for item in value:
-                yield from _at(item, key)
-        elif int(head) < len(value):
-            yield from _at(value[int(head)], rest) if dot else [(value, int(head))]
-    elif isinstance(value, dict):
-        if key in value:
-            yield value, key
-            return
-        dots = [place for place, sign in enumerate(key) if sign == "."]
-        for dot in reversed(dots):
-            if key[:dot] in value:
-                yield from _at(value[key[:dot]], key[dot + 1 :])
-                return
 
 
 def inline_of(value: Any) -> Inline | None:
@@ -151,11 +132,15 @@ def _of_text(text: str) -> Inline | None:
 
 def _of_cell(text: str) -> Inline | None:
     """The image in a cell of CSV: an object as JSON, or what Python prints of one or of bytes."""
-    if (printed := python_bytes(text)) is not None:
-        return _named(*printed)
+    if (printed := python_image(text)) is not None:
+        data, path = printed
+        return _named(data, path) if data is not None else _of_text(path) or Inline(path, None)
     with suppress(ValueError):
-        found = loads_given(text.encode("utf-8", "surrogatepass"))
-        return inline_of(found) if isinstance(found, dict) else None
+        match loads_given(text.encode("utf-8", "surrogatepass")):
+            case {"path": str(path)} as found:
+                return inline_of(found) or (Inline(path, None) if found.get("bytes") is None else None)
+            case dict() as found:
+                return inline_of(found)
     return None
 
 

@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from urllib.parse import unquote, unquote_to_bytes
 
 _DATA_URI = re.compile(r"\s*data:([^,]*),", re.IGNORECASE)
-_PYTHON_BYTES = re.compile(
-    r"""\s*(?:\{'bytes': )?(b'(?:[^'\\]|\\.)*'|b"(?:[^"\\]|\\.)*")(?:, 'path': ('(?:[^'\\]|\\.)*'|None)\})?\s*""",
-    re.DOTALL,
-)
+_TEXT = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\""""
+_PYTHON_BYTES = re.compile(rf"\s*(b(?:{_TEXT}))\s*", re.DOTALL)
+_PYTHON_OBJECT = re.compile(rf"\s*\{{'bytes': (b(?:{_TEXT})|None), 'path': ({_TEXT}|None)\}}\s*", re.DOTALL)
 _URL_SAFE = str.maketrans("-_", "+/")
 
 
@@ -61,14 +60,15 @@ def decode_base64(text: str) -> bytes:
         raise ValueError(f"its base64 is damaged: {error}") from None
 
 
-def python_bytes(text: str) -> tuple[bytes, str] | None:
-    """(bytes, path or "") of what Python prints of bytes, `b'\\xff…'`, or of `{'bytes': b'\\xff…', 'path': 'a.jpg'}`;
-    None for any other text. `datasets` and pandas write CSV like that."""
-    found = _PYTHON_BYTES.fullmatch(text)
+def python_image(text: str) -> tuple[bytes | None, str] | None:
+    """(bytes, path) of what Python prints of bytes, `b'\\xff…'`, or of `{'bytes': b'\\xff…', 'path': 'a.jpg'}`: so
+    `datasets` and pandas write images into CSV. One of the two may be None or ""; None for any other text."""
+    found = _PYTHON_OBJECT.fullmatch(text) or _PYTHON_BYTES.fullmatch(text)
     if found is None:
         return None
     try:
         # Single literals: no row can make the parser go deep.
-        return ast.literal_eval(found[1]), ast.literal_eval(found[2] or "None") or ""
+        data, path = (ast.literal_eval(literal) for literal in (*found.groups(), "None")[:2])
     except (ValueError, SyntaxError):
         return None
+    return (data, path or "") if data is not None or path else None

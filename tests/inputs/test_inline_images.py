@@ -53,7 +53,7 @@ def test_base64_of_every_format_is_known(ending: str) -> None:
 
 PATHS = [
     "a.jpg", "data:a.jpg", "", "/9j/photos/2024", "AAAAphotos/x", "Qk0abcde/photos", "iVBORw0KGgo", "UDYKx", "b'",
-    "s3://bucket/data:image/png;base64,AAAA", "b'a.jpg", "{'bytes': None, 'path': 'a.jpg'}", "{x}.jpg", "b'\\x'",
+    "s3://bucket/data:image/png;base64,AAAA", "b'a.jpg", "{x}.jpg", "b'\\x'",
     "data:image/png;sha256=" + DIGEST, base64_of(b"no picture, but bytes that are long enough to be one, who knows"),
 ]  # fmt: skip
 NO_IMAGES = [
@@ -67,6 +67,11 @@ def test_everything_else_is_left_as_it_is(value: Any) -> None:
     text = json.dumps({"image": value}, indent=1).replace("\n", " ").encode()
     shard = Shard(0, "", [(3, text)], 1.0)
     assert images_apart(shard, "image") == (shard, 0)
+
+
+@pytest.mark.parametrize("text", [str({"bytes": None, "path": "it's a.jpg"}), '{"bytes": null, "path": "it\'s a.jpg"}'])
+def test_a_path_in_a_cell_of_csv_is_unwrapped(text: str) -> None:
+    assert apart({"image": text}) == ({"image": "it's a.jpg"}, {}, 0)
 
 
 def test_images_under_other_keys_are_carried() -> None:
