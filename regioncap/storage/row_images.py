@@ -54,6 +54,20 @@ def file_name_in(name: str) -> str:
     return unquote(found["file"] or "") if found else ""
 
 
+def readable_name(name: str) -> str:
+    """A name for people: of an image that a row held, its file's name, else its type and the begin of its digest; any
+    other name as it is.
+
+    >>> readable_name(name_of(b"", "image/png", "a b.png")), readable_name(name_of(b"", "image/png"))
+    ('a b.png', 'image/png e3b0c44298fc')
+    """
+    found = _NAME.fullmatch(name)
+    if found is None:
+        return name
+    media_type = name.removeprefix("data:").partition(";")[0] or "undecodable"
+    return unquote(found["file"] or "") or f"{media_type} {found['digest'][:12]}"
+
+
 def digests_in(rows: bytes) -> Iterator[str]:
     """The sha256 of every image that these rows, as JSON, name as `name_of` does; repeated ones each time."""
     return (found[1].decode() for found in _IN_ROWS.finditer(rows))

@@ -61,6 +61,8 @@ def test_the_bytes_go_into_no_step_file_and_no_output(inline: Path, run: Run) ->
     for path in (inline / "cache").rglob("*.json*"):
         assert not [piece for piece in pieces if piece in path.read_bytes()], path
     assert not [piece for piece in pieces if piece in (inline / "out.jsonl").read_bytes()]
+    page = (inline / "out.report.html").read_text(encoding="utf-8")
+    assert ("c.png</" in page, "image/png " in page, ";sha256=" in page) == (True, True, False)
     kept = files_of(inline / "cache" / "images")
     assert sorted(path.read_bytes() for path in kept.values()) == sorted(PHOTOS)
     assert {row["image"].rpartition("=")[2] for row in read_rows(inline / "out.jsonl")} == set(kept)
