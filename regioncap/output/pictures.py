@@ -28,7 +28,7 @@ class Pictures:
         self._beside = output if is_parts_folder(output.address) else output.parent
         roots = dict.fromkeys((*_roots(written, files), self._beside.address))
         row_images = RowImages(*_caches(written, files, self._beside))
-        self._images = [ImageFiles(root, files, row_images) for root in roots]
+        self._images = [ImageFiles(root, files, row_images=row_images) for root in roots]
 
     def read(self, image: ImageRef) -> bytes:
         """An image's bytes. Raises RowReject as `ImageFiles.read` does, naming where the run found the image."""

@@ -39,7 +39,9 @@ class RunContext:
         self.output = self.files.place(config.output)
         self.storage = StepStorage(config.cache_path, config.file_name_prefix, files=self.files)
         self.row_images = RowImages(self.cache)
-        self.images = ImageFiles(config.image_root or input_root(config, self.files), self.files, self.row_images)
+        self.images = ImageFiles(
+            config.image_root or input_root(config, self.files), self.files, row_images=self.row_images
+        )
         self.marks = MarkedPictures(self.cache.child("marks"), keep=config.draw_visualization)
         self.answers = Answers(self.cache.child("captions"))
         self.in_flight = InFlight()

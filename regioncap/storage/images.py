@@ -38,7 +38,7 @@ class ImageFiles:
     """
 
     def __init__(
-        self, root: str, files: Filesystems = DEFAULT_FILESYSTEMS, row_images: RowImages | None = None
+        self, root: str, files: Filesystems = DEFAULT_FILESYSTEMS, *, row_images: RowImages | None = None
     ) -> None:
         self._root = root if root.endswith("/") else root + "/"
         self._files = files
