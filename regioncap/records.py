@@ -42,13 +42,15 @@ class Shard:
 
     `index`: place in the input, from 0. `source`: the file's name when the input has several files, else "".
     `lines`: one (line number from 1, text without line end) a row. `share`: share of the whole input that these
-    rows make up, 0..1, as well as the reader can tell.
+    rows make up, 0..1, as well as the reader can tell. `images`: those that the rows held themselves, by the names that
+    the rows have in their place.
     """
 
     index: int
     source: str
     lines: list[tuple[int, bytes]]
     share: float
+    images: dict[str, bytes] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True)

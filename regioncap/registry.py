@@ -35,6 +35,7 @@ EXPORTS = {
     "parquet": ("regioncap.exports.parquet:write_parquet", ".parquet"),
     "llava": ("regioncap.exports.llava:write_llava", ".llava.json"),
     "csv": ("regioncap.exports.csv_table:write_csv", ".csv"),
+    "hf": ("regioncap.exports.hf:write_hf", ".hf"),
     "wds": ("regioncap.exports.wds:write_wds", ".wds"),
 }
 """What an output can be exported to: a function with the contract of `regioncap.exports.base.Export`, and what it puts

@@ -89,6 +89,34 @@ def _in_list(items: list[Any], key: str) -> Any:
     return [None if value is MISSING else value for value in values]
 
 
+def holders_at(row: Any, key: str) -> Iterator[tuple[Any, Any]]:
+    """(object or list, key or index) of each value that `value_at` finds, to replace it there; none in JSON text.
+
+    >>> row = {"turns": [{"image": "a.jpg"}, {}]}
+    >>> [(holder, place)] = holders_at(row, "turns.image")
+    >>> holder[place] = "b.jpg"
+    >>> row
+    {'turns': [{'image': 'b.jpg'}, {}]}
+    """
+    if isinstance(row, list):
+        head, dot, rest = key.partition(".")
+        if not re.fullmatch(r"[0-9]{1,9}", head):
+            yield from (found for item in row for found in holders_at(item, key))
+        elif int(head) < len(row):
+            yield from holders_at(row[int(head)], rest) if dot else [(row, int(head))]
+    elif isinstance(row, dict):
+        yield from [(row, key)] if key in row else _holders_at_path(row, key)
+
+
+def _holders_at_path(row: Row, key: str) -> list[tuple[Any, Any]]:
+    dot = key.rfind(".")
+    while dot >= 0:
+        if key[:dot] in row and (found := list(holders_at(row[key[:dot]], key[dot + 1 :]))):
+            return found
+        dot = key.rfind(".", 0, dot)
+    return []
+
+
 def boxes_at(row: Row, key: str) -> list[Box] | None:
     """The boxes of a row, as `check_boxes` returns them. Raises RowReject `bad_bbox`.
 

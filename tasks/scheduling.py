@@ -50,7 +50,7 @@ class ShardWindow:
         self._processes = processes
         self._target_rows = target_rows_in_flight(context.config, processes)
         self._done: dict[int, ShardSteps] = {}
-        self._in_flight: dict[PrefectFuture[ShardSteps], Shard] = {}
+        self._in_flight: dict[PrefectFuture[ShardSteps], int] = {}
         self._watch = FailsAlike(context)
         self._parts = PartWriter(context) if is_parts_folder(context.config.output) else None
         self.reused_shards = 0
@@ -71,7 +71,7 @@ class ShardWindow:
 
     def add(self, shard: Shard, future: PrefectFuture[ShardSteps]) -> None:
         """Take a shard that was submitted."""
-        self._in_flight[future] = shard
+        self._in_flight[future] = len(shard.lines)
 
     def wait_for_room(self) -> None:
         """Return when another shard may be submitted. Raises what a shard raised."""
@@ -85,7 +85,7 @@ class ShardWindow:
         return [self._done[index] for index in sorted(self._done)]
 
     def _has_room(self) -> bool:
-        count, rows = len(self._in_flight), sum(len(shard.lines) for shard in self._in_flight.values())
+        count, rows = len(self._in_flight), sum(self._in_flight.values())
         if count < MIN_SHARDS_IN_FLIGHT * self._processes:
             return True
         return count < MAX_SHARDS_IN_FLIGHT * self._processes and rows < self._target_rows

@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import logging
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import closing
 from functools import partial
@@ -18,6 +18,7 @@ from prefect.states import Completed
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RowReject
 from regioncap.image_ref import ImageRef, ref_of
+from regioncap.inputs.sharding import MAX_BYTES
 from regioncap.output.join import ShardSteps
 from regioncap.records import Counts, Row, Shard, Step
 from regioncap.row_work import row_work
@@ -59,7 +60,8 @@ def input_step(shard: Shard) -> Step:
 
 
 def keep_input(shard: Shard, context: RunContext) -> Step:
-    """Store a shard's rows as step 0, for its tasks to read."""
+    """Store a shard's rows as step 0, and the images that they held, for its tasks to read."""
+    context.row_images.put_all(shard.images, context.threads.io)
     return context.storage.put_input(pack(shard), shard.index, len(shard.lines))
 
 
@@ -77,11 +79,15 @@ def iter_shards_with_cache(context: RunContext) -> Iterator[tuple[Shard, ShardSt
     ):
         for shard in shards:
             pending.append((shard, pool.submit(_all_cached_steps, shard, context)))
-            if len(pending) >= CACHE_CHECKS_AT_ONCE:
+            while pending and (len(pending) >= CACHE_CHECKS_AT_ONCE or _image_bytes(pending) > MAX_BYTES):
                 first, steps = pending.popleft()
                 yield first, steps.result()
         for shard, steps in pending:
             yield shard, steps.result()
+
+
+def _image_bytes(pending: Iterable[tuple[Shard, object]]) -> int:
+    return sum(len(data) for shard, _ in pending for data in shard.images.values())
 
 
 def _all_cached_steps(shard: Shard, context: RunContext) -> ShardSteps | None:

@@ -206,7 +206,8 @@ def output(tmp_path: Path, make_output: Make) -> Path:
         ("csv", "regioncap.exports.csv_table._region"),
         ("parquet", "regioncap.exports.parquet._row"),
         ("wds", "regioncap.exports.wds._metadata"),
-        ("wds", "regioncap.exports.wds.read_info"),
+        ("wds", "regioncap.exports.with_images.read_info"),
+        ("hf", "regioncap.exports.hf._path_of"),
     ],
 )
 def test_an_export_that_throws_leaves_one_row_out(to: str, hook: str, output: Path, break_once: Break) -> None:

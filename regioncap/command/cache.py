@@ -122,18 +122,27 @@ def _config_of_stopped(run_name: str, flags: dict[str, Any]) -> dict[str, Any]:
 def prune(
     dry_run: bool, marks: bool, answers: bool, forgotten: tuple[str, ...], min_age: float, yes: bool, **flags: Any
 ) -> int:
-    """Remove step files that no run needs from a cache.
+    """Remove step files, and images that rows held, that no run needs from a cache.
 
     What the last complete run of each output used is kept. A stopped run that is resumed makes its step files again,
     without asking the model.
     """
-    from regioncap.command.prune import Cache, older_than, unneeded_answers, unneeded_marks, unneeded_steps
+    from regioncap.command.prune import (
+        Cache,
+        older_than,
+        unneeded_answers,
+        unneeded_images,
+        unneeded_marks,
+        unneeded_steps,
+    )
 
     prefix, before = file_name_prefix(flags), older_than(min_age)
     cache = Cache.at(cache_place(flags), forgotten)
     for run in cache.runs.get(prefix, []):
         say(f"needed for {run.output}")
     found = [unneeded_steps(cache, prefix, before)]
+    images = unneeded_images(cache, prefix, found[0], before)
+    found += [images] if images.seen else []
     found += [unneeded_marks(cache, before)] if marks else []
     found += [unneeded_answers(cache, before)] if answers else []
     for kind in found:

@@ -13,7 +13,7 @@ from regioncap.command.options import cache_place, file_name_prefix, files_from,
 from regioncap.errors import UsageError
 from regioncap.exports.base import Coords, Direction
 from regioncap.exports.export import ExportRequest, export
-from regioncap.output.reading import Written, open_output
+from regioncap.output.reading import NAMES, Written, open_output
 from regioncap.output.where import CONDITION_HELP
 from regioncap.registry import EXPORTS
 from regioncap.report.contact_sheet import sheet_of
@@ -24,7 +24,7 @@ ROOT_HELP = "Folder that relative image paths start from, if it is not the run's
 
 
 def _names(flags: dict[str, Any]) -> dict[str, str | None]:
-    return {name: flags[name] for name in ("image_root", "image_key", "output_key")}
+    return {name: flags[name] for name in NAMES}
 
 
 def _name_flags(command: Any) -> Any:
@@ -92,7 +92,7 @@ def _report_so_far(
 @click.command("export")
 @click.argument("output_name", metavar="OUTPUT")
 @click.option("--to", type=click.Choice(list(EXPORTS)), required=True, help="Format to convert to.")
-@click.option("--output", "out", default="", help="File (wds: folder), a path or URL. Default: beside OUTPUT.")
+@click.option("--output", "out", default="", help="File (hf, wds: folder), a path or URL. Default: beside OUTPUT.")
 @click.option(
     "--where",
     multiple=True,
@@ -111,10 +111,10 @@ def _report_so_far(
 def export_(
     output_name: str, to: str, out: str, where: tuple[str, ...], direction: Direction, coords: Coords, **flags: Any
 ) -> int:
-    """Convert OUTPUT to COCO, Parquet, LLaVA, CSV or WebDataset.
+    """Convert OUTPUT to COCO, Parquet, LLaVA, CSV, a Hugging Face data set or WebDataset.
 
     Boxes are those of the output's `bbox`, in pixels. Exit code 1: rows were left out because their images could not
-    be read (wds).
+    be read (hf, wds).
     """
     files = files_from(flags)
     written = open_output(output_name, files, **_names(flags))
@@ -125,7 +125,7 @@ def export_(
         say(f"… {len(done.files):,} files in all")
     say(f"{done.rows:,} rows, {done.regions:,} regions")
     for reason, count in done.left_out.items():
-        say(f"regioncap: {count:,} rows left out: {reason}; see --image-root", err=True)
+        say(f"regioncap: {count:,} rows left out: {reason}; see --image-root and --cache-path", err=True)
     return STOPPED if done.left_out else OK
 
 

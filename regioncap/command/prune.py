@@ -1,7 +1,7 @@
-"""What no run needs any more in a cache: step files and, on demand, marked pictures and answers.
+"""What no run needs any more in a cache: step files, images that rows held and, on demand, marked pictures and answers.
 
-A run is known by its entry in the register. Step files cost processor time to make again; answers were paid for, and
-outputs name marked pictures, so these are removed only on demand.
+A run is known by its entry in the register. Step files cost processor time to make again, and images come from the
+input again; answers were paid for, and outputs name marked pictures, so these are removed only on demand.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ from regioncap.errors import UsageError
 from regioncap.records import Row
 from regioncap.run.context import RunContext
 from regioncap.storage.filesystem import Found, Place
+from regioncap.storage.row_images import FOLDER, digests_in
 from regioncap.storage.runs import RUNS, RegisterEntry, entries, entry_place, registered
 from regioncap.storage.steps import STEP_NAMES, StepStorage
 from regioncap.tasks.answers import keys_of_answers
 
-DRAWN = STEP_NAMES.index("visualize")
+LOADED, DRAWN = STEP_NAMES.index("load"), STEP_NAMES.index("visualize")
 
 
 @dataclass
@@ -94,6 +95,19 @@ def unneeded_steps(cache: Cache, prefix: str, before: float) -> Unneeded:
         needed = {keys[step] for run in cache.runs.get(prefix, []) for keys in run.shards if len(keys) > step}
         found.collect(cache.storage(prefix).at(step).folder.listed(), needed, before)
     return found
+
+
+def unneeded_images(cache: Cache, prefix: str, steps: Unneeded, before: float) -> Unneeded:
+    """Images that rows held, and that none of the step files names which stay. `steps`: those of `prefix` that go."""
+    needed: set[str] = set()
+    if cache.folder.child(FOLDER).is_folder():
+        going = {place.address for place in steps.places}
+        prefixes = {*cache.runs, prefix}
+        for file in (file for one in prefixes for file in cache.storage(one).at(LOADED).folder.listed()):
+            if file.place.address not in going and file.place.name.endswith(".jsonl"):
+                with contextlib.suppress(FileNotFoundError):  # another prune was faster
+                    needed.update(digests_in(file.place.read()))
+    return _in_folders(cache, "images of rows", FOLDER, needed, before)
 
 
 def unneeded_marks(cache: Cache, before: float) -> Unneeded:

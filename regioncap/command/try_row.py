@@ -63,6 +63,7 @@ def _line(context: RunContext, line: int) -> Row:
         for shard in shards:
             for number, text in shard.lines:
                 if number == line:
+                    context.images.keep(shard.images)
                     return load_row(number, shard.source, text, context.config.image_key)
                 last = max(last, number)
     raise UsageError(f"--row: expected a line of the input, 1 to {last}, got {line}")

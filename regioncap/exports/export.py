@@ -19,6 +19,9 @@ from regioncap.registry import EXPORTS, load
 from regioncap.storage.filesystem import Filesystems, Place
 from regioncap.vision.libraries import image_libraries
 
+FOLDERS = ("hf", "wds")
+"""Exports of several files."""
+
 
 @dataclass(frozen=True)
 class ExportRequest:
@@ -62,7 +65,7 @@ def export_place(written: Written, order: ExportRequest, files: Filesystems) -> 
             f"--output: {address} is, or is inside, the run's input {written.settings.input}; choose another path"
         )
     place = files.place(address.rstrip("/"))
-    if order.to != "wds" and place.is_local and place.is_folder():
+    if order.to not in FOLDERS and place.is_local and place.is_folder():
         raise UsageError(f"--output: expected a file, got the folder {address}")
     return place
 

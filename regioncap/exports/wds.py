@@ -5,24 +5,18 @@ from __future__ import annotations
 import io
 import re
 import tarfile
-from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain
 
 from regioncap.exports.base import ExportOptions, ExportResult, Rows
+from regioncap.exports.with_images import with_images
 from regioncap.output.reading import Captioned
 from regioncap.records import Row, dumps
 from regioncap.storage.filesystem import Place
-from regioncap.vision.images import read_info
 
 SAMPLES_PER_TAR = 10_000
 BYTES_PER_TAR = 1_000_000_000
 """At these limits WebDataset's own writer starts a new tar file, too."""
-
-READ_AHEAD = 16
-NO_LIMIT = 1 << 62
-ENDINGS = {"JPEG": "jpg", "JPEG2000": "jp2", "TIFF": "tif"}
 
 Sample = tuple[Captioned, bytes, str, bytes]
 """A row, its image, the ending of the image's name, and the JSON beside it."""
@@ -34,7 +28,7 @@ def write_wds(rows: Rows, out: Place, setting: ExportOptions) -> ExportResult:
     counted. Surplus files of an earlier, longer export are removed."""
     done = ExportResult()
     stem = out.name.removesuffix(".wds") or "regions"
-    samples = _samples(rows(), setting, done)
+    samples = with_images(rows(), setting, done, _sample)
     first = next(samples, None)
     while first is not None:
         place = out.child(f"{stem}-{len(done.files):06d}.tar")
@@ -67,6 +61,10 @@ def _fill(file: object, samples: Iterator[Sample], done: ExportResult) -> Sample
     return None
 
 
+def _sample(row: Captioned, image: bytes, ending: str) -> Sample:
+    return row, image, ending, dumps(_metadata(row))
+
+
 def _metadata(row: Captioned) -> Row:
     return {
         "image": row.image,
@@ -78,23 +76,3 @@ def _metadata(row: Captioned) -> Row:
         "fields": row.fields,
         "row": row.row,
     }
-
-
-def _samples(rows: Iterator[Captioned], setting: ExportOptions, done: ExportResult) -> Iterator[Sample]:
-    """Rows with their images, in order; some images are read ahead."""
-
-    def read(row: Captioned) -> Sample:
-        data = setting.read_image(row.ref)
-        kind = read_info(data, max_image_pixels=NO_LIMIT).format
-        return row, data, ENDINGS.get(kind, kind.lower()), dumps(_metadata(row))
-
-    ahead: deque[tuple[Captioned, Future[Sample]]] = deque()
-    with ThreadPoolExecutor(READ_AHEAD, thread_name_prefix="export") as pool:
-        for row in chain(rows, [None]):
-            if row is not None:
-                ahead.append((row, pool.submit(read, row)))
-            while ahead and (row is None or len(ahead) >= READ_AHEAD):
-                first, reading = ahead.popleft()
-                found = done.made(first, reading.result)
-                if found is not None:
-                    yield found

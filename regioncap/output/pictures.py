@@ -8,11 +8,13 @@ from collections.abc import Iterator
 from regioncap.errors import RowReject, UsageError
 from regioncap.image_ref import ImageRef
 from regioncap.inputs.readers import input_root
+from regioncap.output.join import marks_folder
 from regioncap.output.outputs import is_parts_folder
 from regioncap.output.reading import Captioned, Written
 from regioncap.storage.bounded_read import reader_of
 from regioncap.storage.filesystem import Filesystems, Place, is_url
 from regioncap.storage.images import ImageFiles
+from regioncap.storage.row_images import RowImages
 
 
 class Pictures:
@@ -27,7 +29,8 @@ class Pictures:
         self._beside = output if is_parts_folder(output.address) else output.parent
         roots = dict.fromkeys((*_roots(written, files), self._beside.address))
         reader = reader_of(written.settings, files, roots)
-        self._images = [ImageFiles(root, files, reader) for root in roots]
+        row_images = RowImages(*_caches(written, files, self._beside))
+        self._images = [ImageFiles(root, files, reader, row_images=row_images) for root in roots]
 
     def read(self, image: ImageRef) -> bytes:
         """An image's bytes. Raises RowReject as `ImageFiles.read` does, naming where the run found the image."""
@@ -58,6 +61,14 @@ def _roots(written: Written, files: Filesystems) -> Iterator[str]:
         # If the input is gone, only its name can tell whether it was a file.
         gone = root.rstrip("/") == source.rstrip("/") and "." in source.rstrip("/").rpartition("/")[2]
         yield files.place(source).parent.address if gone else root
+
+
+def _caches(written: Written, files: Filesystems, beside: Place) -> Iterator[Place]:
+    """Where the run's cache may be: where it was, and where it is as seen from the output."""
+    yield files.place(written.settings.cache_path)
+    marks = marks_folder(written.settings)
+    if not is_url(marks) and not marks.startswith("/"):
+        yield beside.child(marks).parent
 
 
 def _read(place: Place) -> bytes | None:

@@ -181,12 +181,12 @@ class Written:
         return list(files.read_index()) if complete else sorted(files.names())
 
 
-NAMES = ("image_key", "output_key", "image_root")
+NAMES = ("image_key", "output_key", "image_root", "cache_path")
 
 
 def open_output(address: str, files: Filesystems, **names: str | None) -> Written:
-    """The output at `address`. `names`: `image_key`, `output_key`, `image_root`, if they differ from those of the run
-    that wrote it, or if its summary is lost.
+    """The output at `address`. `names`: `image_key`, `output_key`, `image_root`, `cache_path`, if they differ from
+    those of the run that wrote it, or if its summary is lost.
 
     Raises UsageError if there is no output.
     """

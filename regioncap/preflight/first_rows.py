@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from regioncap.errors import InputDamaged
 from regioncap.image_ref import without_place
@@ -60,7 +60,8 @@ class FirstRows:
         # The run itself reports damage, after it has done the rows before it.
         with contextlib.suppress(InputDamaged), contextlib.closing(self.context.shards()) as shards:
             for shard in shards:
-                self._shards.append(shard)
+                self.context.images.keep(shard.images)
+                self._shards.append(replace(shard, images={}))
                 rows += len(shard.lines)
                 if rows > MAX_ROWS:
                     break

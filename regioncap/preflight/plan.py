@@ -119,7 +119,9 @@ def count(context: RunContext, shards: Iterable[Shard], sizes: list[tuple[int, i
         for place, (number, text) in enumerate(shard.lines):
             planned.rows += 1
             row = load_row(number, shard.source, text, context.config.image_key)
-            _count_row(row, missing[place], context, planned, sizes)
+            asked = _count_row(row, missing[place], context, planned)
+            if asked and sizes is not None:
+                _sample_size(row, shard, context, planned, sizes)
     return planned
 
 
@@ -145,10 +147,9 @@ def plan(config: RegionCapConfig) -> Plan:
     return planned
 
 
-def _count_row(
-    row: Row, missing: int | None, context: RunContext, planned: Plan, sizes: list[tuple[int, int]] | None
-) -> None:
-    """Count one row. `missing`: how many of its regions lack a caption, None where only the row itself can tell."""
+def _count_row(row: Row, missing: int | None, context: RunContext, planned: Plan) -> bool:
+    """Count one row; returns whether anything is asked for it. `missing`: how many of its regions lack a caption, None
+    where only the row itself can tell."""
     config = context.config
     try:
         if "reject" in row:
@@ -160,7 +161,7 @@ def _count_row(
             )  # fmt: skip
     except RowReject:
         planned.rejected += 1
-        return
+        return False
     if routed["type"] == WITHOUT_BBOX:
         planned.without_bbox += 1
         regions = config.max_boxes
@@ -175,8 +176,8 @@ def _count_row(
     elif context.captioner.paid:
         planned.certain = planned.certain or missing is not None
         _count_requests(regions, regions if missing is None else missing, config, planned)
-        if sizes is not None:
-            _sample_size(row, context, planned, sizes)
+        return True
+    return False
 
 
 def _count_requests(regions: int, missing: int, config: RegionCapConfig, planned: Plan) -> None:
@@ -187,7 +188,7 @@ def _count_requests(regions: int, missing: int, config: RegionCapConfig, planned
     planned.regions_to_ask += missing
 
 
-def _sample_size(row: Row, context: RunContext, planned: Plan, sizes: list[tuple[int, int]]) -> None:
+def _sample_size(row: Row, shard: Shard, context: RunContext, planned: Plan, sizes: list[tuple[int, int]]) -> None:
     """Add the size of the row's image to `sizes`, if it is in the sample and can be read."""
     # All of the first, then one in 64: a sample over the whole input without knowing its length.
     sampled = (
@@ -195,7 +196,8 @@ def _sample_size(row: Row, context: RunContext, planned: Plan, sizes: list[tuple
     )
     if sampled and len(sizes) < MAX_SAMPLED:
         with contextlib.suppress(RegionCapError), row_work("plan", row["image"]):
-            info = read_info(context.images.read(ref_of(row)), max_image_pixels=context.config.max_image_pixels)
+            data = shard.images.get(row["image"]) or context.images.read(ref_of(row))
+            info = read_info(data, max_image_pixels=context.config.max_image_pixels)
             sizes.append((info.width, info.height))
 
 

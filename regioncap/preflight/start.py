@@ -17,6 +17,8 @@ def start(context: RunContext, checked: Checked) -> None:
     """Log what the run will ask for, have the captioner prepare for it, and register the run's settings."""
     config = context.config
     context.found.report_left_out()
+    if context.images_note:
+        logger.info("%s", context.images_note)
     if checked.differences:
         logger.warning("settings differ from the output's last run: %s", "; ".join(checked.differences))
     for hint in checked.hints:

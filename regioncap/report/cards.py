@@ -11,6 +11,7 @@ from regioncap.output.reading import Captioned
 from regioncap.records import Row, dumps
 from regioncap.report.thumbs import Thumb, place_boxes
 from regioncap.storage.filesystem import redact_url
+from regioncap.storage.row_images import readable_name
 from regioncap.vision.drawing import PALETTE_RGB
 
 TEXT_BYTES = 8_000_000
@@ -77,7 +78,7 @@ def card_of(row: Captioned, order: int, thumb: Thumb | None, gone: str, room: in
         "id": f"r{row.number}",
         "label": f"#{row.number:,}",
         "order": order,
-        "image": shown(redact_url(str(row.ref)), MAX_NAME_CHARS),
+        "image": shown(redact_url(readable_name(str(row.ref))), MAX_NAME_CHARS),
         "size": f"{row.width} × {row.height}",  # noqa: RUF001 - the multiplication sign
         "kind": row.kind,
         "code": "",
@@ -106,7 +107,7 @@ def reject_card(reject: Row, number: int, order: int, image: str, thumb: Thumb |
         "id": f"x{number}",
         "label": f"line {line}",
         "order": order,
-        "image": shown(redact_url(image), MAX_NAME_CHARS) or "no image",
+        "image": shown(redact_url(readable_name(image)), MAX_NAME_CHARS) or "no image",
         "size": f"step {shown(reject.get('step'), 40)}",
         "kind": "",
         "code": shown(reject.get("code"), 40),

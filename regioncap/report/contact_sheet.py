@@ -12,6 +12,7 @@ from regioncap.output.reading import Captioned, Written
 from regioncap.output.where import Condition, chosen
 from regioncap.row_work import row_work
 from regioncap.storage.filesystem import Filesystems, Place
+from regioncap.storage.row_images import readable_name
 from regioncap.vision.drawing import draw_marks
 from regioncap.vision.images import Pixels, decode, encode_image
 from regioncap.vision.libraries import image_libraries
@@ -73,7 +74,8 @@ def sheet_bytes(
 ) -> bytes:
     """The sheet of these rows as an image file. Raises UsageError as `sheet_of` does."""
     cells = [
-        Cell(_marked(row, pictures), str(row.ref), list(zip(row.regions, row.captions, strict=True))) for row in rows
+        Cell(_marked(row, pictures), readable_name(str(row.ref)), list(zip(row.regions, row.captions, strict=True)))
+        for row in rows
     ]
     try:
         return encode_image(draw_sheet(cells, width=width, columns=columns, font=font), ending, QUALITY)

@@ -17,6 +17,7 @@ from regioncap.output.join import ShardSteps, joined
 from regioncap.output.summary import Summary
 from regioncap.records import Row
 from regioncap.run.context import RunContext
+from regioncap.storage.row_images import readable_name
 from regioncap.vision.images import decode, encode_jpeg
 
 PICTURE_PIXELS = 160_000
@@ -107,7 +108,7 @@ def _numbers(summary: Summary) -> str:
 def _picture(row: Row, jpeg: bytes) -> str:
     captions = "\n".join(f"{number}. {escape_markdown(text)}" for number, text in enumerate(row["captions"], 1))
     data = base64.b64encode(jpeg).decode("ascii")
-    title = f"**{escape_markdown(row['image'])}** (line {row['line']})"
+    title = f"**{escape_markdown(readable_name(row['image']))}** (line {row['line']})"
     return f"{title}\n\n![marked picture](data:image/jpeg;base64,{data})\n\n{captions}"
 
 

@@ -10,6 +10,7 @@ from functools import cached_property
 from regioncap.captioners.base import Captioner, CaptionerOptions
 from regioncap.config.model import RegionCapConfig
 from regioncap.inputs.found_files import FoundInput, find_files
+from regioncap.inputs.inline_images import images_apart
 from regioncap.inputs.readers import (
     InputFile,
     input_files_of,
@@ -32,6 +33,7 @@ from regioncap.storage.answers import Answers
 from regioncap.storage.bounded_read import reader_of
 from regioncap.storage.filesystem import Filesystems, is_url
 from regioncap.storage.images import ImageFiles
+from regioncap.storage.row_images import RowImages
 from regioncap.storage.steps import STEP_NAMES, StepStorage
 from regioncap.vision.libraries import image_libraries
 
@@ -45,13 +47,16 @@ class RunContext:
         self.cache = self.files.place(config.cache_path)
         self.output = self.files.place(config.output)
         self.storage = StepStorage(config.cache_path, config.file_name_prefix, files=self.files)
-        self.images = _images_of(config, self.files)
+        self.row_images = RowImages(self.cache)
+        self.images = _images_of(config, self.files, self.row_images)
         self.marks = MarkedPictures(self.cache.child("marks"), keep=config.draw_visualization)
         self.answers = Answers(self.cache.child("captions"))
         self.in_flight = InFlight()
         self.shard_runs = ShardRuns()
         self.progress = Progress(config.prices)
         self.threads = RunThreads(config.threads)
+        self.images_note = ""
+        """What was found out about how rows hold their images, and should be said, once it is known."""
         self.stop = threading.Event()
         """Set when the run ends, in whichever way: every loop over rows looks at it."""
         self.prefect_lost = threading.Event()
@@ -73,8 +78,17 @@ class RunContext:
         return make_captioner(CaptionerOptions(self.config, lambda: access_of(self.config), self.progress.add))
 
     def shards(self) -> Generator[Shard]:
-        """The input's shards, from the first on; its files are listed once. Raises what `read_shards` raises."""
-        return shards_of(self._input_files, self.config)
+        """The input's shards, from the first on, with the images that rows hold apart; its files are listed once.
+        Raises what `read_shards` raises."""
+        with contextlib.closing(shards_of(self._input_files, self.config)) as shards:
+            for shard in shards:
+                shard, base64_rows = images_apart(shard, self.config.image_key)
+                if base64_rows and not self.images_note:
+                    self.images_note = (
+                        f"{self.config.image_key}: {base64_rows:,} of {len(shard.lines):,} rows at the beginning hold "
+                        "their image as base64 text"
+                    )
+                yield shard
 
     @cached_property
     def _input_files(self) -> list[InputFile]:
@@ -105,11 +119,12 @@ class RunContext:
         self._until_closed.close()
 
 
-def _images_of(config: RegionCapConfig, files: Filesystems) -> ImageFiles:
+def _images_of(config: RegionCapConfig, files: Filesystems, row_images: RowImages) -> ImageFiles:
     # Of an input beyond a network all of its store is allowed: which folder of it need not be asked for.
     folder = config.input if config.image_root and is_url(config.input) else input_root(config, files)
     root = config.image_root or folder
-    return ImageFiles(root, files, reader_of(config, files, [root, folder]), secret=secret_addresses(config))
+    reader = reader_of(config, files, [root, folder])
+    return ImageFiles(root, files, reader, secret=secret_addresses(config), row_images=row_images)
 
 
 def completed(config: RegionCapConfig) -> RegionCapConfig:

@@ -356,6 +356,14 @@ class Place:
         before = self.read() if self.size() is not None else b""
         self.write(before + data)
 
+    def move_to(self, target: Place) -> None:
+        """Give the file the address `target`, in the same store, replacing any file there."""
+        with self._translated("write"):
+            if self.is_local:
+                Path(self._path).replace(target._path)
+            else:
+                self._fs.mv(self._path, target._path)
+
     def remove(self) -> None:
         """Remove the file, if there is one."""
         with self._translated("remove"), contextlib.suppress(FileNotFoundError):

@@ -47,7 +47,9 @@ QUOTED_REASON = QUOTED_CHARS - QUOTED_NAME
 
 
 def shown_image(image: str) -> str:
-    """An image's path or URL in a message: short, without secrets."""
+    """An image's path or URL in a message: short, without secrets, and without the bytes of a `data:` URI."""
+    if image[:5].lower() == "data:" and "," in image:
+        image = image.partition(",")[0] + ",…"
     shown = mask(redact_url(image[:4000])) if is_url(image) else image[:4000]
     return cut_text(printable(shown), QUOTED_NAME)
 
@@ -67,7 +69,7 @@ def reject_of(image: str, error: Exception) -> RowReject:
     status = status_of(error)
     if status is not None:
         return RowReject(*_by_status(shown, status, error))
-    if image.startswith("data:"):
+    if image[:5].lower() == "data:":
         return RowReject("image_unreadable", f"{shown} cannot be decoded: {_reason(image, error)}")
     for kinds, code, words in _KINDS:
         if isinstance(error, kinds):

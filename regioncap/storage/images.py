@@ -17,6 +17,7 @@ from regioncap.records import shorten
 from regioncap.storage.allowed_images import AllowedImages, ImageRefused
 from regioncap.storage.bounded_read import BoundedReader
 from regioncap.storage.collecting import NotReadable
+from regioncap.storage.data_uri import decode_data_uri, parse_data_uri
 from regioncap.storage.filesystem import (
     DEFAULT_FILESYSTEMS,
     LOCAL_PROTOCOLS,
@@ -28,6 +29,7 @@ from regioncap.storage.filesystem import (
 from regioncap.storage.image_errors import near_names, reject_of
 from regioncap.storage.listing import Listings
 from regioncap.storage.parquet_cells import ParquetCells
+from regioncap.storage.row_images import RowImages, digest_in, is_row_image
 from regioncap.storage.scratch import Scratch
 from regioncap.storage.tar_members import Tars
 from regioncap.storage.time_limit import OutOfTime
@@ -35,7 +37,8 @@ from regioncap.storage.time_limit import OutOfTime
 ImageCheck = Literal["listing", "head", "never"]
 
 Stat = list[Any] | None
-"""What changes when an image does: [size, mtime ns] on disk, [etag or size, time] elsewhere; None: unknown."""
+"""What changes when an image does: [size, mtime ns] on disk, [etag or size, time] elsewhere; None: unknown, or held by
+the row itself, whose text changes then."""
 
 
 class ImageFiles:
@@ -44,7 +47,8 @@ class ImageFiles:
     Absolute paths and URLs are used as they are; anything else is relative to `root`. What lies far, and what lies in a
     container, is brought near for many rows at once (`fetched`). `reader`: what may be read, and how much of it; by
     default as without settings. `secret`: the URLs of containers by what rows have of them, for those that hold a
-    signature or a password. Whatever cannot be read is a row's reject: see `regioncap.storage.image_errors`.
+    signature or a password. `row_images`: those that rows held themselves. Whatever cannot be read is a row's reject:
+    see `regioncap.storage.image_errors`.
     """
 
     def __init__(
@@ -54,8 +58,10 @@ class ImageFiles:
         reader: BoundedReader | None = None,
         *,
         secret: Mapping[str, str] | None = None,
+        row_images: RowImages | None = None,
     ) -> None:
         self._secret = secret or {}
+        self._row_images = row_images or RowImages()
         self._root = root if root.endswith("/") else root + "/"
         self._reader = reader or BoundedReader(files, AllowedImages(own=[root]))
         self._listings = Listings(files, self._root)
@@ -64,6 +70,7 @@ class ImageFiles:
         """Why images were not brought near that would only cost the same bytes or seconds once more."""
         self._tars = Tars(files, self._reader.read_range)
         self._cells = ParquetCells(self._reader)
+        self._until_closed = contextlib.ExitStack()
 
     def locate(self, image: str) -> str:
         """Path or URL of an image as a row names it; of a chain, with the place of its last part."""
@@ -78,7 +85,9 @@ class ImageFiles:
         return self._root + image
 
     def container(self, ref: ImageRef) -> str:
-        """Path or URL of the file that holds the image: its own, or one of many."""
+        """Path or URL of the file that holds the image: its own, or one of many, or the cache's."""
+        if digest := digest_in(ref.name):
+            return self._row_images.address(digest)
         in_tar = split_tar_name(ref.name)
         address = self.locate(in_tar[1] if in_tar else ref.name)
         return self._secret.get(address, address) if ref.in_container else address
@@ -98,7 +107,12 @@ class ImageFiles:
     def read_head(self, ref: ImageRef, size: int) -> bytes:
         """The image's first `size` bytes; all of it where no part can be had. Raises RowReject as `read` does."""
         address = self.container(ref)
-        if ref.in_container or behind_chain(address) or not (is_url(address) or Path(address).is_file()):
+        if (
+            ref.in_container
+            or is_row_image(ref.name)
+            or behind_chain(address)
+            or not (is_url(address) or Path(address).is_file())
+        ):
             return self.read(ref)
         try:
             return self._reader.read_range(address, 0, size)
@@ -147,7 +161,21 @@ class ImageFiles:
             self._reader.check_size(place.byte_range[1] if place.byte_range else 0)
             ((_, data),) = self._tars.read(address, [place])
             return data
+        if is_row_image(ref.name):
+            return self._checked(self._row_images.read(ref.name))
+        if (uri := parse_data_uri(ref.name)) is not None:
+            return self._checked(decode_data_uri(uri))
         return self._reader.read(self.locate(ref.name))
+
+    def _checked(self, data: bytes) -> bytes:
+        self._reader.check_size(len(data))
+        return data
+
+    def keep(self, images: Mapping[str, bytes]) -> None:
+        """Hold images that rows held, by their names, until the end, for reading them before the cache has them."""
+        refs = [ImageRef(name) for name in images]
+        for ref in self._until_closed.enter_context(self._scratch.holding(refs)):
+            self._scratch.put(ref, images[ref.name])
 
     @contextlib.contextmanager
     def fetched(self, refs: Sequence[ImageRef], pool: Executor) -> Iterator[None]:
@@ -215,8 +243,8 @@ class ImageFiles:
         """
         if check == "never":
             return [None] * len(refs)
-        found: dict[str, Stat] = {}
-        wanted = [self.container(ref) for ref in refs]
+        found: dict[str, Stat] = {"": None}
+        wanted = ["" if is_row_image(ref.name) else self.container(ref) for ref in refs]
         if check == "listing":
             on_s3 = [address for address in wanted if address.startswith("s3://") and self.refusal(address) is None]
             with contextlib.suppress(Exception):  # then each is asked for alone
@@ -229,7 +257,7 @@ class ImageFiles:
 
     def stat(self, ref: ImageRef) -> Stat:
         """The `Stat` of one image."""
-        return self._stat(self.container(ref))
+        return None if is_row_image(ref.name) else self._stat(self.container(ref))
 
     def _stat(self, address: str) -> Stat:
         try:
@@ -249,6 +277,7 @@ class ImageFiles:
     def close(self) -> None:
         """End what is being read, remove what was brought near, and let go of open files."""
         self.stop_reading()
+        self._until_closed.close()
         self._scratch.close()
         self._cells.close()
 

@@ -30,6 +30,13 @@ EXTENSIONS = frozenset(
 )  # fmt: skip
 """How files of these formats are named."""
 
+MEDIA_TYPES = {
+    **{name: f"image/{name.lower()}" for name in FORMATS},
+    "JPEG2000": "image/jp2",
+    "PPM": "image/x-portable-anymap",
+}
+"""Media types (IANA's names) by format."""
+
 ORIENTATION_TAG = 0x0112
 EXIF = b"Exif\0\0"
 _INTEGERS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i"}
@@ -107,32 +114,40 @@ def _described(image: ImageFile.ImageFile) -> str:
     return f"a {image.format} of {image.size[0]}x{image.size[1]} pixels"
 
 
+def format_of(data: bytes) -> str:
+    """The one of `FORMATS` that `data` begins like; "" if it is none."""
+    Image.init()
+    return next((name for name in FORMATS if _begins_like(name, data)), "")
+
+
+def _begins_like(name: str, data: bytes) -> bool:
+    _, accept = Image.OPEN.get(name, (None, None))
+    return accept is not None and len(data) >= 8 and accept(data[:16]) is True
+
+
 def open_header(data: bytes) -> ImageFile.ImageFile:
     """The image in `data`, not yet decoded. Raises RowReject `image_unreadable` or `image_too_large`.
 
     `Image.open` is avoided: its size limit and warning are process-wide settings, and it also parses the second frame
     of stereo JPEGs.
     """
-    Image.init()
-    for name in FORMATS:
-        factory, accept = Image.OPEN.get(name, (None, None))
-        if factory is None or accept is None or len(data) < 8 or accept(data[:16]) is not True:
-            continue
-        refuse_costly_structure(name, data)
-        file = _CountedReads(data)
-        try:
-            image = (_JpegFile if name == "JPEG" else factory)(file, "")
-        except Image.DecompressionBombError as error:
-            raise RowReject("image_too_large", f"a {name} of too many pixels: {_words_of(error)}") from None
-        except RegionCapError:
-            raise
-        except Exception as error:
-            said = _words_of(error)
-            message = f"damaged or truncated: {len(data):,} bytes that begin like a {name} ({said}); fetch it again"
-            raise RowReject("image_unreadable", message) from error
-        file.open_for_pixels()
-        return image
-    raise RowReject("image_unreadable", _what_it_is(data))
+    name = format_of(data)
+    if not name:
+        raise RowReject("image_unreadable", _what_it_is(data))
+    refuse_costly_structure(name, data)
+    file = _CountedReads(data)
+    try:
+        image = (_JpegFile if name == "JPEG" else Image.OPEN[name][0])(file, "")
+    except Image.DecompressionBombError as error:
+        raise RowReject("image_too_large", f"a {name} of too many pixels: {_words_of(error)}") from None
+    except RegionCapError:
+        raise
+    except Exception as error:
+        said = _words_of(error)
+        message = f"damaged or truncated: {len(data):,} bytes that begin like a {name} ({said}); fetch it again"
+        raise RowReject("image_unreadable", message) from error
+    file.open_for_pixels()
+    return image
 
 
 def _what_it_is(data: bytes) -> str:

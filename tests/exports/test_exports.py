@@ -325,7 +325,7 @@ def test_joined_records_and_other_keys_are_understood(tmp_path: Path, run: Run) 
 
 def test_parts_and_s3(bucket: str, project: Path, run: Run) -> None:
     run(project, output=f"{bucket}/out/", image_root=str(project))
-    for to in ("coco", "parquet", "llava", "csv", "wds"):
+    for to in ("coco", "parquet", "llava", "csv", "hf", "wds"):
         assert exported(f"{bucket}/out/", to).rows == 6
     files = Filesystems()
     names = {name.rpartition("/")[2] for name in files.place(bucket).find().names}

@@ -77,7 +77,7 @@ def test_a_server_that_closes(server: str) -> None:
         ("s3://[bucket]/x.jpg", "image_missing", "cannot be a place"),
         ("gs://bucket/x.jpg", "image_unavailable", "needs a package that is missing"),
         ("zip://a.jpg::/no/such.zip", "image_missing", "is not there"),
-        ("data:image/png;base64,AAA", "image_unreadable", "cannot be decoded"),
+        ("data:image/png;base64,AAAAA", "image_unreadable", "cannot be decoded"),
         ("a\0b.jpg", "image_missing", "cannot be a place"),
         ("\ud800.jpg", "image_missing", "cannot be a place"),
         ("x" * 5000, "image_missing", "too long"),
