@@ -3,12 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 VLLM_VENV := .venv-vllm
 LITELLM_VENV := .venv-litellm
-DATASETS_VENV := .venv-datasets
 BIN := $(VENV)/bin
 DEMO := demo
 STAMPS := $(VENV)/stamps
 
-.PHONY: install demo test test-vllm test-litellm test-datasets check bench clean
+.PHONY: install demo test test-vllm test-litellm check bench clean
 
 # The command, in a virtual environment of its own: .venv/bin/regioncap
 install: $(STAMPS)/install
@@ -47,16 +46,6 @@ $(LITELLM_VENV)/ready: tests/litellm/requirements.txt
 	@$(LITELLM_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r tests/litellm/requirements.txt
 	@touch $@
 
-# Data sets that Hugging Face's own library reads and writes; in an environment of its own
-test-datasets: $(STAMPS)/test $(DATASETS_VENV)/ready
-	REGIONCAP_DATASETS_VENV=$(DATASETS_VENV) $(BIN)/python -m pytest tests/datasets
-
-$(DATASETS_VENV)/ready: tests/datasets/requirements.txt
-	@echo "installing datasets into $(DATASETS_VENV) (a minute or two the first time) ..."
-	@$(PYTHON) -m venv $(DATASETS_VENV)
-	@$(DATASETS_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r tests/datasets/requirements.txt
-	@touch $@
-
 check: $(STAMPS)/check
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -72,7 +61,7 @@ bench: $(STAMPS)/test
 	$(BIN)/python benchmarks/pixels.py
 
 clean:
-	rm -rf $(VENV) $(VLLM_VENV) $(LITELLM_VENV) $(DATASETS_VENV) $(DEMO) .pytest_cache .mypy_cache .ruff_cache .grimp_cache .import_linter_cache
+	rm -rf $(VENV) $(VLLM_VENV) $(LITELLM_VENV) $(DEMO) .pytest_cache .mypy_cache .ruff_cache .grimp_cache .import_linter_cache
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -213,4 +213,5 @@ def keys_in_words(key: str, known: Iterable[str]) -> str:
     names = list(known)
     near = near_key(key, names)
     hint = f"did you mean {shorten(near)}? " if near else ""
-    return f"{hint}The rows have: {cut_text(outside_text(', '.join(names)[:1000]), 110)}"
+    the = "The" if near else "the"
+    return f"{hint}{the} rows have: {cut_text(outside_text(', '.join(names)[:1000]), 110)}"

@@ -172,7 +172,7 @@ def test_the_key_that_was_probably_meant(key: str, known: list[str], expected: s
 
 def test_keys_in_a_message_are_few_and_without_secrets() -> None:
     assert keys_in_words("boxs", ["image", "boxes"]) == "did you mean 'boxes'? The rows have: image, boxes"
-    assert keys_in_words("zzz", ["image"]) == "The rows have: image"
+    assert keys_in_words("zzz", ["image"]) == "the rows have: image"
     long = keys_in_words("k" * 90, ["k" * 99, *(f"key number {number}" for number in range(500)), "sk-" + "1a" * 20])
     assert len(long) < 240
     assert "1a1a1a" not in keys_in_words("zzz", ["image", "sk-" + "1a" * 20])

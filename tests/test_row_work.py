@@ -76,7 +76,7 @@ def made_of(folder: Path, **settings: Any) -> Made:
     ("step", "hook"),
     [
         ("load", "regioncap.tasks.load.loads_given"),
-        ("route", "regioncap.tasks.route.check_boxes"),
+        ("route", "regioncap.tasks.route.boxes_at"),
         ("extract", "regioncap.tasks.extract.extract_row"),
         ("extract", "regioncap.tasks.extract.Picture"),
         ("normalize", "regioncap.tasks.normalize.normalize_boxes"),
@@ -255,7 +255,7 @@ def test_a_comparison_that_throws_costs_one_row_of_it(hook: str, output: Path, b
 
 
 def test_a_condition_that_throws_chooses_all_rows_but_one(output: Path, break_once: Break) -> None:
-    break_once("regioncap.output.where._at")
+    break_once("regioncap.output.where.value_at")
     done = export(open_output(str(output), Filesystems()), ExportRequest("llava", where=["id>=0"]), Filesystems())
     assert done.rows == 2
 

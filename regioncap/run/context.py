@@ -9,6 +9,7 @@ from functools import cached_property
 
 from regioncap.captioners.base import Captioner, CaptionerOptions
 from regioncap.config.model import RegionCapConfig
+from regioncap.inputs.braces import expand
 from regioncap.inputs.found_files import FoundInput, find_files
 from regioncap.inputs.inline_images import images_apart
 from regioncap.inputs.readers import (
@@ -123,8 +124,14 @@ def _images_of(config: RegionCapConfig, files: Filesystems, row_images: RowImage
     # Of an input beyond a network all of its store is allowed: which folder of it need not be asked for.
     folder = config.input if config.image_root and is_url(config.input) else input_root(config, files)
     root = config.image_root or folder
-    reader = reader_of(config, files, [root, folder])
+    reader = reader_of(config, files, [root, folder, *_folders_in_braces(config.input)])
     return ImageFiles(root, files, reader, secret=secret_addresses(config), row_images=row_images)
+
+
+def _folders_in_braces(source: str) -> list[str]:
+    """The folders of an input that names several files by braces: they may lie in different stores."""
+    names = expand(source)
+    return [] if names == [source] else list(dict.fromkeys(name.rpartition("/")[0] for name in names))
 
 
 def completed(config: RegionCapConfig) -> RegionCapConfig:

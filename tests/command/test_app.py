@@ -23,7 +23,7 @@ WRONG = {
     "half a brace": (["run", "photos.jsonl", *SOMEWHERE, "--prompt", "{label"], "prompt: expected '}' before end"),
     "no such key": (
         ["run", "photos.jsonl", *SOMEWHERE, "--prompt", "{label}"],
-        "has the key 'label'; their keys: image",
+        "no row has the key 'label'; the rows have: image, id, bbox",
     ),
     "price without prices": (["run", "photos.jsonl", *SOMEWHERE, "--max-usd", "5"], "max_usd: expected the prices"),
     "endpoint for pixels": (["run", "photos.jsonl", *SOMEWHERE, "--captioner", "pixels"], "'pixels' uses none"),

@@ -85,7 +85,7 @@ def test_the_table_is_read_again_for_a_second_pass(tmp_path: Path) -> None:
 def test_columns_that_are_not_there_are_named(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text(CSV)
     with pytest.raises(
-        UsageError, match=r"bbox_key: .*t\.csv has no column 'bbox'; The rows have: filename, xmin.*a,b,c,d"
+        UsageError, match=r"bbox_key: .*t\.csv has no column 'bbox'; the rows have: filename, xmin.*a,b,c,d"
     ):
         config_for(tmp_path / "t.csv", image_key="filename")
     with pytest.raises(UsageError, match=r"image_key: .* has no column 'image'"):

@@ -44,7 +44,7 @@ WRONG = [
     ({**MODEL, "prompt": "{titel}: {num_regions}"}, r"prompt: no row has the key 'titel'; did you mean 'title'\?"),
     ({**MODEL, "system_prompt": "{objects.lable}"}, r"prompt: .* 'objects.lable'; did you mean 'objects.label'\?"),
     ({**MODEL, "prompt": "{title.__class__}"}, "prompt: no row has the key 'title.__class__'"),
-    ({"bbox_key": "zzz"}, "bbox_key: no row has the key 'zzz'; The rows have: image, boxes, title, objects"),
+    ({"bbox_key": "zzz"}, "bbox_key: no row has the key 'zzz'; the rows have: image, boxes, title, objects"),
 ]
 
 

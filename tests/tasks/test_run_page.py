@@ -147,7 +147,7 @@ def test_the_config_may_come_as_plain_values(project: Path, prefect_server: None
     [
         ({"input": "a", "captioner": "pixels", "max_boxes": 0}, "max_boxes: expected greater than or equal to 1"),
         ({"input": "a", "captioner": "pixels", "max_boxs": 1}, "did you mean max_boxes"),
-        ("photos.jsonl", "config: expected settings such as"),
+        ("photos.jsonl", "config: expected settings, such as input="),
     ],
 )  # fmt: skip
 def test_a_wrong_config_is_reported_in_words(prefect_server: None, given: Any, message: str) -> None:

@@ -1,13 +1,11 @@
-"""What Hugging Face's own `datasets` makes of our files, and we of its.
-
-Run by `make test-datasets`, which makes its environment.
-"""
+"""What Hugging Face's own `datasets` makes of our files, and we of its."""
 
 from __future__ import annotations
 
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,22 +19,17 @@ from tests.support.outputs import Make, output_row
 from tests.support.photos import write_photo
 from tests.support.runs import Run
 
-VENV = os.environ.get("REGIONCAP_DATASETS_VENV", "")
-
-pytestmark = [pytest.mark.datasets, pytest.mark.skipif(not VENV, reason="needs datasets: make test-datasets")]
-
 Datasets = Callable[[str], Any]
 
 
 @pytest.fixture
 def datasets(tmp_path: Path) -> Datasets:
-    """`datasets(code)`: runs Python code in the test's folder where `datasets` is; the JSON that it prints."""
+    """`datasets(code)`: runs Python code in the test's folder, in a process of its own; the JSON that it prints."""
 
     def call(code: str) -> Any:
-        python = Path(VENV).absolute() / "bin" / "python"
-        environment = {**os.environ, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_OFFLINE": "1", "PYTHONPATH": ""}
+        environment = {**os.environ, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_OFFLINE": "1"}
         done = subprocess.run(
-            [python, "-c", f"from datasets import *\nimport json\n{code}"],
+            [sys.executable, "-c", f"from datasets import *\nimport json\n{code}"],
             cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
