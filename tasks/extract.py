@@ -28,7 +28,7 @@ from regioncap.vision.extraction import EXTRACTION_VERSION, FINDER_MAX_LONG_SIDE
 from regioncap.vision.images import Picture
 from regioncap.vision.pieces import MAX_FRAMES
 
-STEP_VERSION = 2
+STEP_VERSION = 3
 
 WHOLE_PIXELS = 4_000_000
 """Up to this size a picture is decoded whole, since drawing can then use the same pixels; a larger JPEG is decoded at a
