@@ -62,7 +62,7 @@ def images_apart(shard: Shard, image_key: str) -> tuple[Shard, int]:
     lines, images, bare = list(shard.lines), dict[str, bytes](), 0
     for place in places:
         number, text = lines[place]
-        with suppress(RowReject, ValueError), row_work("load", f"line {number}"):  # `load` says what is wrong with it
+        with suppress(RowReject), row_work("load", f"line {number}"):
             text, found = _apart(text, image_key)
             lines[place] = number, text
             images.update((one.name, one.data) for one in found if one.data is not None)
@@ -83,8 +83,11 @@ def _pattern(image_key: str) -> re.Pattern[bytes]:
 
 
 def _apart(text: bytes, image_key: str) -> tuple[bytes, list[Inline]]:
-    """A row's text with names in the place of its images, and these. Raises ValueError for what is no row."""
-    row = loads_given(text)
+    """A row's text with names in the place of its images, and these."""
+    try:
+        row = loads_given(text)
+    except ValueError:  # `load` says what is wrong with it
+        return text, []
     found = []
     for holder, key in _holders(row, image_key):
         inline = inline_of(holder[key])

@@ -20,6 +20,9 @@ TEXTS = [
     "%s%n", "../..", "a\nb", "\ufeff", "🏳️‍🌈",
 ]  # fmt: skip
 
+PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGNgYGAAAAAEAAH2FzhVAAAAAElFTkSuQmCC"
+"""A PNG of one pixel, in base64."""
+
 IMAGES = [
     "a.png", "b.png", "gone.png", "folder", "broken.png", "text.png", "./a.png", "a.png ", "A.PNG", "a.png\n",
     "http://[x]/a.jpg", "http://[::1/a", "http:///a.jpg", "http://a:b/c", "http://127.0.0.1:1/a.jpg", "https://", "://",
@@ -28,8 +31,23 @@ IMAGES = [
     "tar://a.png::broken.tar", "zip://a.png::broken.tar", "zip://a::/no/such.zip", "zip://::", "::", "a::b", "data:,",
     "data:image/png;base64,AAA", "data:image/png;base64,!!!!", "simplecache::http://me:hush-hush@127.0.0.1:1/x.jpg",
     "http://127.0.0.1:1/x.jpg?X-Amz-Signature=hush-hush&token=hush-hush", "local://a.png", "blockcache::dir://x",
+    "/dev/zero", "/dev/stdin", "/proc/self/environ", "http://169.254.169.254/latest", "http://0xA9FEA9FE/",
+    "http://[fe80::1]/",
+    "tar://a.png::tar://b::broken.tar", "tar://::broken.tar", "tar://a.png::gone.tar", "sftp://h/x", "hf://a/b.png",
+    f"data:image/png;sha256={'0' * 64}", f"data:;undecodable={'0' * 64}", "data:image/png;sha256=x",
+    "data:", "DATA:,a%zz",
+    f"data:image/png;base64,{PIXEL}", f"data:image/png;base64,{PIXEL[:60]}", PIXEL, PIXEL[:-20], f"data:,{PIXEL}",
+    "A" * 5000, "iVBORw0KGgo", "/9j/" + "A" * 300,
 ]  # fmt: skip
 """Names of images; the fuzz puts `a.png`, `b.png`, `folder`, `broken.png`, `text.png` and `broken.tar` there."""
+
+IMAGE_VALUES: list[Any] = [
+    ["a.png"], [], ["a.png", "b.png"], [["a.png"]], [None], {"path": "a.png", "bytes": None}, {"bytes": PIXEL}, {},
+    {"bytes": PIXEL, "path": "a.png"}, {"bytes": "!!", "path": None}, {"bytes": 5}, {"bytes": [1, 2]},
+    [{"bytes": PIXEL}],
+    {"path": 7}, {"bytes": {"x": 1}, "path": ["a.png"]}, "{'bytes': b'\\x89PNG', 'path': None}", '{"path": "a.png"}',
+]  # fmt: skip
+"""What rows have for an image besides a name."""
 
 SECRET = "hush-hush"
 KEYS = ["image", "bbox", "scores", "label", "width", "height", "meta_info", "mdvp_record", "reject", "row", "line", "x"]
@@ -64,7 +82,7 @@ def _spoil(row: dict[str, Any], rng: Random) -> None:
     """One change to a row."""
     match rng.randint(0, 8):
         case 0:
-            row["image"] = rng.choice(IMAGES)
+            row["image"] = deepcopy(rng.choice(IMAGES + IMAGE_VALUES))
         case 1:
             row[rng.choice(KEYS)] = _value(rng)
         case 2:

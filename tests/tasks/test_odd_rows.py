@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -49,12 +50,16 @@ def made_of(folder: Path, lines: list[bytes], **settings: Any) -> Made:
     ],
     ids=["plain", "scores", "fields"],
 )
-def test_every_row_comes_out_once_and_none_hits_a_bug(seed: int, settings: dict[str, Any], tmp_path: Path) -> None:
+def test_every_row_comes_out_once_and_none_hits_a_bug(
+    seed: int, settings: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    logging.getLogger("regioncap").propagate = True
     lines = list(odd_lines(ROWS, seed))
     made = made_of(tmp_path, lines, box_check=False, **settings)
     assert "internal_error" not in made.codes(), [
         reject for reject in made.rejects if reject["code"] == "internal_error"
     ][:3]
+    assert "hit a bug" not in caplog.text
     assert len(made.rows) + len(made.rejects) == ROWS == made.plan.rows
     assert len(made.rows) > ROWS / 3
     messages = [reject["message"] for reject in made.rejects]
