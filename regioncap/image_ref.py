@@ -41,13 +41,15 @@ class ImageRef:
 
     `name`: path or URL as the row names it, `tar://member::url` for a member of a tar, the file for a cell of Parquet.
     `byte_range`: (offset, size) in bytes of a tar's member in the tar. `row`: number of a Parquet file's row, from 1,
-    and `column` the one that holds its image, by its path (`image`, `sample.image`).
+    and `column` the one that holds its image, by its path (`image`, `sample.image`). `sha256`: the image's digest,
+    where it is known: what lies there now may be another.
     """
 
     name: str
     byte_range: tuple[int, int] | None = None
     row: int | None = None
     column: str = ""
+    sha256: str = ""
 
     def __str__(self) -> str:
         """What tells this image from all others: its name, and the row where many share one file."""
@@ -88,11 +90,13 @@ def ref_of(row: Row) -> ImageRef:
 
 def ref_in_output(name: str, meta: Row, column: str) -> ImageRef:
     """The image of an output row. `column`: where the run's rows had their images. Raises TypeError, ValueError."""
-    byte_range, row = meta.get("image_range"), meta.get("image_row")
+    byte_range, row, sha256 = (meta.get(f"image_{name}") for name in ("range", "row", "sha256"))
     if byte_range is not None:
         offset, size = byte_range
         return ImageRef(name, (int(offset), int(size)))
-    return ImageRef(name) if row is None else ImageRef(name, row=int(row), column=column)
+    if row is None:
+        return ImageRef(name)
+    return ImageRef(name, row=int(row), column=column, sha256=str(sha256 or ""))
 
 
 def with_place(text: bytes, ref: ImageRef) -> bytes:

@@ -199,6 +199,11 @@ def not_a_row(reason: str, begin: bytes = b"") -> bytes:
     return b"%s%s\0%s" % (_NOT_A_ROW, " ".join(reason.split()).encode("utf-8", "replace"), begin)
 
 
+def not_marked(text: bytes) -> bytes:
+    """A row's text as somebody else wrote it, which must not pass for what our readers say about rows."""
+    return not_a_row("it begins with a zero byte, so it is not JSON") if text.startswith(b"\0") else text
+
+
 def reason_not_a_row(text: bytes) -> tuple[str, bytes] | None:
     """The reason and the begin that `not_a_row` was given; None for any other text."""
     if not text.startswith(_NOT_A_ROW):

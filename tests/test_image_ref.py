@@ -21,6 +21,11 @@ def test_a_place_survives_every_form(ref: ImageRef) -> None:
     assert without_place(with_place(text, ref)) == (text, ref.at())
 
 
+def test_an_output_tells_which_image_a_cell_held() -> None:
+    ref = ref_in_output("0.parquet", {"image_row": 17, "image_sha256": "ab"}, "image")
+    assert ref == ImageRef("0.parquet", row=17, column="image", sha256="ab")
+
+
 def test_a_row_of_any_other_reader_is_left_as_it_is() -> None:
     assert without_place(b'{"image": "a.jpg"}') == (b'{"image": "a.jpg"}', {})
     assert without_place(b"") == (b"", {})

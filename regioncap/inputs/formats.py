@@ -21,6 +21,7 @@ from regioncap.inputs.parquet import ParquetReader
 from regioncap.inputs.sharding import MAX_BYTES, Lines
 from regioncap.inputs.streams import ReadProgress, Sample, open_stream
 from regioncap.inputs.tar_rows import read_tar
+from regioncap.records import not_marked
 from regioncap.storage.compression import compression
 from regioncap.storage.filesystem import Place
 
@@ -61,7 +62,7 @@ def read_json(place: Place, gauge: ReadProgress, prefer_array: bool = True) -> L
 
 def _json_lines(place: Place, stream: io.BufferedReader[Any]) -> Lines:
     """Rows split at b"\\n" alone, since JSON text may hold U+2028; blank lines are skipped."""
-    for number, line in lines_of(place, stream, rest_of_line):
+    for number, line in lines_of(place, stream, rest_of_line, not_marked):
         text = line.rstrip(b"\r\n")
         if text.strip():
             yield number, text

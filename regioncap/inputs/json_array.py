@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from regioncap.errors import InputDamaged
 from regioncap.inputs.sharding import Lines
 from regioncap.inputs.streams import KEPT_BYTES
-from regioncap.records import not_a_row
+from regioncap.records import not_a_row, not_marked
 from regioncap.storage.compression import DECOMPRESSION_ERRORS
 from regioncap.storage.filesystem import Place
 
@@ -125,7 +125,7 @@ class Scanner:
         """The element that ends before, or `behind`, the token just yielded; what stands for it if it is too long."""
         held = self._bytes[self._start : self._end if behind else self._end - 1]
         if not self._lost:
-            return held.strip()
+            return not_marked(held.strip())
         size = self._lost + len(held)
         return not_a_row(f"an element of {size:,} bytes; expected rows of at most {self._most:,}", self._begin)
 

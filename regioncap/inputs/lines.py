@@ -22,10 +22,13 @@ PIECE_BYTES = 1_000_000
 
 
 def lines_of(
-    place: Place, stream: io.BufferedReader[Any], too_long: Callable[[io.BufferedReader[Any], bytes], bytes]
+    place: Place,
+    stream: io.BufferedReader[Any],
+    too_long: Callable[[io.BufferedReader[Any], bytes], bytes],
+    line_of: Callable[[bytes], bytes] = lambda line: line,
 ) -> Lines:
     """Every line with its end, and its number from 1; a byte order mark is dropped. `too_long`: given the begin of a
-    line that is longer than `MAX_BYTES`, what to give in its place.
+    line that is longer than `MAX_BYTES`, what to give in its place. `line_of`: what to give for any other line.
 
     Raises InputDamaged if compressed data is broken.
     """
@@ -33,7 +36,7 @@ def lines_of(
     with damage_at(place, lambda: f"line {number}"):
         line = stream.readline(MAX_BYTES + 1).removeprefix(BOM)
         while line:
-            yield number, too_long(stream, line) if len(line) > MAX_BYTES else line
+            yield number, too_long(stream, line) if len(line) > MAX_BYTES else line_of(line)
             number += 1
             line = stream.readline(MAX_BYTES + 1)
 

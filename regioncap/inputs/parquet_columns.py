@@ -57,7 +57,9 @@ class Columns:
             return None
         about = self._file.metadata.row_group(group)
         column = about.column(self.image.leaf)
-        nulls = column.statistics.null_count if column.statistics and column.statistics.has_null_count else 0
+        if column.statistics is None or not column.statistics.has_null_count:
+            return list(self._looked_up(self.image, group)) if self.image.in_struct else None
+        nulls = column.statistics.null_count
         if not nulls:
             return None
         return [False] * about.num_rows if nulls == column.num_values else list(self._looked_up(self.image, group))

@@ -64,8 +64,8 @@ def samples_of(members: Iterable[Member], left_out: Counter[str]) -> Iterator[Sa
     for member in members:
         known = key_and_extension(member.name) if member.is_file else None
         if known is None or not (_is_image(known[1]) or _is_field(known[1])):
-            if member.is_file:
-                left_out[_kind(member.name)] += 1
+            if not member.is_folder:
+                left_out[_kind(member.name) if member.is_file else "links"] += 1
             continue
         key, extension = known
         if sample.members and (key != sample.key or extension in sample.members):

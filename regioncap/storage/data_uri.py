@@ -12,7 +12,7 @@ from urllib.parse import unquote, unquote_to_bytes
 _DATA_URI = re.compile(r"\s*data:([^,]*),", re.IGNORECASE)
 _TEXT = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\""""
 _PYTHON_BYTES = re.compile(rf"\s*(b(?:{_TEXT}))\s*", re.DOTALL)
-_PYTHON_OBJECT = re.compile(rf"\s*\{{'bytes': (b(?:{_TEXT})|None), 'path': ({_TEXT}|None)\}}\s*", re.DOTALL)
+_PYTHON_OBJECT = re.compile(rf"\s*\[?\{{'bytes': (b(?:{_TEXT})|None), 'path': ({_TEXT}|None)\}}\]?\s*", re.DOTALL)
 _URL_SAFE = str.maketrans("-_", "+/")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,7 +27,7 @@ from regioncap.storage.filesystem import (
     is_url,
     version_in,
 )
-from regioncap.storage.image_errors import near_names, reject_of
+from regioncap.storage.image_errors import near_names, reject_of, shown_image
 from regioncap.storage.listing import Listings
 from regioncap.storage.parquet_cells import ParquetCells
 from regioncap.storage.row_images import RowImages, digest_in, is_row_image
@@ -98,7 +99,7 @@ class ImageFiles:
             if ref in self._failed:
                 raise self._failed[ref]
             held = self._scratch.read(ref)
-            return self._read(ref) if held is None else held
+            return self._read(ref) if held is None else self._checked(held)
         except RegionCapError:
             raise
         except Exception as error:
@@ -154,18 +155,31 @@ class ImageFiles:
 
     def _read(self, ref: ImageRef) -> bytes:
         if ref.row is not None:
-            return self._cells.read(self.container(ref), ref)
+            return _unchanged(ref, self._cells.read(self.container(ref), ref))
         if split_tar_name(ref.name):
-            address = self.container(ref)
-            place = self._tars.find(address, ref) if ref.byte_range is None else ref
-            self._reader.check_size(place.byte_range[1] if place.byte_range else 0)
-            ((_, data),) = self._tars.read(address, [place])
-            return data
+            return self._read_member(ref)
         if is_row_image(ref.name):
             return self._checked(self._row_images.read(ref.name))
         if (uri := parse_data_uri(ref.name)) is not None:
             return self._checked(decode_data_uri(uri))
         return self._reader.read(self.locate(ref.name))
+
+    def _read_member(self, ref: ImageRef) -> bytes:
+        address = self.container(ref)
+        place = ref if ref.byte_range is not None else self._find_member(address, ref)
+        if place is None or place.byte_range is None:
+            return self._reader.read(self.locate(ref.name))
+        self._reader.check_size(place.byte_range[1])
+        ((_, data),) = self._tars.read(address, [place])
+        return data
+
+    def _find_member(self, address: str, ref: ImageRef) -> ImageRef | None:
+        """The place of a member that is known by its name alone; None for one that has none of its own (a link), or for
+        a tar that has to be read from its start over a network, which takes nobody knows how long."""
+        with contextlib.suppress(Exception):  # reading it says why
+            if not (_is_far(address) and self._tars.is_compressed(address)):
+                return self._tars.find(address, ref)
+        return None
 
     def _checked(self, data: bytes) -> bytes:
         self._reader.check_size(len(data))
@@ -285,6 +299,15 @@ class ImageFiles:
 def _is_far(address: str) -> bool:
     """Whether the file is reached over a network, where many are better requested at once."""
     return is_url(address) and not address.startswith(LOCAL_PROTOCOLS)
+
+
+def _unchanged(ref: ImageRef, data: bytes) -> bytes:
+    if ref.sha256 and hashlib.sha256(data).hexdigest() != ref.sha256:
+        raise RowReject(
+            "image_unavailable",
+            f"{shown_image(str(ref))} is another image than it was: the file was written again since the run",
+        )
+    return data
 
 
 def _decoded(url: str) -> str:

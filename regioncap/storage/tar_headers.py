@@ -57,6 +57,7 @@ class Member:
     size: int
     is_file: bool
     data: bytes | None = None
+    is_folder: bool = False
 
 
 class _Bounded:
@@ -123,7 +124,9 @@ def members_before(before: bytes) -> Iterator[Member]:
 
 
 def _member(stream: TarStream, info: tarfile.TarInfo, end: int, wanted: Callable[[Member], bool]) -> Member:
-    member = Member(info.name, info.offset_data, info.size, info.isreg() and not info.issparse())
+    member = Member(
+        info.name, info.offset_data, info.size, info.isreg() and not info.issparse(), is_folder=info.isdir()
+    )
     if member.is_file and wanted(member):
         stream.seek(member.offset)
         data = stream.read(member.size)

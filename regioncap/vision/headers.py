@@ -175,6 +175,7 @@ _SIGNATURES = (
     (b"%!ps", "a PostScript file"),
     (b"pk\3\4", "a ZIP archive"),
     (b"\x1f\x8b", "a gzip archive"),
+    (b"par1", "a Parquet file, which is an input and no image"),
     (b"8bps", "a Photoshop file"),
     (b"riff", "sound or video"),
     (b"\x1a\x45\xdf\xa3", "a video"),

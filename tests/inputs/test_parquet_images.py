@@ -71,7 +71,8 @@ def test_bytes_of_any_type_are_images(stored: str, tmp_path: Path) -> None:
     assert images_of(tmp_path) == [b"one", b"two"]
 
 
-def test_a_path_beside_the_bytes_is_kept_and_one_without_bytes_is_the_image(tmp_path: Path) -> None:
+@pytest.mark.parametrize("counted", [True, False], ids=["nulls counted", "no statistics"])
+def test_a_path_beside_the_bytes_is_kept_and_one_without_bytes_is_the_image(counted: bool, tmp_path: Path) -> None:
     (tmp_path / "c.jpg").write_bytes(b"three")
     values = [
         {"bytes": b"one", "path": "a.jpg"},
@@ -80,7 +81,7 @@ def test_a_path_beside_the_bytes_is_kept_and_one_without_bytes_is_the_image(tmp_
         {"bytes": None, "path": None},
         None,
     ]
-    pq.write_table(pa.table({"image": pa.array(values, IMAGE)}), tmp_path / "x.parquet")
+    pq.write_table(pa.table({"image": pa.array(values, IMAGE)}), tmp_path / "x.parquet", write_statistics=counted)
     assert rows_of(tmp_path) == [
         {"image": "x.parquet", "image_path": "a.jpg"}, {"image": "x.parquet"},
         {"image": "c.jpg"}, {"image": None}, {"image": None},

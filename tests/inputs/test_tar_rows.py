@@ -221,3 +221,15 @@ def test_the_second_pass_reads_the_index_alone(bucket: str, tmp_path: Path, monk
 
     monkeypatch.setattr(Place, "read_range", forbidden)
     assert loaded(f"{bucket}/0.tar", tmp_path) == rows
+
+
+def test_links_are_counted_and_folders_are_not(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    tar = write_tar(tmp_path / "0.tar", [("a.jpg", b"1")])
+    with tarfile.open(tar, "a") as archive:
+        for name, kind in (("soft.jpg", tarfile.SYMTYPE), ("hard.jpg", tarfile.LNKTYPE), ("folder", tarfile.DIRTYPE)):
+            member = tarfile.TarInfo(name)
+            member.type, member.linkname = kind, "a.jpg"
+            archive.addfile(member)
+    with caplog.at_level(logging.INFO, "regioncap"):
+        assert len(loaded(tar, tmp_path)) == 1
+    assert "members of tars that are not read: 2 links" in caplog.text

@@ -91,14 +91,17 @@ def test_the_limit_itself_is_allowed(tmp_path: Path) -> None:
 
 
 def test_a_range_of_a_tar_is_bounded_too(tmp_path: Path) -> None:
-    (tmp_path / "a.tar").write_bytes(b"0123456789")
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        member = tarfile.TarInfo("m")
+        member.size = 5
+        archive.addfile(member, io.BytesIO(b"23456"))
     os.mkfifo(tmp_path / "fifo")
-    ref = ImageRef("tar://m::a.tar", (2, 5))
+    ref = ImageRef("tar://m::a.tar", (512, 5))
     assert images_in(tmp_path).read(ref) == b"23456"
     with pytest.raises(RowReject, match="image_too_large"):
         images_in(tmp_path, ReadLimits(max_bytes=4)).read(ref)
     with pytest.raises(RowReject, match="is a FIFO"):
-        images_in(tmp_path).read(ImageRef("tar://m::fifo", (2, 5)))
+        images_in(tmp_path).read(ImageRef("tar://m::fifo", (512, 5)))
 
 
 # --- archives
@@ -145,7 +148,7 @@ def test_members_of_tars(packed: str, tmp_path: Path) -> None:
     images = images_in(tmp_path)
     assert images.read(ImageRef(f"tar://folder/good.jpg::a.tar{packed}")) == b"good"
     assert images.read(ImageRef(f"tar://folder/link.jpg::a.tar{packed}")) == b"good"
-    assert images.stat(ImageRef(f"tar://folder/good.jpg::a.tar{packed}")) == [4, None]
+    assert images.stat(ImageRef(f"tar://folder/good.jpg::a.tar{packed}")) == images.stat(ImageRef(f"a.tar{packed}"))
     assert reject_of(f"tar://bomb.jpg::a.tar{packed}", tmp_path).code == "image_too_large"
     assert reject_of(f"tar://gone.jpg::a.tar{packed}", tmp_path).code == "image_missing"
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from regioncap.errors import RowReject
 from regioncap.image_ref import ImageRef
+from regioncap.storage.bounded_read import BoundedReader
+from regioncap.storage.collecting import ReadLimits
 from regioncap.storage.filesystem import DEFAULT_FILESYSTEMS, Place
 from regioncap.storage.images import ImageFiles
 from regioncap.storage.listing import Listings, key_before
@@ -150,3 +155,21 @@ def test_a_copy_that_two_hold_stays_for_the_second() -> None:
         assert scratch.read("a") == b"x"
     assert scratch.read("a") is None
     scratch.close()
+
+
+def test_a_cell_that_holds_another_image_than_it_did_is_unavailable(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"image": [b"one", b"two"]}), tmp_path / "x.parquet")
+    digest = hashlib.sha256(b"one").hexdigest()
+    images = ImageFiles(str(tmp_path))
+    assert images.read(ImageRef("x.parquet", row=1, column="image", sha256=digest)) == b"one"
+    with pytest.raises(RowReject, match=r"image_unavailable: x\.parquet row 2 is another image than it was"):
+        images.read(ImageRef("x.parquet", row=2, column="image", sha256=digest))
+
+
+def test_an_image_that_is_held_is_not_larger_than_others_may_be(tmp_path: Path) -> None:
+    images = ImageFiles(str(tmp_path), reader=BoundedReader(limits=ReadLimits(max_bytes=4)))
+    images.keep({"small": b"1234", "large": b"12345"})
+    assert images.read(ImageRef("small")) == b"1234"
+    with pytest.raises(RowReject, match="image_too_large"):
+        images.read(ImageRef("large"))
+    images.close()

@@ -11,7 +11,7 @@ import pytest
 
 from regioncap.errors import RowReject
 from regioncap.image_ref import ImageRef
-from regioncap.storage.filesystem import Filesystems
+from regioncap.storage.bounded_read import BoundedReader
 from regioncap.storage.images import ImageFiles
 from regioncap.storage.tar_members import SPAN_BYTES, spans_of
 from tests.support.tars import tar_bytes
@@ -85,14 +85,14 @@ def test_a_compressed_tar_is_gone_through_once(tmp_path: Path, monkeypatch: pyte
     (tmp_path / "0.tar").write_bytes(data)
     refs = [ref(name, at) for name, at in places(data).items()]
     read = 0
-    real = Filesystems.read_range
+    real = BoundedReader.read_range
 
-    def counted(self: Filesystems, address: str, start: int, end: int) -> bytes:
+    def counted(self: BoundedReader, address: str, start: int, end: int) -> bytes:
         nonlocal read
         read += end - start > 16
         return real(self, address, start, end)
 
-    monkeypatch.setattr(Filesystems, "read_range", counted)
+    monkeypatch.setattr(BoundedReader, "read_range", counted)
     images = ImageFiles(str(tmp_path))
     with ThreadPoolExecutor(4) as pool:
         for some in (refs[:50], refs[50:150]):
