@@ -117,6 +117,8 @@ class ImageFiles:
             return self.read(ref)
         try:
             return self._reader.read_range(address, 0, size)
+        except RegionCapError:
+            raise
         except Exception as error:
             raise self._with_hint(ref.name, reject_of(ref.name, error)) from None
 
@@ -175,10 +177,9 @@ class ImageFiles:
 
     def _find_member(self, address: str, ref: ImageRef) -> ImageRef | None:
         """The place of a member that is known by its name alone; None for one that has none of its own (a link), or for
-        a tar that has to be read from its start over a network, which takes nobody knows how long."""
+        a tar that is compressed, which has to be read from its start within a limit of time."""
         with contextlib.suppress(Exception):  # reading it says why
-            if not (_is_far(address) and self._tars.is_compressed(address)):
-                return self._tars.find(address, ref)
+            return None if self._tars.is_compressed(address) else self._tars.find(address, ref)
         return None
 
     def _checked(self, data: bytes) -> bytes:
