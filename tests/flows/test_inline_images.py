@@ -100,7 +100,7 @@ def test_what_is_no_picture_is_one_reject(inline: Path, run: Run) -> None:
     assert (summary.rows_in, summary.rows_out, summary.rejects_by_code) == (8, 4, {"image_unreadable": 4})
     messages = [reject["message"] for reject in read_rows(inline / "out.rejects.jsonl")]
     assert "cannot be decoded" in messages[0]
-    assert "not an image but text that begins 'hello'" in messages[1]
+    assert "not an image: 5 bytes, text" in messages[1]
     assert max(map(len, messages)) < 300
 
 

@@ -33,6 +33,6 @@ def test_a_row_that_begins_as_readers_mark_rows_is_one_reject(case: str, form: s
     loaded = [load_row(number, "", row, "image") for number, row in lines]
     assert ["reject" in row for row in loaded] == [False, True, False]
     (reject,) = [row["reject"] for row in loaded if "reject" in row]
-    assert reject["code"] == "bad_row"
+    assert reject["code"] == "bad_json"
     assert len(reject["message"]) < QUOTED_CHARS
     assert "image_at" not in loaded[1]
