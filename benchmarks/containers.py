@@ -1,6 +1,6 @@
 """What images in containers cost, beside loose files: the same photos on S3 (moto, a process of its own) in each form.
 
-    .venv/bin/python benchmarks/containers.py [ROWS] [FORM ...]      (50,000 rows and all forms if left away)
+    .venv/bin/python benchmarks/containers.py [ROWS] [FORM ...]      (default: 50,000 rows, all forms)
 
 For each form a first run (captioner `pixels`) and a second, which finds all of it done, each in a process of its own:
 rows a second of the flow's body, memory (at a quarter, half, three quarters and the end of the run, MB), requests to

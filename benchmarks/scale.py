@@ -1,6 +1,6 @@
 """What more rows cost: seconds, memory and images read, for a first run and for one that finds all of it done.
 
-    .venv/bin/python benchmarks/scale.py [ROWS ...]      (10,000, 100,000 and 1,000,000 if left away: hours)
+    .venv/bin/python benchmarks/scale.py [ROWS ...]      (default: 10,000, 100,000 and 1,000,000, which takes hours)
 
 The rows name 500 small photos in turn, so that images and answers cost next to nothing and what grows with the rows
 shows. Captions come from `regioncap fake-vlm` without latency, through everything that a real server's would. Every

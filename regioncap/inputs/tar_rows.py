@@ -37,8 +37,9 @@ LeftOut = dict[str, Counter[str]]
 @dataclass(frozen=True)
 class TarReader:
     """Reads one tar. `container`: its path or URL, as rows give it. `image_key`: the rows' key for their images.
-    `cache`: folder of the indexes, or
-    None. `left_out`: of all tars of the input. `is_last`: whether it is told of it then."""
+    `cache`: folder of the indexes, or None. `left_out`: counts of members that are not read, of all tars of the input.
+    `is_last`: whether this is the input's last tar, after which these counts are logged.
+    """
 
     place: Place
     container: str

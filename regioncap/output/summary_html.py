@@ -1,4 +1,4 @@
-"""A run's summary as a notebook shows it: what came of the run, and its first pictures."""
+"""A run's summary as a notebook shows it: the counts and the first pictures."""
 
 from __future__ import annotations
 

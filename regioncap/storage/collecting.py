@@ -16,8 +16,8 @@ CHUNK_BYTES = 1 << 20
 
 LARGE_BYTES = 8_000_000
 LARGE_AT_ONCE = 2
-"""Images beyond LARGE_BYTES are read so many at once: else the threads that read would fill the memory with images of
-the size that is just allowed."""
+"""Maximum number of images beyond LARGE_BYTES that are read concurrently; without it, the reading threads could fill
+the memory with images just below the limit."""
 
 
 @dataclass(frozen=True)

@@ -126,7 +126,7 @@ class Tars:
                 self._walks.append(walk)
 
     def find(self, address: str, ref: ImageRef) -> ImageRef:
-        """An image that is told by the name of the member alone, with its place; the last one of several of a name.
+        """The place of a member that is known by name only; of several with one name, the last.
 
         The headers of a tar are read once. Raises KeyError if there is no such member, else as `read`.
         """
