@@ -132,7 +132,7 @@ def run_once(address: str, folder: str) -> dict[str, Any]:
     prepare_prefect(quiet=True)
     import s3fs
 
-    from regioncap.config.files import make_config
+    from regioncap.config.model import RegionCapConfig
 
     requests: Counter[str] = Counter()
     real_call = s3fs.S3FileSystem._call_s3
@@ -158,7 +158,7 @@ def run_once(address: str, folder: str) -> dict[str, Any]:
             memory.append(_resident_mb())
 
     threading.Thread(target=watch, daemon=True).start()
-    config = make_config(
+    config = RegionCapConfig(
         input=address, output=f"{folder}/out.jsonl", cache_path=f"{folder}/cache", captioner="pixels", box_check=False
     )
     summary = module.region_caption(config)

@@ -20,7 +20,7 @@ import numpy as np
 from prefect_server import prefect_server
 from throughput import Case, fake_server
 
-from regioncap.config.files import make_config
+from regioncap.config.model import RegionCapConfig
 from regioncap.flows.region_caption import region_caption
 
 SIZES = ((640, 480), (2048, 1536), (4000, 3000))
@@ -61,7 +61,7 @@ def main() -> None:
             listings[size] = make_photos(folder, size, args.rows)
         for run in range(args.runs + 1):
             for size, listing in listings.items():
-                config = make_config(
+                config = RegionCapConfig(
                     input=str(listing), output=str(listing.with_name(f"{run}.jsonl")), endpoint=url, model="fake-vlm",
                     cache_path=str(listing.with_name(f"cache-{run}")), max_in_flight=64, page_pictures=0,
                 )  # fmt: skip

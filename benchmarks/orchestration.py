@@ -28,7 +28,6 @@ from typing import Any
 from prefect_server import prefect_server
 from throughput import Case, fake_server, make_photos
 
-from regioncap.config.files import make_config
 from regioncap.config.model import RegionCapConfig
 from regioncap.flows.region_caption import region_caption
 from regioncap.inputs.readers import read_shards
@@ -154,7 +153,9 @@ def main() -> None:
             for kind in args.only:
                 cache = folder / f"cache-{run}-{'flow' if kind == 'again' else kind}"
                 output = folder / f"{run}.jsonl"
-                config = make_config(input=str(listing), output=str(output), cache_path=str(cache), max_boxes=5, **who)
+                config = RegionCapConfig(
+                    input=str(listing), output=str(output), cache_path=str(cache), max_boxes=5, **who
+                )
                 spent = seconds(KINDS[kind], config)
                 if run:  # the first round warms files and imports
                     times[kind].append(spent)

@@ -28,7 +28,6 @@ from typing import Any
 import cv2
 import numpy as np
 
-from regioncap.config.files import make_config
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RowReject
 from regioncap.image_ref import ImageRef
@@ -202,7 +201,7 @@ def measure(rows: list[Item], ways: dict[str, Way], rounds: int) -> dict[str, tu
 def report(title: str, rows: list[Item], folder: Path, rounds: int) -> None:
     """Measure one set and print a line for each other way, always in turn with ours: two ways that do the same to the
     same file one after the other would find what they need in the processor's caches, and ours would not."""
-    config = make_config(input=str(folder / "rows.jsonl"), captioner="pixels")
+    config = RegionCapConfig(input=str(folder / "rows.jsonl"), captioner="pixels")
     others: dict[str, Way] = {
         "seed": lambda item: seed(item, all_rows=False),
         "seed, all": lambda item: seed(item, all_rows=True),

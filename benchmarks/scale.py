@@ -48,7 +48,7 @@ def make_input(folder: Path, rows: int) -> None:
 def run_once(folder: Path, url: str) -> dict[str, float]:
     """One call of the flow in this process: its seconds, peak MB and images read."""
     prepare_prefect(quiet=True)
-    from regioncap.config.files import make_config
+    from regioncap.config.model import RegionCapConfig
     from regioncap.image_ref import ImageRef
     from regioncap.storage.images import ImageFiles
 
@@ -68,7 +68,7 @@ def run_once(folder: Path, url: str) -> dict[str, float]:
 
     module.running = running
     ImageFiles.read = reading  # type: ignore[method-assign]
-    config = make_config(
+    config = RegionCapConfig(
         input=str(folder / "photos.jsonl"), output=str(folder / "out.jsonl"), cache_path=str(folder / "cache"),
         endpoint=url, model="fake-vlm", max_boxes=2,
     )  # fmt: skip

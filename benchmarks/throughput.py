@@ -93,7 +93,7 @@ def run_once(listing: str, folder: str, url: str, in_flight: int | None) -> None
     prepare_prefect(quiet=True)
     import resource
 
-    from regioncap.config.files import make_config
+    from regioncap.config.model import RegionCapConfig
 
     module: Any = importlib.import_module("regioncap.flows.region_caption")
     begun = cpu = 0.0
@@ -105,7 +105,7 @@ def run_once(listing: str, folder: str, url: str, in_flight: int | None) -> None
         return real(*args, **kwargs)
 
     module.running = noting
-    config = make_config(
+    config = RegionCapConfig(
         input=listing, output=f"{folder}/out.jsonl", cache_path=f"{folder}/cache", endpoint=url, model="fake-vlm",
         max_in_flight=in_flight,
     )  # fmt: skip

@@ -19,7 +19,7 @@ from regioncap.command.options import (
     given,
     storage_flags,
 )
-from regioncap.config.files import make_config, read_config_file
+from regioncap.config.files import read_config_file
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import UsageError
 from regioncap.output.outputs import config_of_output
@@ -98,7 +98,7 @@ def _config_of_run(run_name: str, config_file: str | None, flags: dict[str, Any]
     earlier = config_of_output(place) or _config_of_stopped(run_name, flags)
     if earlier:
         values = {**earlier, **(read_config_file(config_file) if config_file else {}), **given(flags)}
-        return completed(make_config(**values))
+        return completed(RegionCapConfig(**values))
     if not (place.find().names if place.is_glob() else place.exists()):
         raise UsageError(f"{run_name}: expected the output of a run, or its input and options; there is neither")
     return completed(config_from(run_name, config_file, flags))

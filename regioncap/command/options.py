@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import click
 
-from regioncap.config.files import make_config, read_config_file
+from regioncap.config.files import read_config_file
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import UsageError
 from regioncap.run.credentials import filesystems
@@ -126,7 +126,7 @@ def config_from(source: str | None, config_file: str | None, flags: dict[str, An
         values["input"] = source
     if "input" not in values and not {"input_jsonl_path", "first_entry_file_name"} & set(values):
         raise UsageError("expected an input: regioncap run INPUT, or `input` in the --config file")
-    return make_config(**values)
+    return RegionCapConfig(**values)
 
 
 def files_from(flags: dict[str, Any]) -> Filesystems:

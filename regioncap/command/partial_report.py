@@ -9,7 +9,6 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from regioncap.config.files import make_config
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import UsageError
 from regioncap.output.caption_flags import flags_of
@@ -59,7 +58,7 @@ def config_of_run(address: str, cache: Place, prefix: str) -> RegionCapConfig | 
     """The settings of the latest run for the output at `address`; None when the cache knows of none."""
     found = registered(entry_place(cache, prefix, address)).config
     known = {name: value for name, value in found.items() if name in RegionCapConfig.model_fields}
-    return make_config(**known) if known else None
+    return RegionCapConfig(**known) if known else None
 
 
 def report_live(

@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from regioncap.config.files import make_config
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import UsageError
 from regioncap.records import Row
@@ -137,7 +136,7 @@ def _config_of(run: RegisterEntry, cache: Cache) -> RegionCapConfig:
     # Its images are not read, wherever they were.
     known = {**run.config, "cache_path": cache.folder.address, "image_root": "."}
     try:
-        return make_config(**known)
+        return RegionCapConfig(**known)
     except UsageError as error:
         raise UsageError(
             f"--answers: the settings of the run for {run.output} cannot be read ({error}), so its answers are not "

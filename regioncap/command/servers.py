@@ -13,7 +13,7 @@ import click
 
 from regioncap.command.echo import PrintableFormatter, say
 from regioncap.command.options import GroupedCommand, fields_as_flags, given
-from regioncap.config.files import make_config
+from regioncap.config.model import RegionCapConfig
 from regioncap.errors import UsageError
 from regioncap.run.credentials import own_key
 
@@ -74,7 +74,7 @@ def serve_model(model: str, host: str, port: int, **flags: Any) -> int:
     """
     from regioncap.captioners.vllm_serving import serve_until
 
-    config = make_config(**{**given(flags), "input": "-", "captioner": "vllm", "model": model})
+    config = RegionCapConfig(**{**given(flags), "input": "-", "captioner": "vllm", "model": model})
     key = own_key()
     log = logging.getLogger("regioncap")
     log.setLevel(logging.INFO)

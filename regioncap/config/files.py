@@ -1,4 +1,4 @@
-"""How a config is made: of keyword arguments and of TOML or YAML files, with errors that name the setting."""
+"""Files of settings, in TOML or YAML."""
 
 from __future__ import annotations
 
@@ -8,22 +8,7 @@ from typing import Any
 
 import yaml
 
-from regioncap.config.model import RegionCapConfig
 from regioncap.errors import UsageError
-
-
-def make_config(**values: Any) -> RegionCapConfig:
-    """A config of `values`.
-
-    Raises ConfigError with the field, what was expected and what was given; UsageError for values that contradict each
-    other, and for names that are no settings.
-    """
-    return RegionCapConfig(**values)
-
-
-def load_config(path: str, **values: Any) -> RegionCapConfig:
-    """A config of a TOML or YAML file; `values` override the file's. Raises as `read_config_file` and `make_config`."""
-    return make_config(**{**read_config_file(path), **values})
 
 
 def read_config_file(path: str) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
-from regioncap.config.files import make_config
 from regioncap.config.model import RegionCapConfig
 from regioncap.config.templates import template_names
 from regioncap.errors import UsageError
@@ -24,7 +23,7 @@ def differences(config: RegionCapConfig, files: Filesystems) -> list[str]:
     earlier = registered(entry).config or config_of_output(files.place(config.output)) or {}
     known = {name: value for name, value in earlier.items() if name in RegionCapConfig.model_fields}
     with contextlib.suppress(UsageError):  # written by a version with other settings: nothing can be said
-        then = make_config(**known)
+        then = RegionCapConfig(**known)
         return [f"{name} {_shown(then, name)} -> {_shown(config, name)}" for name in changed_settings(then, config)]
     return []
 

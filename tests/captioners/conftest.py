@@ -11,7 +11,7 @@ from regioncap.captioners.base import CaptionerOptions
 from regioncap.captioners.fake_server import Behaviour, RunningServer
 from regioncap.captioners.health import RetryPolicy
 from regioncap.captioners.vlm import OpenAICaptioner
-from regioncap.config.files import make_config
+from regioncap.config.model import RegionCapConfig
 from regioncap.run.credentials import access_of
 from tests.support.model_servers import Ask, Bill, Serve
 
@@ -41,7 +41,7 @@ def captioner_of() -> Iterator[Ask]:
     ) -> tuple[OpenAICaptioner, Bill]:
         urls = [server if isinstance(server, str) else server.url for server in servers]
         values = {"input": "a.jsonl", "model": "fake-vlm", "max_pixels": 40_000, "max_boxes": 4, "endpoint": urls}
-        config, bill = make_config(**{**values, **settings}), Bill()
+        config, bill = RegionCapConfig(**{**values, **settings}), Bill()
         options = CaptionerOptions(config, lambda: [each.with_key(key) for each in access_of(config)], bill)
         made.append(OpenAICaptioner(options, policy))
         return made[-1], bill

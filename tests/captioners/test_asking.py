@@ -13,7 +13,7 @@ from regioncap.captioners.chat import ChatRequest, ChatResponse
 from regioncap.captioners.prompts import Prompts
 from regioncap.captioners.row_requests import RowRequests
 from regioncap.captioners.server_errors import Refused, TryAgain
-from regioncap.config.files import make_config
+from regioncap.config.model import RegionCapConfig
 from tests.support.model_servers import Bill, request_of
 
 
@@ -25,7 +25,7 @@ async def answered(asked: ChatRequest) -> ChatResponse:
 
 def converse(send: Any, request: Any, **settings: Any) -> CaptionResult:
     """What comes of asking about a row."""
-    config = make_config(input="a.jsonl", endpoint="http://h/v1", model="m", **settings)
+    config = RegionCapConfig(input="a.jsonl", endpoint="http://h/v1", model="m", **settings)
 
     async def run() -> CaptionResult:
         keeping = Keeping()

@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from regioncap.captioners.chat import ChatRequest, ChatResponse, Ending, Sampling, read_response
-from regioncap.config.files import make_config
+from regioncap.config.model import RegionCapConfig
 
 
 def test_a_request_has_its_picture() -> None:
@@ -131,7 +131,7 @@ def test_what_is_no_completion_is_reported(content: bytes) -> None:
 
 
 def sampling(**settings: Any) -> dict[str, Any]:
-    config = make_config(input="a.jsonl", endpoint="http://h/v1", model="m", **settings)
+    config = RegionCapConfig(input="a.jsonl", endpoint="http://h/v1", model="m", **settings)
     return Sampling.of(config).body(0.3)
 
 

@@ -10,12 +10,12 @@ import pytest
 
 from regioncap.captioners.base import CaptionerOptions, CaptionRequest, CaptionResult
 from regioncap.captioners.pixels import Measured, PixelsCaptioner, describe, place_words, size_words
-from regioncap.config.files import make_config
+from regioncap.config.model import RegionCapConfig
 
 
 @pytest.fixture
 def captioner() -> Iterator[PixelsCaptioner]:
-    made = PixelsCaptioner(CaptionerOptions(make_config(input="a.jsonl", captioner="pixels", threads=2)))
+    made = PixelsCaptioner(CaptionerOptions(RegionCapConfig(input="a.jsonl", captioner="pixels", threads=2)))
     yield made
     made.close()
     made.close()  # twice is allowed

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from regioncap.captioners.prompts import Prompts, fill, form_of_answer, only
-from regioncap.config.files import make_config
+from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RowReject, UsageError
 
 
 def prompts(**settings: Any) -> Prompts:
-    return Prompts.of(make_config(input="a.jsonl", endpoint="http://h/v1", model="m", **settings))
+    return Prompts.of(RegionCapConfig(input="a.jsonl", endpoint="http://h/v1", model="m", **settings))
 
 
 def test_the_default_is_the_seeds() -> None:
@@ -73,7 +73,7 @@ def test_wrong_templates_are_refused_with_the_config(template: str) -> None:
 
 
 def test_names_that_prompts_take_from_rows() -> None:
-    config = make_config(
+    config = RegionCapConfig(
         input="a.jsonl", endpoint="http://h/v1", model="m", prompt="{b} {num_regions} {regions} {a}",
         region_prompt="{n} {label} {a}", region_fields=["label"], focal_prompt="{unused}",
     )  # fmt: skip

@@ -28,7 +28,6 @@ from regioncap.captioners.vllm_process import Child, command_of, context_length,
 from regioncap.captioners.vllm_server import VllmCaptioner, VllmServers
 from regioncap.captioners.vllm_serving import serve_until
 from regioncap.captioners.vlm import OpenAICaptioner
-from regioncap.config.files import make_config
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import CaptionerError, UsageError
 from tests.support.commands import ROOT
@@ -94,7 +93,7 @@ def alive(pid: int) -> bool:
 
 def config_of(folder: Path, **settings: Any) -> RegionCapConfig:
     values = {"input": "a.jsonl", "model": "Qwen/tiny", "gpus": "none", "vllm_python": str(folder / "python")}
-    return make_config(**{**values, "max_pixels": 40_000, "max_boxes": 4, **settings})
+    return RegionCapConfig(**{**values, "max_pixels": 40_000, "max_boxes": 4, **settings})
 
 
 @pytest.fixture
@@ -222,10 +221,9 @@ import json, os, sys, threading
 from regioncap.captioners.access import Access
 from regioncap.captioners.base import CaptionerOptions
 from regioncap.captioners.vllm_server import VllmCaptioner
-from regioncap.config.files import make_config
 from tests.support.model_servers import Bill, request_of
 
-captioner = VllmCaptioner(CaptionerOptions(make_config(**json.loads(sys.argv[1])), count=Bill()))
+captioner = VllmCaptioner(CaptionerOptions(RegionCapConfig(**json.loads(sys.argv[1])), count=Bill()))
 try:
     captioner.submit(request_of(1)).result()
     print("captioned", flush=True)
@@ -286,7 +284,7 @@ def test_settings_reach_the_command(fake_vllm: Path) -> None:
 
 
 def test_the_context_follows_from_the_picture_and_the_answer() -> None:
-    config = make_config(input="a.jsonl", model="m")
+    config = RegionCapConfig(input="a.jsonl", model="m")
     assert context_length(config) <= 4352
     assert context_length(config.model_copy(update={"max_pixels": 4_000_000})) > 5000
 
@@ -315,7 +313,7 @@ def test_groups_of_gpus(case: str) -> None:
 
 
 def test_a_missing_vllm_is_reported_before_anything_runs(tmp_path: Path) -> None:
-    config = make_config(input="a.jsonl", model="m", vllm_python=str(tmp_path / "nowhere"))
+    config = RegionCapConfig(input="a.jsonl", model="m", vllm_python=str(tmp_path / "nowhere"))
     with pytest.raises(UsageError, match="vllm_python"):
         VllmCaptioner(CaptionerOptions(config)).check()
 
@@ -362,7 +360,7 @@ def test_a_model_is_served_until_ctrl_c_and_started_again_once(fake_vllm: Path) 
 
 
 def served(url: str) -> RegionCapConfig:
-    return make_config(input="a.jsonl", model="Qwen/tiny", endpoint=url, max_pixels=40_000, max_boxes=4)
+    return RegionCapConfig(input="a.jsonl", model="Qwen/tiny", endpoint=url, max_pixels=40_000, max_boxes=4)
 
 
 def test_where_a_model_is_served(fake_vllm: Path) -> None:

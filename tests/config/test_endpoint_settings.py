@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from regioncap.config.files import load_config, make_config
+from regioncap.config.files import read_config_file
 from regioncap.config.model import RegionCapConfig
 from regioncap.config.references import names_credential
 from regioncap.errors import UsageError
@@ -18,7 +18,7 @@ SECRET = "quiet-river-7"
 
 
 def config(**values: Any) -> RegionCapConfig:
-    return make_config(**{"input": "a.jsonl", "model": "m", "endpoint": "http://host/v1", **values})
+    return RegionCapConfig(**{"input": "a.jsonl", "model": "m", "endpoint": "http://host/v1", **values})
 
 
 HEADERS: list[Any] = [
@@ -32,7 +32,7 @@ HEADERS: list[Any] = [
 def test_headers_as_a_table_or_as_lines(given: Any) -> None:
     made = config(request_headers=given)
     assert made.headers == {"api-key": "env:AZURE_KEY", "X-Title": "a: b, c"}
-    assert make_config(**made.model_dump(mode="json")) == made  # what summaries hold makes the same config
+    assert RegionCapConfig(**made.model_dump(mode="json")) == made  # what summaries hold makes the same config
 
 
 def test_values_of_files_need_no_quotes(tmp_path: Path) -> None:
@@ -43,7 +43,7 @@ def test_values_of_files_need_no_quotes(tmp_path: Path) -> None:
         'request_query = {api-version = 2024-10-21, n = 1}\nrequest_headers = {api-key = "env:K", X-Debug = true}\n'
     )
     for name in ("a.yaml", "a.toml"):
-        made = load_config(str(tmp_path / name), **base())
+        made = config(**read_config_file(str(tmp_path / name)))
         assert made.query == {"api-version": "2024-10-21", "n": "1"}
         assert made.headers == {"api-key": "env:K", "X-Debug": "true"}
 
@@ -70,7 +70,8 @@ def test_settings_of_endpoints_from_files(tmp_path: Path) -> None:
         'api_keys = ["block:a-key"]\nrequest_query = ["v=1"]\n[request_headers]\napi-key = "env:K"\n'
         '[request_body]\nreasoning_effort = "low"\n'
     )
-    assert load_config(str(tmp_path / "a.yaml"), **base()) == load_config(str(tmp_path / "a.toml"), **base())
+    from_yaml, from_toml = (config(**read_config_file(str(tmp_path / name))) for name in ("a.yaml", "a.toml"))
+    assert from_yaml == from_toml
 
 
 def base() -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any, get_args
 import pytest
 
 from regioncap.config.checks import input_stem
-from regioncap.config.files import load_config, make_config
+from regioncap.config.files import read_config_file
 from regioncap.config.model import RegionCapConfig
 from regioncap.config.roles import HEADINGS, Role, Settings, StepName
 from regioncap.errors import ConfigError, UsageError
@@ -18,7 +18,7 @@ MODEL: dict[str, Any] = {"captioner": "openai", "model": "m", "endpoint": "http:
 
 
 def config(**values: Any) -> RegionCapConfig:
-    return make_config(**{"input": "photos.jsonl", "captioner": "pixels", **values})
+    return RegionCapConfig(**{"input": "photos.jsonl", "captioner": "pixels", **values})
 
 
 def test_only_the_input_is_needed() -> None:
@@ -28,7 +28,7 @@ def test_only_the_input_is_needed() -> None:
 
 @pytest.mark.parametrize("name", ["input", "input_jsonl_path", "first_entry_file_name"])
 def test_the_names_of_dataflow_are_accepted(name: str) -> None:
-    made = make_config(**{name: "a.jsonl", "captioner": "pixels", "output_jsonl_path": "b.jsonl"})
+    made = RegionCapConfig(**{name: "a.jsonl", "captioner": "pixels", "output_jsonl_path": "b.jsonl"})
     assert (made.input, made.output) == ("a.jsonl", "b.jsonl")
 
 
@@ -59,7 +59,7 @@ def test_an_unknown_name_gets_a_suggestion() -> None:
 
 def test_a_missing_input_is_reported() -> None:
     with pytest.raises(UsageError, match="input: is required"):
-        make_config(captioner="pixels")
+        RegionCapConfig(captioner="pixels")
 
 
 CAPTIONERS = {("pixels", None): "pixels", ("auto", "Qwen/Qwen2.5-VL-7B-Instruct"): "vllm"}
@@ -101,7 +101,7 @@ def test_an_output_that_is_a_link_to_the_input_is_refused(tmp_path: Path) -> Non
 )
 def test_settings_from_a_file(tmp_path: Path, name: str, text: str) -> None:
     (tmp_path / name).write_text(text)
-    made = load_config(str(tmp_path / name), captioner="pixels", max_boxes=5)
+    made = config(**{**read_config_file(str(tmp_path / name)), "max_boxes": 5})
     assert (made.input, made.max_boxes) == ("x.jsonl", 5)
 
 
@@ -119,7 +119,7 @@ def test_a_file_of_settings_that_is_none(tmp_path: Path, name: str) -> None:
     if text is not None:
         (tmp_path / name).write_text(text)
     with pytest.raises(UsageError, match=message):
-        load_config(str(tmp_path / name))
+        read_config_file(str(tmp_path / name))
 
 
 STEMS = {

@@ -270,9 +270,9 @@ def test_two_runs_at_once_on_one_cache_are_both_right(
     expected: tuple[bytes, bytes],
 ) -> None:
     code = (
-        "import json, sys; from regioncap.config.files import make_config; "
+        "import json, sys; from regioncap.config.model import RegionCapConfig; "
         "from regioncap.flows.region_caption import region_caption; "
-        "region_caption(make_config(**json.loads(sys.argv[1])))"
+        "region_caption(RegionCapConfig(**json.loads(sys.argv[1])))"
     )
     children = []
     for name in ("one", "two"):

@@ -14,7 +14,7 @@ from regioncap.captioners.fake_server import Behaviour, RunningServer, caption_o
 from regioncap.captioners.prompts import Prompts
 from regioncap.captioners.row_requests import largest_request
 from regioncap.command.prune import Cache, unneeded_marks
-from regioncap.config.files import make_config
+from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RowReject
 from regioncap.preflight.plan import plan
 from regioncap.records import Row, loads
@@ -68,7 +68,9 @@ def drawn_rows(folder: Path) -> list[Row]:
     ("regions", "sizes"), [(0, [0]), (1, [1]), (10, [10]), (11, [5, 6]), (25, [8, 8, 9]), (100, [10] * 10)]
 )
 def test_groups_are_about_equal_and_in_order(regions: int, sizes: list[int]) -> None:
-    config = make_config(input="a.jsonl", captioner="openai", model="m", endpoint="http://localhost/v1", max_boxes=100)
+    config = RegionCapConfig(
+        input="a.jsonl", captioner="openai", model="m", endpoint="http://localhost/v1", max_boxes=100
+    )
     groups = config.groups_of(regions)
     assert [len(group) for group in groups] == sizes
     assert [number for group in groups for number in group] == list(range(1, regions + 1))
@@ -159,7 +161,7 @@ def test_the_key_of_a_crowded_row_names_its_groups(crowded: Path, server: Runnin
 
 
 def test_the_largest_request_has_no_more_regions_than_are_asked_at_once(server: RunningServer) -> None:
-    config = make_config(input="a.jsonl", **settings(server, max_boxes=25))
+    config = RegionCapConfig(input="a.jsonl", **settings(server, max_boxes=25))
     ask = largest_request(config, Prompts.of(config))
     assert ask.wanted == tuple(range(17, 26))
     assert "25 regions" in ask.text

@@ -21,7 +21,7 @@ from prefect.blocks.system import Secret
 from prefect.settings import get_current_settings
 
 from regioncap.captioners.fake_server import Behaviour, RunningServer, caption_of
-from regioncap.config.files import make_config
+from regioncap.config.model import RegionCapConfig
 from regioncap.errors import BudgetReached, CaptionerError, UsageError
 from regioncap.tasks import visualize
 from regioncap.tasks.draw_row import draw_row
@@ -458,7 +458,7 @@ def test_keys_come_from_the_environment_or_a_block_and_are_nowhere_written(
 
 def test_an_endpoint_with_a_password_is_refused_without_showing_it() -> None:
     with pytest.raises(UsageError, match="without user, password") as refused:
-        make_config(input="a.jsonl", model="m", endpoint="https://me:secret@host/v1")
+        RegionCapConfig(input="a.jsonl", model="m", endpoint="https://me:secret@host/v1")
     assert "secret" not in str(refused.value)
 
 
@@ -469,9 +469,9 @@ def test_killed_in_the_middle_nothing_answered_is_asked_again(tmp_path: Path, ru
     settings = {**model(server, max_in_flight=4), "input": str(tmp_path / "photos.jsonl")}
     settings |= {"output": str(tmp_path / "out.jsonl"), "cache_path": str(tmp_path / "cache"), "max_boxes": 3}
     code = (
-        "import json, sys; from regioncap.config.files import make_config; "
+        "import json, sys; from regioncap.config.model import RegionCapConfig; "
         "from regioncap.flows.region_caption import region_caption; "
-        "region_caption(make_config(**json.loads(sys.argv[1])))"
+        "region_caption(RegionCapConfig(**json.loads(sys.argv[1])))"
     )
     # With the tests' Prefect server: one of its own would be left running.
     environment = {**os.environ, "PREFECT_API_URL": str(get_current_settings().api.url)}

@@ -13,7 +13,7 @@ import fsspec
 import pytest
 
 from regioncap.captioners.fake_server import Behaviour, RunningServer, caption_of
-from regioncap.config.files import make_config
+from regioncap.config.model import RegionCapConfig
 from regioncap.errors import StorageError, UsageError
 from regioncap.output.summary import Summary
 from regioncap.storage.filesystem import Place
@@ -54,7 +54,7 @@ def run_s3(prefect_server: None, bucket: str, server: RunningServer) -> S3Run:
             "max_boxes": 3,
             "max_pixels": 40_000,
         }
-        return region_caption(make_config(**{**values, **changes}))
+        return region_caption(RegionCapConfig(**{**values, **changes}))
 
     return run
 

@@ -15,7 +15,7 @@ import s3fs
 import webdataset
 
 from regioncap.captioners.fake_server import Behaviour, RunningServer
-from regioncap.config.files import make_config
+from regioncap.config.model import RegionCapConfig
 from regioncap.exports.export import ExportRequest, export
 from regioncap.output.pictures import Pictures
 from regioncap.output.reading import open_output
@@ -50,7 +50,7 @@ def run_tars(prefect_server: None, tmp_path: Path) -> TarRun:
 
     def run(address: str, **changes: Any) -> Summary:
         values = {"output": str(tmp_path / "out.jsonl"), "cache_path": str(tmp_path / "cache"), "captioner": "pixels"}
-        return region_caption(make_config(**{"input": address, "max_boxes": 3, **values, **changes}))
+        return region_caption(RegionCapConfig(**{"input": address, "max_boxes": 3, **values, **changes}))
 
     return run
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from regioncap.config.files import make_config
+from regioncap.config.model import RegionCapConfig
 from regioncap.errors import UsageError
 from regioncap.inputs.braces import expand, first_brace
 from regioncap.inputs.found_files import find_files
@@ -48,7 +48,7 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 def found(address: str) -> list[str]:
-    config = make_config(input=address, captioner="pixels")
+    config = RegionCapConfig(input=address, captioner="pixels")
     files = find_files(config, DEFAULT_FILESYSTEMS)
     return [file.relative_to(files.root.address) for file in files.data]
 

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_masks
 
-from regioncap.config.files import make_config
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import InputDamaged, UsageError
 from regioncap.inputs.coco import REGION_FIELDS, looks_like_coco, read_categories
@@ -44,7 +43,7 @@ def coco(**changes: Any) -> dict[str, Any]:
 
 
 def config_for(path: Path, **more: Any) -> RegionCapConfig:
-    return completed(make_config(input=str(path), captioner="pixels", **more))
+    return completed(RegionCapConfig(input=str(path), captioner="pixels", **more))
 
 
 def rows_of(path: Path, **more: Any) -> list[dict[str, Any]]:

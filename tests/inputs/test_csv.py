@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from regioncap.config.files import make_config
+from regioncap.config.model import RegionCapConfig
 from regioncap.errors import UsageError
 from regioncap.inputs.readers import read_shards
 from regioncap.records import loads, reason_not_a_row
@@ -25,7 +25,7 @@ ROWS = [
 
 def texts_of(data: bytes, folder: Path, name: str = "x.csv", **more: Any) -> list[tuple[int, bytes]]:
     (folder / name).write_bytes(data)
-    config = make_config(input=str(folder / name), captioner="pixels", output="/nowhere/o.jsonl", **more)
+    config = RegionCapConfig(input=str(folder / name), captioner="pixels", output="/nowhere/o.jsonl", **more)
     return [line for shard in read_shards(config, Filesystems()) for line in shard.lines]
 
 
@@ -121,7 +121,7 @@ def test_bytes_that_are_not_of_the_encoding_that_is_named_are_a_broken_row(tmp_p
 @pytest.mark.parametrize("name", ["klingon", "rot13", "hex", "a\0b", "undefined"])
 def test_an_encoding_that_does_not_exist_is_refused(name: str) -> None:
     with pytest.raises(UsageError, match="csv_encoding: expected a text encoding, such as cp1251"):
-        make_config(input="x.csv", captioner="pixels", csv_encoding=name)
+        RegionCapConfig(input="x.csv", captioner="pixels", csv_encoding=name)
 
 
 def test_doubt_about_the_encoding_is_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -11,7 +11,7 @@ import fsspec
 import pytest
 from PIL import Image
 
-from regioncap.config.files import make_config
+from regioncap.config.model import RegionCapConfig
 from regioncap.errors import UsageError
 from regioncap.inputs.found_files import FoundInput, find_files, in_words
 from regioncap.storage.filesystem import DEFAULT_FILESYSTEMS, Place
@@ -37,7 +37,7 @@ def write(folder: str, **files: bytes) -> None:
 
 
 def found_in(address: str, **more: Any) -> FoundInput:
-    config = make_config(input=address, captioner="pixels", **{"output": "/nowhere/o.jsonl"} | more)
+    config = RegionCapConfig(input=address, captioner="pixels", **{"output": "/nowhere/o.jsonl"} | more)
     return find_files(config, DEFAULT_FILESYSTEMS)
 
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from regioncap.config.files import make_config
+from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RowReject, UsageError
 from regioncap.image_ref import ref_at, without_place
 from regioncap.inputs.readers import input_root, read_shards
@@ -23,7 +23,7 @@ IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
 
 def texts_of(address: Path | str, **settings: Any) -> list[bytes]:
-    config = make_config(input=str(address), captioner="pixels", output="/nowhere/o.jsonl", **settings)
+    config = RegionCapConfig(input=str(address), captioner="pixels", output="/nowhere/o.jsonl", **settings)
     return [text for shard in read_shards(config, Filesystems()) for _, text in shard.lines]
 
 
@@ -33,7 +33,7 @@ def rows_of(address: Path | str, **settings: Any) -> list[Any]:
 
 def images_of(address: Path | str, **settings: Any) -> list[Any]:
     """The bytes of each row's image, or the reject that it is."""
-    config = make_config(input=str(address), captioner="pixels", output="/nowhere/o.jsonl", **settings)
+    config = RegionCapConfig(input=str(address), captioner="pixels", output="/nowhere/o.jsonl", **settings)
     root = config.image_root or input_root(config, Filesystems())
     images = ImageFiles(root)
     found: list[Any] = []

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from regioncap.config.files import make_config
+from regioncap.config.model import RegionCapConfig
 from regioncap.errors import UsageError
 from regioncap.inputs import arrow_values
 from regioncap.inputs.readers import read_shards
@@ -66,7 +66,7 @@ NESTED: dict[str, tuple[Callable[[pa.Array], pa.Array], Callable[[Any], Any]]] =
 
 def rows_of(table: pa.Table, folder: Path) -> list[Any]:
     pq.write_table(table, folder / "x.parquet")
-    config = make_config(input=str(folder / "x.parquet"), captioner="pixels", output="/nowhere/o.jsonl")
+    config = RegionCapConfig(input=str(folder / "x.parquet"), captioner="pixels", output="/nowhere/o.jsonl")
     return [json.loads(text) for shard in read_shards(config, Filesystems()) for _, text in shard.lines]
 
 

@@ -10,7 +10,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from regioncap.config.files import make_config
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import UsageError
 from regioncap.inputs.readers import read_shards
@@ -28,7 +27,7 @@ COLUMNS: dict[str, Any] = {"rows": "per_box", "bbox_key": "xmin,ymin,xmax,ymax",
 
 
 def config_for(path: Path | str, **more: Any) -> RegionCapConfig:
-    return completed(make_config(input=str(path), captioner="pixels", **{"rows": "per_box", **more}))
+    return completed(RegionCapConfig(input=str(path), captioner="pixels", **{"rows": "per_box", **more}))
 
 
 def numbered_rows(path: Path | str, **more: Any) -> list[tuple[str, int, Any]]:
@@ -93,4 +92,4 @@ def test_columns_that_are_not_there_are_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"bbox_key: expected one key, or four columns"):
         config_for(tmp_path / "t.csv", bbox_key="xmin,ymin")
     with pytest.raises(UsageError, match="expected rows='per_box'"):
-        make_config(input="t.csv", captioner="pixels", bbox_key="a,b,c,d")
+        RegionCapConfig(input="t.csv", captioner="pixels", bbox_key="a,b,c,d")

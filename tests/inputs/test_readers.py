@@ -22,7 +22,7 @@ import fsspec
 import pytest
 from backports import zstd
 
-from regioncap.config.files import make_config
+from regioncap.config.model import RegionCapConfig
 from regioncap.errors import InputDamaged, StorageError, UsageError
 from regioncap.image_ref import ImageRef
 from regioncap.inputs import csv_lines, formats, readers
@@ -48,7 +48,8 @@ def _empty_memory_filesystem() -> Iterator[None]:
 def shards_of(address: str | Path, **more: Any) -> list[Shard]:
     return list(
         read_shards(
-            make_config(input=str(address), captioner="pixels", output="/nowhere/o.jsonl", **more), DEFAULT_FILESYSTEMS
+            RegionCapConfig(input=str(address), captioner="pixels", output="/nowhere/o.jsonl", **more),
+            DEFAULT_FILESYSTEMS,
         )
     )
 
@@ -62,7 +63,9 @@ def numbers_of(address: str | Path, **more: Any) -> list[int]:
 
 
 def root_of(address: str) -> str:
-    return input_root(make_config(input=address, captioner="pixels", output="/nowhere/o.jsonl"), DEFAULT_FILESYSTEMS)
+    return input_root(
+        RegionCapConfig(input=address, captioner="pixels", output="/nowhere/o.jsonl"), DEFAULT_FILESYSTEMS
+    )
 
 
 def json_lines(rows: list[Any] = ROWS) -> bytes:
@@ -597,12 +600,12 @@ def test_names_are_names_and_no_syntax(place: str, tmp_path: Path, request: pyte
 def test_the_home_folder_is_meant_by_a_tilde(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     paths = {"input": "~/in.jsonl", "output": "~/parts/", "cache_path": "~/cache", "image_root": "~"}
-    config = make_config(captioner="pixels", **paths)
+    config = RegionCapConfig(captioner="pixels", **paths)
     assert {name: getattr(config, name) for name in paths} == {
         "input": f"{tmp_path}/in.jsonl", "output": f"{tmp_path}/parts/", "cache_path": f"{tmp_path}/cache",
         "image_root": str(tmp_path),
     }  # fmt: skip
-    assert make_config(input="a~b.jsonl", captioner="pixels").input == "a~b.jsonl"
+    assert RegionCapConfig(input="a~b.jsonl", captioner="pixels").input == "a~b.jsonl"
 
 
 def test_a_remote_folder_named_like_a_file_is_a_folder() -> None:
@@ -671,7 +674,7 @@ def test_root_of_a_folder_or_glob_is_its_fixed_part(address: str, root: str) -> 
 def test_what_cannot_be_read_is_refused_at_once(name: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("x")
     (tmp_path / "empty").mkdir()
-    config = make_config(input=f"{tmp_path}/{name}", captioner="pixels", output="/nowhere/o.jsonl")
+    config = RegionCapConfig(input=f"{tmp_path}/{name}", captioner="pixels", output="/nowhere/o.jsonl")
     with pytest.raises(UsageError, match=message):
         read_shards(config, DEFAULT_FILESYSTEMS)
 
@@ -735,7 +738,7 @@ def test_memory_does_not_grow_with_the_file(name: str, tmp_path: Path) -> None:
             file.write(f",{row}" if name == "x.json" and i else row)
             file.write("\n")
         file.write("]" if name == "x.json" else "")
-    config = make_config(input=str(tmp_path / name), captioner="pixels", output="/nowhere/o.jsonl")
+    config = RegionCapConfig(input=str(tmp_path / name), captioner="pixels", output="/nowhere/o.jsonl")
     tracemalloc.start()
     try:
         count = sum(len(shard.lines) for shard in read_shards(config, DEFAULT_FILESYSTEMS))
@@ -758,7 +761,7 @@ def test_a_reader_that_is_left_closes_its_file(name: str, tmp_path: Path, monkey
     monkeypatch.setattr(Place, "open", noting)
     (tmp_path / name).write_bytes(FORMATS[name]())
     shards = read_shards(
-        make_config(input=str(tmp_path / name), captioner="pixels", output="/nowhere/o.jsonl"), DEFAULT_FILESYSTEMS
+        RegionCapConfig(input=str(tmp_path / name), captioner="pixels", output="/nowhere/o.jsonl"), DEFAULT_FILESYSTEMS
     )
     next(shards)
     shards.close()

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import webdataset
 
-from regioncap.config.files import make_config
+from regioncap.config.model import RegionCapConfig
 from regioncap.errors import InputDamaged, StorageError, UsageError
 from regioncap.image_ref import ref_of
 from regioncap.inputs.readers import input_root, read_shards, secret_addresses
@@ -28,7 +28,7 @@ PLAIN = [("a.jpg", b"A"), ("a.json", b'{"bbox": [[1, 2, 3, 4]]}'), ("b.jpg", b"B
 
 def loaded(address: str | Path, tmp_path: Path, **settings: Any) -> list[dict[str, Any]]:
     """The input's rows, as `load` gives them."""
-    config = make_config(input=str(address), captioner="pixels", cache_path=str(tmp_path / "cache"), **settings)
+    config = RegionCapConfig(input=str(address), captioner="pixels", cache_path=str(tmp_path / "cache"), **settings)
     rows = []
     for shard in read_shards(config, DEFAULT_FILESYSTEMS):
         rows += [load_row(line, shard.source, text, config.image_key) for line, text in shard.lines]
@@ -36,7 +36,7 @@ def loaded(address: str | Path, tmp_path: Path, **settings: Any) -> list[dict[st
 
 
 def image_of(row: dict[str, Any], address: str | Path) -> bytes:
-    root = input_root(make_config(input=str(address), captioner="pixels"), DEFAULT_FILESYSTEMS)
+    root = input_root(RegionCapConfig(input=str(address), captioner="pixels"), DEFAULT_FILESYSTEMS)
     return ImageFiles(root).read(ref_of(row))
 
 
@@ -178,7 +178,7 @@ def test_rows_per_box_are_for_tables(tmp_path: Path) -> None:
 
 def test_a_signed_url_is_used_and_not_shown(tmp_path: Path) -> None:
     with range_server(tar_bytes(PLAIN)) as url:
-        config = make_config(input=f"{url}/0.tar?{SIGNATURE}", captioner="pixels")
+        config = RegionCapConfig(input=f"{url}/0.tar?{SIGNATURE}", captioner="pixels")
         row = loaded(config.input, tmp_path)[0]
         assert row["image"] == f"tar://a.jpg::{url}/0.tar"
         root = input_root(config, DEFAULT_FILESYSTEMS)

@@ -20,7 +20,7 @@ from regioncap.captioners.access import Access
 from regioncap.captioners.base import CaptionerOptions, CaptionResult
 from regioncap.captioners.fake_server import PERSONAS, Behaviour, RunningServer
 from regioncap.captioners.vlm import OpenAICaptioner
-from regioncap.config.files import make_config
+from regioncap.config.model import RegionCapConfig
 from regioncap.errors import CaptionerError
 from tests.support.model_servers import Bill, captions_for, request_of, results_of, warm_up
 from tests.support.photos import write_photo
@@ -106,7 +106,7 @@ def asked(proxy: Proxy, request: pytest.FixtureRequest) -> Iterator[tuple[OpenAI
 
 def captioner_for(proxy: Proxy, model: str, key: str = KEY, **settings: Any) -> OpenAICaptioner:
     values = {"max_pixels": 40_000, "max_boxes": 4, "max_in_flight": 4, "server_patience": 20.0, **settings}
-    config = make_config(input="a.jsonl", endpoint=[proxy.url], model=model, **values)
+    config = RegionCapConfig(input="a.jsonl", endpoint=[proxy.url], model=model, **values)
     return OpenAICaptioner(CaptionerOptions(config, lambda: [Access().with_key(key)], Bill()))
 
 

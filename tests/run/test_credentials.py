@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from regioncap.captioners.access import Access
-from regioncap.config.files import make_config
+from regioncap.config.model import RegionCapConfig
 from regioncap.errors import CaptionerError
 from regioncap.run import credentials
 from regioncap.run.credentials import access_of, check_environment
@@ -23,7 +23,7 @@ def no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def access(endpoints: int = 1, **settings: Any) -> list[Access]:
     urls = [f"http://host{number}/v1" for number in range(endpoints)]
-    return access_of(make_config(input="a.jsonl", model="m", endpoint=urls, **settings))
+    return access_of(RegionCapConfig(input="a.jsonl", model="m", endpoint=urls, **settings))
 
 
 def bearers(found: list[Access]) -> list[str | None]:
@@ -125,7 +125,7 @@ def test_a_secret_that_is_missing_or_empty(monkeypatch: pytest.MonkeyPatch, sett
 def test_a_missing_variable_is_found_before_anything_starts(
     settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = make_config(input="a.jsonl", endpoint="http://127.0.0.1:9/v1", model="m", **settings)
+    config = RegionCapConfig(input="a.jsonl", endpoint="http://127.0.0.1:9/v1", model="m", **settings)
     monkeypatch.delenv("A_KEY", raising=False)
     with pytest.raises(CaptionerError, match="there is no environment variable A_KEY"):
         check_environment(config)
@@ -141,7 +141,7 @@ def test_blocks_are_not_read_before_prefect_is_there(monkeypatch: pytest.MonkeyP
         return "quiet-river"
 
     monkeypatch.setattr(credentials, "_from_block", from_block)
-    config = make_config(input="a.jsonl", endpoint="http://127.0.0.1:9/v1", model="m", api_keys=["block:a-key"])
+    config = RegionCapConfig(input="a.jsonl", endpoint="http://127.0.0.1:9/v1", model="m", api_keys=["block:a-key"])
     check_environment(config)
     assert read == []
     access_of(config)

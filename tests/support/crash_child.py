@@ -32,8 +32,8 @@ def kill_at(module: str, name: str, calls: int) -> None:
 
 if __name__ == "__main__":
     config, module, name, calls = sys.argv[1:]
-    from regioncap.config.files import make_config
+    from regioncap.config.model import RegionCapConfig
     from regioncap.flows.region_caption import region_caption
 
     kill_at(module, name, int(calls))
-    region_caption(make_config(**json.loads(config)))
+    region_caption(RegionCapConfig(**json.loads(config)))

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from regioncap.config.files import make_config
 from regioncap.config.model import RegionCapConfig
 from regioncap.output.summary import Summary
 
@@ -23,4 +22,4 @@ def config_of(folder: Path, **changes: Any) -> RegionCapConfig:
         "captioner": "pixels",
         "max_boxes": 3,
     }
-    return make_config(**{**values, **changes})
+    return RegionCapConfig(**{**values, **changes})

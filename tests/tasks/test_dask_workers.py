@@ -20,7 +20,7 @@ import distributed
 from prefect.settings import get_current_settings
 
 from regioncap.captioners.fake_server import Behaviour, RunningServer
-from regioncap.config.files import make_config
+from regioncap.config.model import RegionCapConfig
 from regioncap.errors import BudgetReached, CaptionerError, UsageError, WorkersLost
 from regioncap.tasks import dask_workers
 from regioncap.tasks.dask_workers import config_of_one, taken_over
@@ -259,7 +259,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
 def test_settings_that_do_not_go_together(case: str) -> None:
     wrong, message = REFUSED[case]
     with pytest.raises(UsageError, match=message):
-        make_config(**{"input": "a.jsonl", "captioner": "pixels", **wrong})
+        RegionCapConfig(**{"input": "a.jsonl", "captioner": "pixels", **wrong})
 
 
 def test_no_cluster(folder: Path, run: Run, server: RunningServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -282,7 +282,7 @@ def test_a_cache_that_the_workers_do_not_see(folder: Path, run: Run, cluster: Cl
 
 
 def test_shares() -> None:
-    config = make_config(
+    config = RegionCapConfig(
         input="a.jsonl", model="m", endpoint="http://h/v1", max_in_flight=7, max_requests=100, max_usd=3.0,
         usd_per_m_in=1, usd_per_m_out=1,
     )  # fmt: skip

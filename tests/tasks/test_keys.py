@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from regioncap.config.files import make_config
+from regioncap.config.model import RegionCapConfig
 from regioncap.output.join import key_of, row_format
 from regioncap.records import Row, Step
 from regioncap.run.context import RunContext
@@ -51,7 +51,7 @@ ROW: Row = {
 
 def keys(**settings: Any) -> dict[str, str]:
     """The keys of the six steps, of an answer, of the effort and of the output under these settings."""
-    made = make_config(**{"input": "photos.jsonl", "captioner": "pixels", "max_boxes": 3, **settings})
+    made = RegionCapConfig(**{"input": "photos.jsonl", "captioner": "pixels", "max_boxes": 3, **settings})
     with closing(RunContext(made)) as context:
         step = Step(0, 0, "k", "b" * 64, 3, 1)
         found = {spec.name: digest(spec.parts(context, step)) for spec in STEPS}
