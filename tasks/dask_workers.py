@@ -29,7 +29,7 @@ from regioncap.config.model import RegionCapConfig
 from regioncap.errors import BudgetReached, UsageError, WorkersLost
 from regioncap.records import Counts, Step
 from regioncap.run.context import RunContext
-from regioncap.storage.filesystem import is_url
+from regioncap.storage.urls import is_url
 from regioncap.tasks import dask_remote
 from regioncap.tasks.shard import caption_shard
 from regioncap.tasks.workers import ShardFuture, steps_as_task_runs

@@ -27,7 +27,8 @@ from regioncap.output.summary import Summary
 from regioncap.printable import printable
 from regioncap.run.progress import Progress as RunProgress
 from regioncap.run.runs import RUNS
-from regioncap.storage.filesystem import Place, redact_url
+from regioncap.storage.filesystem import Place
+from regioncap.storage.urls import redact_url
 
 if TYPE_CHECKING:
     # It imports Prefect, which takes seconds and which not every command needs.

@@ -34,8 +34,9 @@ from regioncap.exports.hf_features import DTYPES, Feature, ImageOf, Many, arrow_
 from regioncap.exports.with_images import with_images
 from regioncap.output.reading import Captioned
 from regioncap.records import Row
-from regioncap.storage.filesystem import Place, without_query
+from regioncap.storage.filesystem import Place
 from regioncap.storage.row_images import file_name_in
+from regioncap.storage.urls import without_query
 from regioncap.vision.boxes import normalize_xywh
 
 ROWS_PER_GROUP = 100

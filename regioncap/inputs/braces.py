@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from regioncap.errors import UsageError
 from regioncap.records import cut_text
-from regioncap.storage.filesystem import redact_url
+from regioncap.storage.urls import redact_url
 
 MAX_FILES = 1_000_000
 

@@ -22,8 +22,9 @@ from regioncap.inputs.named_files import find_named, fixed_part, has_braces, is_
 from regioncap.inputs.streams import ReadProgress
 from regioncap.records import cut_text, loads_given
 from regioncap.row_keys import MISSING, value_at
-from regioncap.storage.filesystem import Filesystems, Place, without_query
+from regioncap.storage.filesystem import Filesystems, Place
 from regioncap.storage.finding import FoundFiles
+from regioncap.storage.urls import without_query
 from regioncap.vision.headers import EXTENSIONS
 
 KNOWN = (

@@ -9,8 +9,9 @@ from contextlib import suppress
 from regioncap.errors import StorageError, UsageError
 from regioncap.inputs.braces import expand, first_brace
 from regioncap.records import cut_text
-from regioncap.storage.filesystem import GLOB_CHARS, Place
+from regioncap.storage.filesystem import Place
 from regioncap.storage.finding import FoundFiles
+from regioncap.storage.urls import GLOB_CHARS
 
 LISTED_FROM = 8
 """From this many files of one folder on, it is listed, rather than each of them asked for."""

@@ -28,7 +28,8 @@ from regioncap.inputs.streams import ReadProgress, row_text
 from regioncap.inputs.tar_rows import LeftOut, TarReader
 from regioncap.records import Row, Shard, loads_given
 from regioncap.row_keys import MISSING, keys_in_words, paths_of, value_at
-from regioncap.storage.filesystem import Filesystems, Place, is_url, path_of, public_url, without_query
+from regioncap.storage.filesystem import Filesystems, Place, path_of
+from regioncap.storage.urls import is_url, public_url, without_query
 
 COLUMN_SAMPLE_ROWS = 100
 """Rows of a table that are read to learn its columns."""

@@ -16,7 +16,8 @@ from regioncap.inputs.decoding import READ_BYTES, as_utf8, compression_of, look_
 from regioncap.records import dumps, not_a_row
 from regioncap.row_work import row_work
 from regioncap.storage.compression import COMPRESSIONS, MAGIC_BYTES
-from regioncap.storage.filesystem import Place, reason_of
+from regioncap.storage.filesystem import Place
+from regioncap.storage.storage_errors import reason_of
 
 KEPT_BYTES = 1000
 """What is kept of the text of a row that cannot be read."""

@@ -22,8 +22,8 @@ from regioncap.records import WITH_BBOX, Row, Step, dumps, rejected
 from regioncap.row_keys import boxes_at
 from regioncap.row_work import row_work
 from regioncap.run.context import RunContext
-from regioncap.storage.filesystem import is_url, redact_url
 from regioncap.storage.steps import digest, library_versions
+from regioncap.storage.urls import is_url, redact_url
 from regioncap.vision.frames import size_warning, stated_size
 
 STEP_VERSION = 2

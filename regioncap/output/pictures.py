@@ -12,9 +12,10 @@ from regioncap.output.join import marks_folder
 from regioncap.output.outputs import is_parts_folder
 from regioncap.output.reading import Captioned, Written
 from regioncap.storage.bounded_read import reader_of
-from regioncap.storage.filesystem import Filesystems, Place, is_url
+from regioncap.storage.filesystem import Filesystems, Place
 from regioncap.storage.images import ImageFiles
 from regioncap.storage.row_images import RowImages
+from regioncap.storage.urls import is_url
 
 
 class Pictures:

@@ -20,7 +20,7 @@ from regioncap.preflight.first_rows import FirstRows
 from regioncap.records import Row, is_number, loads_given
 from regioncap.row_keys import image_name_at, paths_of, value_at
 from regioncap.row_work import row_work
-from regioncap.storage.filesystem import without_query
+from regioncap.storage.urls import without_query
 
 ROWS_TO_SEARCH = 100
 """Rows that are searched for boxes and images under other keys."""

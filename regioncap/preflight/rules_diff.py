@@ -6,7 +6,7 @@ from regioncap.config.model import RegionCapConfig
 from regioncap.errors import UsageError
 from regioncap.preflight.plan import Plan
 from regioncap.preflight.settings_diff import refuses
-from regioncap.storage.filesystem import redact_url
+from regioncap.storage.urls import redact_url
 
 
 def check_rules(planned: Plan, config: RegionCapConfig, *, deployed: bool = False) -> str:

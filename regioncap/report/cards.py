@@ -10,8 +10,8 @@ from typing import Any
 from regioncap.output.reading import Captioned
 from regioncap.records import Row, dumps
 from regioncap.report.thumbs import Thumb, place_boxes
-from regioncap.storage.filesystem import redact_url
 from regioncap.storage.row_images import readable_name
+from regioncap.storage.urls import redact_url
 from regioncap.vision.drawing import PALETTE_RGB
 
 TEXT_BYTES = 8_000_000

@@ -12,7 +12,7 @@ from regioncap.report.compare import Comparison
 from regioncap.report.page import Page, share, tile
 from regioncap.report.selection import Overview, Picked
 from regioncap.report.source import ReportOptions
-from regioncap.storage.filesystem import redact_url
+from regioncap.storage.urls import redact_url
 
 
 def page_of(

@@ -32,10 +32,11 @@ from regioncap.run.shard_run import ShardRuns
 from regioncap.run.threads import RunThreads
 from regioncap.storage.answers import Answers
 from regioncap.storage.bounded_read import reader_of
-from regioncap.storage.filesystem import Filesystems, is_url
+from regioncap.storage.filesystem import Filesystems
 from regioncap.storage.images import ImageFiles
 from regioncap.storage.row_images import RowImages
 from regioncap.storage.steps import STEP_NAMES, StepStorage
+from regioncap.storage.urls import is_url
 from regioncap.vision.libraries import image_libraries
 
 

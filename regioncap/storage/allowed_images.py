@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 from regioncap.config.image_rules import Address, ImageRules
 from regioncap.storage.addresses import Reach, literal_address, reach_of, reach_of_name
-from regioncap.storage.filesystem import behind_chain, is_url
+from regioncap.storage.urls import behind_chain, is_url
 
 SPECIAL_FOLDERS = ("/proc", "/sys", "/dev")
 """Their files are no data, but what the system tells of itself, memory and secrets of processes included."""

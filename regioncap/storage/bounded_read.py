@@ -15,11 +15,13 @@ from regioncap.config.image_rules import ImageRules
 from regioncap.config.model import RegionCapConfig
 from regioncap.storage.allowed_images import CACHES, ON_DISK, AllowedImages, protocol_of
 from regioncap.storage.collecting import Collector, NotReadable, ReadLimits
-from regioncap.storage.filesystem import DEFAULT_FILESYSTEMS, LOCAL_FS, Filesystems, behind_chain, is_url, part_of
+from regioncap.storage.filesystem import DEFAULT_FILESYSTEMS, Filesystems
 from regioncap.storage.local_read import opened_file, read_local
+from regioncap.storage.opening import LOCAL_FS, part_of
 from regioncap.storage.remote_read import RemoteReader
 from regioncap.storage.stream_read import StreamReader
 from regioncap.storage.time_limit import TimeLimit
+from regioncap.storage.urls import behind_chain, is_url
 
 IN_MEMORY = ("memory", "data")
 

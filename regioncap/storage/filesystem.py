@@ -8,149 +8,36 @@ nowhere else; a missing file stays the builtin `FileNotFoundError`.
 from __future__ import annotations
 
 import contextlib
-import datetime as dt
-import os
-import re
 import tempfile
-import time
-import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
-from fsspec.core import strip_protocol, url_to_fs
+from fsspec.core import strip_protocol
 from fsspec.implementations.local import LocalFileSystem
-from fsspec.spec import AbstractFileSystem
 
-from regioncap.errors import RegionCapError, StorageError
-from regioncap.masking import outside_text
+from regioncap.errors import StorageError
+from regioncap.storage.atomic_write import renamed_into_place
+from regioncap.storage.file_info import changed_at, version_in
 from regioncap.storage.finding import FoundFiles, find_in_store, find_matches, find_on_disk
+from regioncap.storage.opening import LOCAL_FS, FilesystemOpener
 from regioncap.storage.ranges import RangeFile
+from regioncap.storage.storage_errors import reason_of, translated
+from regioncap.storage.urls import GLOB_CHARS, glob_prefix, redact_url, without_query
 
 SINGLE_PUT_BYTES = 64_000_000
 """Up to this size an object is uploaded from memory in a single PUT."""
 
-GLOB_CHARS = frozenset("*?[")
 
-LOCAL_PROTOCOLS = ("file://", "local://", "memory://", "data:")
-"""Prefixes of URLs that need no network."""
-
-
-def is_url(text: str) -> bool:
-    """Whether `text` is a URL (`s3://…`, `data:…`) rather than a path on disk."""
-    return "://" in text or text.startswith("data:")
-
-
-def without_query(address: str) -> str:
-    """A web address without its query; elsewhere `?` is a wildcard or part of a name."""
-    return address.partition("?")[0] if address.startswith(("http://", "https://")) else address
-
-
-_CHAINED = re.compile(r"\w[\w+.-]*(?:://[^\[\]]*?)?::(.+)", re.DOTALL)
-"""`zip://a.jpg::s3://…` and `simplecache::https://…`, but no address of IPv6 in brackets."""
-
-
-def behind_chain(address: str) -> str:
-    """What the first protocol of a chain reads from; "" for what is no chain.
-
-    >>> behind_chain("zip://a.jpg::s3://bucket/b.zip"), behind_chain("http://[::1]/a.jpg")
-    ('s3://bucket/b.zip', '')
-    """
-    found = _CHAINED.match(address)
-    return found[1] if found else ""
-
-
-_SECRET_PARTS = re.compile(r"(?<=://)[^/]*@|[?#](?:(?!::).)*", re.DOTALL)
-"""User name and password, query and fragment, of every part of a chain."""
-
-
-def redact_url(url: str) -> str:
-    """`url`, or a chain of them, without user name, password, query and fragment, where secrets and signatures are.
-
-    >>> redact_url("simplecache::https://me:secret@host/a.jpg?sig=secret")
-    'simplecache::https://host/a.jpg'
-    """
-    return _SECRET_PARTS.sub("", url) if is_url(url) else url
-
-
-def public_url(address: str) -> str:
-    """A path or URL as rows name a file: without what may be secret, and nothing else is taken from its name.
-
-    >>> public_url("https://me:secret@host/a.tar?sig=secret"), public_url("s3://bucket/a #1.tar")
-    ('https://host/a.tar', 's3://bucket/a #1.tar')
-    """
-    if behind_chain(address) or address.startswith(("http://", "https://")):
-        return redact_url(address)
-    return re.sub(r"(?<=://)[^/]*@", "", address) if is_url(address) else address
-
-
-LOCAL_FS = LocalFileSystem()
-
-
-def path_of(place: Place) -> str:
-    """The absolute path of a place on disk."""
-    return str(LOCAL_FS._strip_protocol(place.address))
-
-
-class Filesystems:
-    """How a run opens its filesystems. `options`: fsspec's storage options by protocol. They may hold secrets, so
-    nothing ever prints them."""
-
-    def __init__(self, options: Mapping[str, Mapping[str, Any]] | None = None) -> None:
-        self._options = dict(options or {})
-        self._hub_is_fresh = False
+class Filesystems(FilesystemOpener):
+    """Files and folders on the filesystems that a run opens; see `FilesystemOpener`."""
 
     def place(self, address: str) -> Place:
         """The file or folder at `address`, a path or URL."""
         return Place(address, self)
-
-    def options(self, protocol: str) -> dict[str, Any]:
-        """fsspec's options for a protocol."""
-        return dict(self._options.get(protocol, {}))
-
-    def open(self, address: str) -> tuple[Any, str]:
-        """The fsspec filesystem of `address`, and the path on it. Raises ImportError, ValueError."""
-        protocol = address.partition("://")[0] if "://" in address else "file"
-        options = self.options(protocol)
-        if protocol == "file" and not options and "::" not in address and not address.startswith("data:"):
-            return LOCAL_FS, str(LOCAL_FS._strip_protocol(address))  # ten times as fast as fsspec's url_to_fs
-        if "::" in address:
-            options = dict(self._options)  # a chain of protocols takes its options by protocol name
-        elif protocol in ("s3", "s3a"):
-            options.setdefault("max_concurrency", 1)  # else every read requests the size first
-        # No listings cache: it would hide what another process has written since.
-        try:
-            fs, path = url_to_fs(address, **options, use_listings_cache=False)
-        except ImportError as error:
-            hint = ": pip install 'regioncap[hf]'" if "hf://" in address else ""
-            raise ImportError(f"{error}{hint}") from None
-        if protocol == "hf" and not self._hub_is_fresh:
-            self._hub_is_fresh = True
-            fs.invalidate_cache()  # it has a cache that the option does not switch off: earlier runs filled it
-        return fs, str(path)
-
-    def read_range(self, address: str, start: int, end: int) -> bytes:
-        """A file's bytes from `start` up to `end`; fewer where it ends. Raises what the filesystem raises."""
-        fs, path = self.open(address)
-        if fs is LOCAL_FS:
-            with Path(path).open("rb") as file:
-                file.seek(start)
-                return file.read(end - start)
-        data = part_of(fs, path, start, end)
-        if len(data) > end - start:
-            raise OSError("its server gives whole files alone; put simplecache:: before the URL")
-        return data
-
-
-def part_of(fs: Any, path: str, start: int, end: int) -> bytes:
-    """The bytes of a file from `start` up to `end`, with nothing ahead of them."""
-    if getattr(fs.cat_file, "__func__", None) is not AbstractFileSystem.cat_file:
-        return bytes(fs.cat_file(path, start=start, end=end))
-    with fs.open(path, "rb", cache_type="none") as file:  # fsspec's own `cat_file` would read megabytes ahead
-        file.seek(start)
-        return bytes(file.read(end - start))
 
 
 DEFAULT_FILESYSTEMS = Filesystems()
@@ -217,26 +104,8 @@ class Place:
         """Whether this place is on a local disk."""
         return isinstance(self._fs, LocalFileSystem)
 
-    @contextlib.contextmanager
-    def _translated(self, doing: str) -> Iterator[None]:
-        try:
-            yield
-        except RegionCapError:
-            raise
-        except FileNotFoundError as error:
-            if doing != "write":  # when writing, it is the bucket that is missing, not the file
-                raise
-            raise StorageError(self.url, doing, reason_of(error)) from error
-        except ImportError as error:
-            raise StorageError(self.url, doing, f"a package is not installed: {error}") from None
-        except PermissionError as error:
-            # Without the s3:ListBucket permission, S3 answers 403 for a missing key, too.
-            hint = (
-                " (the s3:ListBucket permission is needed, too)" if self.address.startswith(("s3://", "s3a://")) else ""
-            )
-            raise StorageError(self.url, doing, f"{reason_of(error)}{hint}") from error
-        except Exception as error:
-            raise StorageError(self.url, doing, reason_of(error)) from error
+    def _translated(self, doing: str) -> AbstractContextManager[None]:
+        return translated(self.address, doing)
 
     # --- reading
 
@@ -302,7 +171,7 @@ class Place:
         with self._translated("list"), contextlib.suppress(FileNotFoundError, NotADirectoryError):
             found = self._fs.ls(self._path, detail=True)
             return [
-                Found(self.child(PurePosixPath(item["name"]).name), item["size"], _seconds(item))
+                Found(self.child(PurePosixPath(item["name"]).name), item["size"], changed_at(item))
                 for item in found
                 if item["type"] == "file"
             ]
@@ -318,7 +187,7 @@ class Place:
         """Write the whole file at once. `durable=False` skips the fsync, for what can be reproduced."""
         with self._translated("write"):
             if self.is_local:
-                with _renamed(Path(self._path), durable) as file:
+                with renamed_into_place(Path(self._path), durable) as file:
                     file.write(data)
             else:
                 self._fs.pipe_file(self._path, data)
@@ -328,7 +197,7 @@ class Place:
         """A file to write to piece by piece. It appears here when the block succeeds, and not at all otherwise."""
         if self.is_local:
             try:
-                with _renamed(Path(self._path), durable=True) as file:
+                with renamed_into_place(Path(self._path), durable=True) as file:
                     yield file
             except OSError as error:  # only these: the block's own errors are not the disk's
                 raise StorageError(self.url, "write", reason_of(error)) from error
@@ -390,13 +259,6 @@ class Place:
             return find_on_disk(self._path) if self.is_local else find_in_store(self._fs, self._path)
 
 
-def version_in(info: Mapping[str, Any]) -> list[Any]:
-    """[etag or size, time] of what a filesystem tells of a file; no time beside an etag, and where there is none."""
-    etag = info.get("ETag") or info.get("etag") or info.get("blob_id")  # blob_id: Hugging Face's
-    time = info.get("mtime") or info.get("LastModified") or info.get("created") or info.get("Last-Modified")
-    return [etag or info.get("size"), str(time) if time and not etag else None]
-
-
 @dataclass(frozen=True)
 class Found:
     """A file of a listing. `size`: bytes. `changed_at`: seconds since 1970; now where the listing does not say."""
@@ -406,41 +268,6 @@ class Found:
     changed_at: float
 
 
-def _seconds(item: dict[str, Any]) -> float:
-    changed = item.get("mtime") or item.get("LastModified") or item.get("created")
-    if isinstance(changed, dt.datetime):
-        return changed.timestamp()
-    return float(changed) if isinstance(changed, int | float) else time.time()
-
-
-def glob_prefix(pattern: str) -> str:
-    """The folder of a glob before its first wildcard: `a` for `a/b*/c.jpg`."""
-    before = pattern[: min(pattern.index(sign) for sign in GLOB_CHARS if sign in pattern)]
-    return before.rpartition("/")[0]
-
-
-@contextlib.contextmanager
-def _renamed(path: Path, durable: bool) -> Iterator[IO[bytes]]:
-    """A temporary file beside `path` that is renamed to it when the block succeeds."""
-    part = path.with_name(f".{path.name[:80]}.{uuid.uuid4().hex}.part")
-    try:
-        file = part.open("xb")
-    except FileNotFoundError:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = part.open("xb")
-    try:
-        with file:
-            yield file
-            file.flush()
-            if durable:
-                os.fsync(file.fileno())
-        part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
-
-
-def reason_of(error: BaseException) -> str:
-    """The message of a foreign error, as one line, without secrets."""
-    text = str(getattr(error, "strerror", None) or error).strip() or type(error).__name__
-    return outside_text(text[:4000].splitlines()[0])
+def path_of(place: Place) -> str:
+    """The absolute path of a place on disk."""
+    return str(LOCAL_FS._strip_protocol(place.address))

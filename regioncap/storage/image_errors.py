@@ -23,9 +23,10 @@ from regioncap.records import QUOTED_CHARS, cut_text
 from regioncap.storage.allowed_images import ImageRefused
 from regioncap.storage.archives import ArchiveTooLarge
 from regioncap.storage.collecting import NotReadable
-from regioncap.storage.filesystem import behind_chain, is_url, reason_of, redact_url
+from regioncap.storage.storage_errors import reason_of
 from regioncap.storage.tar_headers import TarDamaged
 from regioncap.storage.time_limit import OutOfTime
+from regioncap.storage.urls import behind_chain, is_url, redact_url
 
 NAME_NOT_FOUND_ERRNOS = frozenset({errno.ENAMETOOLONG, errno.EINVAL, errno.ELOOP})
 

@@ -19,14 +19,8 @@ from regioncap.storage.allowed_images import AllowedImages, ImageRefused
 from regioncap.storage.bounded_read import BoundedReader
 from regioncap.storage.collecting import NotReadable
 from regioncap.storage.data_uri import decode_data_uri, parse_data_uri
-from regioncap.storage.filesystem import (
-    DEFAULT_FILESYSTEMS,
-    LOCAL_PROTOCOLS,
-    Filesystems,
-    behind_chain,
-    is_url,
-    version_in,
-)
+from regioncap.storage.file_info import version_in
+from regioncap.storage.filesystem import DEFAULT_FILESYSTEMS, Filesystems
 from regioncap.storage.image_errors import near_names, reject_of, shown_image
 from regioncap.storage.listing import Listings
 from regioncap.storage.parquet_cells import ParquetCells
@@ -34,6 +28,7 @@ from regioncap.storage.row_images import RowImages, digest_in, is_row_image
 from regioncap.storage.scratch import Scratch
 from regioncap.storage.tar_members import Tars
 from regioncap.storage.time_limit import OutOfTime
+from regioncap.storage.urls import LOCAL_PROTOCOLS, behind_chain, is_url
 
 ImageCheck = Literal["listing", "head", "never"]
 

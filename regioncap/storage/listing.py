@@ -15,7 +15,8 @@ from typing import Any
 
 from regioncap.printable import printable
 from regioncap.records import cut_text
-from regioncap.storage.filesystem import Filesystems, reason_of
+from regioncap.storage.filesystem import Filesystems
+from regioncap.storage.storage_errors import reason_of
 
 MAX_BYTES = 256_000_000
 """Approximate size of the pages kept: two million objects. Beyond that they are dropped and requested again."""

@@ -17,10 +17,10 @@ from regioncap.errors import RowReject
 from regioncap.image_ref import ImageRef
 from regioncap.row_work import words_of
 from regioncap.storage.bounded_read import BoundedReader
-from regioncap.storage.filesystem import is_url
 from regioncap.storage.image_errors import shown_image
 from regioncap.storage.parquet_groups import Footer, NoCell, RowGroup
 from regioncap.storage.ranges import RangeFile
+from regioncap.storage.urls import is_url
 
 MAX_FOOTERS = 64
 MAX_GROUPS = 8

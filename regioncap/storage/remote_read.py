@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from regioncap.storage.allowed_images import WEB, AllowedImages, protocol_of
 from regioncap.storage.collecting import CHUNK_BYTES, LARGE_BYTES, Collector, NotReadable
-from regioncap.storage.filesystem import Filesystems, is_url
+from regioncap.storage.filesystem import Filesystems
 from regioncap.storage.time_limit import Deadline, TimeLimit
+from regioncap.storage.urls import is_url
 
 if TYPE_CHECKING:
     import aiohttp

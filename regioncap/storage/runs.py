@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from regioncap.records import dumps, loads
-from regioncap.storage.filesystem import Place, is_url
+from regioncap.storage.filesystem import Place
 from regioncap.storage.steps import digest
+from regioncap.storage.urls import is_url
 
 RUNS = "_runs"
 

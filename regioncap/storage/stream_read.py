@@ -10,9 +10,10 @@ from typing import IO, Any
 from regioncap.storage.allowed_images import ARCHIVES, CACHES, AllowedImages, protocol_of
 from regioncap.storage.archives import Member, WatchedFile, open_member
 from regioncap.storage.collecting import CHUNK_BYTES, Collector
-from regioncap.storage.filesystem import LOCAL_FS, behind_chain
 from regioncap.storage.local_read import opened_file
+from regioncap.storage.opening import LOCAL_FS
 from regioncap.storage.time_limit import Deadline
+from regioncap.storage.urls import behind_chain
 
 Open = Callable[[str], tuple[Any, str]]
 """The filesystem of a path or URL, and the path on it."""

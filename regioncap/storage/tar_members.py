@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator, Sequence
 from regioncap.errors import RowReject
 from regioncap.image_ref import ImageRef, split_tar_name, tar_name
 from regioncap.storage.compression import MAGIC_BYTES, compression_in
-from regioncap.storage.filesystem import LOCAL_FS, Filesystems
+from regioncap.storage.filesystem import Filesystems
 from regioncap.storage.image_errors import shown_image
+from regioncap.storage.opening import LOCAL_FS
 from regioncap.storage.tar_headers import TarStream, members_before, members_of
 from regioncap.storage.tar_streams import TarFile
 

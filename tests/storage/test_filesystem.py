@@ -14,9 +14,10 @@ import pytest
 from regioncap.errors import RowReject, StorageError
 from regioncap.image_ref import ImageRef
 from regioncap.storage.answers import Answers, answer_key
-from regioncap.storage.filesystem import Place, redact_url
+from regioncap.storage.filesystem import Place
 from regioncap.storage.finding import HIDDEN, FoundFiles
 from regioncap.storage.images import ImageFiles
+from regioncap.storage.urls import redact_url
 
 
 @pytest.fixture(params=["disk", "file", "memory", "s3"])

@@ -13,9 +13,9 @@ import pytest
 from regioncap.errors import RowReject
 from regioncap.image_ref import ImageRef
 from regioncap.records import QUOTED_CHARS
-from regioncap.storage.filesystem import redact_url
 from regioncap.storage.image_errors import shown_image
 from regioncap.storage.images import ImageFiles
+from regioncap.storage.urls import redact_url
 from tests.support.http_images import image_server
 
 # fsspec leaves a connection open whose answer it could not use.
