@@ -52,7 +52,7 @@ check: $(STAMPS)/check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# Figures for README; never part of the tests
+# Figures for docs/measured.md; never part of the tests
 bench: $(STAMPS)/test
 	$(BIN)/python benchmarks/orchestration.py
 	$(BIN)/python benchmarks/throughput.py --case 1600x32x0.8

@@ -1,6 +1,6 @@
 """The values that travel between steps, and the one JSON codec that reads and writes them.
 
-A row is a plain dict; which keys it has after which step is listed in README, "The steps". Rows live in step
+A row is a plain dict; which keys it has after which step is listed in docs/cache.md. Rows live in step
 files and inside step bodies, never in task parameters: walking them costs Prefect more than the step itself.
 """
 

@@ -38,7 +38,7 @@ class StepDamaged(RegionCapError):
 
 @dataclass(frozen=True)
 class Manifest:
-    """The description of one step file; README, "The cache", explains the fields."""
+    """The description of one step file; docs/cache.md explains what its key is made of."""
 
     schema: int
     step: str

@@ -1,4 +1,4 @@
-"""What a user has who follows deployments/README.md: `prefect server start`, the deployments, a worker; and its API."""
+"""What a user has who follows docs/prefect.md: `prefect server start`, the deployments, a worker; and its API."""
 
 from __future__ import annotations
 
