@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-from prefect.runtime import deployment
+from prefect.runtime import deployment, flow_run
 
 from regioncap.config.model import RegionCapConfig
-from regioncap.errors import UsageError
+from regioncap.errors import OutputInUse, UsageError
 from regioncap.flows.prefect_watch import watching_prefect
+from regioncap.output.lease import output_held
 from regioncap.preflight.check import check
 from regioncap.preflight.start import start
 from regioncap.run.context import RunContext, completed
@@ -36,9 +37,11 @@ def running(config: RegionCapConfig) -> Iterator[tuple[RunContext, Workers]]:
         _stop_recorded(context),
         watching_prefect(context),
     ):
-        start(context, check(context, deployed=deployment.id is not None))
-        with open_workers(context) as workers, _halted_at_once(context):
-            yield context, workers
+        checked = check(context, deployed=deployment.id is not None)
+        with output_held(context, str(flow_run.name or "")):
+            start(context, checked)
+            with open_workers(context) as workers, _halted_at_once(context):
+                yield context, workers
 
 
 @contextlib.contextmanager
@@ -54,10 +57,11 @@ def _open_context(config: RegionCapConfig) -> Iterator[RunContext]:
 
 @contextlib.contextmanager
 def _stop_recorded(context: RunContext) -> Iterator[None]:
-    """A run that stops is put on record, and on its page; a wrong call was no run."""
+    """A run that stops is put on record, beside its output; a wrong call was no run, and one that is refused leaves all
+    files to the other."""
     try:
         yield
-    except UsageError:
+    except (UsageError, OutputInUse):
         raise
     except BaseException as error:
         with contextlib.suppress(Exception):  # the record of a stop must not hide why the run stopped

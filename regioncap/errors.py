@@ -7,6 +7,7 @@
     └── RunStopped               the run cannot continue: exit code 1, an earlier output stays as it was
         ├── Stopped              Ctrl-C, a cancelled flow run, or a failure elsewhere
         ├── InputDamaged         the input's container (gzip, Parquet, JSON array) is broken
+        ├── OutputInUse          another run writes this output
         ├── StorageError         a file or folder cannot be read or written
         ├── CaptionerError       the captioner cannot work at all (no server, a refusal of every request)
         ├── PrefectLost          the Prefect server does not answer any more
@@ -119,6 +120,29 @@ class StorageError(RunStopped):
 
     def __str__(self) -> str:
         return f"cannot {self.doing} {self.url}: {self.reason}. Fix this and rerun the same command; it resumes."
+
+
+class OutputInUse(RunStopped):
+    """Another run writes this output. Attributes: `output` (without secrets), `holder`, in words, `lost`: whether this
+    run had the output first, and was not heard of for so long that the other took it over."""
+
+    def __init__(self, output: str, holder: str, lost: bool = False) -> None:
+        super().__init__(output, holder, lost)
+        self.output = output
+        self.holder = holder
+        self.lost = lost
+
+    def __str__(self) -> str:
+        if self.lost:
+            return (
+                f"{self.output}: another run has taken over this output, since this one was not heard of for a minute: "
+                "its machine slept, or could not reach the store. The output was not touched, and all captions that "
+                "came are kept. When the other run has ended, rerun the same command; it resumes."
+            )
+        return (
+            f"{self.output}: another run is writing this output: {self.holder}. Nothing was asked for or changed. Wait "
+            "until that run has ended and rerun the same command, or choose another output."
+        )
 
 
 class CaptionerError(RunStopped):

@@ -24,8 +24,9 @@ from regioncap.output.join import (
     with_bill,
     write_rows,
 )
+from regioncap.output.lease import check_lease
 from regioncap.output.output_parts import PartWriter
-from regioncap.output.outputs import INCOMPLETE, FileOutputs, OutputPart, Outputs, PartOutputs, is_parts_folder
+from regioncap.output.outputs import INCOMPLETE, FileOutputs, OutputPart, is_parts_folder, outputs_at
 from regioncap.output.reading import open_output
 from regioncap.output.summary import Summary
 from regioncap.records import dumps
@@ -51,6 +52,7 @@ def write_file(shards: Sequence[ShardSteps], context: RunContext) -> Summary:
     if summary is None:
         with files.rows.writer() as out, files.rejects.writer() as rejects:
             tally = write_rows(shards, context, form, out, rejects)
+            check_lease(context)
         summary = summary_of(
             tally, context, problem=problem, output=files.rows.url, rejects_file=files.rejects.url, write_key=key,
             output_bytes=files.rows.size() or 0, rejects_bytes=files.rejects.size() or 0,
@@ -75,15 +77,10 @@ def first_reject(context: RunContext, steps: ShardSteps) -> str:
     return f"{reject['code']}: {reject['message']}"
 
 
-def outputs_of(context: RunContext) -> Outputs:
-    """The run's output, whichever kind it is."""
-    return PartOutputs(context.output) if is_parts_folder(context.output.address) else FileOutputs(context.output)
-
-
 def record_run(context: RunContext, outcome: str, problem: str, **counts: int) -> None:
     """Add a line to `out.runs.jsonl`: how this run ended and what it requested, so that the bill survives reruns."""
     line = {"outcome": outcome, "problem": problem, **counts, **context.progress.bill().model_dump()}
-    outputs_of(context).runs.append(dumps(line) + b"\n")
+    outputs_at(context.output).runs.append(dumps(line) + b"\n")
 
 
 @task(name="write", task_run_name="write", cache_policy=NO_CACHE)

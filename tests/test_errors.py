@@ -16,6 +16,7 @@ MADE = [
     errors.InputDamaged("a.gz", "line 7", "ends too early"),
     errors.StorageError("s3://b/a", "write", "denied"),
     errors.CaptionerError("no server"),
+    errors.OutputInUse("out.jsonl", "process 7 on host b", lost=True),
     errors.WorkersLost("all workers are gone"),
     errors.RowsFailAlike("all of the first 500 rows"),
     errors.AccountingError("one row is missing"),

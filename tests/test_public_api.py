@@ -18,6 +18,7 @@ PUBLIC = [
     "CaptionerError",
     "ConfigError",
     "InputDamaged",
+    "OutputInUse",
     "PrefectLost",
     "RegionCapConfig",
     "RegionCapError",

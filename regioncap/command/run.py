@@ -14,6 +14,7 @@ from regioncap.command.echo import say
 from regioncap.command.exit_codes import OK, STOPPED
 from regioncap.command.options import GroupedCommand, config_flags, config_from
 from regioncap.command.prefect_env import check_prefect_home
+from regioncap.output.lease import output_held
 from regioncap.run.context import completed
 from regioncap.run.runs import RUNS
 
@@ -34,7 +35,7 @@ def run(source: str | None, config_file: str | None, **flags: Any) -> int:
 
             check(RUNS.context(config))
             check_prefect_home()
-            with terminal.watching(config):
+            with output_held(RUNS.context(config)), terminal.watching(config):
                 from regioncap.flows.region_caption import region_caption
 
                 summary = region_caption(config)

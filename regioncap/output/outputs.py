@@ -61,6 +61,11 @@ class Outputs:
         """One line for every run, complete or not."""
         raise NotImplementedError
 
+    @property
+    def lease(self) -> Place:
+        """What a run holds as long as it may write these files."""
+        raise NotImplementedError
+
     def read_summary(self) -> Summary | None:
         """The summary; None when it is missing or cannot be read."""
         with contextlib.suppress(FileNotFoundError, ValueError, ValidationError):
@@ -73,8 +78,11 @@ class FileOutputs(Outputs):
     """`out.jsonl` and its companions; with `variant="incomplete"` those of a run that must not replace it."""
 
     def _beside(self, kind: str) -> Place:
-        stem = self.output.name.removesuffix(".jsonl")
-        return self.output.parent.child(".".join(filter(None, (stem, self.variant, kind))))
+        return self.output.parent.child(".".join(filter(None, (self._stem, self.variant, kind))))
+
+    @property
+    def _stem(self) -> str:
+        return self.output.name.removesuffix(".jsonl")
 
     @property
     def rows(self) -> Place:
@@ -95,6 +103,11 @@ class FileOutputs(Outputs):
     def runs(self) -> Place:
         """One line for every run, complete or not."""
         return FileOutputs(self.output)._beside("runs.jsonl")
+
+    @property
+    def lease(self) -> Place:
+        """What a run holds as long as it may write these files."""
+        return self.output.parent.child(f".{self._stem}.lease")
 
     def written(self, key: str) -> Summary | None:
         """The summary of the run that wrote these files under this write key, if they still have their sizes."""
@@ -135,6 +148,11 @@ class PartOutputs(Outputs):
         return self.inside.child("runs.jsonl")
 
     @property
+    def lease(self) -> Place:
+        """What a run holds as long as it may write these files."""
+        return self.inside.child(".lease")
+
+    @property
     def index(self) -> Place:
         """The parts, in the order of the input."""
         return self.inside.child("index.json")
@@ -162,6 +180,11 @@ class PartOutputs(Outputs):
     def write_index(self, parts: list[OutputPart]) -> None:
         """Write the index of parts."""
         self.index.write(dumps({"schema": 1, "parts": [vars(part) for part in parts]}) + b"\n")
+
+
+def outputs_at(output: Place) -> Outputs:
+    """The files of an output, whichever kind it is."""
+    return PartOutputs(output) if is_parts_folder(output.address) else FileOutputs(output)
 
 
 def check_output(place: Place) -> None:

@@ -34,6 +34,7 @@ from regioncap.storage.answers import Answers
 from regioncap.storage.bounded_read import reader_of
 from regioncap.storage.filesystem import Filesystems
 from regioncap.storage.images import ImageFiles
+from regioncap.storage.leases import Lease
 from regioncap.storage.row_images import RowImages
 from regioncap.storage.steps import STEP_NAMES, StepStorage
 from regioncap.storage.urls import is_url
@@ -61,6 +62,10 @@ class RunContext:
         """What was found out about how rows hold their images, and should be said, once it is known."""
         self.stop = threading.Event()
         """Set when the run ends, in whichever way: every loop over rows looks at it."""
+        self.lease: Lease | None = None
+        """What lets this run write its output; None where it does not write it, as on a cluster's workers."""
+        self.lease_lost = threading.Event()
+        """Set when another run has taken over the output."""
         self.prefect_lost = threading.Event()
         """Set when Prefect's server is gone: nothing more is shown there."""
         self.lazy_captioner = LazyCaptioner(self._make_captioner, self.stop)

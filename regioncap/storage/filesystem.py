@@ -225,6 +225,18 @@ class Place:
         before = self.read() if self.size() is not None else b""
         self.write(before + data)
 
+    def create(self, data: bytes) -> bool:
+        """Write the whole file where there is none; False when there is one. No filesystem is sure to keep to it."""
+        with self._translated("write"), contextlib.suppress(FileExistsError):
+            if self.is_local:
+                Path(self._path).parent.mkdir(parents=True, exist_ok=True)
+                with Path(self._path).open("xb") as file:
+                    file.write(data)
+            else:
+                self._fs.pipe_file(self._path, data, mode="create")
+            return True
+        return False
+
     def move_to(self, target: Place) -> None:
         """Give the file the address `target`, in the same store, replacing any file there."""
         with self._translated("write"):
