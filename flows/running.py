@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from prefect.runtime import deployment, flow_run
 
 from regioncap.config.model import RegionCapConfig
-from regioncap.errors import OutputInUse, UsageError
+from regioncap.errors import OutputInUse, Stopped, UsageError
 from regioncap.flows.prefect_watch import watching_prefect
-from regioncap.output.lease import output_held
+from regioncap.output.lease import hold_output
 from regioncap.preflight.check import check
 from regioncap.preflight.start import start
 from regioncap.run.context import RunContext, completed
@@ -36,12 +36,12 @@ def running(config: RegionCapConfig) -> Iterator[tuple[RunContext, Workers]]:
         page_of(context),
         _stop_recorded(context),
         watching_prefect(context),
+        _loss_named(context),
     ):
-        checked = check(context, deployed=deployment.id is not None)
-        with output_held(context, str(flow_run.name or "")):
-            start(context, checked)
-            with open_workers(context) as workers, _halted_at_once(context):
-                yield context, workers
+        context.run_name = str(flow_run.name or "")
+        start(context, check(context, deployed=deployment.id is not None))
+        with open_workers(context) as workers, _halted_at_once(context):
+            yield context, workers
 
 
 @contextlib.contextmanager
@@ -66,6 +66,17 @@ def _stop_recorded(context: RunContext) -> Iterator[None]:
     except BaseException as error:
         with contextlib.suppress(Exception):  # the record of a stop must not hide why the run stopped
             record_run(context, "stopped", str(error) or type(error).__name__)
+        raise
+
+
+@contextlib.contextmanager
+def _loss_named(context: RunContext) -> Iterator[None]:
+    """Raises OutputInUse where the run was stopped since another has taken over its output."""
+    try:
+        yield
+    except Stopped:
+        if context.lease_lost.is_set():
+            hold_output(context)
         raise
 
 

@@ -16,6 +16,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RowsFailAlike, UsageError
 from regioncap.output.join import ShardSteps
+from regioncap.output.lease import hold_output
 from regioncap.output.output_parts import PartWriter, write_finished_parts
 from regioncap.output.outputs import OutputPart, is_parts_folder
 from regioncap.records import Counts, Shard
@@ -74,7 +75,8 @@ class ShardWindow:
         self._in_flight[future] = len(shard.lines)
 
     def wait_for_room(self) -> None:
-        """Return when another shard may be submitted. Raises what a shard raised."""
+        """Return when another shard may be submitted. Raises what a shard raised, and OutputInUse."""
+        hold_output(self._context)
         while not self._has_room():
             self._wait_for_one()
 

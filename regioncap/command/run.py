@@ -14,7 +14,6 @@ from regioncap.command.echo import say
 from regioncap.command.exit_codes import OK, STOPPED
 from regioncap.command.options import GroupedCommand, config_flags, config_from
 from regioncap.command.prefect_env import check_prefect_home
-from regioncap.output.lease import output_held
 from regioncap.run.context import completed
 from regioncap.run.runs import RUNS
 
@@ -32,10 +31,11 @@ def run(source: str | None, config_file: str | None, **flags: Any) -> int:
     with RUNS.enter():
         try:
             from regioncap.preflight.check import check
+            from regioncap.preflight.start import hold_if_certain
 
-            check(RUNS.context(config))
+            hold_if_certain(RUNS.context(config), check(RUNS.context(config)))
             check_prefect_home()
-            with output_held(RUNS.context(config)), terminal.watching(config):
+            with terminal.watching(config):
                 from regioncap.flows.region_caption import region_caption
 
                 summary = region_caption(config)

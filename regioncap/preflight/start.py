@@ -1,20 +1,22 @@
-"""How a run starts: it says how much is captioned already and how much is left, and puts its settings on record."""
+"""How a run starts: it says how much is captioned already and how much is left, and takes its output."""
 
 from __future__ import annotations
 
 import logging
 
-from regioncap.output.join import redacted_config
+from regioncap.output.lease import hold_output
 from regioncap.preflight.check import Checked
 from regioncap.preflight.plan import Plan
 from regioncap.run.context import RunContext
-from regioncap.storage.runs import entry_place, register, registered
 
 logger = logging.getLogger("regioncap")
 
 
 def start(context: RunContext, checked: Checked) -> None:
-    """Log what the run will ask for, have the captioner prepare for it, and register the run's settings."""
+    """Log what the run will ask for, and have the captioner prepare for it.
+
+    Raises OutputInUse, StorageError: see `hold_output`.
+    """
     config = context.config
     context.found.report_left_out()
     if context.images_note:
@@ -26,12 +28,17 @@ def start(context: RunContext, checked: Checked) -> None:
     if checked.outdated:
         logger.warning("%s", checked.outdated)
     if context.captioner.paid:
-        message, certain = work_left(checked.left)
-        logger.info("%s", message)
-        if certain and config.runner == "threads":  # elsewhere the processes that ask prepare themselves
-            context.captioner.get_ready()
-    entry = entry_place(context.cache, config.file_name_prefix, config.output)
-    register(entry, context.output.url, redacted_config(config), registered(entry).shards)
+        logger.info("%s", work_left(checked.left)[0])
+    if hold_if_certain(context, checked) and config.runner == "threads":  # elsewhere those that ask prepare themselves
+        context.captioner.get_ready()
+
+
+def hold_if_certain(context: RunContext, checked: Checked) -> bool:
+    """Take the output now if the run will surely ask for something. Returns whether it will; raises as `start`."""
+    certain = context.captioner.paid and work_left(checked.left)[1]
+    if certain:
+        hold_output(context)
+    return certain
 
 
 def work_left(planned: Plan | None) -> tuple[str, bool]:

@@ -62,8 +62,10 @@ class RunContext:
         """What was found out about how rows hold their images, and should be said, once it is known."""
         self.stop = threading.Event()
         """Set when the run ends, in whichever way: every loop over rows looks at it."""
+        self.run_name = ""
+        """What people call the run; "" where it has no name."""
         self.lease: Lease | None = None
-        """What lets this run write its output; None where it does not write it, as on a cluster's workers."""
+        """What lets this run write its output; None as long as it has not written anything."""
         self.lease_lost = threading.Event()
         """Set when another run has taken over the output."""
         self.prefect_lost = threading.Event()
@@ -118,11 +120,13 @@ class RunContext:
         self.lazy_captioner.stop_sending()
 
     def close(self) -> None:
-        """Close the captioner, the threads and open files; what is in flight is stopped."""
+        """Close the captioner, the threads and open files, and let the output go; what is in flight is stopped."""
         self.stop.set()
         self.lazy_captioner.close()
         self.threads.close()
         self.images.close()
+        if self.lease is not None:
+            self.lease.release()
         self._until_closed.close()
 
 
