@@ -26,8 +26,6 @@ from regioncap.storage.store_lease import TTL_SECONDS, Clock
 from tests.support.commands import ROOT
 from tests.support.waiting import until
 
-FAR = {"machine": "another machine", "host": "far-away"}
-
 
 class FakeClock(Clock):
     """Its time passes only while somebody waits. `meanwhile` is called each time."""
@@ -99,7 +97,7 @@ def held() -> Iterator[Callable[..., Lease]]:
 
 def far_holder() -> Holder:
     """A process of another machine."""
-    return dataclasses.replace(Holder.here("far run"), **FAR)
+    return dataclasses.replace(Holder.here("far run"), machine="another machine", host="far-away")
 
 
 def left_in(place: Place) -> list[str]:
@@ -125,7 +123,8 @@ def test_one_at_a_time(place: Place, held: Callable[..., Lease]) -> None:
 
 
 def test_of_many_that_start_at_once_one_gets_it(place: Place, held: Callable[..., Lease]) -> None:
-    start, outcomes = threading.Barrier(8), []
+    start = threading.Barrier(8)
+    outcomes: list[Lease | None] = []
 
     def try_it() -> None:
         start.wait()
