@@ -31,9 +31,9 @@ def run(source: str | None, config_file: str | None, **flags: Any) -> int:
     with RUNS.enter():
         try:
             from regioncap.preflight.check import check
-            from regioncap.preflight.start import hold_if_certain
+            from regioncap.preflight.start import take_output
 
-            hold_if_certain(RUNS.context(config), check(RUNS.context(config)))
+            take_output(RUNS.context(config), check(RUNS.context(config)))
             check_prefect_home()
             with terminal.watching(config):
                 from regioncap.flows.region_caption import region_caption

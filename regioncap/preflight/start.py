@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 
+from regioncap.errors import OutputInUse, StorageError
 from regioncap.output.lease import hold_output
 from regioncap.preflight.check import Checked
 from regioncap.preflight.plan import Plan
@@ -29,15 +30,19 @@ def start(context: RunContext, checked: Checked) -> None:
         logger.warning("%s", checked.outdated)
     if context.captioner.paid:
         logger.info("%s", work_left(checked.left)[0])
-    if hold_if_certain(context, checked) and config.runner == "threads":  # elsewhere those that ask prepare themselves
+    if take_output(context, checked) and config.runner == "threads":  # elsewhere those that ask prepare themselves
         context.captioner.get_ready()
 
 
-def hold_if_certain(context: RunContext, checked: Checked) -> bool:
-    """Take the output now if the run will surely ask for something. Returns whether it will; raises as `start`."""
+def take_output(context: RunContext, checked: Checked) -> bool:
+    """Take the output now; one that cannot be had stops the run only if it will surely ask for something, since others
+    may find everything done. Returns whether it will. Raises as `start`."""
     certain = context.captioner.paid and work_left(checked.left)[1]
-    if certain:
+    try:
         hold_output(context)
+    except (OutputInUse, StorageError):
+        if certain:
+            raise
     return certain
 
 
