@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 DEMO := demo
 STAMPS := $(VENV)/stamps
 
-.PHONY: install demo test test-vllm test-litellm check bench clean
+.PHONY: install demo test test-vllm test-litellm check bench docs reference clean
 
 # The command, in a virtual environment of its own: .venv/bin/regioncap
 install: $(STAMPS)/install
@@ -60,8 +60,16 @@ bench: $(STAMPS)/test
 	$(BIN)/python benchmarks/scale.py 10000 100000
 	$(BIN)/python benchmarks/pixels.py
 
+# The site of docs/, in site/; to look at it, with its search: .venv/bin/mkdocs serve
+docs: $(STAMPS)/docs reference
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+# The pages of docs/ that are made of the settings and the commands
+reference: $(STAMPS)/install
+	$(BIN)/python docs/reference.py
+
 clean:
-	rm -rf $(VENV) $(VLLM_VENV) $(LITELLM_VENV) $(DEMO) .pytest_cache .mypy_cache .ruff_cache .grimp_cache .import_linter_cache
+	rm -rf $(VENV) $(VLLM_VENV) $(LITELLM_VENV) $(DEMO) site .pytest_cache .mypy_cache .ruff_cache .grimp_cache .import_linter_cache
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -73,6 +81,7 @@ $(STAMPS)/install: EXTRAS :=
 $(STAMPS)/demo: EXTRAS := [demo]
 $(STAMPS)/test: EXTRAS := [test]
 $(STAMPS)/check: EXTRAS := [test,check]
+$(STAMPS)/docs: EXTRAS := [docs]
 $(STAMPS)/%: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "installing RegionCap$(EXTRAS) into $(VENV) (a few minutes the first time) ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.$(EXTRAS)'

@@ -1,6 +1,7 @@
-"""The contact sheet of README: how marks look on photos, small and large, crowded, at the borders, on white and black.
+"""The contact sheet of README and docs/regions.md: how marks look on photos, small and large, crowded, at the borders,
+on white and black.
 
-python benchmarks/contact_sheet.py examples/marks.jpg
+python benchmarks/contact_sheet.py docs/marks.jpg
 
 Photos are scikit-image's: coffee (CC0, Rachel Michetti), chelsea (CC0, Stéfan van der Walt), rocket (CC0, SpaceX),
 astronaut (public domain, NASA).
