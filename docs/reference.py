@@ -19,7 +19,7 @@ from regioncap.config.model import RegionCapConfig
 from regioncap.config.roles import HEADINGS, Role
 
 CONSEQUENCES: dict[Role, tuple[str, str]] = {
-    "source": ("which rows and images are read, and how", "what is new or different is captioned"),
+    "source": ("which rows and images are read, and how", "rows that are new or different"),
     "regions": ("which regions are captioned, and their numbers", "regions that are new or numbered differently"),
     "marks": ("what the model sees", "captions of pictures that look different"),
     "words": ("the text of the captions", "all captions that the setting concerns"),
@@ -29,6 +29,9 @@ CONSEQUENCES: dict[Role, tuple[str, str]] = {
     "look": ("the form of the results", "nothing"),
 }
 """By role: what its settings decide, and what is requested again when one is changed."""
+
+KINDS: dict[str, str] = {"string": "text", "boolean": "yes or no"}
+"""What the types of JSON schema are called, where another word is plainer."""
 
 PLAIN = str.maketrans({"<": "&lt;", "*": r"\*"})
 """What Markdown would take for its own in the text of a help."""
@@ -75,7 +78,8 @@ def _kind(schema: dict[str, Any]) -> str:
         return "one of " + ", ".join(f"`{value}`" for value in schema["enum"])
     if schema["type"] == "array":
         return "list: " + _kind(schema["items"])
-    return {"string": "text", "boolean": "yes or no"}.get(schema["type"], schema["type"]) + _bounds(schema)
+    kind: str = schema["type"]
+    return KINDS.get(kind, kind) + _bounds(schema)
 
 
 def _bounds(schema: dict[str, Any]) -> str:

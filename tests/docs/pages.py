@@ -46,7 +46,7 @@ class Block:
 
 def name_of(page: Path) -> str:
     """The page's path in the repository."""
-    return page.relative_to(ROOT).as_posix()
+    return page.relative_to(ROOT).as_posix() if page.is_relative_to(ROOT) else page.name
 
 
 def blocks(page: Path) -> Iterator[Block]:

@@ -17,7 +17,7 @@ import yaml
 from regioncap.config.model import RegionCapConfig
 from tests.docs.commands import check, lines, unknown_options
 from tests.docs.pages import PAGES, Block, blocks, code_words, name_of, prose
-from tests.support.commands import call
+from tests.support.commands import ROOT, call
 
 EXAMPLE_SERVER = "http://localhost:8000/v1"
 EXAMPLE_BUCKET = "s3://bucket"
@@ -132,6 +132,13 @@ def test_a_block_says_what_it_is_and_what_is_done_with_it(page: Path) -> None:
             f"{block.place}: <!-- {block.kind}: … --> means nothing"
         )
     assert "```" not in prose(page), "a fence that is not closed"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_extras_in_the_prose_exist(page: Path) -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    for named in re.findall(r"'\.\[([\w,]+)\]'", page.read_text()):
+        assert set(named.split(",")) <= extras.keys(), f"{name_of(page)}: [{named}]"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)

@@ -93,7 +93,8 @@ def test_the_same_wheel_is_built_from_elsewhere(wheel: Path, tmp_path: Path, sou
 
 def test_the_sdist_has_what_the_repository_has(tmp_path: Path) -> None:
     source = unpacked_sdist(tmp_path)
-    assert {path.name for path in source.iterdir()} >= {*NEEDED, "Makefile", "tests", "deployments", "examples"}
+    assert {path.name for path in source.iterdir()} >= {*NEEDED, "Makefile", "tests", "deployments", "docs", "examples"}
+    assert not (source / "site").exists()
     assert (source / "tests" / "packaging" / "test_wheel.py").is_file()
     assert not any(path.is_symlink() for path in source.rglob("*"))
 
