@@ -61,7 +61,8 @@ bench: $(STAMPS)/test
 	$(BIN)/python benchmarks/pixels.py
 
 # The site of docs/, in site/; to look at it, with its search: .venv/bin/mkdocs serve
-docs: $(STAMPS)/docs reference
+docs: $(STAMPS)/docs
+	$(BIN)/python docs/reference.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 # The pages of docs/ that are made of the settings and the commands
