@@ -3,8 +3,9 @@
 Every code block is run as it stands, unless a comment on the line before it says otherwise:
 
     <!-- not run: needs a GPU -->      only checked: options, settings, targets, paths, syntax. The reason is required.
-    <!-- file: settings.toml -->       also written to that file, for the page's commands
     <!-- line of: captions.jsonl -->   must be what a line of that file says at this point; "…" stands for anything
+
+A block with a title (```toml title="settings.toml") is written to the file of that name, for the commands that follow.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ PAGES = sorted([ROOT / "README.md", ROOT / "deployments" / "README.md", *DOCS.rg
 
 _FENCE = re.compile(
     r"(?:^<!-- (?P<kind>[\w ]+?): (?P<note>.+?) -->\n)?"
-    r"^(?P<indent> *)```(?P<language>.*)\n(?P<text>(?s:.*?))^(?P=indent)```$",
+    r"^(?P<indent> *)```(?P<language>[^ \n]*)(?: title=\"(?P<title>[^\"]+)\")?\n(?P<text>(?s:.*?))^(?P=indent)```$",
     re.MULTILINE,
 )
 _LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
@@ -38,6 +39,7 @@ class Block:
     text: str
     kind: str
     note: str
+    title: str = ""
 
     @property
     def runs(self) -> bool:
@@ -54,8 +56,8 @@ def blocks(page: Path) -> Iterator[Block]:
     text = page.read_text()
     for found in _FENCE.finditer(text):
         line = text.count("\n", 0, found.start("language")) + 1
-        place, language = f"{name_of(page)}:{line}", found["language"].strip()
-        yield Block(place, language, found["text"], found["kind"] or "", found["note"] or "")
+        kind, note, title = found["kind"] or "", found["note"] or "", found["title"] or ""
+        yield Block(f"{name_of(page)}:{line}", found["language"], found["text"], kind, note, title)
 
 
 def prose(page: Path) -> str:
