@@ -1,4 +1,4 @@
-"""Step files and their manifests: DataFlow's `storage.step()`, made safe to rerun.
+"""Step files and their manifests, safe to rerun.
 
 Step k reads what step k-1 wrote; step 0 is the input's rows. A step file is immutable and named after the key of the
 work that produced it. Its manifest names it and is the only file that is ever replaced. The folder
@@ -76,7 +76,7 @@ class StepStorage:
     """The step files of one cache folder, seen from step `index`.
 
     >>> storage = StepStorage("./.regioncap", "regioncap")
-    >>> storage.step().step().folder_name
+    >>> storage.at(2).folder_name
     'regioncap_step2'
     """
 
@@ -84,10 +84,6 @@ class StepStorage:
     file_name_prefix: str
     index: int = 0
     files: Filesystems = field(default=DEFAULT_FILESYSTEMS, repr=False, compare=False)
-
-    def step(self) -> StepStorage:
-        """The storage as the next step sees it."""
-        return replace(self, index=self.index + 1)
 
     def at(self, index: int) -> StepStorage:
         """The storage as step `index` sees it."""

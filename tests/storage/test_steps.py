@@ -24,13 +24,12 @@ def parts_of(**changes: Any) -> dict[str, Any]:
 @pytest.fixture
 def storage(tmp_path: Path) -> StepStorage:
     """The storage as step 1 sees it."""
-    return StepStorage(str(tmp_path / "cache"), "test").step()
+    return StepStorage(str(tmp_path / "cache"), "test").at(1)
 
 
 def test_steps_are_numbered_from_the_input() -> None:
     storage = StepStorage("cache", "p")
-    assert [storage.folder_name, storage.step().folder_name] == ["p_step0", "p_step1"]
-    assert storage.step().step().index == 2
+    assert [storage.folder_name, storage.at(2).folder_name] == ["p_step0", "p_step2"]
 
 
 def test_what_a_step_wrote_is_found_and_read(storage: StepStorage) -> None:
@@ -92,7 +91,7 @@ def test_damage_is_noticed_on_reading_and_forgotten(storage: StepStorage, tmp_pa
 def test_a_cache_that_was_moved_is_used_where_it_is(storage: StepStorage, tmp_path: Path) -> None:
     written = storage.write(parts_of(), ROWS, 0.0)
     shutil.move(tmp_path / "cache", tmp_path / "new")
-    assert StepStorage(str(tmp_path / "new"), "test").step().find(written.key) == written
+    assert StepStorage(str(tmp_path / "new"), "test").at(1).find(written.key) == written
 
 
 def test_the_input_is_kept_as_step_0(storage: StepStorage) -> None:
