@@ -3,11 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 VLLM_VENV := .venv-vllm
 LITELLM_VENV := .venv-litellm
+DATAFLOW_VENV := .venv-dataflow
 BIN := $(VENV)/bin
 DEMO := demo
 STAMPS := $(VENV)/stamps
 
-.PHONY: install demo test test-vllm test-litellm check bench docs reference clean
+.PHONY: install demo test test-vllm test-litellm test-dataflow check bench docs reference clean
 
 # The command, in a virtual environment of its own: .venv/bin/regioncap
 install: $(STAMPS)/install
@@ -46,6 +47,17 @@ $(LITELLM_VENV)/ready: tests/litellm/requirements.txt
 	@$(LITELLM_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r tests/litellm/requirements.txt
 	@touch $@
 
+# In a pipeline of the real open-dataflow; in an environment of its own, which has RegionCap, too
+test-dataflow: $(STAMPS)/test $(DATAFLOW_VENV)/ready
+	REGIONCAP_DATAFLOW_VENV=$(DATAFLOW_VENV) $(BIN)/python -m pytest tests/open_dataflow
+
+$(DATAFLOW_VENV)/ready: tests/open_dataflow/requirements.txt pyproject.toml
+	@echo "installing open-dataflow into $(DATAFLOW_VENV) (some minutes the first time) ..."
+	@$(PYTHON) -m venv $(DATAFLOW_VENV)
+	@$(DATAFLOW_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -e . -r tests/open_dataflow/requirements.txt
+	@$(DATAFLOW_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps open-dataflow==1.0.13
+	@touch $@
+
 check: $(STAMPS)/check
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -70,7 +82,8 @@ reference: $(STAMPS)/install
 	$(BIN)/python docs/reference.py
 
 clean:
-	rm -rf $(VENV) $(VLLM_VENV) $(LITELLM_VENV) $(DEMO) site .pytest_cache .mypy_cache .ruff_cache .grimp_cache .import_linter_cache
+	rm -rf $(VENV) $(VLLM_VENV) $(LITELLM_VENV) $(DATAFLOW_VENV) $(DEMO) site .pytest_cache .mypy_cache .ruff_cache .grimp_cache \
+	  .import_linter_cache
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from regioncap.dataflow.handover import row_line
+from regioncap.dataflow.handover import Handover
 from regioncap.dataflow.storage import step_path
 from regioncap.dataflow.tables import as_passed_on, rows_of, write_rows
 from regioncap.errors import RegionCapError, StorageError, UsageError
@@ -40,6 +40,7 @@ class Exchange:
     output: str
     cache_path: str
     target: str | None
+    handover: Handover
 
     def hand_on(self) -> None:
         """Give the output's rows to the next operator. Raises UsageError, StorageError."""
@@ -56,7 +57,7 @@ class Exchange:
         return lines_of(Place(self.output))
 
     def _write_rows(self) -> None:
-        rows = list(self._rows())
+        rows = [self.handover.back(row) for row in self._rows()]
         with _storage_work(self.storage, "write"):
             self.storage.write(as_passed_on(rows))
 
@@ -71,9 +72,18 @@ def exchange_of(storage: Any, image_key: str, input_path: str | None, output_pat
             f"storage: expected a storage with read() and write(), such as FileStorage(…).step(), got "
             f"{type(storage).__name__}"
         )
+    cache = _cache(storage)
     if keeps_files(storage):
-        return _by_files(storage, input_path, output_path)
-    return _by_rows(storage, image_key, input_path, output_path)
+        source, target = input_path or _existing(storage), step_path(storage, ahead=1)
+        output = output_path or (
+            target if storage.cache_type == "jsonl" else f"{_stem(storage, cache)}.regioncap.jsonl"
+        )
+        return Exchange(storage, source, output, cache, target, Handover(image_key))
+    handover = Handover(image_key)
+    source = input_path or _rows_file(storage, cache, handover)
+    # Named after the rows: each batch of a pipeline in batches has its own output, and so its own rejects.
+    output = output_path or f"{_stem(storage, cache)}-{_name_of(source)}.regioncap.jsonl"
+    return Exchange(storage, source, output, cache, None, handover)
 
 
 def keeps_files(storage: Any) -> bool:
@@ -89,31 +99,31 @@ def keeps_files(storage: Any) -> bool:
     return storage.operator_step != 0 or not (first.startswith(("hf:", "ms:")) or first.endswith((".pickle", ".xlsx")))
 
 
-def _by_files(storage: Any, input_path: str | None, output_path: str | None) -> Exchange:
-    source, target = input_path or step_path(storage), step_path(storage, ahead=1)
-    beside = target if storage.cache_type == "jsonl" else f"{target.rpartition('.')[0]}.regioncap.jsonl"
-    return Exchange(storage, source, output_path or beside, _cache(storage), target)
+def _existing(storage: Any) -> str:
+    path = step_path(storage)
+    if storage.operator_step > 0 and not Place(path).exists():
+        raise UsageError(
+            f"storage: {Place(path).url} does not exist; expected what the operator before this one writes"
+        )
+    return path
 
 
-def _by_rows(storage: Any, image_key: str, input_path: str | None, output_path: str | None) -> Exchange:
-    cache = _cache(storage)
-    if input_path and output_path:
-        return Exchange(storage, input_path, output_path, cache, None)
-    if input_path:
-        name = hashlib.sha256(input_path.encode("utf-8", "surrogateescape")).hexdigest()[:12]
-    else:
-        with _storage_work(storage, "read"):
-            rows = rows_of(storage.read("dict"))
-        if not rows:
-            raise UsageError("storage: has no rows at this step; expected at least one")
-        data = b"".join(row_line(row, image_key) + b"\n" for row in rows)
-        name = hashlib.sha256(data).hexdigest()[:12]
-        place = Place(cache).child("rows", f"{name}.jsonl")
-        input_path = place.address
-        if place.size() != len(data):
-            place.write(data)
-    # Named after the rows: each batch of a pipeline in batches has its own, and so its own rejects.
-    return Exchange(storage, input_path, output_path or f"{_stem(storage, cache)}-{name}.regioncap.jsonl", cache, None)
+def _rows_file(storage: Any, cache: str, handover: Handover) -> str:
+    """The storage's rows as a file in the run's cache, named after what is in it."""
+    with _storage_work(storage, "read"):
+        rows = rows_of(storage.read("dict"))
+    if not rows:
+        raise UsageError("storage: has no rows at this step; expected at least one")
+    data = b"".join(handover.line(row) + b"\n" for row in rows)
+    place = Place(cache).child("rows", f"{_name_of(data)}.jsonl")
+    if place.size() != len(data):
+        place.write(data)
+    return place.address
+
+
+def _name_of(source: str | bytes) -> str:
+    data = source if isinstance(source, bytes) else source.encode("utf-8", "surrogateescape")
+    return hashlib.sha256(data).hexdigest()[:12]
 
 
 def _stem(storage: Any, cache: str) -> str:

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 import cv2
 
 from regioncap.process import shared
+
+SILENT = 0
+"""OpenCV's LOG_LEVEL_SILENT."""
+
+_set_log_level: Callable[[int], int] = (
+    cv2.setLogLevel if hasattr(cv2, "setLogLevel") else cv2.utils.logging.setLogLevel  # OpenCV 4, OpenCV 5
+)
 
 
 @shared
@@ -20,7 +27,7 @@ def image_libraries() -> Iterator[None]:
     own lines name none.
     """
     threads = cv2.getNumThreads()
-    log_level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    log_level = _set_log_level(SILENT)
     cv2.setNumThreads(1)
     warnings.filterwarnings("ignore", module=r"PIL\.")
     ignored = warnings.filters[0]
@@ -30,4 +37,4 @@ def image_libraries() -> Iterator[None]:
         with suppress(ValueError):  # somebody has reset the filters meanwhile
             warnings.filters.remove(ignored)  # type: ignore[attr-defined]
         cv2.setNumThreads(threads)
-        cv2.utils.logging.setLogLevel(log_level)
+        _set_log_level(log_level)
