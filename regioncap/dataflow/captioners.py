@@ -7,6 +7,7 @@ are never called: they return a failure as if it were a caption, and no finish r
 from __future__ import annotations
 
 import hmac
+import logging
 import os
 import shlex
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -15,6 +16,13 @@ from typing import Any
 
 from regioncap.dataflow.serving import check_variable
 from regioncap.errors import UsageError
+
+logger = logging.getLogger("regioncap")
+
+LOADED = (
+    "%s has loaded its model in this process; a vLLM of our own is started beside it, and needs GPU memory, too. "
+    "regioncap.dataflow.LocalModelVLMServing_vllm loads nothing"
+)
 
 _SAMPLING = {
     "temperature": ("temperature", "vllm_temperature", "sgl_temperature"),
@@ -102,6 +110,8 @@ class _Reading:
     def read_engine(self) -> None:
         """A model that the object would load, or has a server of its own for."""
         self.settings["model"] = str(self.first(_MODEL))
+        if getattr(self._serving, "llm", None) is not None:
+            logger.warning(LOADED, type(self._serving).__name__)
         host, port = getattr(self._serving, "host", None), getattr(self._serving, "port", None)
         if host and port and getattr(self._serving, "backend_initialized", False):
             self.settings["endpoint"] = (f"http://{host}:{port}/v1",)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from regioncap.dataflow.handover import Handover
-from regioncap.dataflow.storage import step_path
+from regioncap.dataflow.storage import FileStorage, step_path
 from regioncap.dataflow.tables import as_passed_on, rows_of, write_rows
 from regioncap.errors import RegionCapError, StorageError, UsageError
 from regioncap.output.reading import lines_of
@@ -87,16 +87,22 @@ def exchange_of(storage: Any, image_key: str, input_path: str | None, output_pat
 
 
 def keeps_files(storage: Any) -> bool:
-    """Whether a storage's rows are those in its files: its `read` and `write` are a FileStorage's own, ours or
-    DataFlow's, and so is the format."""
-    own = all(
-        getattr(getattr(storage, name), "__qualname__", "") == f"FileStorage.{name}" for name in ("read", "write")
-    )
-    if not own or storage.cache_type not in FILE_TYPES:
+    """Whether a storage's rows are those in its files: its `read` and `write` are those of `FileStorage`, ours or
+    DataFlow's, which no subclass has replaced; and we know the format."""
+    if (
+        not all(_is_of_file_storage(storage, name) for name in ("read", "write"))
+        or storage.cache_type not in FILE_TYPES
+    ):
         return False
     first = str(storage.first_entry_file_name)
     # Data sets on hubs, as DataFlow names them, and what only pandas reads.
     return storage.operator_step != 0 or not (first.startswith(("hf:", "ms:")) or first.endswith((".pickle", ".xlsx")))
+
+
+def _is_of_file_storage(storage: Any, name: str) -> bool:
+    method = getattr(storage, name)
+    where = getattr(method, "__module__", ""), getattr(method, "__qualname__", "")
+    return where in ((FileStorage.__module__, f"FileStorage.{name}"), ("dataflow.utils.storage", f"FileStorage.{name}"))
 
 
 def _existing(storage: Any) -> str:

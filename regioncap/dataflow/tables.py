@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from pathlib import PurePosixPath
 from typing import IO, Any
 
@@ -33,11 +34,10 @@ def read_rows(path: str) -> list[Row]:
     kind = file_kind(place.file_name)
     if kind not in READERS:
         raise UsageError(f"{place.url}: expected a file in the format {', '.join(READERS)}")
-    try:
-        lines = list(reader_of(place.file_name, None)(place, ReadProgress()))
-    except FileNotFoundError:
-        raise UsageError(f"{place.url} does not exist; expected the file that the step before writes") from None
-    rows = [_row(place, number, text) for number, text in lines]
+    if not place.exists():
+        raise UsageError(f"{place.url} does not exist; expected what the operator before this one writes")
+    with closing(reader_of(place.file_name, None)(place, ReadProgress())) as lines:
+        rows = [_row(place, number, text) for number, text in lines]
     return [{key: _cell(value) for key, value in row.items()} for row in rows] if kind in (".csv", ".tsv") else rows
 
 

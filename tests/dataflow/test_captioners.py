@@ -129,6 +129,11 @@ def test_local_models_of_dataflow_are_read(name: str) -> None:
     assert (config.temperature, config.top_k, config.seed, config.max_tokens) == (0.2, 7, None, 300)
 
 
+def test_a_model_that_takes_the_gpu_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    config_of(Serving(hf_model_name_or_path="Qwen/tiny", llm=object()))
+    assert "has loaded its model" in caplog.text
+
+
 def test_a_server_that_the_object_has_started_is_used() -> None:
     values = {**ENGINES["LocalHostLLMAPIServing_vllm"], "backend_initialized": True}
     config = config_of(Serving(hf_model_name_or_path="Qwen/tiny", **values))
@@ -154,7 +159,7 @@ def test_what_cannot_be_read_is_refused(serving: Any) -> None:
 
 def test_a_key_that_no_variable_holds_is_refused_without_being_shown() -> None:
     serving = Serving(api_url=URL, model_name="qwen", api_key="sk-lost-0123456789")
-    with pytest.raises(UsageError, match="settings={'api_keys': 'env:NAME'}") as refused:
+    with pytest.raises(UsageError, match=r"settings=\{'api_keys': 'env:NAME'\}") as refused:
         Captioner.of(serving)
     assert "sk-lost" not in str(refused.value)
     assert config_of(serving, api_keys="env:GATEWAY_KEY").api_keys == ("env:GATEWAY_KEY",)

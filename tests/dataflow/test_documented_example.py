@@ -1,4 +1,4 @@
-"""The example of DataFlow's documentation for the operator, with nothing but its imports changed, as a script."""
+"""The example of DataFlow's documentation of the operator, with nothing but its imports changed, run as a script."""
 
 from __future__ import annotations
 
@@ -15,46 +15,9 @@ from tests.support.rows import BOX, read_rows, write_rows
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
-EXAMPLE = """
-from regioncap.dataflow import LocalModelVLMServing_vllm
-from regioncap.dataflow import (
-    ImageRegionCaptionGenerate,
-    ExistingBBoxDataGenConfig
-)
-from regioncap.dataflow import FileStorage
-
-storage = FileStorage(
-    first_entry_file_name="example/input.jsonl",
-    cache_path="example/cache",
-    file_name_prefix="region_caption",
-    cache_type="jsonl"
-)
-
-model = LocalModelVLMServing_vllm(
-    hf_model_name_or_path="./Models/Qwen2.5-VL-7B-Instruct",
-    vllm_tensor_parallel_size=1,
-    vllm_temperature=0.0,
-    vllm_top_p=0.9,
-    vllm_max_tokens=1024
-)
-
-cfg = ExistingBBoxDataGenConfig(
-    max_boxes=10,
-    input_jsonl_path="example/input.jsonl",
-    output_jsonl_path="example/output.jsonl",
-    draw_visualization=True
-)
-
-operator = ImageRegionCaptionGenerate(llm_serving=model, config=cfg)
-
-operator.run(
-    storage=storage.step(),
-    image_key="image",
-    bbox_key="bbox",
-    output_key="mdvp_record"
-)
-"""
-"""From OpenDCAI's documentation of DataFlow-MM (Apache-2.0); its three `from dataflow…` name `regioncap.dataflow`."""
+PAGE = (ROOT / "docs" / "dataflow.md").read_text()
+EXAMPLE = PAGE.partition("```python\n")[2].partition("```")[0]
+"""The example as docs/dataflow.md has it."""
 
 SERVER = """
 import os, sys

@@ -2,8 +2,8 @@
 
     python pipeline.py STORAGE CACHE_TYPE URL
 
-`STORAGE`: a storage class of DataFlow's. It reads `photos.jsonl` and keeps its steps in `cache/`. The key of the server
-at `URL` is in GATEWAY_KEY. Prints what the last operator passes on, as JSON.
+`STORAGE`: a storage class of DataFlow's, or `ours`. It reads `photos.jsonl` and keeps its steps
+in `cache/`. The key of the server at `URL` is in GATEWAY_KEY. Prints what the last operator passes on, as JSON.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import dataflow.utils.storage as storages
 from dataflow.operators.core_text import PandasOperator
 from dataflow.pipeline import PipelineABC
 
-from regioncap.dataflow import ExistingBBoxDataGenConfig, ImageRegionCaptionGenerate
+from regioncap.dataflow import ExistingBBoxDataGenConfig, FileStorage, ImageRegionCaptionGenerate
 
 
 def api_serving(url: str) -> Any:
@@ -56,9 +56,8 @@ def regions_of(meta: Any) -> int:
 
 if __name__ == "__main__":
     name, cache_type, url = sys.argv[1:]
-    storage = getattr(storages, name)(
-        "photos.jsonl", cache_path="cache", file_name_prefix="photos", cache_type=cache_type
-    )
+    kind = FileStorage if name == "ours" else getattr(storages, name)
+    storage = kind("photos.jsonl", cache_path="cache", file_name_prefix="photos", cache_type=cache_type)
     pipeline = Captions(storage, api_serving(url))
     pipeline.compile()
     pipeline.forward()

@@ -66,6 +66,7 @@ def rejected(folder: Path) -> list[str]:
         ("FileStorage", "parquet"),
         ("FileStorage", "pickle"),  # only pandas reads it
         ("LazyFileStorage", "jsonl"),  # keeps its rows in memory
+        ("ours", "jsonl"),
     ],
 )
 def test_the_operator_works_between_operators_on_their_storage(folder: Path, storage: str, cache_type: str) -> None:
