@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from abc import ABCMeta
 from collections.abc import Mapping
@@ -34,6 +35,8 @@ class ExistingBBoxDataGenConfig:
     `input_jsonl_path`: the input in the place of the storage's step. `output_jsonl_path`: where the captions are
     written besides the next step. `draw_visualization`: whether the marked pictures are kept; the model sees the marks
     in any case.
+
+    Raises ConfigError for a folder as output, and UsageError for `settings` that are arguments of their own.
     """
 
     max_boxes: int = 10
@@ -42,6 +45,27 @@ class ExistingBBoxDataGenConfig:
     draw_visualization: bool = True
     settings: Mapping[str, Any] = field(default_factory=dict)
 
+    @classmethod
+    def of(cls, config: Any) -> ExistingBBoxDataGenConfig:
+        """`config`, or one with the values of DataFlow's own; the defaults for None. Raises UsageError."""
+        if isinstance(config, cls):
+            return config
+        names = ("max_boxes", "input_jsonl_path", "output_jsonl_path", "draw_visualization")
+        if config is not None and not all(hasattr(config, name) for name in names):
+            raise UsageError(f"config: expected an ExistingBBoxDataGenConfig, got {type(config).__name__}")
+        return cls(**{name: getattr(config, name) for name in names if config is not None})
+
+    def __post_init__(self) -> None:
+        for name in ("input_jsonl_path", "output_jsonl_path"):
+            if isinstance(path := getattr(self, name), os.PathLike):
+                setattr(self, name, os.fspath(path))
+        if not isinstance(self.settings, Mapping):
+            raise ConfigError("settings", "settings by name, such as {'dim': 0.8}", self.settings)
+        for name in sorted(GIVEN_BY_NAME & set(self.settings)):
+            raise UsageError(f"settings: {name} is an argument of its own; give it there and remove it from settings")
+        if self.output_jsonl_path and self.output_jsonl_path.endswith("/"):
+            raise ConfigError("output_jsonl_path", "a file (….jsonl)", self.output_jsonl_path)
+
 
 class ImageRegionCaptionGenerate:
     """Images in, one caption for every region out.
@@ -49,9 +73,8 @@ class ImageRegionCaptionGenerate:
     Raises UsageError for a serving object that cannot be read, and for a config of another kind.
     """
 
-    def __init__(self, llm_serving: Any, config: ExistingBBoxDataGenConfig | None = None) -> None:
-        self.cfg = ExistingBBoxDataGenConfig() if config is None else config
-        _check(self.cfg)
+    def __init__(self, llm_serving: Any, config: ExistingBBoxDataGenConfig | Any = None) -> None:
+        self.cfg = ExistingBBoxDataGenConfig.of(config)
         # Only what is read of it: a DataFlow pipeline would load, and end, a serving object that an operator holds.
         uses_model = self.cfg.settings.get("captioner") != "pixels"
         self._captioner = Captioner.of(llm_serving, self.cfg.settings) if uses_model else Captioner({}, {})
@@ -115,15 +138,6 @@ class ImageRegionCaptionGenerate:
             raise ConfigError(
                 self._captioner.names.get(error.field, error.field), error.expected, error.actual
             ) from None
-
-
-def _check(config: Any) -> None:
-    if not isinstance(config, ExistingBBoxDataGenConfig):
-        raise UsageError(f"config: expected an ExistingBBoxDataGenConfig, got {type(config).__name__}")
-    for name in GIVEN_BY_NAME & set(config.settings):
-        raise UsageError(f"settings: {name} is an argument of its own here; give it there and remove it from settings")
-    if config.output_jsonl_path and str(config.output_jsonl_path).endswith("/"):
-        raise UsageError(f"output_jsonl_path: expected a file (….jsonl), got the folder {config.output_jsonl_path!r}")
 
 
 def join_dataflow() -> None:

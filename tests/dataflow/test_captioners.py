@@ -67,7 +67,7 @@ def test_the_signatures_have_the_documented_defaults() -> None:
     assert (serving.image_io, serving.send_request_stream) == (None, False)
 
 
-CLIENTS = {
+CLIENTS: dict[str, dict[str, Any]] = {
     "APIVLMServing_openai": {"client": SimpleNamespace(api_key=KEY), "temperature": 0.0, "timeout": 1800},
     "APILLMServing_request": {
         "api_url": f"{URL}/chat/completions",
@@ -98,7 +98,7 @@ def test_clients_of_dataflow_are_read(name: str) -> None:
     assert config.request_body == ({"frequency_penalty": 0.2} if "configs" in values else {})
 
 
-ENGINES = {
+ENGINES: dict[str, dict[str, Any]] = {
     "LocalVLMServing_vllm": {"vllm_temperature": 0.2, "vllm_top_k": 7, "vllm_seed": None, "vllm_max_tokens": 300},
     "LocalModelLLMServing_sglang": {
         "sgl_temperature": 0.2,

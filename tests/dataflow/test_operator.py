@@ -9,6 +9,7 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from regioncap.dataflow import (
     ExistingBBoxDataGenConfig,
     FileStorage,
     ImageRegionCaptionGenerate,
+    LocalModelVLMServing_vllm,
 )
 from regioncap.errors import ConfigError, RunStopped, StorageError, UsageError
 from tests.support.rows import BOX, read_rows, write_rows
@@ -111,7 +113,7 @@ def test_two_operators_in_a_row_each_have_their_step(here: Path) -> None:
 
 
 def test_the_captions_are_written_to_both_places(here: Path) -> None:
-    operator_of(input_jsonl_path="in/photos.jsonl", output_jsonl_path="out/captions.jsonl").run(
+    operator_of(input_jsonl_path="in/photos.jsonl", output_jsonl_path=here / "out" / "captions.jsonl").run(
         storage_of(first="unused.jsonl").step()
     )
     assert (here / "cache" / f"{STEP}.jsonl").read_bytes() == (here / "out" / "captions.jsonl").read_bytes()
@@ -268,6 +270,18 @@ def test_a_wrong_value_of_the_serving_object_has_its_name_there(monkeypatch: pyt
         operator.run(storage_of().step())
 
 
+def test_settings_are_given_by_name() -> None:
+    settings: Any = ["dim", 0.8]
+    with pytest.raises(ConfigError, match="settings: expected settings by name"):
+        ExistingBBoxDataGenConfig(settings=settings)
+
+
+def test_a_config_of_dataflows_is_taken_by_what_it_has() -> None:
+    values = {"max_boxes": 4, "input_jsonl_path": "a.jsonl", "output_jsonl_path": None, "draw_visualization": False}
+    serving = LocalModelVLMServing_vllm("Qwen/tiny")
+    assert ImageRegionCaptionGenerate(serving, SimpleNamespace(**values)).cfg == ExistingBBoxDataGenConfig(**values)
+
+
 def test_only_its_own_config_is_taken() -> None:
     config: Any = {"max_boxes": 3}
     with pytest.raises(UsageError, match="config: expected an ExistingBBoxDataGenConfig, got dict"):
@@ -326,10 +340,8 @@ def test_settings_give_dataflows_own_ways(here: Path) -> None:
     [row] = read_rows(here / "cache" / f"{STEP}.jsonl")  # most rows were rejected, and the others are there
     [record] = row["mdvp_record"]
     assert [line.split()[0] for line in record.split("\n")] == ["<region1>", "<region2>"]
-    # Beside the marks:
-    plain, marked = (
-        np.mean(Image.open(path).crop((70, 0, 96, 64))) for path in (row["image"], row["meta_info"]["image_with_bbox"])
-    )
+    paths = row["image"], row["meta_info"]["image_with_bbox"]
+    plain, marked = (np.asarray(Image.open(path))[:, 70:].mean() for path in paths)  # beside the marks
     assert marked == pytest.approx(0.8 * plain, rel=0.02)
 
 
