@@ -277,7 +277,12 @@ def test_settings_are_given_by_name() -> None:
 
 
 def test_a_config_of_dataflows_is_taken_by_what_it_has() -> None:
-    values = {"max_boxes": 4, "input_jsonl_path": "a.jsonl", "output_jsonl_path": None, "draw_visualization": False}
+    values: dict[str, Any] = {
+        "max_boxes": 4,
+        "input_jsonl_path": "a.jsonl",
+        "output_jsonl_path": None,
+        "draw_visualization": False,
+    }
     serving = LocalModelVLMServing_vllm("Qwen/tiny")
     assert ImageRegionCaptionGenerate(serving, SimpleNamespace(**values)).cfg == ExistingBBoxDataGenConfig(**values)
 
