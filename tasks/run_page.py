@@ -27,9 +27,11 @@ from prefect.settings import get_current_settings
 from regioncap.errors import UsageError
 from regioncap.output.join import ShardSteps
 from regioncap.output.summary import Summary
+from regioncap.report.report import report_place
 from regioncap.report.run_summary import (
     failure_page,
     first_pictures,
+    headline,
     progress_text,
     rejects_table,
     slug_of,
@@ -124,9 +126,16 @@ def show(summary: Summary, shards: Sequence[ShardSteps], context: RunContext) ->
         pictures = first_pictures(shards, context, context.config.page_pictures)
         summary.with_pictures(pictures)
         links["run again"] = _ui("deployments/deployment", deployment.id)
-        page = summary_page(summary, pictures, {text: url for text, url in links.items() if url})
-        create_markdown_artifact(page, key=f"summary-{slug}", description="Run summary")
+        shown = {text: url for text, url in links.items() if url}
+        page = summary_page(summary, pictures, shown, _report_of(context))
+        create_markdown_artifact(page, key=f"summary-{slug}", description=headline(summary))
     return summary
+
+
+def _report_of(context: RunContext) -> str:
+    """Where the report of the run's output is; "" if the run was to write none, or could not."""
+    place = report_place(context.output, context.files)
+    return place.url if context.config.report and place.exists() else ""
 
 
 def show_failure(error: BaseException, context: RunContext) -> None:

@@ -17,6 +17,7 @@ from regioncap.output.join import ShardSteps, joined
 from regioncap.output.summary import Summary
 from regioncap.records import Row
 from regioncap.run.context import RunContext
+from regioncap.run.progress import Bill
 from regioncap.storage.row_images import readable_name
 from regioncap.vision.images import decode, encode_jpeg
 
@@ -56,27 +57,62 @@ def slug_of(output: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "output"
 
 
-def summary_page(
-    summary: Summary, pictures: Sequence[tuple[Row, bytes]], links: Mapping[str, str] | None = None
-) -> str:
-    """Markdown: how the run ended, its numbers, where its files are, and its first `pictures` (see `first_pictures`).
+def headline(summary: Summary) -> str:
+    """A run in one line: rows, captions, flags, rejects, cost."""
+    flags = sum(summary.flags.values())
+    words = [f"{summary.rows_out:,} of {summary.rows_in:,} rows captioned", f"{summary.regions:,} captions"]
+    words += [f"{count:,} {name}" for count, name in ((flags, "flagged"), (summary.rejects, "rejected")) if count]
+    if summary.usd is not None:
+        words.append(f"{summary.usd:,.2f} US dollars")
+    return ", ".join(words)
 
-    `links`: URLs of related pages by their text.
+
+def summary_page(
+    summary: Summary, pictures: Sequence[tuple[Row, bytes]], links: Mapping[str, str] | None = None, report: str = ""
+) -> str:
+    """Markdown: how the run ended, what came of it and where, its first `pictures` (see `first_pictures`), its numbers.
+
+    `links`: URLs of related pages by their text. `report`: where the report is; "" if there is none.
     """
-    head = f"{summary.rows_out:,} of {summary.rows_in:,} rows captioned, {summary.regions:,} regions"
-    parts = [f"## {head}"]
+    parts = [f"## {summary.rows_out:,} of {summary.rows_in:,} rows captioned, {summary.regions:,} regions"]
     if summary.problem:
         aside = "" if summary.complete else " An earlier output was left unchanged."
         parts.append(f"**{escape_markdown(summary.problem)}.**{aside}")
-    parts.append(_numbers(summary))
-    files = [("output", summary.output), ("rejects", summary.rejects_file)]
-    parts.append("\n".join(f"- {name}: {_address(url)}" for name, url in files))
+    parts.append("\n".join(f"- **{name}**: {text}" for name, text in _first_lines(summary, report)))
     if links:
         parts.append(" · ".join(f"[{text}]({url})" for text, url in links.items()))
     if pictures:
         parts.append("### The first pictures, as the captioner saw them")
         parts += [_picture(row, jpeg) for row, jpeg in pictures]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join([*parts, "### All numbers", _numbers(summary)]) + "\n"
+
+
+def _first_lines(summary: Summary, report: str) -> Iterator[tuple[str, str]]:
+    rejects = f"{summary.rejects:,} rejected{_by_name(summary.rejects_by_code)}" if summary.rejects else "none rejected"
+    yield "rows", f"{summary.rows_out:,} captioned, {rejects}"
+    yield "captions", f"{summary.regions:,}, of which {summary.captions_reused:,} from earlier runs"
+    yield "flags", f"{sum(summary.flags.values()):,}{_by_name(summary.flags)}" if summary.flags else "none"
+    yield "cost", _cost(summary)
+    yield (
+        "report",
+        _address(report) if report else f"none yet; `regioncap report` writes one of {_address(summary.output)}",
+    )
+    yield "output", _address(summary.output)
+    if summary.rejects:
+        yield "rejects", _address(summary.rejects_file)
+
+
+def _by_name(counts: Mapping[str, int]) -> str:
+    return f" ({', '.join(f'{name} {count:,}' for name, count in counts.items())})"
+
+
+def _cost(bill: Bill) -> str:
+    if not bill.requests:
+        return "no requests"
+    tokens = (
+        f"{bill.requests:,} requests, {bill.prompt_tokens:,} prompt and {bill.completion_tokens:,} completion tokens"
+    )
+    return f"{bill.usd:,.4f} US dollars ({tokens})" if bill.usd is not None else tokens
 
 
 def _numbers(summary: Summary) -> str:
