@@ -1,4 +1,4 @@
-"""How a deployment's run ends in Prefect: with a state that says what came of it; Failed, where the command exits with 1.
+"""How a deployment's run ends in Prefect: in a state that says what came of it, Failed where the command exits with 1.
 
 A call from Python gets its summary, or its error.
 """
@@ -42,7 +42,7 @@ def state_of(summary: Summary) -> Any:
 
 
 def failed(error: RegionCapError) -> Any:
-    """The state of a run with this error; Prefect raises it when the process ends, and `plain_errors` logs no more."""
+    """The state of a run with this error. Prefect raises it again when the process ends; `plain_errors` hides that."""
     return Failed(message=str(error), data=error)
 
 

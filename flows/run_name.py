@@ -8,7 +8,7 @@ from typing import Any
 
 from prefect.runtime import flow_run
 
-from regioncap.flows.parameters import FLOW_NAME, config_from
+from regioncap.config.model import RegionCapConfig
 from regioncap.masking import mask
 from regioncap.printable import printable
 from regioncap.storage.urls import redact_url
@@ -30,13 +30,20 @@ def output_name(config: Any) -> str:
     >>> output_name({"input": "photos.jsonl", "output": "s3://me:secret@bucket/2026/captions/", "captioner": "pixels"})
     'captions/'
     """
-    try:
-        output = config_from(config).output
-    except Exception:  # a name is not worth a run; what is wrong with the settings is said when the run begins
-        output = str(config.get("output") or "") if isinstance(config, Mapping) else ""
-    address = redact_url(output)
+    address = redact_url(_output_of(config))
     path = address.rstrip("/")
     name = " ".join(mask(printable(path.rpartition("/")[2] + address[len(path) :][:1])).split())
     if len(name) > HEAD_CHARS + TAIL_CHARS:
         name = f"{name[:HEAD_CHARS]}…{name[-TAIL_CHARS:]}"
-    return name or FLOW_NAME
+    return name or "no output"
+
+
+def _output_of(config: Any) -> str:
+    if isinstance(config, RegionCapConfig):
+        return config.output
+    if not isinstance(config, Mapping):
+        return ""
+    try:
+        return RegionCapConfig(**config).output
+    except Exception:  # a name is not worth a run; what is wrong with the settings is said when the run begins
+        return str(config.get("output") or "")

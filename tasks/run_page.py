@@ -1,7 +1,7 @@
 """The page of a run in Prefect's UI: its progress, its summary, or why it stopped.
 
-What a page shows is made in `regioncap/report/run_summary.py`. A page that cannot be written is logged and stops
-nothing.
+What a page shows is made in `regioncap/report/run_summary.py` and `stop_page.py`. A page that cannot be written is
+logged and stops nothing.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from prefect.settings import get_current_settings
 from regioncap.errors import UsageError
 from regioncap.output.join import ShardSteps
 from regioncap.output.summary import Summary
+from regioncap.report.markdown import cut
 from regioncap.report.report import report_place
 from regioncap.report.run_summary import (
-    failure_page,
     first_pictures,
     headline,
     progress_text,
@@ -37,6 +37,7 @@ from regioncap.report.run_summary import (
     slug_of,
     summary_page,
 )
+from regioncap.report.stop_page import stop_line, stop_page, wrong_settings_page
 from regioncap.run.context import RunContext
 
 SECONDS_BETWEEN_UPDATES = 2.0
@@ -140,16 +141,30 @@ def _report_of(context: RunContext) -> str:
 
 def show_failure(error: BaseException, context: RunContext) -> None:
     """Put on the run's page why it stopped and what to do."""
-    again = _ui("deployments/deployment", deployment.id)
-    how = f"[run the deployment again]({again})" if again else "rerun the same command"
     if context.prefect_lost.is_set():
+        return
+    if isinstance(error, UsageError):
+        show_wrong_settings(error, context.config.output)
         return
     with _never_stop_the_run("failure"):
         create_markdown_artifact(
-            failure_page(error, context, how),
+            stop_page(error, context, _how_to_rerun()),
             key=f"summary-{slug_of(context.config.output)}",
-            description="The settings are wrong" if isinstance(error, UsageError) else "The run stopped",
+            description=stop_line(error, context),
         )
+
+
+def show_wrong_settings(error: UsageError, output: str) -> None:
+    """Put on the page of a run that was not begun what is wrong with its settings. `output`: a name for the run."""
+    with _never_stop_the_run("failure"):
+        create_markdown_artifact(
+            wrong_settings_page(error, _how_to_rerun()), key=f"summary-{slug_of(output)}", description=cut(str(error))
+        )
+
+
+def _how_to_rerun() -> str:
+    again = _ui("deployments/deployment", deployment.id)
+    return f"[run the deployment again]({again})" if again else "rerun the same command"
 
 
 def _ui(path: str, number: object) -> str:
