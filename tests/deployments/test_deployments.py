@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import itertools
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,12 +19,12 @@ from regioncap.captioners.fake_server import Behaviour, RunningServer
 from regioncap.errors import UsageError
 from regioncap.flows.serving import deployments_of
 from tests.support.commands import COMMAND, ROOT
-from tests.support.rows import read_rows
+from tests.support.rows import read_rows, write_rows
 from tests.support.sites import Site
 from tests.support.waiting import until
 
 FILE = ROOT / "deployments" / "prefect.yaml"
-NAMES = ("nightly", "manual", "docker")
+NAMES = ("nightly", "manual", "manual-all", "docker")
 
 
 @pytest.fixture
@@ -43,7 +44,9 @@ def with_model(server: RunningServer) -> dict[str, Any]:
 
 def test_what_is_deployed(site: Site) -> None:
     found = {name: site.deployment(name) for name in NAMES}
-    assert {one["entrypoint"] for one in found.values()} == {"regioncap.flows.region_caption.region_caption"}
+    entrypoints = {name: one["entrypoint"] for name, one in found.items()}
+    assert entrypoints.pop("manual-all") == "regioncap.flows.region_caption.region_caption"
+    assert set(entrypoints.values()) == {"regioncap.flows.basic_form.region_caption"}
     assert all(one["enforce_parameter_schema"] for one in found.values())
     nightly = found["nightly"]
     assert [(s["schedule"]["cron"], s["schedule"]["timezone"]) for s in nightly["schedules"]] == [
@@ -80,13 +83,15 @@ def test_a_run_by_the_worker_and_its_page(site: Site, project: Path) -> None:
         file.write('broken\n{"image": "gone.png"}\n{"image": "gone too.png"}\n')
     run = site.run("manual", config=config_of(project), ticket="A-17")
     assert run["state"]["name"] == "Completed", run["state"]
+    assert run["name"].startswith("out.jsonl · ")
     assert len(read_rows(project / "out.jsonl")) == 6
     page = site.artifacts(run["id"])
     assert page["progress"] == 100.0
     assert [(line["code"], line["rows"], line["first"]) for line in page["table"]] == [
         ("image_missing", 2, "line 8 gone.png"), ("bad_json", 1, "line 7"),
     ]  # fmt: skip
-    assert page["markdown"].startswith("## 6 of 9 rows captioned")
+    assert page["markdown"].startswith(f"## {run['state']['message']}\n")
+    assert run["state"]["message"].startswith("6 of 9 rows captioned, ")
     assert page["markdown"].count("data:image/jpeg;base64,") == 3
     assert f"{site.ui}/deployments/deployment/" in page["markdown"]
     log = site.log(run["id"])
@@ -94,6 +99,41 @@ def test_a_run_by_the_worker_and_its_page(site: Site, project: Path) -> None:
     assert "ignored, since the flow has no such parameter: ticket" in log
     steps = ("load", "route", "extract", "normalize", "visualize", "caption", "shard")
     assert [sum(f"'{step} 00000: " in line for line in log) for step in steps] == [1] * 7
+
+
+def test_a_run_with_too_many_rejects_has_failed_and_its_page_says_why(site: Site, project: Path) -> None:
+    write_rows(project / "photos.jsonl", [{"image": f"gone{number}.png"} for number in range(3)])
+    run = site.run("manual", config=config_of(project))
+    words = "0 of 3 rows captioned, 0 captions, 3 rejected"
+    assert run["state"]["type"] == "FAILED"
+    assert run["state"]["message"] == f"all of the 3 rows were rejected. {words}"
+    lines = site.artifacts(run["id"])["markdown"].splitlines()
+    assert lines[0] == f"## {words}"
+    assert lines[2].startswith("**all of the 3 rows were rejected.**")
+    assert not [line for line in site.log(run["id"]) if "Traceback" in line]
+
+
+def test_a_cancelled_run_leaves_the_output_says_what_is_kept_and_can_be_tried_again(
+    site: Site, project: Path, server: RunningServer
+) -> None:
+    output = project / "out.jsonl"
+    output.write_text("earlier\n")
+    server.change(latency=2.0, slots=1)
+    number = site.create("manual", config=config_of(project, **with_model(server), max_in_flight=1)).json()["id"]
+    until(lambda: server.stats["requests"])
+    site.post(f"flow_runs/{number}/set_state", state={"type": "CANCELLING", "name": "Cancelling"}).raise_for_status()
+    run = site.ended(number)
+    assert run["state"]["type"] == "CANCELLED", run["state"]
+    page = site.artifacts(number)["markdown"]
+    assert page.startswith("## The run was cancelled\n")
+    assert "**What to do:** [run the deployment again](" in page
+    assert re.search(r"- \*\*kept\*\*: \d of about 6 rows, \d+ new captions;", page)
+    assert output.read_text() == "earlier\n"
+    server.change(latency=0.02, slots=32)
+    retry = {"type": "SCHEDULED", "name": "AwaitingRetry"}  # as the button Retry does
+    site.post(f"flow_runs/{number}/set_state", state=retry, force=True).raise_for_status()
+    until(lambda: site.get(f"flow_runs/{number}")["state"]["type"] == "COMPLETED")
+    assert len(read_rows(output)) == 6
 
 
 def test_a_setting_in_the_wrong_place_is_reported_and_crashes_nothing(site: Site, project: Path) -> None:
@@ -106,7 +146,9 @@ def test_a_setting_in_the_wrong_place_is_reported_and_crashes_nothing(site: Site
 def test_what_a_schema_cannot_say_fails_with_words_and_no_traceback(site: Site, project: Path) -> None:
     wrong = site.run("manual", config=config_of(project, captioner="openai", model="m", endpoint=["ftp://x"]))
     assert wrong["state"]["type"] == "FAILED"
-    assert "endpoint: expected a URL such as http://host:8000/v1, got 'ftp://x'" in wrong["state"]["message"]
+    assert wrong["state"]["message"] == "endpoint: expected a URL such as http://host:8000/v1, got 'ftp://x'"
+    assert site.artifacts(wrong["id"])["markdown"].startswith("## Nothing was run: the settings are wrong\n")
+    assert wrong["name"].startswith("out.jsonl · ")
     dead = site.run("manual", config=config_of(project, captioner="openai", model="m", endpoint=["http://127.0.0.1:9"]))
     assert "Start the server, or correct --endpoint" in dead["state"]["message"]
     page = site.artifacts(dead["id"])["markdown"]
@@ -175,7 +217,8 @@ def test_scheduled_runs_never_overlap(site: Site, project: Path, server: Running
 
 def test_what_one_process_serves_is_what_the_file_says() -> None:
     served, elsewhere = deployments_of(FILE)
-    assert ([one.name for one in served], elsewhere) == (["nightly", "manual"], ["docker"])
+    names = ["nightly-served", "manual-served", "manual-all-served"]
+    assert ([one.name for one in served], elsewhere) == (names, ["docker"])
     nightly: Any = served[0]
     described = yaml.safe_load(FILE.read_text())["deployments"][0]
     assert nightly.parameters == described["parameters"]
@@ -192,21 +235,33 @@ def test_a_file_that_has_no_deployments(tmp_path: Path, text: str | None, messag
         deployments_of(tmp_path / "prefect.yaml")
 
 
-def test_one_process_serves_without_a_worker(site: Site, project: Path) -> None:
-    # Another flow of the same file: the worker's pool must not take its runs.
-    text = FILE.read_text().replace("name: manual", "name: served").replace("name: nightly", "name: served-nightly")
-    (project / "prefect.yaml").write_text(text)
+def test_one_process_serves_what_a_worker_has_too_in_either_order(site: Site, project: Path) -> None:
     log = project / "log"
     with log.open("wb") as file:
         process = subprocess.Popen(
-            [*COMMAND, "serve", "--file", "prefect.yaml"], cwd=project, env=site.environment, stdout=file, stderr=file
+            [*COMMAND, "serve", "--file", str(FILE)], cwd=project, env=site.environment, stdout=file, stderr=file
         )
     try:
-        until(lambda: "served-nightly" in log.read_text())
-        run = site.run("served", config=config_of(project))
-        assert run["state"]["type"] == "COMPLETED", run["state"]
-        assert run["work_pool_name"] is None
-        assert len(read_rows(project / "out.jsonl")) == 6
+        until(lambda: "manual-all-served" in log.read_text())
+        # The worker has the schedule of `nightly`: each night is due once.
+        assert (
+            "nightly-served: its schedule is inactive, since the workers of regioncap run that of nightly"
+            in log.read_text()
+        )
+        assert [one["active"] for one in site.deployment("nightly-served")["schedules"]] == [False]
+        for order in ("deploy, serve", "serve, deploy"):
+            if order == "serve, deploy":
+                site.deploy()
+            outputs = {name: project / f"{order}, {name}.jsonl" for name in ("manual-served", "manual")}
+            created = [
+                site.create(name, config=config_of(project, output=str(path))).json()["id"]
+                for name, path in outputs.items()
+            ]
+            runs = [site.ended(number) for number in created]
+            assert [(run["state"]["type"], run["work_pool_name"]) for run in runs] == [
+                ("COMPLETED", None), ("COMPLETED", "regioncap"),
+            ]  # fmt: skip
+            assert [len(read_rows(path)) for path in outputs.values()] == [6, 6]
     finally:
         process.terminate()
         process.wait(60)
