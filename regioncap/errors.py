@@ -154,11 +154,11 @@ class OutputInUse(RunStopped):
             return (
                 f"{self.output}: another run has taken over this output, since this one was not heard of for a minute: "
                 "its machine slept, or could not reach the store. The output was not touched, and all captions that "
-                "came are kept. When the other run has ended, rerun the same command; it resumes."
+                "came are kept. When the other run has ended, rerun; it resumes."
             )
         return (
             f"{self.output}: another run is writing this output: {self.holder}. Nothing was asked for or changed. Wait "
-            "until that run has ended and rerun the same command, or choose another output."
+            "until that run has ended and rerun, or choose another output."
         )
 
 
