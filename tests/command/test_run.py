@@ -207,10 +207,10 @@ def test_a_prefect_server_that_is_gone_for_good_stops_the_run_in_clear_words(tmp
         os.kill(server, signal.SIGKILL)
         _, errors = running.communicate(timeout=200)
     assert running.returncode == 1
-    error, kept, command = errors.splitlines()[-3:]
+    error, kept, resume = errors.splitlines()[-3:]
     assert error.startswith("regioncap: Prefect's server does not answer any more, so the run stops.")
     assert kept.endswith("kept and will be reused. Resume with:")
-    assert command.startswith("  regioncap run photos.jsonl")
+    assert resume.startswith("  regioncap run photos.jsonl")
     assert "Traceback" not in errors
 
 
