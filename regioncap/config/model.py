@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import ConfigDict, ValidationError, model_validator
 
-from regioncap.config import checks, form
+from regioncap.config import checks, described, form
 from regioncap.config.derived import DerivedSettings
 from regioncap.config.wrong_values import error_of
 
 
 def _complete_schema(schema: dict[str, Any]) -> None:
+    described.use_titles(schema)
     form.arrange(schema, RegionCapConfig.fields_by_heading())
 
 

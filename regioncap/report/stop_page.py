@@ -7,6 +7,7 @@ from regioncap.records import cut_text
 from regioncap.report.markdown import address, escape_markdown
 from regioncap.report.run_summary import cost_of
 from regioncap.run.context import RunContext
+from regioncap.run.kept import KeptCaptions
 
 MAX_ERROR_CHARS = 2000
 
@@ -29,7 +30,7 @@ def stop_page(error: BaseException, context: RunContext, how_to_resume: str) -> 
         _quoted(_words(error) if isinstance(error, Exception) else INTERRUPTED),
         f"**What to do:** {first}{how_to_resume}: with the same settings it resumes where it stopped and requests "
         "nothing twice.",
-        f"- **kept**: {kept_of(context)}; finished work and the model's answers are in the cache\n"
+        f"- **done**: {done_of(context)}. {_kept(context)}\n"
         f"- **cost**: {cost_of(context.progress.bill())}\n"
         f"- **output**: {address(context.output.url)}; an earlier output was left unchanged",
     ]
@@ -49,14 +50,18 @@ def stop_line(error: BaseException, context: RunContext) -> str:
     """The same in one line."""
     if isinstance(error, Exception):
         return cut_text(_words(error).splitlines()[0])
-    return f"cancelled; kept: {kept_of(context)}"
+    return f"cancelled after {done_of(context)}; {_kept(context)}"
 
 
-def kept_of(context: RunContext) -> str:
+def done_of(context: RunContext) -> str:
     """What a stopped run has done."""
     rows, expected = context.progress.counts.rows, context.progress.rows_expected()
     captions = f"{context.progress.bill().captions_new:,} new captions"
     return f"{rows:,} of about {max(rows, expected):,} rows, {captions}" if expected else captions
+
+
+def _kept(context: RunContext) -> KeptCaptions:
+    return context.kept or KeptCaptions(0, exact=False)
 
 
 def _words(error: BaseException) -> str:
