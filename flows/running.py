@@ -12,7 +12,8 @@ from regioncap.config.model import RegionCapConfig
 from regioncap.errors import OutputInUse, Stopped, UsageError
 from regioncap.flows.caller import stopping_with_caller
 from regioncap.flows.prefect_watch import watching_prefect
-from regioncap.output.lease import hold_output
+from regioncap.output.lease import check_still_held
+from regioncap.output.leftovers import remove_leftovers
 from regioncap.preflight.check import check
 from regioncap.preflight.start import start
 from regioncap.run.context import RunContext, completed
@@ -47,6 +48,7 @@ def running(config: RegionCapConfig) -> Iterator[tuple[RunContext, Workers]]:
     ):
         context.run_name = str(flow_run.name or "")
         start(context, check(context, deployed=deployment.id is not None))
+        remove_leftovers(context)
         with open_workers(context) as workers, _halted_at_once(context):
             yield context, workers
 
@@ -96,7 +98,7 @@ def _loss_named(context: RunContext) -> Iterator[None]:
         yield
     except Stopped:
         if context.lease_lost.is_set():
-            hold_output(context)
+            check_still_held(context)
         raise
 
 
