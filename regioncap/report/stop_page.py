@@ -50,7 +50,7 @@ def stop_line(error: BaseException, context: RunContext) -> str:
     """The same in one line."""
     if isinstance(error, Exception):
         return cut_text(_words(error).splitlines()[0])
-    return f"cancelled after {done_of(context)}; {_kept(context)}"
+    return f"cancelled after {done_of(context)}. {_kept(context)}"
 
 
 def done_of(context: RunContext) -> str:

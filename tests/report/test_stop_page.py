@@ -12,6 +12,7 @@ from regioncap.errors import OutputInUse, RowsFailAlike, UsageError
 from regioncap.records import Counts
 from regioncap.report.stop_page import stop_line, stop_page, wrong_settings_page
 from regioncap.run.context import RunContext
+from regioncap.run.kept import KeptCaptions
 from tests.support.runs import config_of
 
 AGAIN = "[run the deployment again](http://ui/1)"
@@ -53,14 +54,17 @@ def test_its_first_lines_say_why_and_what_to_do(context: RunContext, case: str) 
     assert parts[1].startswith(reason)
     assert parts[2].startswith(advice)
     assert parts[3].splitlines() == [
-        "- **kept**: 4 of about 12 rows, 9 new captions; finished work and the model's answers are in the cache",
+        "- **done**: 4 of about 12 rows, 9 new captions. All captions that came are kept and will be reused.",
         "- **cost**: no requests",
         f"- **output**: `{context.output.url}`; an earlier output was left unchanged",
     ]
 
 
 def test_the_line_of_the_list_of_artifacts(context: RunContext) -> None:
-    assert stop_line(KeyboardInterrupt(), context) == "cancelled; kept: 4 of about 12 rows, 9 new captions"
+    context.kept = KeptCaptions(9)
+    assert stop_line(KeyboardInterrupt(), context) == (
+        "cancelled after 4 of about 12 rows, 9 new captions. 9 captions are kept and will be reused."
+    )
     assert stop_line(RowsFailAlike("no model\nis left"), context) == "no model"
 
 
