@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ from regioncap.command.prefect_env import prepare_prefect
 from regioncap.command.run import plan, run, try_
 from regioncap.command.servers import serve, serve_model
 from regioncap.errors import PrefectLost, RegionCapError, UsageError
+from regioncap.plugin_loading import import_from
 from regioncap.printable import printable
 
 
@@ -34,6 +36,8 @@ class _Ordered(click.Group):
 def app(context: click.Context) -> None:
     """Region captions for vision-language data sets: images in, one caption for every region out."""
     prepare_prefect(quiet=context.invoked_subcommand != serve.name)
+    with contextlib.suppress(FileNotFoundError):  # the folder was removed
+        import_from(os.getcwd())  # noqa: PTH109 - as it stands in sys.path
 
 
 for command in (run, try_, plan, report, sheet, export_, steps, explain, reread, prune, serve, serve_model, fake_vlm):

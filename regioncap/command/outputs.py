@@ -10,12 +10,12 @@ import click
 from regioncap.command.echo import say
 from regioncap.command.exit_codes import OK, STOPPED
 from regioncap.command.options import cache_place, file_name_prefix, files_from, storage_flags
+from regioncap.config.plugin_names import EXPORT
 from regioncap.errors import UsageError
 from regioncap.exports.base import Coords, Direction
 from regioncap.exports.export import ExportRequest, export
 from regioncap.output.reading import NAMES, Written, open_output
 from regioncap.output.where import CONDITION_HELP
-from regioncap.registry import EXPORTS
 from regioncap.report.contact_sheet import sheet_of
 from regioncap.report.report import ReportResult, report_of
 from regioncap.storage.filesystem import Filesystems, Place
@@ -91,7 +91,11 @@ def _report_so_far(
 
 @click.command("export")
 @click.argument("output_name", metavar="OUTPUT")
-@click.option("--to", type=click.Choice(list(EXPORTS)), required=True, help="Format to convert to.")
+@click.option(
+    "--to", required=True, metavar="FORMAT",
+    help=f"{', '.join(EXPORT.known)}, the name of an installed plugin, or the dotted path of your own "
+    f"({EXPORT.example}).",
+)  # fmt: skip
 @click.option("--output", "out", default="", help="File (hf, wds: folder), a path or URL. Default: beside OUTPUT.")
 @click.option(
     "--where",

@@ -133,8 +133,9 @@ def unneeded_answers(cache: Cache, before: float) -> Unneeded:
 
 
 def _config_of(run: RegisterEntry, cache: Cache) -> RegionCapConfig:
-    # Its images are not read, wherever they were.
-    known = {**run.config, "cache_path": cache.folder.address, "image_root": "."}
+    # Its images are not read, wherever they were, and no regions are found: a finder may be gone.
+    finder = {"extractor": RegionCapConfig.model_fields["extractor"].default, "extractor_options": {}}
+    known = {**run.config, **finder, "cache_path": cache.folder.address, "image_root": "."}
     try:
         return RegionCapConfig(**known)
     except UsageError as error:

@@ -80,7 +80,7 @@ def _drawn(loaded: Row, context: RunContext, say: Say) -> Row:
         {**row, "image_stat": None}, config.boxes_key, config.empty_bbox, keys, score_key_of(config),
         size_from_row=config.box_size == "row",
     )  # fmt: skip
-    row = _or_raise(normalize_row(extract_row(row, context.images.read, config), config))
+    row = _or_raise(normalize_row(extract_row(row, context.images.read, config, finder=context.finder), config))
     found = "found" if row["type"] == "without_bbox" else "given"
     say(f"regions      {row['valid_bboxes_num']} {found}, xywh: {cut_text(str(row['bbox']))}")
     for drop in row["dropped_bbox"]:

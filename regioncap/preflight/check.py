@@ -56,6 +56,7 @@ def _check(context: RunContext, deployed: bool) -> Checked:
     check_output(context.output)
     check_environment(context.config)
     context.captioner.check()
+    check_finder(context)
     differences = check_settings(context.config, context.files, deployed=deployed)
     check_named_keys(context.config, rows)
     check_allowed_images(context, rows)
@@ -63,6 +64,12 @@ def _check(context: RunContext, deployed: bool) -> Checked:
     left = count(context, rows.whole_input() or context.shards()) if may_have_answers(context) else None
     outdated = check_rules(left, context.config, deployed=deployed) if left is not None else ""
     return Checked(differences, outdated, hints, left)
+
+
+def check_finder(context: RunContext) -> None:
+    """Make the region finder, if it is the user's own and this process uses it. Raises UsageError if that fails."""
+    if context.finder is not None and context.config.runner == "threads":
+        context.finder.prepare()
 
 
 def may_have_answers(context: RunContext) -> bool:
