@@ -64,8 +64,11 @@ def check_extractor(find: str | Callable[..., Any], *, max_boxes: int = 10, **op
     first = {name: found(name) for name in pictures}
     with ThreadPoolExecutor(4) as pool:
         for name, again in zip([*pictures] * 4, pool.map(found, [*pictures] * 4), strict=True):
-            _expect(again == first[name], f"{name}: expected the same regions each time, also from several threads; "
-                    f"got {first[name]} and {again}. If it may be called by one at a time: thread_safe = False")  # fmt: skip
+            _expect(
+                again == first[name],
+                f"{name}: expected the same regions each time, also from several threads; got {first[name]} and "
+                f"{again}. If only one thread at a time may call it: thread_safe = False",
+            )
     finder.plugin.key_parts()
 
 
@@ -150,7 +153,7 @@ def picture_of(size_wh: tuple[int, int]) -> Pixels:
 def _request(wanted: tuple[int, ...]) -> CaptionRequest:
     image = picture_of(SIZES["a photo"])
     height, width = image.shape[:2]
-    marked = draw_marks(image, BOXES, full_size_wh=(width, height))
+    marked = draw_marks(image, BOXES, full_size_wh=(width, height), dim=1.0)
     return CaptionRequest(
         name="photo.png", image=lambda: encode_image(image, ".png", 100), marked=lambda: encode_jpeg(marked, 90),
         width=width, height=height, bbox=BOXES, wanted=wanted,
@@ -161,8 +164,9 @@ def _request(wanted: tuple[int, ...]) -> CaptionRequest:
 def _captioned(number: int, text: str, fields: bool = True) -> Captioned:
     known = {"label": ["cup", None]} if fields else {}
     return Captioned(
-        number, ImageRef(f"photo{number}.png"), 320, 240, [[40.0, 30.0, 120.0, 90.0], [0, 0, 320, 240]], [text, "a table"],
-        [1, 2], [[], []], known, {"id": number}, {"type": "with_bbox"},
+        number=number, ref=ImageRef(f"photo{number}.png"), width=320, height=240,
+        bbox=[[40.0, 30.0, 120.0, 90.0], [0, 0, 320, 240]], captions=[text, "a table"], regions=[1, 2],
+        flags=[[], []], fields=known, row={"id": number}, meta={"type": "with_bbox"},
     )  # fmt: skip
 
 

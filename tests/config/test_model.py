@@ -211,7 +211,8 @@ WITH_ROLE: dict[Role, set[str]] = {
         "box_order", "score_key",
     },
     "words": {
-        "captioner", "captioner_options", "model", "model_id", "prompt_mode", "prompt", "focal_prompt", "region_prompt", "region_fields",
+        "captioner", "captioner_options", "model", "model_id", "prompt_mode", "prompt", "focal_prompt", "region_prompt",
+        "region_fields",
         "system_prompt", "temperature", "top_p", "top_k", "repetition_penalty", "seed", "repair_flags",
         "request_body",
     },
