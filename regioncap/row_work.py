@@ -10,7 +10,7 @@ import contextlib
 import logging
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import PurePath
 from types import FrameType
 from typing import get_args
@@ -58,6 +58,14 @@ def words_of(error: BaseException) -> str:
     return outside_text(text[:LOOKED_AT], max_chars=QUOTED_CHARS)
 
 
+_at_work: list[str] = []
+
+
+def plugins_at_work() -> Sequence[str]:
+    """The plugins that are at work on a row in this process, once for each row."""
+    return tuple(_at_work)
+
+
 @contextlib.contextmanager
 def plugin_work(plugin: str, module: str) -> Iterator[None]:
     """In this block a plugin works on one row: whatever it raises is the row's RowReject, which names the plugin.
@@ -65,6 +73,7 @@ def plugin_work(plugin: str, module: str) -> Iterator[None]:
     `plugin`: its kind and name; `module`: where it is defined, for the line to be named. A RowReject of the plugin's
     own stays as it is, and so do other RegionCapErrors, which concern more than the row.
     """
+    _at_work.append(plugin)
     try:
         yield
     except RowReject as reject:
@@ -81,6 +90,8 @@ def plugin_work(plugin: str, module: str) -> Iterator[None]:
         what = raised_by(plugin, error, module)
         logger.error("%s\n%s", what, frames)
         raise RowReject("internal_error", what) from None
+    finally:
+        _at_work.remove(plugin)
 
 
 def raised_by(plugin: str, error: BaseException, module: str) -> str:

@@ -17,6 +17,7 @@ import pytest
 
 from regioncap.captioners.fake_server import Behaviour, RunningServer
 from regioncap.errors import BudgetReached, CaptionerError, UsageError
+from regioncap.preflight.check import plugin_hints
 from regioncap.records import Step
 from regioncap.run.context import RunContext
 from regioncap.storage.steps import digest
@@ -293,7 +294,7 @@ def keys_of(folder: Path, **settings: Any) -> str:
 
 
 def test_no_two_captioners_share_answers(folder: Path) -> None:
-    kinds = [
+    kinds: list[dict[str, Any]] = [
         {"captioner": "own_pkg.captioners:Own"}, {"captioner": "own_pkg.captioners:Other"},
         {"captioner": "own_pkg.captioners:Own", "model": "m"},
         {"captioner": "own_pkg.captioners:Own", "captioner_options": {"word": "w"}},
@@ -413,3 +414,11 @@ def test_the_model_is_asked_with_the_labels_that_a_finder_gave(folder: Path, run
         run(folder, extractor="own_pkg.finders:labelled", limit=1, **model, **prompts)
     (row,) = read_rows(folder / "out.jsonl")
     assert row["meta_info"]["prompt"] == "Describe <region1> (a dog), <region2> (a cat)."
+
+
+def test_a_plugin_without_a_version_is_told_what_that_means(folder: Path) -> None:
+    hints = plugin_hints(config_of(folder, extractor="own_pkg.finders:small", captioner="own_pkg.captioners:Own"))
+    assert hints == [
+        "extractor: own_pkg.finders:small has no attribute `version`; raise one whenever its results change, since "
+        "what is cached of it is used until then"
+    ]

@@ -32,7 +32,7 @@ def write_model(path: Path, layout: Layout) -> Path:
         "detector",
         [helper.make_tensor_value_info("images", TensorProto.FLOAT, [1, 3, SIZE, SIZE])],
         [helper.make_tensor_value_info("output0", TensorProto.FLOAT, output.shape)],
-        [numpy_helper.from_array(output, "objects"), numpy_helper.from_array(np.float32(0), "nothing")],
+        [numpy_helper.from_array(output, "objects"), numpy_helper.from_array(np.zeros((), np.float32), "nothing")],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     helper.set_model_props(model, {"names": repr(NAMES)})

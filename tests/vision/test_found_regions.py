@@ -61,7 +61,9 @@ def test_thousands_of_boxes_are_cut() -> None:
 
 
 def test_scores_rank_the_regions_and_go_with_the_labels() -> None:
-    returned = Regions([[0, 0, 1, 1], [0, 0, 2, 2], [0, 0, 3, 3]], np.float32([0.25, 0.9, math.nan]), ["a", "b", "c"])
+    returned = Regions(
+        [[0, 0, 1, 1], [0, 0, 2, 2], [0, 0, 3, 3]], np.array([0.25, 0.9, math.nan], np.float32), ["a", "b", "c"]
+    )
     ranked = found(returned)
     assert [box[2] for box in ranked.boxes] == [4, 2, 6]
     assert ranked.fields == {"label": ["b", "a", "c"], "score": [0.9, 0.25, None]}
@@ -80,7 +82,7 @@ WRONG: dict[str, tuple[Any, str]] = {
     "a pair": (([[1, 2, 3, 4]], [0.5]), "no array of numbers"),
     "text": ("boxes", "of type str"),
     "a dict": ({"boxes": []}, "of type dict"),
-    "a generator": ((box for box in ()), "of type generator"),
+    "a generator": (iter([[1, 2, 3, 4]]), "of type list_iterator"),
     "texts": ([["1", "2", "3", "4"]], "expected numbers"),
     "complex": (np.zeros((1, 4), complex), "expected numbers"),
     "scores": (Regions([[1, 1, 2, 2]], [0.1, 0.2]), "1 boxes and 2 scores"),
