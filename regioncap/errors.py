@@ -11,6 +11,7 @@
         ├── OutputInUse          another run writes this output
         ├── StorageError         a file or folder cannot be read or written
         ├── CaptionerError       the captioner cannot work at all (no server, a refusal of every request)
+        ├── PluginError          code of the user's own failed at work that is no row's
         ├── PrefectLost          the Prefect server does not answer any more
         ├── WorkersLost          the cluster that processes the shards is gone
         ├── BudgetReached        max_requests or max_usd is reached
@@ -169,6 +170,10 @@ class OutputInUse(RunStopped):
 
 class CaptionerError(RunStopped):
     """No row can be captioned: no server, a refused key, a model that does not exist."""
+
+
+class PluginError(RunStopped):
+    """Code of the user's own, such as an export, failed at work that is no row's."""
 
 
 class WorkersLost(RunStopped):

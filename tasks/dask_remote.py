@@ -12,7 +12,9 @@ from typing import Any, TypeVar
 
 import regioncap
 from regioncap.config.model import RegionCapConfig
+from regioncap.errors import UsageError
 from regioncap.records import Counts
+from regioncap.registry import make_finder, plugin_parts
 from regioncap.run.credentials import filesystems_of
 from regioncap.run.runs import RUNS
 
@@ -31,15 +33,27 @@ async def call_in_run(do: Callable[..., T], run: str, *args: Any) -> T:
 
 @dataclass(frozen=True)
 class Arrival:
-    """What a process reports before a run. `sees_cache`: whether it finds what this run put into the cache."""
+    """What a process reports before a run. `sees_cache`: whether it finds what this run put into the cache;
+    `plugins`: the user's own code that it has, by kind, or the reason why it has it not."""
 
     version: str
     sees_cache: bool
+    plugins: dict[str, dict[str, Any]] | str
 
 
 def arrive(config: RegionCapConfig, probe: str) -> Arrival:
-    """This process's version, and whether it sees the file `probe`."""
-    return Arrival(regioncap.__version__, filesystems_of(config).place(probe).size() is not None)
+    """This process's version, whether it sees the file `probe`, and its plugins."""
+    return Arrival(regioncap.__version__, filesystems_of(config).place(probe).size() is not None, _plugins(config))
+
+
+def _plugins(config: RegionCapConfig) -> dict[str, dict[str, Any]] | str:
+    try:
+        finder = make_finder(config)
+        if finder is not None:
+            finder.prepare()
+        return plugin_parts(config)
+    except UsageError as error:
+        return str(error)
 
 
 def counts(config: RegionCapConfig) -> Counts:

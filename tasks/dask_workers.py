@@ -28,6 +28,7 @@ import regioncap
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import BudgetReached, UsageError, WorkersLost
 from regioncap.records import Counts, Step
+from regioncap.registry import plugin_parts
 from regioncap.run.context import RunContext
 from regioncap.storage.urls import is_url
 from regioncap.tasks import dask_remote
@@ -101,11 +102,24 @@ class DaskWorkers:
                     f"dask_address: the worker {worker} has regioncap {arrival.version}; expected "
                     f"{regioncap.__version__}, as here"
                 )
+            self._check_plugins(worker, arrival)
             if not arrival.sees_cache:
                 raise UsageError(
                     f"cache_path: the Dask worker {worker} does not see {self._context.cache.url}; give a bucket, or a "
                     "folder that all machines share, for cache, input and images"
                 )
+
+    def _check_plugins(self, worker: str, arrival: dask_remote.Arrival) -> None:
+        if isinstance(arrival.plugins, str):
+            raise UsageError(
+                f"dask_address: the worker {worker} cannot use the plugin: {arrival.plugins}. Plugins must be "
+                "installed where workers run, or lie in a folder of their PYTHONPATH; paths in options must be absolute"
+            )
+        here = plugin_parts(self._context.config)
+        if arrival.plugins != here:
+            raise UsageError(
+                f"dask_address: the worker {worker} has the plugins {arrival.plugins}; here they are {here}"
+            )
 
     def submit(self, step: Step) -> ShardFuture:
         """See `Workers`."""

@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Callable
 from concurrent.futures import Executor
 from threading import Event
+from typing import TYPE_CHECKING, Any
 
 from prefect import State, task
 from prefect.cache_policies import NO_CACHE
@@ -28,6 +29,9 @@ from regioncap.vision.extraction import EXTRACTION_VERSION, FINDER_MAX_LONG_SIDE
 from regioncap.vision.images import Picture
 from regioncap.vision.pieces import MAX_FRAMES
 
+if TYPE_CHECKING:
+    from regioncap.vision.plugin_finder import PluginFinder
+
 STEP_VERSION = 3
 
 WHOLE_PIXELS = 4_000_000
@@ -39,10 +43,18 @@ OnFound = Callable[[Row, Picture], None]
 """Called with a row whose regions were found, while its picture is decoded."""
 
 
-def extract_row(row: Row, read: ReadImage, config: RegionCapConfig, on_found: OnFound | None = None) -> Row:
+def extract_row(
+    row: Row,
+    read: ReadImage,
+    config: RegionCapConfig,
+    on_found: OnFound | None = None,
+    finder: PluginFinder | None = None,
+) -> Row:
     """One row with its image's digest and size, and regions if it brought none.
 
-    Raises RowReject `image_missing`, `image_unavailable`, `image_unreadable`, `image_too_large` or `no_regions`.
+    `finder`: the user's own, if the config names one; what it tells of its regions becomes `found_fields`.
+    Raises RowReject `image_missing`, `image_unavailable`, `image_unreadable`, `image_too_large`, `no_regions`, and what
+    the finder raises.
     """
     data = read(ref_of(row))
     picture = Picture(data, max_image_pixels=config.max_image_pixels)
@@ -63,10 +75,10 @@ def extract_row(row: Row, read: ReadImage, config: RegionCapConfig, on_found: On
         found["warnings"] = [f"the image holds {count} pictures; the first is described"]
     if row["type"] != WITHOUT_BBOX:
         return {**found, "boxes": row["boxes"]}
-    boxes = _find(picture, config)
-    if not boxes:
-        raise RowReject("no_regions", f"no region was found by {config.extractor!r}: the picture is plain")
-    found["boxes"] = boxes
+    found |= {"boxes": _find(picture, config)} if finder is None else _found_by(finder, picture, config)
+    if not found["boxes"]:
+        why = ": the picture is plain" if finder is None else "; see min_score" if config.min_score > 0 else ""
+        raise RowReject("no_regions", f"no region was found by {config.extractor!r}{why}")
     if on_found is not None:
         on_found(found, picture)
     return found
@@ -92,6 +104,14 @@ def _find(picture: Picture, config: RegionCapConfig) -> list[list[int]]:
     return [[int(number) for number in box] for box in boxes]
 
 
+def _found_by(finder: PluginFinder, picture: Picture, config: RegionCapConfig) -> Row:
+    """What a user's own finder found: `boxes`, and `found_fields` if it gave labels or scores."""
+    size = picture.info.width, picture.info.height
+    image = picture.pixels(long_side=finder.long_side, keep_full_size=size[0] * size[1] <= WHOLE_PIXELS)
+    found = finder.find(image, size, max_boxes=config.max_boxes, min_score=config.min_score)
+    return {"boxes": found.boxes, **({"found_fields": found.fields} if found.fields else {})}
+
+
 def extract_rows(
     rows: list[Row],
     read: ReadImage,
@@ -100,19 +120,26 @@ def extract_rows(
     pool: Executor | None = None,
     stop: Event | None = None,
     on_found: OnFound | None = None,
+    finder: PluginFinder | None = None,
 ) -> list[Row]:
     """Every row with its image's digest and size, and with boxes; in the threads of `pool`."""
-    return map_rows("extract", lambda row: extract_row(row, read, config, on_found), rows, pool=pool, stop=stop)
+    return map_rows("extract", lambda row: extract_row(row, read, config, on_found, finder), rows, pool=pool, stop=stop)
 
 
 def _body(context: RunContext, step: Step) -> list[Row]:
     return extract_rows(
         context.storage.read(step), context.images.read, context.config,
         pool=context.threads.pixels, stop=context.stop, on_found=context.shard_runs.of(step).on_regions_found,
+        finder=context.finder,
     )  # fmt: skip
 
 
-EXTRACT = StepSpec("extract", f"{STEP_VERSION}.{EXTRACTION_VERSION}", _body)
+def _key_parts(context: RunContext) -> dict[str, Any]:
+    """Only for a finder of the user's, so that the keys of ours stay the same."""
+    return {} if context.finder is None else {"plugin": context.finder.plugin.key_parts()}
+
+
+EXTRACT = StepSpec("extract", f"{STEP_VERSION}.{EXTRACTION_VERSION}", _body, extra_key_parts=_key_parts)
 
 
 @task(name="extract", task_run_name="extract {step.shard:05d}", cache_policy=NO_CACHE)

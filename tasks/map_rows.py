@@ -11,6 +11,9 @@ from regioncap.errors import Stopped
 from regioncap.records import Row
 from regioncap.row_work import guarded
 
+STOP_CHECK_SECONDS = 0.5
+"""A user's own code may be at work on a row, for as long as it likes."""
+
 
 def map_rows(
     step: str,
@@ -33,16 +36,29 @@ def map_rows(
 
     if pool is None:
         return [apply(row) for row in rows]
-    return list(_in_order(pool, apply, rows))
+    return list(_in_order(pool, apply, rows, stop))
 
 
-def _in_order(pool: Executor, apply: Callable[[Row], Row], rows: Iterable[Row]) -> Iterator[Row]:
-    """`pool.map`, but a failure or a stop cancels all pending calls."""
+def _in_order(
+    pool: Executor, apply: Callable[[Row], Row], rows: Iterable[Row], stop: threading.Event | None
+) -> Iterator[Row]:
+    """`pool.map`, but a failure or a stop cancels all pending calls; one that is under way is not waited for then."""
     futures: deque[Future[Row]] = deque(pool.submit(apply, row) for row in rows)
     try:
         while futures:
-            yield futures[0].result()
+            yield _result(futures[0], stop)
             futures.popleft()
     finally:
         for future in futures:
             future.cancel()
+
+
+def _result(future: Future[Row], stop: threading.Event | None) -> Row:
+    while True:
+        try:
+            return future.result(STOP_CHECK_SECONDS)
+        except TimeoutError:
+            if future.done():
+                raise
+            if stop is not None and stop.is_set():
+                raise Stopped from None

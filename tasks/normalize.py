@@ -103,15 +103,14 @@ def normalize_row(row: Row, config: RegionCapConfig) -> Row:
     )  # fmt: skip
     if not boxes["bbox"]:
         size = f"{row['width']}x{row['height']}"
+        hint = "the region finder returned no other" if found else "see bbox_format and bbox_unit"
         reasons = ", ".join(f"box {drop['index']} {drop['bbox']}: {drop['reason']}" for drop in boxes["dropped_bbox"])
-        message = (
-            f"no box can be used on a picture of {size} pixels ({cut_text(reasons)}); see bbox_format and bbox_unit"
-        )
+        message = f"no box can be used on a picture of {size} pixels ({cut_text(reasons)}); {hint}"
         return rejected("normalize", "no_valid_boxes", message, dropped_bbox=boxes["dropped_bbox"])
     kept: Row = {name: row[name] for name in KEPT if name in row}
     if warning:
         kept["warnings"] = [*kept.get("warnings", []), warning]
-    if config.region_fields:
+    if config.region_fields or "found_fields" in row:
         kept |= fields_by_region(row, boxes["bbox_index"], config.region_fields)
     return {**kept, **boxes}
 
@@ -127,13 +126,18 @@ def _frame(row: Row) -> tuple[Frame | None, str]:
 def fields_by_region(row: Row, bbox_index: list[int], names: Sequence[str]) -> Row:
     """`fields` without the lists `names`, and `region_fields`: for each region its values from these lists.
 
-    Regions that were found have none: their values are "". Raises RowReject `bad_row` for a list that does not fit
-    the boxes.
+    Regions that were found have none but those that their finder gave, `found_fields`: other values are "". Raises
+    RowReject `bad_row` for a list that does not fit the boxes.
     """
-    fields = dict(row["fields"])
+    fields = dict(row.get("fields", {}))
     lists = {name: _list_of(fields.pop(name, None)) for name in names}
     if row["type"] == WITHOUT_BBOX:
-        return {"fields": fields, "region_fields": [dict.fromkeys(names, "") for _ in bbox_index]}
+        found = row.get("found_fields", {})
+        by_region = [
+            {**dict.fromkeys(names, ""), **{name: values[index] for name, values in found.items()}}
+            for index in bbox_index
+        ]
+        return {"fields": fields, "region_fields": by_region}
     for name, values in lists.items():
         if not isinstance(values, list) or len(values) != len(row["boxes"]):
             what = f"{len(values)} values" if isinstance(values, list) else shorten(values)

@@ -19,6 +19,7 @@ PUBLIC = [
     "ConfigError",
     "InputDamaged",
     "OutputInUse",
+    "PluginError",
     "PrefectLost",
     "RegionCapConfig",
     "RegionCapError",

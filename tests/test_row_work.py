@@ -138,7 +138,7 @@ def test_a_hook_of_a_check_that_throws_costs_nothing(hook: str, three: Path, bre
 
 
 def test_try_says_what_a_row_hit(three: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("regioncap.command.try_row.extract_row", lambda *_: 1 // 0)
+    monkeypatch.setattr("regioncap.command.try_row.extract_row", lambda *_, **__: 1 // 0)
     said: list[str] = []
     assert try_row(config_of(three), 1, said.append) is False
     assert said[-1].startswith("rejected     internal_error: ZeroDivisionError: ")

@@ -12,6 +12,7 @@ from regioncap.captioners.access import Access
 from regioncap.captioners.base import CaptionerOptions, CaptionRequest, CaptionResult, Prompt
 from regioncap.captioners.health import RetryPolicy
 from regioncap.captioners.prompts import Prompts
+from regioncap.captioners.row_prompt import prompt_of, templates_of
 from regioncap.captioners.session import CaptionSession, Server
 from regioncap.captioners.tls import tls_context
 from regioncap.config.model import RegionCapConfig
@@ -66,16 +67,11 @@ class VlmCaptioner:
 
     def templates(self) -> dict[str, Any]:
         """The prompts in use, and the keys of the regions that they may name."""
-        return {**self._config.values_read_by("templates"), **self._config.fields(("region_fields",))}
+        return templates_of(self._config)
 
     def prompt(self, request: CaptionRequest) -> Prompt:
         """The texts for all of the picture's regions. Raises RowReject `bad_row` when the row lacks a field."""
-        count, fields, of_regions = len(request.bbox), request.fields, request.region_fields
-        if request.again:
-            texts = [self._prompts.focal_text(number, count, fields, of_regions) for number in request.wanted]
-            return Prompt("\n".join(texts), self._prompts.system_text(fields))
-        text = self._prompts.whole_text(count, fields, of_regions)
-        return Prompt(text, self._prompts.system_text(fields))
+        return prompt_of(self._prompts, request)
 
     def get_ready(self) -> None:
         """Servers that have to be started wait for the first caption that is missing."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,7 +23,12 @@ from regioncap.command.resume import Terminated
 from regioncap.command.run import plan, run, try_
 from regioncap.command.servers import serve, serve_model
 from regioncap.errors import PrefectLost, RegionCapError, UsageError
+from regioncap.plugin_loading import import_from
 from regioncap.printable import printable
+from regioncap.row_work import plugins_at_work
+
+PLUGIN_SECONDS = 3.0
+"""For plugins to return after a stop."""
 
 
 class _Ordered(click.Group):
@@ -45,6 +52,8 @@ class _Ordered(click.Group):
 def app(context: click.Context) -> None:
     """Region captions for vision-language data sets: images in, one caption for every region out."""
     prepare_prefect(quiet=context.invoked_subcommand != serve.name)
+    with contextlib.suppress(FileNotFoundError):  # the folder was removed
+        import_from(os.getcwd())  # noqa: PTH109 - as it stands in sys.path
 
 
 for command in (
@@ -68,7 +77,20 @@ for command in (
 
 def main(args: Sequence[str] | None = None) -> None:
     """The command's entry: every end has its exit code, and no user's mistake a traceback."""
-    sys.exit(_exit_code(sys.argv[1:] if args is None else args))
+    code = _exit_code(sys.argv[1:] if args is None else args)
+    _leave_plugins(code)
+    sys.exit(code)
+
+
+def _leave_plugins(code: int) -> None:
+    """End the process if a plugin is still at work after a stop: Python would wait for its thread, however long."""
+    begun = time.monotonic()
+    while plugins_at_work() and time.monotonic() - begun < PLUGIN_SECONDS:
+        time.sleep(0.1)
+    if at_work := plugins_at_work():
+        say(f"regioncap: {at_work[0]} is still at work and is not waited for", err=True)
+        sys.stdout.flush()
+        os._exit(code)
 
 
 def _exit_code(args: Sequence[str]) -> int:

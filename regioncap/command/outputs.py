@@ -11,13 +11,13 @@ import click
 from regioncap.command.echo import say
 from regioncap.command.exit_codes import OK, STOPPED
 from regioncap.command.options import cache_place, file_name_prefix, files_from, storage_flags
-from regioncap.errors import StorageError, UsageError
+from regioncap.config.plugin_names import EXPORT, plugin_name
+from regioncap.errors import ConfigError, StorageError, UsageError
 from regioncap.exports.base import Coords, Direction
 from regioncap.exports.export import ExportRequest, export
 from regioncap.output.pictures import Pictures
 from regioncap.output.reading import NAMES, Written, open_output
 from regioncap.output.where import CONDITION_HELP
-from regioncap.registry import EXPORTS
 from regioncap.report.contact_sheet import sheet_of
 from regioncap.report.report import ReportResult, report_of
 from regioncap.storage.filesystem import Filesystems, Place
@@ -109,9 +109,21 @@ def _report_so_far(
     return report_live(config, out, against, rows)
 
 
+def _export_name(value: str) -> str:
+    """Checked before the output is opened."""
+    try:
+        return plugin_name(value, EXPORT)
+    except ValueError as error:
+        raise ConfigError("--to", str(error), value) from None
+
+
 @click.command("export")
 @click.argument("output_name", metavar="OUTPUT")
-@click.option("--to", type=click.Choice(list(EXPORTS)), required=True, help="Format to convert to.")
+@click.option(
+    "--to", required=True, metavar="FORMAT", callback=lambda context, option, value: _export_name(value),
+    help=f"{', '.join(EXPORT.known)}, the name of an installed plugin, or the dotted path of your own "
+    f"({EXPORT.example}).",
+)  # fmt: skip
 @click.option("--output", "out", default="", help="File (hf, wds: folder), a path or URL. Default: beside OUTPUT.")
 @click.option(
     "--where",

@@ -75,6 +75,8 @@ def _captioner(config: RegionCapConfig) -> str:
         return f"{config.model} at {hosts} (marked pictures are sent there)"
     if name == "vllm":
         return f"{config.model} with vLLM on this machine (pictures stay here)"
+    if config.own_captioner:
+        return f"{name} (a plugin: where pictures go is up to it)"
     return f"{name} (no model: pictures stay here)"
 
 

@@ -19,6 +19,7 @@ from regioncap.errors import RowReject, UsageError
 from regioncap.image_ref import ref_of
 from regioncap.masking import mask
 from regioncap.output.join import size_warning_of
+from regioncap.output.jsonl import region_lists
 from regioncap.preflight.first_rows import FirstRows
 from regioncap.preflight.key_hints import key_hints
 from regioncap.preflight.named_keys import check_named_keys
@@ -80,9 +81,11 @@ def _drawn(loaded: Row, context: RunContext, say: Say) -> Row:
         {**row, "image_stat": None}, config.boxes_key, config.empty_bbox, keys, score_key_of(config),
         size_from_row=config.box_size == "row",
     )  # fmt: skip
-    row = _or_raise(normalize_row(extract_row(row, context.images.read, config), config))
+    row = _or_raise(normalize_row(extract_row(row, context.images.read, config, finder=context.finder), config))
     found = "found" if row["type"] == "without_bbox" else "given"
     say(f"regions      {row['valid_bboxes_num']} {found}, xywh: {cut_text(str(row['bbox']))}")
+    for name, values in region_lists(row.get("region_fields", ())).items():
+        say(f"{name:<12} {cut_text(str(values))}")
     for drop in row["dropped_bbox"]:
         say(f"dropped      box {drop['index']} {shorten(drop['bbox'])}: {drop['reason']}")
     row, jpegs = draw_row(row, context.images.read, config)

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from regioncap.config.derived import DerivedSettings
 from regioncap.config.image_rules import ImageRules
 from regioncap.config.references import looks_secret
-from regioncap.config.request_parts import check_body, keys_of, query_of
+from regioncap.config.request_parts import check_body, check_no_credentials, keys_of, query_of
 from regioncap.config.templates import template_names
 from regioncap.records import shorten
 
@@ -104,7 +104,7 @@ def check_captioner(config: DerivedSettings) -> None:
         raise ValueError(NO_CAPTIONER)
     if name == "openai" and not config.endpoint:
         raise ValueError("endpoint: expected the server's base URL, such as http://host:8000/v1, got none")
-    if name != "pixels" and not config.model:
+    if name != "pixels" and not config.own_captioner and not config.model:
         raise ValueError("model: expected the name of a vision-language model, got none; set it with --model")
     if name != "openai" and config.endpoint:
         raise ValueError(f"endpoint: captioner {config.captioner!r} uses none; remove one of the two")
@@ -114,6 +114,37 @@ def check_captioner(config: DerivedSettings) -> None:
         )
     for url in config.endpoint:
         _check_url(url, "endpoint", "http://host:8000/v1", ENDPOINT_SECRETS)
+
+
+def check_plugins(config: DerivedSettings) -> None:
+    """Plugins get no settings that they would ignore, and nothing but plugins has options."""
+    own = {"extractor": config.own_extractor, "captioner": config.own_captioner}
+    for kind, is_own in own.items():
+        options = getattr(config, f"{kind}_options")
+        if options and not is_own:
+            raise ValueError(f"{kind}_options: only {kind}s of your own take any; remove them, or set {kind}")
+        wrong = [name for name in options if not name.isidentifier()]
+        if wrong:
+            raise ValueError(f"{kind}_options: expected names of arguments, got {wrong[0]!r}")
+        check_no_credentials(f"{kind}_options", options, "Have the plugin read it from an environment variable")
+    if config.own_captioner:
+        _check_own_captioner(config)
+
+
+def _check_own_captioner(config: DerivedSettings) -> None:
+    name = config.captioner
+    if config.model and "model" in config.captioner_options:
+        raise ValueError("model: it is in captioner_options, too; remove one of them")
+    # Of the settings that decide how a model is asked, a plugin knows the prompts; the rest are options of its own.
+    fields = type(config).model_fields
+    for setting in config.fields_read_by("identity"):
+        if getattr(config, setting) != fields[setting].default:
+            raise ValueError(
+                f"{setting}: captioner {name!r} is a plugin, which this does not reach; remove it, or pass what the "
+                "plugin knows in captioner_options"
+            )
+    if config.max_usd is not None:
+        raise ValueError(f"max_usd: captioner {name!r} is a plugin, which counts no tokens; set max_requests instead")
 
 
 def check_requests(config: DerivedSettings) -> None:

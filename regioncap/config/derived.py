@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 
-from regioncap.config.fields_captions import CaptionerName
 from regioncap.config.fields_run import RunSettings
+from regioncap.config.plugin_names import CAPTIONER, EXTRACTOR
 from regioncap.config.references import names_credential
 from regioncap.config.request_parts import headers_of, query_of
 from regioncap.config.templates import BUILT_IN_NAMES, template_names
@@ -15,7 +15,7 @@ class DerivedSettings(RunSettings):
     """The fields of `RegionCapConfig` with what is derived from them; not checked as a whole yet."""
 
     @property
-    def captioner_name(self) -> CaptionerName:
+    def captioner_name(self) -> str:
         """The captioner, with `auto` resolved: `openai` if there is an endpoint, `vllm` if there is only a model."""
         if self.captioner != "auto":
             return self.captioner
@@ -24,8 +24,18 @@ class DerivedSettings(RunSettings):
         return "vllm" if self.model else "auto"
 
     @property
+    def own_captioner(self) -> bool:
+        """Whether the captioner is a plugin of the user's."""
+        return self.captioner not in CAPTIONER.known
+
+    @property
+    def own_extractor(self) -> bool:
+        """Whether the region finder is a plugin of the user's."""
+        return self.extractor not in EXTRACTOR.known
+
+    @property
     def uses_model(self) -> bool:
-        """Whether captions come from a vision-language model."""
+        """Whether captions come from a model, which is shown marked pictures and a prompt; so do those of plugins."""
         return self.captioner_name != "pixels"
 
     @property

@@ -7,11 +7,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, field_validator
 
-from regioncap.config.fields_input import InputSettings
+from regioncap.config.fields_input import InputSettings, JsonObject
+from regioncap.config.plugin_names import CAPTIONER, plugin_name
 from regioncap.config.roles import setting
 from regioncap.config.templates import FOCAL_PROMPT, PROMPT, SYSTEM_PROMPT
 
-CaptionerName = Literal["auto", "vllm", "openai", "pixels"]
+CaptionerName = Annotated[str, BeforeValidator(lambda value: plugin_name(value, CAPTIONER))]
 PromptMode = Literal["marks", "focal", "auto"]
 StructureName = Literal["auto", "regex", "guided_regex", "json_schema", "none"]
 FlagName = Literal["mentions_mark", "refusal", "duplicate_in_row", "too_short", "repeats"]
@@ -37,8 +38,18 @@ class CaptionSettings(InputSettings):
         "auto",
         "Captioner",
         "Where captions come from. auto: openai if an endpoint is given, vllm (started on this machine) if only "
-        "a model is given; pixels needs no model and states only what can be measured.",
+        "a model is given; pixels needs no model and states only what can be measured. Also the name of an installed "
+        "plugin, or the dotted path of a class or function of your own (my_pkg.blip:Captioner).",
         "words",
+        examples=[*CAPTIONER.known, CAPTIONER.example],
+    )
+    captioner_options: JsonObject = setting(
+        {},
+        "Captioner options",
+        'Arguments of a captioner of your own, as JSON: {"device": "cuda:0"}. Other values are other captions.',
+        "words",
+        read_by=("secrets",),
+        when=lambda config: bool(config.captioner_options),
     )
     model: str | None = setting(
         None, "Model", "Name of the vision-language model; for vllm also a local folder.", "words"

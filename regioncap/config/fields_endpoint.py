@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import BeforeValidator, WithJsonSchema
+from pydantic import BeforeValidator
 
 from regioncap.config.fields_captions import CaptionSettings, Names
-from regioncap.config.request_parts import as_lines, as_object
+from regioncap.config.fields_input import JsonObject
+from regioncap.config.request_parts import as_lines
 from regioncap.config.roles import setting
 
 HeaderLines = Annotated[tuple[str, ...], BeforeValidator(lambda value: as_lines(value, ": "))]
 QueryLines = Annotated[tuple[str, ...], BeforeValidator(lambda value: as_lines(value, "="))]
-# In Prefect's form a text: an object would be a raw editor there.
-JsonObject = Annotated[dict[str, Any], BeforeValidator(as_object), WithJsonSchema({"type": "string"})]
 
 
 class EndpointSettings(CaptionSettings):

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices
+from pydantic import AliasChoices, BeforeValidator, WithJsonSchema
 
+from regioncap.config.plugin_names import EXTRACTOR, plugin_name
+from regioncap.config.request_parts import as_object
 from regioncap.config.roles import Settings, setting
 
-ExtractorName = Literal["edges", "canny", "adaptive"]
+# In Prefect's form a text: an object would be a raw editor there.
+JsonObject = Annotated[dict[str, Any], BeforeValidator(as_object), WithJsonSchema({"type": "string"})]
+ExtractorName = Annotated[str, BeforeValidator(lambda value: plugin_name(value, EXTRACTOR))]
 BoxFormat = Literal["xywh", "xyxy", "cxcywh"]
 BoxUnit = Literal["px", "0-1", "0-100", "0-1000"]
 BoxOrder = Literal["input", "area", "score"]
@@ -127,12 +131,26 @@ class InputSettings(Settings):
         read_by=("route",),
     )
     extractor: ExtractorName = setting(
-        "edges", "Region finder", "Method that finds regions for rows without boxes.", "regions", read_by=("extract",)
+        "edges",
+        "Region finder",
+        "What finds regions for rows without boxes: edges, canny, adaptive, the name of an installed plugin, or the "
+        "dotted path of a function or class of your own (my_pkg.yolo:find).",
+        "regions",
+        read_by=("extract",),
+        examples=[*EXTRACTOR.known, EXTRACTOR.example],
+    )
+    extractor_options: JsonObject = setting(
+        {},
+        "Region finder options",
+        'Arguments of a region finder of your own, as JSON: {"model": "/models/yolo.onnx", "confidence": 0.4}.',
+        "regions",
+        read_by=("extract", "secrets"),
+        when=lambda config: bool(config.extractor_options),
     )
     min_score: float = setting(
         -3.0,
         "Minimum score",
-        "Found regions that score below this are dropped (edges on photos only).",
+        "Found regions that score below this are dropped (edges on photos, and plugins that give scores).",
         "regions",
         read_by=("extract",),
     )

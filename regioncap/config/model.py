@@ -63,6 +63,7 @@ class RegionCapConfig(DerivedSettings):
         checks.check_box_key(self)
         checks.check_allowed_images(self)
         checks.check_captioner(self)
+        checks.check_plugins(self)
         checks.check_requests(self)
         checks.check_prices(self)
         checks.check_templates(self)

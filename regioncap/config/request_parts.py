@@ -172,12 +172,18 @@ def check_body(body: Mapping[str, Any]) -> None:
     for name in body:
         if name in OWN_FIELDS:
             raise ValueError(f"request_body: remove {name}: {OWN_FIELDS[name]}")
-    for name, value in _fields_in(body):
+    check_no_credentials(
+        "request_body",
+        body,
+        "Send it with request_headers or api_keys, which name an environment variable or a Prefect Secret block",
+    )
+
+
+def check_no_credentials(setting: str, values: Mapping[str, Any], instead: str) -> None:
+    """Raises ValueError if a field of `values`, at any depth, looks like a secret. `instead`: what to do with it."""
+    for name, value in _fields_in(values):
         if _BODY_CREDENTIAL.search(name.lower()) or (isinstance(value, str) and looks_secret(value)):
-            raise ValueError(
-                f"request_body: {name} looks like a credential, and settings are stored in clear. Send it with "
-                "request_headers or api_keys, which name an environment variable or a Prefect Secret block"
-            )
+            raise ValueError(f"{setting}: {name} looks like a credential, and settings are stored in clear. {instead}")
 
 
 def _fields_in(value: Any) -> Iterator[tuple[str, Any]]:

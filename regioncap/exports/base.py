@@ -1,4 +1,7 @@
-"""The contract of an export: rows of an output in, files of another format out. `regioncap/registry.py` lists them."""
+"""The contract of an export: rows of an output in, files of another format out.
+
+`regioncap/registry.py` lists ours; for a user's own see `regioncap/plugins.py`.
+"""
 
 from __future__ import annotations
 

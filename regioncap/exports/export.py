@@ -7,26 +7,25 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from regioncap.config.checks import is_part_of
-from regioncap.errors import RegionCapError, UsageError
-from regioncap.exports.base import Coords, Direction, Export, ExportOptions, ExportResult
+from regioncap.errors import PluginError, RegionCapError, UsageError
+from regioncap.exports.base import Coords, Direction, Export, ExportOptions, ExportResult, Rows
 from regioncap.inputs.coco import looks_like_coco, read_categories
 from regioncap.inputs.formats import file_kind
 from regioncap.output.pictures import Pictures
 from regioncap.output.reading import Captioned, Written
 from regioncap.output.where import Condition, chosen
+from regioncap.plugin_loading import Plugin
 from regioncap.records import Row
-from regioncap.registry import EXPORTS, load
+from regioncap.registry import ExportFormat, export_format, load
+from regioncap.row_work import raised_by
 from regioncap.storage.filesystem import Filesystems, Place
 from regioncap.vision.libraries import image_libraries
-
-FOLDERS = ("hf", "wds")
-"""Exports of several files."""
 
 
 @dataclass(frozen=True)
 class ExportRequest:
-    """An export to make. `to`: one of `EXPORTS`; `output`: its address ("": beside the output); `where`: filter
-    conditions; `direction`, `coords`: for conversations."""
+    """An export to make. `to`: one of `EXPORTS`, or a plugin; `output`: its address ("": beside the output); `where`:
+    filter conditions; `direction`, `coords`: for conversations."""
 
     to: str
     output: str = ""
@@ -37,27 +36,47 @@ class ExportRequest:
 
 @image_libraries
 def export(written: Written, order: ExportRequest, files: Filesystems) -> ExportResult:
-    """Export an output. Raises UsageError for a wrong request or file, StorageError."""
+    """Export an output. Raises UsageError for a wrong request or file, StorageError, PluginError."""
     conditions = [Condition.of(text) for text in order.where]
 
     def rows() -> Iterator[Captioned]:
         return chosen(written.rows(), conditions)
 
-    entry, _ = EXPORTS[order.to]
-    write: Export = load(entry)
-    out = export_place(written, order, files)
-    categories = _categories(written, files) if order.to == "coco" else []
+    kind = export_format(order.to)
+    write: Export = _own(kind.plugin) if kind.plugin is not None else load(kind.entry)
+    out = export_place(written, order, kind, files)
+    categories = _categories(written, files) if order.to == "coco" or kind.plugin is not None else []
     pictures = Pictures(written, files)
     done = write(rows, out, ExportOptions(pictures.read, categories, order.direction, order.coords))
     if not done.rows and not done.left_out:
+        if kind.plugin is not None and next(rows(), None) is not None:
+            raise PluginError(f"{kind.plugin.title} counted no rows; expected ExportResult.count(row) for each of them")
         raise UsageError("--where: no row satisfies all conditions; the export is empty")
     return done
 
 
-def export_place(written: Written, order: ExportRequest, files: Filesystems) -> Place:
+def _own(plugin: Plugin) -> Export:
+    """A user's own export: whatever it raises is a PluginError that names it."""
+
+    def write(rows: Rows, out: Place, setting: ExportOptions) -> ExportResult:
+        try:
+            done = plugin.target(rows, out, setting)
+        except RegionCapError:
+            raise
+        except (Exception, SystemExit) as error:
+            raise PluginError(f"{raised_by(plugin.title, error, plugin.module)}. The output is as it was.") from None
+        if not isinstance(done, ExportResult):
+            raise PluginError(
+                f"{plugin.title} returned {type(done).__name__}; expected ExportResult, with what was written"
+            )
+        return done
+
+    return write
+
+
+def export_place(written: Written, order: ExportRequest, kind: ExportFormat, files: Filesystems) -> Place:
     """Where an export is written. Raises UsageError if that is the output itself or the run's input."""
-    _, ending = EXPORTS[order.to]
-    address = order.output or written.place.address.rstrip("/").removesuffix(".jsonl") + ending
+    address = order.output or written.place.address.rstrip("/").removesuffix(".jsonl") + kind.ending
     if address.rstrip("/") == written.place.address.rstrip("/"):
         raise UsageError(f"--output: expected a path other than the output itself, got {address}")
     if is_part_of(address, written.settings.input):
@@ -65,7 +84,7 @@ def export_place(written: Written, order: ExportRequest, files: Filesystems) -> 
             f"--output: {address} is, or is inside, the run's input {written.settings.input}; choose another path"
         )
     place = files.place(address.rstrip("/"))
-    if order.to not in FOLDERS and place.is_local and place.is_folder():
+    if not kind.folder and place.is_local and place.is_folder():
         raise UsageError(f"--output: expected a file, got the folder {address}")
     return place
 

@@ -203,7 +203,9 @@ def summary_of(tally: Tally, context: RunContext, *, problem: str, **places: Any
     config, captioner = context.config, context.captioner
     complete = not problem
     if complete and tally.rejects["internal_error"]:
-        problem = f"{tally.rejects['internal_error']:,} rows hit a bug (internal_error); please report it"
+        plugin = config.own_extractor or config.own_captioner
+        whose = ", of a plugin or of RegionCap: their rejects say which" if plugin else "; please report it"
+        problem = f"{tally.rejects['internal_error']:,} rows hit a bug (internal_error){whose}"
     return Summary(
         complete=complete, problem=problem, input=redact_url(config.input), rows_in=tally.rows_in,
         rows_out=tally.rows_out, rejects=tally.rejects.total(), rejects_by_code=dict(sorted(tally.rejects.items())),

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
+from regioncap.config.model import RegionCapConfig
 from regioncap.output.outputs import check_output
 from regioncap.preflight.allowed_images import check_allowed_images
 from regioncap.preflight.box_format import check_box_format
@@ -18,6 +19,7 @@ from regioncap.preflight.named_keys import check_named_keys
 from regioncap.preflight.plan import Plan, count
 from regioncap.preflight.rules_diff import check_rules
 from regioncap.preflight.settings_diff import check_settings
+from regioncap.registry import plugin_parts
 from regioncap.run.context import RunContext
 from regioncap.run.credentials import check_environment
 from regioncap.storage.runs import entry_place, registered
@@ -56,13 +58,30 @@ def _check(context: RunContext, deployed: bool) -> Checked:
     check_output(context.output)
     check_environment(context.config)
     context.captioner.check()
+    check_finder(context)
     differences = check_settings(context.config, context.files, deployed=deployed)
     check_named_keys(context.config, rows)
     check_allowed_images(context, rows)
-    hints = [*key_hints(context.config, rows), *check_box_format(context, rows)]
+    hints = [*plugin_hints(context.config), *key_hints(context.config, rows), *check_box_format(context, rows)]
     left = count(context, rows.whole_input() or context.shards()) if may_have_answers(context) else None
     outdated = check_rules(left, context.config, deployed=deployed) if left is not None else ""
     return Checked(differences, outdated, hints, left)
+
+
+def check_finder(context: RunContext) -> None:
+    """Make the region finder, if it is the user's own and this process uses it. Raises UsageError if that fails."""
+    if context.finder is not None and context.config.runner == "threads":
+        context.finder.prepare()
+
+
+def plugin_hints(config: RegionCapConfig) -> list[str]:
+    """What is missing of plugins whose changes nobody would notice, in words."""
+    return [
+        f"{kind}: {parts['name']} has no attribute `version`; raise one whenever its results change, since what is "
+        "cached of it is used until then"
+        for kind, parts in plugin_parts(config).items()
+        if not (parts["version"] or parts["package_version"])
+    ]
 
 
 def may_have_answers(context: RunContext) -> bool:

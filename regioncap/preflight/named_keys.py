@@ -12,6 +12,9 @@ from regioncap.errors import UsageError
 from regioncap.preflight.first_rows import MAX_ROWS, FirstRows
 from regioncap.row_keys import MISSING, keys_in_words, paths_of, value_at
 
+FOUND_FIELDS = ("label", "score")
+"""Those that the regions of a finder of the user's own may have, of whatever row."""
+
 ROWS_WITH_KEYS = 100
 """Rows whose keys are offered in the place of a wrong one."""
 
@@ -47,6 +50,8 @@ def named_keys(config: RegionCapConfig) -> Iterator[tuple[str, str]]:
         if key != type(config).model_fields[setting].default and not (setting == "bbox_key" and config.box_columns):
             yield setting, key
     for key in config.region_fields:
-        yield "region_fields", key
+        if not (config.own_extractor and key in FOUND_FIELDS):
+            yield "region_fields", key
     for key in config.prompt_fields():
-        yield "prompt", key
+        if not (config.own_extractor and key in FOUND_FIELDS):
+            yield "prompt", key

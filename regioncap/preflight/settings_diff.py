@@ -62,7 +62,7 @@ def changed_settings(then: RegionCapConfig, now: RegionCapConfig) -> list[str]:
     if asked_for(then) == asked:
         return []
     names = RegionCapConfig.fields_with_role("regions", "marks", "words")
-    if then.uses_model != now.uses_model:  # how the other one was asked does not matter then
+    if _captioned_by(then) != _captioned_by(now):  # how the other one was asked does not matter then
         names = ("captioner", *RegionCapConfig.fields_with_role("regions"))
     changed = [name for name in names if getattr(then, name) != getattr(now, name)]
     alone = [name for name in changed if asked_for(now.model_copy(update={name: getattr(then, name)})) != asked]
@@ -72,10 +72,15 @@ def changed_settings(then: RegionCapConfig, now: RegionCapConfig) -> list[str]:
 def asked_for(config: RegionCapConfig) -> dict[str, Any]:
     """What decides which answers are asked for: the regions, how they are shown, and the words."""
     names = config.fields_with_role("regions", *(("marks", "words") if config.uses_model else ()))
-    values = config.fields(tuple(name for name in names if config.applies(name))) | {"captioner": config.uses_model}
-    if config.extractor not in SCORED:
+    values = config.fields(tuple(name for name in names if config.applies(name))) | {"captioner": _captioned_by(config)}
+    if config.extractor not in SCORED and not config.own_extractor:
         values["min_score"] = None
     return {**values, **_words(config)} if config.uses_model else values
+
+
+def _captioned_by(config: RegionCapConfig) -> str | bool:
+    """Who is asked: a plugin, or (true) a model wherever it is served, or nobody."""
+    return config.captioner if config.own_captioner else config.uses_model
 
 
 def _words(config: RegionCapConfig) -> dict[str, Any]:

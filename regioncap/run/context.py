@@ -6,6 +6,7 @@ import contextlib
 import threading
 from collections.abc import Generator
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from regioncap.captioners.base import Captioner, CaptionerOptions
 from regioncap.config.model import RegionCapConfig
@@ -21,7 +22,7 @@ from regioncap.inputs.readers import (
     shards_of,
 )
 from regioncap.records import Shard, Step
-from regioncap.registry import make_captioner
+from regioncap.registry import make_captioner, make_finder
 from regioncap.run.captioner import LazyCaptioner
 from regioncap.run.credentials import access_of, filesystems_of
 from regioncap.run.in_flight import InFlight
@@ -40,6 +41,9 @@ from regioncap.storage.row_images import RowImages
 from regioncap.storage.steps import STEP_NAMES, StepStorage
 from regioncap.storage.urls import is_url
 from regioncap.vision.libraries import image_libraries
+
+if TYPE_CHECKING:
+    from regioncap.vision.plugin_finder import PluginFinder
 
 
 class RunContext:
@@ -87,6 +91,11 @@ class RunContext:
     def captioner(self) -> Captioner:
         """The one captioner of this process. Raises what `LazyCaptioner.get` raises."""
         return self.lazy_captioner.get()
+
+    @cached_property
+    def finder(self) -> PluginFinder | None:
+        """The region finder that is the user's own, if the config names one. Raises UsageError."""
+        return make_finder(self.config)
 
     def _make_captioner(self) -> Captioner:
         return make_captioner(CaptionerOptions(self.config, lambda: access_of(self.config), self.progress.add))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,7 @@ WRONG = {
     "endpoint for pixels": (["run", "photos.jsonl", *SOMEWHERE, "--captioner", "pixels"], "'pixels' uses none"),
     "unknown fault": (["fake-vlm", "--fault", "fire=0.1"], "--fault: expected NAME=SHARE"),
     "no such row": (["try", "photos.jsonl", "--captioner", "pixels", "--row", "99"], "--row: expected a line of the"),
-    "unknown captioner": (["run", "photos.jsonl", "--captioner", "pixles"], "'pixles' is not one of"),
+    "unknown captioner": (["run", "photos.jsonl", "--captioner", "pixles"], "did you mean pixels?), got 'pixles'"),
     "number too small": (["run", "photos.jsonl", "--captioner", "pixels", "--max-boxes", "0"], "max_boxes: expected"),
     "unknown flag": (["run", "photos.jsonl", "--max-box", "3"], "--max-boxes"),
     "no config file": (["run", "--config", "gone.toml"], "gone.toml: No such file"),
@@ -79,3 +80,23 @@ def test_a_reader_that_has_seen_enough_is_no_failure() -> None:
         running.stdout.close()  # as `| head` does
         errors = running.stderr.read()
     assert (running.returncode, errors) == (0, b"")
+
+
+PLUGIN_AT_WORK = """
+import threading
+from regioncap.command.app import main
+from regioncap.row_work import plugin_work
+
+def work():
+    with plugin_work("extractor 'my_pkg.yolo:find'", "my_pkg.yolo"):
+        threading.Event().wait(600)
+
+threading.Thread(target=work).start()
+main(["--version"])
+"""
+
+
+def test_a_plugin_that_does_not_return_does_not_keep_the_command() -> None:
+    done = subprocess.run([sys.executable, "-c", PLUGIN_AT_WORK], capture_output=True, text=True, timeout=240)
+    assert (done.returncode, "0.1" in done.stdout) == (0, True)
+    assert "extractor 'my_pkg.yolo:find' is still at work and is not waited for" in done.stderr

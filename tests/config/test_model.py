@@ -36,7 +36,7 @@ def test_the_names_of_dataflow_are_accepted(name: str) -> None:
 
 WRONG: dict[str, tuple[Any, str]] = {
     "max_boxes": (0, "greater than or equal to 1"),
-    "extractor": ("yolo", "'edges', 'canny' or 'adaptive'"),
+    "extractor": ("yolo", "edges, canny, adaptive, the name of an entry point"),
     "dim": (1.5, "less than or equal to 1"),
     "shard_size": ("many", "a valid integer"),
     "file_name_prefix": ("a/b", "pattern"),
@@ -197,6 +197,7 @@ READ_BY: dict[Any, set[str]] = {
     "route": {"bbox_key", "empty_bbox", "score_key", "box_size"},
     "extract": {
         "extractor",
+        "extractor_options",
         "max_boxes",
         "min_score",
         "max_image_pixels",
@@ -215,7 +216,14 @@ READ_BY: dict[Any, set[str]] = {
     "request": {"top_p", "top_k", "repetition_penalty"},
     "dask": {"max_in_flight", "max_requests", "max_usd", "requests_per_minute", "tokens_per_minute"},
     "storage": {"cache_path", "file_name_prefix", "s3_endpoint_url", "s3_region", "storage_block"},
-    "secrets": {"api_keys", "request_headers", "request_query", "request_body"},
+    "secrets": {
+        "api_keys",
+        "request_headers",
+        "request_query",
+        "request_body",
+        "extractor_options",
+        "captioner_options",
+    },
     "path": {"input", "output", "image_root", "cache_path", "ca_file"},
 }
 """Facts, not derived: what changes here changes keys of caches, unless the field applies only when it is set."""
@@ -231,10 +239,12 @@ WITH_ROLE: dict[Role, set[str]] = {
     "marks": {"max_pixels", "dim", "marks_per_request"},
     "regions": {
         "bbox_key", "rows", "bbox_format", "bbox_unit", "box_size", "empty_bbox", "extractor", "min_score", "max_boxes",
+        "extractor_options",
         "box_order", "score_key",
     },
     "words": {
-        "captioner", "model", "model_id", "prompt_mode", "prompt", "focal_prompt", "region_prompt", "region_fields",
+        "captioner", "captioner_options", "model", "model_id", "prompt_mode", "prompt", "focal_prompt", "region_prompt",
+        "region_fields",
         "system_prompt", "temperature", "top_p", "top_k", "repetition_penalty", "seed", "repair_flags",
         "request_body",
     },
@@ -257,6 +267,10 @@ APPLIES: dict[str, tuple[dict[str, Any], bool]] = {
     "focal_prompt": (MODEL, False),
     "focal_prompt ": ({**MODEL, "repair_flags": "refusal"}, True),
     "max_boxes": ({}, True),
+    "extractor_options": ({}, False),
+    "extractor_options ": ({"extractor": "my:find", "extractor_options": {"size": 640}}, True),
+    "captioner_options": ({}, False),
+    "captioner_options ": ({"captioner": "my:Own", "captioner_options": {"device": "cpu"}}, True),
     "request_body": (MODEL, False),
     "request_body ": ({**MODEL, "request_body": {"reasoning_effort": "low"}}, True),
 }

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from tests.support.commands import ROOT
+from tests.support.own_plugins import IN_PROJECT, check_rows, write_project
 from tests.support.photos import write_photo
 from tests.support.rows import BOX, read_rows, write_rows
 from tests.support.sites import PrefectServer
@@ -69,8 +70,18 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def with_plugins(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with a region finder and a captioner of its own."""
+    return write_project(tmp_path_factory.mktemp("plugins"), "project_pkg")
+
+
+@pytest.fixture(scope="module")
 def server(
-    installed: Path, projects: dict[str, Path], checkout: Path, tmp_path_factory: pytest.TempPathFactory
+    installed: Path,
+    projects: dict[str, Path],
+    checkout: Path,
+    with_plugins: Path,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[PrefectServer]:
     """A Prefect server and a worker of the environment that has the wheel, and the flow deployed in every project."""
     server = PrefectServer(
@@ -78,7 +89,9 @@ def server(
     )
     try:
         server.begin()
-        (checkout / "prefect.yaml").write_text(yaml.safe_dump(prefect_yaml(installed, projects, checkout)))
+        (checkout / "prefect.yaml").write_text(
+            yaml.safe_dump(prefect_yaml(installed, projects, checkout, with_plugins))
+        )
         server.post("work_pools/", name="scratch", type="process").raise_for_status()
         server.prefect("--no-prompt", "deploy", "--all")
         server.start("worker", "start", "--pool", "scratch")
@@ -96,8 +109,8 @@ def entrypoints(installed: Path) -> dict[str, str]:
     }
 
 
-def prefect_yaml(installed: Path, projects: dict[str, Path], checkout: Path) -> dict[str, Any]:
-    """Every project with every spelling, and the file of a checkout by its relative path."""
+def prefect_yaml(installed: Path, projects: dict[str, Path], checkout: Path, with_plugins: Path) -> dict[str, Any]:
+    """Every project with every spelling, the file of a checkout by its relative path, and the project with plugins."""
     deployments = [
         deployment(f"{name}-{spelling}", entrypoint, folder)
         for (name, folder), (spelling, entrypoint) in itertools.product(
@@ -105,7 +118,8 @@ def prefect_yaml(installed: Path, projects: dict[str, Path], checkout: Path) -> 
         )
     ]
     in_checkout = deployment("checkout", "flows/region_caption.py:region_caption", checkout)
-    return {"name": "scratch", "deployments": [*deployments, in_checkout]}
+    plugins = deployment("plugins", entrypoints(installed)["module"], with_plugins)
+    return {"name": "scratch", "deployments": [*deployments, in_checkout, plugins]}
 
 
 def deployment(name: str, entrypoint: str, folder: Path) -> dict[str, Any]:
@@ -120,6 +134,7 @@ def runs(server: PrefectServer) -> dict[str, str]:
     names = [*(f"{name}-{spelling}" for name in OWN_MODULES for spelling in SPELLINGS), "checkout"]
     config = {"input": "photos.jsonl", "captioner": "pixels"}
     made = {name: server.create(name, config={**config, "output": f"{name}.jsonl"}) for name in names}
+    made["plugins"] = server.create("plugins", config={**config, "output": "plugins.jsonl", **IN_PROJECT})
     return {name: created.raise_for_status().json()["id"] for name, created in made.items()}
 
 
@@ -164,6 +179,14 @@ def test_by_a_worker_from_a_checkout(server: PrefectServer, runs: dict[str, str]
     ended = server.ended(runs["checkout"])
     assert ended["state"]["type"] == "COMPLETED", ended["state"]
     assert len(read_rows(checkout / "checkout.jsonl")) == 1
+
+
+def test_by_a_worker_with_plugins_of_the_project(
+    server: PrefectServer, runs: dict[str, str], with_plugins: Path
+) -> None:
+    ended = server.ended(runs["plugins"])
+    assert ended["state"]["type"] == "COMPLETED", ended["state"]
+    check_rows(with_plugins / "plugins.jsonl", "project_pkg")
 
 
 @pytest.mark.parametrize("name", OWN_MODULES)

@@ -26,6 +26,7 @@ from regioncap.tasks import dask_workers
 from regioncap.tasks.dask_workers import config_of_one, taken_over
 from tests.support.commands import ROOT
 from tests.support.photos import write_photo
+from tests.support.plugins import importable, write_package
 from tests.support.rows import BOX, write_rows
 from tests.support.runs import Run
 from tests.support.waiting import until
@@ -306,3 +307,13 @@ MEMBERS = [
 @pytest.mark.parametrize(("members", "there", "then"), MEMBERS)
 def test_who_comes_later_takes_the_place_of_who_is_lost(members: set[str], there: set[str], then: set[str]) -> None:
     assert taken_over(members, there, 2) == then
+
+
+def test_a_plugin_that_the_workers_do_not_have_is_refused(folder: Path, run: Run, cluster: Cluster) -> None:
+    write_package(folder, "own_pkg", finders="def find(image):\n    return []\n")
+    before = {"input": "photos.jsonl", "output": "out.jsonl", "cache_path": "cache", "captioner": "pixels"}
+    with (
+        importable(folder, "own_pkg"),
+        pytest.raises(UsageError, match=r"cannot use the plugin: .* no module 'own_pkg'"),
+    ):
+        run(folder, **before, extractor="own_pkg.finders:find", **on(cluster))

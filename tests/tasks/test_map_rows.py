@@ -58,6 +58,23 @@ def test_an_error_that_concerns_all_rows_stops_them(pool: Executor | None) -> No
         map_rows("caption", change, [{"n": 3}, {"n": 4}], pool=pool)
 
 
+def test_a_stop_does_not_wait_for_a_row_that_is_under_way() -> None:
+    stop, release = threading.Event(), threading.Event()
+
+    def slow(row: Row) -> Row:
+        stop.set()
+        release.wait(60)
+        return row
+
+    with ThreadPoolExecutor(1) as pool:
+        try:
+            with pytest.raises(Stopped):
+                map_rows("extract", slow, [{"n": 4}], pool=pool, stop=stop)
+            assert not release.is_set()
+        finally:
+            release.set()
+
+
 def test_a_stop_ends_the_rows(pool: Executor | None) -> None:
     stop = threading.Event()
     stop.set()
