@@ -68,8 +68,10 @@ class Prompts:
     @classmethod
     def of(cls, config: RegionCapConfig) -> Prompts:
         """The templates of `config`."""
-        texts = (config.system_prompt, config.prompt, config.focal_prompt, config.region_prompt)
-        return cls(config.prompt_mode, *texts)
+        texts = config.templates
+        return cls(
+            config.prompt_mode, texts["system_prompt"], texts["prompt"], texts["focal_prompt"], texts["region_prompt"]
+        )
 
     def system_text(self, fields: Mapping[str, Any]) -> str:
         """The system prompt for a row with `fields`."""
@@ -95,7 +97,7 @@ class Prompts:
         if self.mode == "focal":
             return "\n".join(focal)
         marks = self.marks_text(count, fields, region_fields)
-        return marks if self.mode == "marks" else "\n".join([marks, *focal])
+        return "\n".join([marks, *focal]) if self.mode == "auto" else marks
 
     def _region(self, number: int, fields: Mapping[str, Any], region_fields: Sequence[Mapping[str, Any]]) -> str:
         own = region_fields[number - 1] if number <= len(region_fields) else {}

@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from concurrent.futures import Future
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from regioncap.captioners.access import Access
 from regioncap.captioners.base import CaptionerOptions, CaptionRequest, CaptionResult, Prompt
+from regioncap.captioners.box_texts import with_boxes
 from regioncap.captioners.health import RetryPolicy
 from regioncap.captioners.prompts import Prompts
 from regioncap.captioners.session import CaptionSession, Server
@@ -66,10 +68,17 @@ class VlmCaptioner:
 
     def templates(self) -> dict[str, Any]:
         """The prompts in use, and the keys of the regions that they may name."""
-        return {**self._config.values_read_by("templates"), **self._config.fields(("region_fields",))}
+        coordinates = self._config.box_coordinates
+        return {
+            **self._config.values_read_by("templates"),
+            **self._config.templates_in_use(),
+            **({"coordinates": asdict(coordinates)} if coordinates else {}),
+            **self._config.fields(("region_fields",)),
+        }
 
     def prompt(self, request: CaptionRequest) -> Prompt:
         """The texts for all of the picture's regions. Raises RowReject `bad_row` when the row lacks a field."""
+        request = with_boxes(request, self._config.box_coordinates)
         count, fields, of_regions = len(request.bbox), request.fields, request.region_fields
         if request.again:
             texts = [self._prompts.focal_text(number, count, fields, of_regions) for number in request.wanted]

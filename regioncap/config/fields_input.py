@@ -189,6 +189,7 @@ class InputSettings(Settings):
         "Brightness of the picture under the marks, 0 to 1; 0.8 is that of DataFlow's operator.",
         "marks",
         read_by=("visualize", "drawing"),
+        when=lambda config: config.draws_marks,
         gt=0,
         le=1,
     )
