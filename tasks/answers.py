@@ -33,6 +33,7 @@ def request_of(row: Row, context: RunContext) -> CaptionRequest:
         marked=lambda: marked_jpeg(row, context),
         width=row["width"],
         height=row["height"],
+        picture_wh=(row["marked"]["width"], row["marked"]["height"]),
         bbox=row["bbox"],
         wanted=tuple(range(1, row["valid_bboxes_num"] + 1)),
         fields=row.get("fields", {}),

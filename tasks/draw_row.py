@@ -41,11 +41,14 @@ def draw_picture(row: Row, picture: Picture, config: RegionCapConfig) -> tuple[R
     height, width = image.shape[:2]
     groups = config.groups_of(len(row["bbox"]))
     shown = [None, *(groups if len(groups) > 1 else [])]
-    jpegs = []
-    for at, only in enumerate(shown):
-        last = at == len(shown) - 1
-        drawn = draw_marks(image, row["bbox"], full_size_wh=size, dim=config.dim, only=only, copy=not last)
-        jpegs.append(encode_jpeg(drawn, config.jpeg_quality))
+    if config.draws_marks:
+        jpegs = []
+        for at, only in enumerate(shown):
+            last = at == len(shown) - 1
+            drawn = draw_marks(image, row["bbox"], full_size_wh=size, dim=config.dim, only=only, copy=not last)
+            jpegs.append(encode_jpeg(drawn, config.jpeg_quality))
+    else:
+        jpegs = [encode_jpeg(image, config.jpeg_quality)] * len(shown)
     names = [hashlib.sha256(jpeg).hexdigest() for jpeg in jpegs]
     drawn_row: Row = {**row, "marked": {"sha256": names[0], "width": width, "height": height}}
     if len(groups) > 1:

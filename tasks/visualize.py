@@ -1,10 +1,12 @@
-"""Step 5, `visualize`: the picture that the model sees, with numbered boxes.
+"""Step 5, `visualize`: the picture that the model sees, with numbered boxes (without, for `prompt_mode=coords`).
 
 Adds `marked` (`sha256` of the JPEG, `width`, `height` in pixels, at most `max_pixels`) and `warnings`; where there are
 more regions than `marks_per_request`, also `parts`: for each request the `regions` of its picture, and `sha256`.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 from prefect import State, task
 from prefect.cache_policies import NO_CACHE
@@ -37,7 +39,12 @@ def _body(context: RunContext, step: Step) -> list[Row]:
     )
 
 
-VISUALIZE = StepSpec("visualize", f"{STEP_VERSION}.{DRAW_VERSION}", _body)
+def _without_marks(context: RunContext) -> dict[str, Any]:
+    """Only if there are none, so that all other keys stay the same."""
+    return {} if context.config.draws_marks else {"marks": "none"}
+
+
+VISUALIZE = StepSpec("visualize", f"{STEP_VERSION}.{DRAW_VERSION}", _body, extra_key_parts=_without_marks)
 
 
 @task(name="visualize", task_run_name="visualize {step.shard:05d}", cache_policy=NO_CACHE)

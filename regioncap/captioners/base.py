@@ -32,7 +32,8 @@ class CaptionRequest:
 
     `name`: identifies the row in messages ("line 17"). `image`, `marked`: return the bytes of the picture as it was
     given (any format) and of the marked JPEG that the model sees; called late, off the caller's thread. `width`,
-    `height`: of the picture as displayed, pixels. `bbox`: (N, 4) xywh in those pixels, region i+1 at index i.
+    `height`: of the picture as displayed, pixels. `picture_wh`: size of the marked JPEG, pixels; None: the same.
+    `bbox`: (N, 4) xywh in pixels of the picture as displayed, region i+1 at index i.
     `wanted`: the region numbers (from 1) to caption; the others have captions already. `fields`: the row, for prompt
     templates. `region_fields`: per region, for prompt templates. `parts`: what the model sees instead of `marked` when
     there are more regions than one picture can show; together they have all of them. `keep`: takes the result so far
@@ -52,6 +53,7 @@ class CaptionRequest:
     parts: Sequence[MarkGroup] = ()
     keep: Callable[[CaptionResult], object] | None = None
     again: bool = False
+    picture_wh: tuple[int, int] | None = None
 
     def shown(self) -> Sequence[MarkGroup]:
         """The pictures that the model sees: one with all regions, or the parts."""

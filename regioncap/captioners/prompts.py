@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from regioncap.config.coordinates import Coordinates
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RowReject
 from regioncap.records import dumps
@@ -64,12 +65,16 @@ class Prompts:
     marks: str
     focal: str
     region: str
+    coordinates: Coordinates | None
 
     @classmethod
     def of(cls, config: RegionCapConfig) -> Prompts:
         """The templates of `config`."""
-        texts = (config.system_prompt, config.prompt, config.focal_prompt, config.region_prompt)
-        return cls(config.prompt_mode, *texts)
+        texts = config.templates
+        return cls(
+            config.prompt_mode, texts["system_prompt"], texts["prompt"], texts["focal_prompt"], texts["region_prompt"],
+            config.box_coordinates,
+        )  # fmt: skip
 
     def system_text(self, fields: Mapping[str, Any]) -> str:
         """The system prompt for a row with `fields`."""
@@ -95,7 +100,7 @@ class Prompts:
         if self.mode == "focal":
             return "\n".join(focal)
         marks = self.marks_text(count, fields, region_fields)
-        return marks if self.mode == "marks" else "\n".join([marks, *focal])
+        return "\n".join([marks, *focal]) if self.mode == "auto" else marks
 
     def _region(self, number: int, fields: Mapping[str, Any], region_fields: Sequence[Mapping[str, Any]]) -> str:
         own = region_fields[number - 1] if number <= len(region_fields) else {}

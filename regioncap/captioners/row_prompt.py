@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from regioncap.captioners.base import CaptionRequest, Prompt
+from regioncap.captioners.box_texts import with_boxes
 from regioncap.captioners.prompts import Prompts
 from regioncap.config.model import RegionCapConfig
 
 
 def prompt_of(prompts: Prompts, request: CaptionRequest) -> Prompt:
     """The texts for all of a picture's regions. Raises RowReject `bad_row` when the row lacks a field."""
+    request = with_boxes(request, prompts.coordinates)
     count, fields, of_regions = len(request.bbox), request.fields, request.region_fields
     if request.again:
         texts = [prompts.focal_text(number, count, fields, of_regions) for number in request.wanted]
@@ -20,4 +23,10 @@ def prompt_of(prompts: Prompts, request: CaptionRequest) -> Prompt:
 
 def templates_of(config: RegionCapConfig) -> dict[str, Any]:
     """The prompts in use, and the keys of the regions that they may name."""
-    return {**config.values_read_by("templates"), **config.fields(("region_fields",))}
+    coordinates = config.box_coordinates
+    return {
+        **config.values_read_by("templates"),
+        **config.templates_in_use(),
+        **({"coordinates": asdict(coordinates)} if coordinates else {}),
+        **config.fields(("region_fields",)),
+    }

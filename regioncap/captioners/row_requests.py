@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from regioncap.captioners.base import CaptionRequest
+from regioncap.captioners.box_texts import with_boxes
 from regioncap.captioners.chat import ChatRequest
 from regioncap.captioners.pictures import closer_views, typical_picture
 from regioncap.captioners.prompts import Prompts, of_part, only
@@ -29,7 +31,7 @@ class RowRequests:
 
         Reads and encodes pictures: not for the event loop. Raises RowReject when a picture cannot be read.
         """
-        mode = self._prompts.mode
+        mode, request = self._prompts.mode, with_boxes(request, self._prompts.coordinates)
         focal = mode == "focal" or (mode == "auto" and repair > 0) or request.again
         # In focal mode the same was asked before.
         steps = repair + 1 if request.again and mode == "focal" else repair
@@ -66,6 +68,8 @@ def marks_question(prompts: Prompts, request: CaptionRequest, shown: Sequence[in
     """What is asked about `wanted` of the regions that a picture shows, both numbers from 1."""
     count = len(request.bbox)
     text = prompts.marks_text(count, request.fields, request.region_fields)
+    if prompts.mode == "coords":
+        return text if len(wanted) == count else f"{text}\n{only(wanted)}"
     if len(shown) < count:
         text = f"{text}\n{of_part(shown)}"
     return text if len(wanted) == len(shown) else f"{text}\n{only(wanted)}"
@@ -73,14 +77,20 @@ def marks_question(prompts: Prompts, request: CaptionRequest, shown: Sequence[in
 
 def largest_request(config: RegionCapConfig, prompts: Prompts) -> ChatRequest:
     """The largest request that rows of this config can lead to, with a picture that weighs what photos weigh."""
-    fields = dict.fromkeys(config.prompt_fields(), "…")
-    of_regions = [dict.fromkeys(config.region_fields, "…")] * config.max_boxes
-    system, picture = prompts.system_text(fields), typical_picture(config.max_pixels)
+    side = math.isqrt(config.max_pixels)
+    shown = config.groups_of(config.max_boxes)[-1]  # the last has the longest numbers, and none has more
+    request = with_boxes(
+        CaptionRequest(
+            "", bytes, bytes, side, side,
+            bbox=[[side - 2.0, side - 2.0, 1.0, 1.0]] * config.max_boxes,
+            wanted=shown,
+            fields=dict.fromkeys(config.prompt_fields(), "…"),
+            region_fields=[dict.fromkeys(config.region_fields, "…")] * config.max_boxes,
+        ),
+        prompts.coordinates,
+    )  # fmt: skip
+    system, picture = prompts.system_text(request.fields), typical_picture(config.max_pixels)
     if not config.asks_closer:
-        shown = config.groups_of(config.max_boxes)[-1]  # the last has the longest numbers, and none has more
-        request = CaptionRequest(
-            "", bytes, bytes, 0, 0, [[0.0] * 4] * config.max_boxes, shown, fields=fields, region_fields=of_regions
-        )
         return ChatRequest(system, marks_question(prompts, request, shown, shown), (picture,), shown)
-    text = prompts.focal_text(1, config.max_boxes, fields, of_regions)
+    text = prompts.focal_text(1, config.max_boxes, request.fields, request.region_fields)
     return ChatRequest(system, text, (picture, typical_picture(config.max_pixels // FOCAL_SHARE)), (1,))

@@ -78,8 +78,9 @@ class Needed:
         needed: set[str] = set()
         others: list[RegisteredRun] = []
         for run in self.register.runs:
-            # Its images are not read, wherever they were.
-            config = run.config(self._place, finished=True).model_copy(update={"image_root": "."})
+            # Its images are not read, wherever they were, and no regions are found: a finder may be gone.
+            finder = {"extractor": RegionCapConfig.model_fields["extractor"].default, "extractor_options": {}}
+            config = run.config(self._place, finished=True, image_root=".", **finder)
             try:
                 with contextlib.closing(RunContext(config)) as context:
                     for key in _keys(self._rows_drawn(run), context):

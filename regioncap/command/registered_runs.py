@@ -24,12 +24,12 @@ class RegisteredRun:
     changed_at: float
     content: RegisterEntry
 
-    def config(self, cache: Place, *, finished: bool) -> RegionCapConfig:
+    def config(self, cache: Place, *, finished: bool, **instead: Any) -> RegionCapConfig:
         """The settings of the latest finished run, or of the latest one, with paths that do not depend on the working
-        directory. Raises UsageError."""
+        directory. `instead`: other values for some of them. Raises UsageError."""
         values = self.content.finished_config if finished and self.content.shards else self.content.config
         try:
-            return RegionCapConfig(**{**values, **self._absolute(values), "cache_path": cache.address})
+            return RegionCapConfig(**{**values, **self._absolute(values), "cache_path": cache.address, **instead})
         except UsageError as error:
             raise UsageError(
                 f"the settings of the run for {self.content.output} cannot be read ({error}); run it again, or leave "

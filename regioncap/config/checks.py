@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
+from regioncap.config.coordinates import FAMILIES
 from regioncap.config.derived import DerivedSettings
 from regioncap.config.image_rules import ImageRules
 from regioncap.config.references import looks_secret
@@ -179,8 +180,28 @@ def check_prices(config: DerivedSettings) -> None:
 
 def check_templates(config: DerivedSettings) -> None:
     """Every prompt must be a template, whether it is in use or not."""
-    for name in config.fields_read_by("templates"):
-        template_names(getattr(config, name), name)
+    for name, text in config.templates.items():
+        template_names(text, name)
+
+
+def check_coordinates(config: DerivedSettings) -> None:
+    """Boxes must be in a form that is known, and in a prompt."""
+    if not config.uses_model or (config.coordinates == "none" and not config.gives_boxes):
+        return
+    if config.box_coordinates is None:
+        families = ", ".join(family.name for family in FAMILIES)
+        raise ValueError(
+            f"coordinates: which ones the model {config.model!r} was trained with is not known (known: {families}); "
+            "expected px, 0-1 or 0-1000, with -yxyx where y comes first"
+        )
+    texts = config.templates_in_use()
+    prompts = {name: text for name, text in texts.items() if name in ("prompt", "focal_prompt")}
+    lists = any("regions" in template_names(text, name) for name, text in prompts.items())
+    if not lists or "box" not in template_names(texts["region_prompt"], "region_prompt"):
+        raise ValueError(
+            f"coordinates: no prompt gives boxes; expected {{regions}} in {' or '.join(prompts)} and {{box}} in "
+            "region_prompt, or prompt_mode='marks+coords' with their defaults"
+        )
 
 
 def check_runner(config: DerivedSettings) -> None:

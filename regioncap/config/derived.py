@@ -4,11 +4,23 @@ from __future__ import annotations
 
 import itertools
 
+from regioncap.config.coordinates import BOX_NAMES, Coordinates, coordinates_of_model
 from regioncap.config.fields_run import RunSettings
 from regioncap.config.plugin_names import CAPTIONER, EXTRACTOR
 from regioncap.config.references import names_credential
 from regioncap.config.request_parts import headers_of, query_of
-from regioncap.config.templates import BUILT_IN_NAMES, template_names
+from regioncap.config.templates import (
+    BUILT_IN_NAMES,
+    FOCAL_PROMPT,
+    FOCAL_PROMPT_OF_BOXES,
+    PROMPT,
+    PROMPT_OF_BOXES,
+    PROMPT_WITH_BOXES,
+    REGION_PROMPT,
+    REGION_PROMPT_WITH_BOX,
+    TEMPLATES,
+    template_names,
+)
 
 
 class DerivedSettings(RunSettings):
@@ -51,7 +63,46 @@ class DerivedSettings(RunSettings):
     @property
     def asks_closer(self) -> bool:
         """Whether requests may hold a closer view of a region beside the marked picture."""
-        return self.prompt_mode != "marks" or bool(self.repair_flags)
+        return self.prompt_mode in ("focal", "auto") or bool(self.repair_flags)
+
+    @property
+    def gives_boxes(self) -> bool:
+        """Whether prompts without the user's own words give the regions' boxes."""
+        return self.prompt_mode in ("marks+coords", "coords")
+
+    @property
+    def draws_marks(self) -> bool:
+        """Whether the model sees marks."""
+        return self.prompt_mode != "coords"
+
+    @property
+    def box_coordinates(self) -> Coordinates | None:
+        """How prompts give boxes; None where they give none, or where `auto` does not know the model."""
+        if not self.uses_model or (self.coordinates == "none" and not self.gives_boxes):
+            return None
+        if self.coordinates in ("none", "auto"):
+            return coordinates_of_model(self.model_id, self.model)
+        return Coordinates.named(self.coordinates)
+
+    @property
+    def templates(self) -> dict[str, str]:
+        """All templates by name; those that give boxes in the place of default ones that would not."""
+        texts: dict[str, str] = {name: getattr(self, name) for name in TEMPLATES}
+        if self.gives_boxes:
+            for name, (default, with_boxes) in self._box_templates().items():
+                texts[name] = with_boxes if texts[name] == default else texts[name]
+        return texts
+
+    def _box_templates(self) -> dict[str, tuple[str, str]]:
+        """(default, instead of it) of the templates that give boxes, by name."""
+        region = {"region_prompt": (REGION_PROMPT, REGION_PROMPT_WITH_BOX)}
+        if self.draws_marks:
+            return {"prompt": (PROMPT, PROMPT_WITH_BOXES), **region}
+        return {"prompt": (PROMPT, PROMPT_OF_BOXES), "focal_prompt": (FOCAL_PROMPT, FOCAL_PROMPT_OF_BOXES), **region}
+
+    def templates_in_use(self) -> dict[str, str]:
+        """Those of `templates` that requests of this config may hold."""
+        return {name: text for name, text in self.templates.items() if self.applies(name)}
 
     @property
     def prices(self) -> tuple[float, float] | None:
@@ -77,9 +128,9 @@ class DerivedSettings(RunSettings):
 
     def prompt_fields(self) -> tuple[str, ...]:
         """The row's own keys that the prompts in use name, sorted."""
-        prompts = self.values_read_by("templates")
-        named = {key for name, text in prompts.items() for key in template_names(text, name)}
-        return tuple(sorted(named - BUILT_IN_NAMES - set(self.region_fields)))
+        named = {key for name, text in self.templates_in_use().items() for key in template_names(text, name)}
+        ours = BUILT_IN_NAMES | (BOX_NAMES if self.box_coordinates is not None else frozenset())
+        return tuple(sorted(named - ours - set(self.region_fields)))
 
     def groups_of(self, regions: int) -> list[tuple[int, ...]]:
         """The numbers, from 1, of this many regions, grouped by the picture that shows them.

@@ -7,13 +7,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, field_validator
 
+from regioncap.config.coordinates import CoordinatesName
 from regioncap.config.fields_input import InputSettings, JsonObject
 from regioncap.config.plugin_names import CAPTIONER, plugin_name
 from regioncap.config.roles import setting
-from regioncap.config.templates import FOCAL_PROMPT, PROMPT, SYSTEM_PROMPT
+from regioncap.config.templates import FOCAL_PROMPT, PROMPT, REGION_PROMPT, SYSTEM_PROMPT
 
 CaptionerName = Annotated[str, BeforeValidator(lambda value: plugin_name(value, CAPTIONER))]
-PromptMode = Literal["marks", "focal", "auto"]
+PromptMode = Literal["marks", "focal", "auto", "marks+coords", "coords"]
 StructureName = Literal["auto", "regex", "guided_regex", "json_schema", "none"]
 FlagName = Literal["mentions_mark", "refusal", "duplicate_in_row", "too_short", "repeats"]
 
@@ -79,9 +80,20 @@ class CaptionSettings(InputSettings):
         "marks",
         "Prompt mode",
         "marks: one request per picture, for all regions; focal: one per region, with a crop of it; auto: marks, then "
-        "focal for regions that are still missing.",
+        "focal for regions that are still missing; marks+coords: as marks, with each region's box in the prompt; "
+        "coords: the prompt gives the boxes, and no marks are drawn.",
         "words",
         read_by=("identity",),
+    )
+    coordinates: CoordinatesName = setting(
+        "none",
+        "Coordinates",
+        "Numbers in which prompts give {box}, for models that were trained with boxes: px of the picture that the "
+        "model gets, 0-1 or 0-1000, as x1, y1, x2, y2, or with -yxyx as y1, x1, y2, x2. auto: those of the model's "
+        "family, by its name. Default: none, and auto with the prompt modes marks+coords and coords.",
+        "words",
+        read_by=("templates",),
+        when=lambda config: config.box_coordinates is not None,
     )
     prompt: str = setting(
         PROMPT,
@@ -102,9 +114,10 @@ class CaptionSettings(InputSettings):
         min_length=1,
     )
     region_prompt: str = setting(
-        "<region{n}>",
+        REGION_PROMPT,
         "Region in prompt",
-        "How {regions} names each region: {n}, and the keys listed in `region_fields`.",
+        "How {regions} names each region: {n}, the keys listed in `region_fields`, and {box} where `coordinates` gives "
+        "boxes.",
         "words",
         read_by=("templates",),
         when=lambda config: config.uses_model,

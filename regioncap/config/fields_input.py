@@ -208,6 +208,7 @@ class InputSettings(Settings):
         "Brightness of the picture under the marks, above 0 to 1 (unchanged). DataFlow's operator uses 0.8.",
         "marks",
         read_by=("visualize", "drawing"),
+        when=lambda config: config.draws_marks,
         gt=0,
         le=1,
     )

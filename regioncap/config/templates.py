@@ -19,6 +19,23 @@ FOCAL_PROMPT = (
     "Describe the content of <region{n}>."
 )
 
+PROMPT_WITH_BOXES = (
+    "Describe the content of each marked region in the image. "
+    "There are {num_regions} regions, each with its box as {box_form}: {regions}."
+)
+PROMPT_OF_BOXES = (
+    "Describe the content of each of these regions of the image, given as {box_form}. "
+    "There are {num_regions} regions: {regions}."
+)
+FOCAL_PROMPT_OF_BOXES = (
+    "The second picture shows a region of the first one closer: {regions}, given as {box_form}. "
+    "Describe the content of <region{n}>."
+)
+REGION_PROMPT, REGION_PROMPT_WITH_BOX = "<region{n}>", "<region{n}> {box}"
+
+TEMPLATES = ("system_prompt", "prompt", "focal_prompt", "region_prompt")
+"""Names of the settings that are templates."""
+
 BUILT_IN_NAMES = frozenset({"num_regions", "regions", "n"})
 """Names in a template that are filled in for every row; all others are keys of the row or of the region."""
 

@@ -85,7 +85,7 @@ def _captioned_by(config: RegionCapConfig) -> str | bool:
 
 def _words(config: RegionCapConfig) -> dict[str, Any]:
     """Those settings of `asked_for` whose value is not itself what the answers depend on."""
-    prompts = config.values_read_by("templates")
+    prompts = config.templates_in_use()
     region_prompt = prompts.pop("region_prompt")
     named = {name for field, text in prompts.items() for name in template_names(text, field)}
     if "regions" in named:

@@ -106,7 +106,9 @@ def _facts(setting: ReportOptions) -> Sequence[tuple[str, Any]]:
     named = [("input", redact_url(config.input)), ("output", setting.title)]
     if summary is not None:
         named += [("captioner", summary.captioner), ("model", summary.model), ("finished", summary.finished_at)]
-    settings = [(name.replace("_", " "), getattr(config, name)) for name in FACTS]
+    settings = [(name.replace("_", " "), config.templates.get(name, getattr(config, name))) for name in FACTS]
+    if config.box_coordinates is not None:
+        settings.append(("boxes in prompts", config.box_coordinates.form))
     if summary is not None and summary.captioner == "pixels":
         settings = [(name, value) for name, value in settings if "prompt" not in name and name != "temperature"]
     return [(name, value) for name, value in (*named, *settings) if value not in (None, "", (), [])]

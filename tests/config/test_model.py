@@ -208,7 +208,7 @@ READ_BY: dict[Any, set[str]] = {
     "normalize": {"max_boxes", "bbox_format", "bbox_unit", "box_order"},
     "visualize": {"max_pixels", "max_image_pixels", "jpeg_quality", "dim", "draw_visualization", "marks_per_request"},
     "caption": set(),
-    "templates": {"system_prompt", "region_prompt", "prompt", "focal_prompt"},
+    "templates": {"system_prompt", "region_prompt", "prompt", "focal_prompt", "coordinates"},
     "identity": {"prompt_mode", "temperature", "top_p", "top_k", "repetition_penalty", "seed", "request_body"},
     "drawing": {"max_pixels", "dim"},
     "write": {"output_key", "record_style", "bbox_key", "image_key", "draw_visualization", "box_size"},
@@ -243,7 +243,8 @@ WITH_ROLE: dict[Role, set[str]] = {
         "box_order", "score_key",
     },
     "words": {
-        "captioner", "captioner_options", "model", "model_id", "prompt_mode", "prompt", "focal_prompt", "region_prompt",
+        "captioner", "captioner_options", "model", "model_id", "prompt_mode", "coordinates", "prompt", "focal_prompt",
+        "region_prompt",
         "region_fields",
         "system_prompt", "temperature", "top_p", "top_k", "repetition_penalty", "seed", "repair_flags",
         "request_body",

@@ -43,7 +43,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "finder": {"extractor": "canny", "min_score": -2.0, "threads": 1, "shard_size": 7},
 }  # fmt: skip
 ROW: Row = {
-    "image": "a.png", "image_sha256": "5e" * 32, "width": 640, "height": 480, "type": "with_bbox",
+    "image": "a.png", "image_sha256": "5e" * 32, "width": 640, "height": 480,
+    "marked": {"sha256": "5e" * 32, "width": 640, "height": 480}, "type": "with_bbox",
     "bbox": [[10 * number, 10, 20, 20.5] for number in range(12)], "valid_bboxes_num": 12,
     "fields": {"place": "a zoo", "kind": "cat"}, "region_fields": [{"label": "cat"}] * 12,
 }  # fmt: skip

@@ -38,6 +38,13 @@ _ANNOTATION = re.compile(
     re.IGNORECASE,
 )
 """A box or a confidence behind a caption."""
+_NUMBERS = r"\d[\d.]{0,8}(?:\s?,\s?\d[\d.]{0,8})"
+_LEADING_BOX = re.compile(
+    rf"\s*(?:<box>)?(?:(?:\[\s?){{1,2}}{_NUMBERS}{{3}}\s?(?:\]\s?){{1,2}}|\({_NUMBERS}{{3}}\)|"
+    rf"\({_NUMBERS}\)\s?,?\s?\({_NUMBERS}\))(?:</box>)?",
+    re.IGNORECASE,
+)
+"""A box before a caption, as in a prompt that gives boxes."""
 _LEADING_SIGNS = re.compile(r"(?:[*_`]++\s?|[:：]\s?|[,，–—-]\s)++")
 _WRAPS = {'"': '"', "“": "”", "'": "'", "‘": "’", "「": "」", "『": "』", "«": "»", "„": "“", "`": "`", "”": "”"}
 _UNOPENED = {">": "<", "]": "[", "】": "【", "〉": "〈", "＞": "＜", "］": "［", "»": "«", "」": "「", "』": "『"}
@@ -73,6 +80,8 @@ def caption_of(text: str, *, prose: bool = True) -> str | None:
     text = _FORMATTING.sub(" ", plain(text)) if not text.isprintable() or "<" in text else text
     if prose and is_refusal(_unwrapped(text)):
         return None
+    box = _LEADING_BOX.match(text)
+    text = text[box.end() :] if box else text
     text = _unwrapped(_without_annotation(without_remarks(without_introduction(text))))
     if says_nothing(text) or is_refusal(text) or not is_clean(text) or is_list(text) or corrects_itself(text):
         return None
