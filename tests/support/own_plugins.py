@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,9 @@ OPTIONS = {"size": 12}
 
 IN_PROJECT: dict[str, Any] = {
     "extractor": "project_pkg.finders:corner", "captioner": "project_pkg.captioners:where",
-    "extractor_options": OPTIONS,
+    "extractor_options": json.dumps(OPTIONS),
 }  # fmt: skip
-"""The settings of a run in the project whose package is `project_pkg`."""
+"""The settings of a run in the project whose package is `project_pkg`, as the form gives them: options are text."""
 
 
 def write_project(folder: Path, package: str = "") -> Path:
