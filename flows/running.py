@@ -11,6 +11,7 @@ from regioncap.config.model import RegionCapConfig
 from regioncap.errors import OutputInUse, Stopped, UsageError
 from regioncap.flows.prefect_watch import watching_prefect
 from regioncap.output.lease import hold_output
+from regioncap.output.leftovers import remove_leftovers
 from regioncap.preflight.check import check
 from regioncap.preflight.start import start
 from regioncap.run.context import RunContext, completed
@@ -40,6 +41,7 @@ def running(config: RegionCapConfig) -> Iterator[tuple[RunContext, Workers]]:
     ):
         context.run_name = str(flow_run.name or "")
         start(context, check(context, deployed=deployment.id is not None))
+        remove_leftovers(context)
         with open_workers(context) as workers, _halted_at_once(context):
             yield context, workers
 

@@ -9,8 +9,6 @@ import importlib.util
 import logging
 import os
 import secrets
-import shutil
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -25,6 +23,7 @@ from regioncap.captioners.vllm_process import LOOPBACK, Child, free_port, groups
 from regioncap.captioners.vlm import VlmCaptioner
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import CaptionerError, Stopped, UsageError
+from regioncap.storage.temporary import TemporaryFolder
 
 START_SECONDS = 3600.0
 """Loading a large model from a slow disk, or from the network the first time, takes its time."""
@@ -62,7 +61,7 @@ class VllmServers:
         """What all of these servers require."""
         self._lock = threading.Lock()
         self._closed = threading.Event()
-        self._folder: Path | None = None
+        self._folder: TemporaryFolder | None = None
         self._children: list[Child] = []
         self._restarted: set[int] = set()
         self._failed = False
@@ -75,15 +74,15 @@ class VllmServers:
         with self._lock:
             if self._closed.is_set():
                 raise Stopped
-            self._folder = Path(tempfile.mkdtemp(prefix="regioncap-vllm-"))
+            self._folder = TemporaryFolder("vllm")
         where = ", ".join("+".join(group) or "CPU" for group in self._groups)
-        logger.info("starting vLLM with %s on %s; its log: %s", self._config.model, where, self._folder)
+        logger.info("starting vLLM with %s on %s; its log: %s", self._config.model, where, self._folder.path)
         with self._lock:
             for number, group in enumerate(self._groups):
                 if self._closed.is_set():
                     raise Stopped
                 port = free_port() if self._first_port is None else self._first_port + number
-                log = self._folder / f"vllm-{number}.log"
+                log = self._folder.path / f"vllm-{number}.log"
                 self._children.append(self._launch(self._config, group, log, port, self.key, self._host))
             children = list(self._children)
         begun = time.monotonic()
@@ -157,8 +156,8 @@ class VllmServers:
             child.ask_to_end()  # all at once, then wait for each
         for child in children:
             child.end()
-        if self._folder is not None and not self._failed:
-            shutil.rmtree(self._folder, ignore_errors=True)
+        if self._folder is not None:
+            self._folder.let_go() if self._failed else self._folder.remove()
 
 
 def check_vllm(config: RegionCapConfig) -> None:

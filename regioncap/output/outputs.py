@@ -66,6 +66,11 @@ class Outputs:
         """What a run holds as long as it may write these files."""
         raise NotImplementedError
 
+    @property
+    def kept_in(self) -> tuple[list[Place], str]:
+        """(the folders that these files are in, how their names begin)."""
+        raise NotImplementedError
+
     def read_summary(self) -> Summary | None:
         """The summary; None when it is missing or cannot be read."""
         with contextlib.suppress(FileNotFoundError, ValueError, ValidationError):
@@ -109,6 +114,11 @@ class FileOutputs(Outputs):
         """What a run holds as long as it may write these files."""
         return self.output.parent.child(f".{self._stem}.lease")
 
+    @property
+    def kept_in(self) -> tuple[list[Place], str]:
+        """See `Outputs`."""
+        return [self.output.parent], self._stem
+
     def written(self, key: str) -> Summary | None:
         """The summary of the run that wrote these files under this write key, if they still have their sizes."""
         found = self.read_summary()
@@ -151,6 +161,11 @@ class PartOutputs(Outputs):
     def lease(self) -> Place:
         """What a run holds as long as it may write these files."""
         return self.inside.child(".lease")
+
+    @property
+    def kept_in(self) -> tuple[list[Place], str]:
+        """See `Outputs`."""
+        return [self.output, self.inside, self.inside.child("rejects")], ""
 
     @property
     def index(self) -> Place:

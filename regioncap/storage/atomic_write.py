@@ -9,10 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+from regioncap.storage.kernel_lock import hold
+
 
 @contextlib.contextmanager
 def renamed_into_place(path: Path, durable: bool) -> Iterator[IO[bytes]]:
-    """A temporary file beside `path` that is renamed to it when the block succeeds."""
+    """A temporary file beside `path` that is renamed to it when the block succeeds; `regioncap.storage.leftovers` knows
+    its name."""
     part = path.with_name(f".{path.name[:80]}.{uuid.uuid4().hex}.part")
     try:
         file = part.open("xb")
@@ -21,6 +24,8 @@ def renamed_into_place(path: Path, durable: bool) -> Iterator[IO[bytes]]:
         file = part.open("xb")
     try:
         with file:
+            if durable:  # others are written in no time
+                hold(file.fileno())
             yield file
             file.flush()
             if durable:

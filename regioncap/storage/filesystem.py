@@ -8,8 +8,7 @@ nowhere else; a missing file stays the builtin `FileNotFoundError`.
 from __future__ import annotations
 
 import contextlib
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -26,6 +25,7 @@ from regioncap.storage.finding import FoundFiles, find_in_store, find_matches, f
 from regioncap.storage.opening import LOCAL_FS, FilesystemOpener
 from regioncap.storage.ranges import RangeFile
 from regioncap.storage.storage_errors import reason_of, translated
+from regioncap.storage.temporary import temporary_file
 from regioncap.storage.urls import GLOB_CHARS, glob_prefix, redact_url, without_query
 
 SINGLE_PUT_BYTES = 64_000_000
@@ -203,7 +203,7 @@ class Place:
                 raise StorageError(self.url, "write", reason_of(error)) from error
             return
         # Spooled to disk first: not every filesystem can abort an upload (memory:// shows half-written files).
-        with tempfile.NamedTemporaryFile("w+b", prefix="regioncap-") as file:
+        with temporary_file("upload") as file:
             yield file
             with self._translated("write"):
                 size = file.tell()
@@ -249,6 +249,19 @@ class Place:
         """Remove the file, if there is one."""
         with self._translated("remove"), contextlib.suppress(FileNotFoundError):
             self._fs.rm_file(self._path)
+
+    def call_s3(self, call: Callable[[Any, str, str], int]) -> int:
+        """`call(filesystem, bucket, key)` where this place is on S3; 0 elsewhere."""
+        if "s3" not in self._protocols:
+            return 0
+        with self._translated("write"):
+            bucket, key, _ = self._fs.split_path(self._path)
+            return call(self._fs, bucket, key)
+
+    @property
+    def _protocols(self) -> tuple[str, ...]:
+        protocol = self._fs.protocol
+        return (protocol,) if isinstance(protocol, str) else tuple(protocol)
 
     # --- many files
 

@@ -33,7 +33,9 @@ def lock(path: Path) -> int | None:
 
     Two locks in one process exclude each other, too. Raises LocksUnsupported, OSError.
     """
-    while fcntl is not None:
+    if fcntl is None:
+        raise LocksUnsupported
+    while True:
         file = _open(path)
         try:
             locked = try_lock(file)
@@ -49,11 +51,12 @@ def lock(path: Path) -> int | None:
         if not locked:
             return None
         # The file was removed between our opening and our locking it, by the one who had locked it.
-    raise LocksUnsupported
 
 
 def try_lock(file: int) -> bool:
     """Lock an open file, until it is closed; False when another has locked it. Raises LocksUnsupported, OSError."""
+    if fcntl is None:
+        raise LocksUnsupported
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -63,6 +66,23 @@ def try_lock(file: int) -> bool:
             raise LocksUnsupported from None
         raise
     return True
+
+
+def hold(file: int) -> None:
+    """Lock an open file, until it is closed, as far as that is possible."""
+    with contextlib.suppress(OSError, LocksUnsupported):
+        try_lock(file)
+
+
+def is_free(path: Path) -> bool:
+    """Whether no process has locked the file or folder at `path`, as far as that can be seen. Raises OSError."""
+    file = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
+    try:
+        return try_lock(file)
+    except LocksUnsupported:
+        return True
+    finally:
+        os.close(file)
 
 
 def _open(path: Path) -> int:

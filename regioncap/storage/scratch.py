@@ -6,13 +6,14 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import tempfile
 import threading
 import uuid
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
+
+from regioncap.storage.temporary import TemporaryFolder
 
 K = TypeVar("K", bound=Hashable)
 
@@ -35,7 +36,7 @@ class Scratch(Generic[K]):
         self._most = most_bytes
         self._lock = threading.Lock()
         self._held: dict[K, _Held] = {}
-        self._folder: Path | None = None
+        self._folder: TemporaryFolder | None = None
         self._closed = False
         self.bytes = 0
 
@@ -95,14 +96,14 @@ class Scratch(Generic[K]):
             if self._closed:
                 raise FileNotFoundError("the run is over")
             if self._folder is None:
-                self._folder = Path(tempfile.mkdtemp(prefix="regioncap-images-"))
-                self._most = min(self._most, int(shutil.disk_usage(self._folder).free * MAX_DISK_SHARE))
-            return self._folder
+                self._folder = TemporaryFolder("images")
+                self._most = min(self._most, int(shutil.disk_usage(self._folder.path).free * MAX_DISK_SHARE))
+            return self._folder.path
 
     def close(self) -> None:
         """Remove the folder."""
         with self._lock:
             self._closed = True
             if self._folder is not None:
-                shutil.rmtree(self._folder, ignore_errors=True)
+                self._folder.remove()
             self._folder = None
