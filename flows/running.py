@@ -10,7 +10,7 @@ from prefect.runtime import deployment, flow_run
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import OutputInUse, Stopped, UsageError
 from regioncap.flows.prefect_watch import watching_prefect
-from regioncap.output.lease import hold_output
+from regioncap.output.lease import check_still_held
 from regioncap.output.leftovers import remove_leftovers
 from regioncap.preflight.check import check
 from regioncap.preflight.start import start
@@ -78,7 +78,7 @@ def _loss_named(context: RunContext) -> Iterator[None]:
         yield
     except Stopped:
         if context.lease_lost.is_set():
-            hold_output(context)
+            check_still_held(context)
         raise
 
 

@@ -24,7 +24,7 @@ from regioncap.output.join import (
     with_bill,
     write_rows,
 )
-from regioncap.output.lease import hold_output
+from regioncap.output.lease import check_still_held, hold_output
 from regioncap.output.output_parts import PartWriter
 from regioncap.output.outputs import INCOMPLETE, FileOutputs, OutputPart, is_parts_folder, outputs_at
 from regioncap.output.reading import open_output
@@ -53,7 +53,7 @@ def write_file(shards: Sequence[ShardSteps], context: RunContext) -> Summary:
         hold_output(context)
         with files.rows.writer() as out, files.rejects.writer() as rejects:
             tally = write_rows(shards, context, form, out, rejects)
-            hold_output(context)
+            check_still_held(context)
         summary = summary_of(
             tally, context, problem=problem, output=files.rows.url, rejects_file=files.rejects.url, write_key=key,
             output_bytes=files.rows.size() or 0, rejects_bytes=files.rejects.size() or 0,

@@ -28,18 +28,24 @@ def lease_place(output: Place) -> Place:
 
 
 def hold_output(context: RunContext) -> None:
-    """See that this run, and no other, may write the output from now on until its context is closed.
+    """Take the lease, unless this run has it, until the context is closed; and register the run's settings.
 
-    The first time, the run's settings are registered, too; later on, call it right before files are replaced. Raises
-    OutputInUse when another run has the output, or has taken it over since this one was not heard of for long;
-    StorageError when nothing can be written there.
+    Raises OutputInUse when another run has the output, StorageError when nothing can be written there.
     """
     if context.lease is None:
         context.lease = _acquire(context)
         config = context.config
         entry = entry_place(context.cache, config.file_name_prefix, config.output)
         register(entry, context.output.url, redacted_config(config), registered(entry).shards)
-    elif not context.lease.renew():
+
+
+def check_still_held(context: RunContext) -> None:
+    """As `hold_output`, and sees that no other has taken the output over since: right before files are replaced.
+
+    Raises OutputInUse, StorageError.
+    """
+    hold_output(context)
+    if context.lease is not None and not context.lease.renew():
         raise OutputInUse(context.output.url, UNKNOWN, lost=True)
 
 

@@ -16,7 +16,7 @@ from regioncap.output.join import (
     with_bill,
     write_rows,
 )
-from regioncap.output.lease import hold_output
+from regioncap.output.lease import check_still_held
 from regioncap.output.outputs import OutputPart, PartOutputs
 from regioncap.output.summary import Summary
 from regioncap.run.context import RunContext
@@ -52,7 +52,7 @@ class PartWriter:
         tally = write_rows([steps], self._context, self._form, out, rejects)
         part = OutputPart(name, tally.rows_out, out.tell(), tally.rejects.total(), rejects.tell(), tally.as_dict())
         if self._sizes.get(name) != part.bytes:
-            hold_output(self._context)
+            check_still_held(self._context)
             self._files.success.remove()
             if part.rejects:
                 self._files.rejects(name).write(rejects.getvalue())
@@ -78,7 +78,7 @@ class PartWriter:
         before = files.read_summary()
         if before is not None and before.write_key == summary.write_key and files.success.size() is not None:
             return before
-        hold_output(self._context)
+        check_still_held(self._context)
         files.success.remove()
         if summary.complete:
             files.write_index(parts)

@@ -144,3 +144,20 @@ def test_a_run_whose_output_was_taken_over_leaves_it(project: Path, run: Run, mo
         assert output.parent.names() == [".out.lease", "out.jsonl"]
     finally:
         fsspec.filesystem("memory").rm(f"/{folder.removeprefix('memory://')}", recursive=True)
+
+
+def test_leftovers_of_killed_runs_go_with_a_later_run(project: Path, run: Run) -> None:
+    run(project)
+    places = [project / "cache" / "regioncap_step3", project / "cache" / "regioncap_runs", project]
+    old = [folder / f".out.jsonl.{uuid.uuid4().hex}.part" for folder in places]
+    young = project / "cache" / "regioncap_step3" / f".out.jsonl.{uuid.uuid4().hex}.part"
+    for path in (*old, young):
+        path.write_bytes(b"half")
+    for path in old:
+        os.utime(path, (0, 0))
+    with first_run(f"{project}/out.jsonl"):
+        run(project)
+        assert [path.exists() for path in old] == [False, False, True]
+    run(project)
+    assert not old[-1].exists()
+    assert young.exists()

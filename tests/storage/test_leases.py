@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import os
 import signal
 import subprocess
@@ -346,3 +347,16 @@ def test_where_every_write_is_a_commit_there_is_none(caplog: pytest.LogCaptureFi
     assert lease.renew()
     lease.release()
     assert "start one at a time" in caplog.text
+
+
+def test_a_full_disk_leaves_no_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    place = Place(str(tmp_path / ".out.lease"))
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pwrite", full)
+        with pytest.raises(StorageError, match="No space left on device"):
+            acquire(place, Holder.here())
+    assert list(tmp_path.iterdir()) == []
+    acquire(place, Holder.here()).release()
