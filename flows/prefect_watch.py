@@ -16,6 +16,7 @@ import httpx
 from prefect.client.orchestration import get_client
 
 from regioncap.errors import PrefectLost, Stopped
+from regioncap.flows.undelivered import deliver_nothing_more
 from regioncap.run.context import RunContext
 
 CHECK_SECONDS = 5.0
@@ -55,6 +56,7 @@ def _watch(context: RunContext, over: threading.Event) -> None:
         elif time.monotonic() - answered > GONE_SECONDS:
             logger.error("%s", PrefectLost())
             context.prefect_lost.set()
+            deliver_nothing_more()
             context.stop_sending()
             return
 

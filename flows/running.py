@@ -9,6 +9,7 @@ from prefect.runtime import deployment, flow_run
 
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import OutputInUse, Stopped, UsageError
+from regioncap.flows.caller import stopping_with_caller
 from regioncap.flows.prefect_watch import watching_prefect
 from regioncap.output.lease import check_still_held
 from regioncap.output.leftovers import remove_leftovers
@@ -34,6 +35,7 @@ def running(config: RegionCapConfig) -> Iterator[tuple[RunContext, Workers]]:
         _open_context(config) as context,
         forward_logs_to_prefect(),
         contextlib.closing(context.answers),
+        stopping_with_caller(context),
         page_of(context),
         _stop_recorded(context),
         watching_prefect(context),

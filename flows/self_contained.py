@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
@@ -11,12 +12,15 @@ import prefect.settings
 from prefect import Flow
 
 from regioncap.config.model import RegionCapConfig
-from regioncap.errors import PrefectLost
+from regioncap.errors import PrefectLost, RegionCapError
+from regioncap.flows.caller import called_by
 from regioncap.flows.own_server import ensure_server
 from regioncap.flows.parameters import config_of_call
+from regioncap.flows.undelivered import drop_undelivered
 from regioncap.process import loopback_without_proxy, no_telemetry
 from regioncap.run.plain_errors import plain_errors
 from regioncap.run.prefect_defaults import OWN_SERVER
+from regioncap.tasks.run_log import brief_console
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -35,16 +39,38 @@ class SelfContainedFlow(Flow[P, R]):
             self, config: RegionCapConfig | Mapping[str, Any] | None = None, **settings: Any
         ) -> R: ...
 
+        def with_options(self, **options: Any) -> SelfContainedFlow[P, R]:  # type: ignore[override]
+            """As of any flow: a new one, with other options."""
+
     else:
 
         def __call__(self, config=None, *, return_state=False, wait_for=None, **settings):
-            with no_telemetry, loopback_without_proxy, plain_errors, _own_server_settings():
-                config = config_of_call(config, settings)
-                ensure_server()
+            with no_telemetry, loopback_without_proxy, plain_errors, brief_console, _own_server_settings():
                 try:
+                    config = config_of_call(config, settings)
+                    ensure_server()
                     return super().__call__(config, return_state=return_state, wait_for=wait_for)
-                except httpx.ConnectError:  # Prefect's, when it puts the run's end on record
+                except (PrefectLost, httpx.TransportError):  # Prefect's, when it puts the run's end on record
+                    drop_undelivered()
                     raise PrefectLost from None
+                except RegionCapError as error:  # it says what to do; the frames of Prefect's engine do not
+                    raise error.with_traceback(None) from None
+
+        def with_options(self, **options):
+            made = super().with_options(**options)
+            made.__class__ = type(self)  # Prefect makes a plain flow
+            return made
+
+    async def aio(self, config: RegionCapConfig | Mapping[str, Any] | None = None, **settings: Any) -> R:
+        """A call that other asyncio tasks go on beside: it works in a thread. When the awaiting task is cancelled, by a
+        Ctrl-C too, the run stops; what is done is kept."""
+        with called_by(asyncio.current_task()):
+            running = asyncio.ensure_future(asyncio.to_thread(self, config, **settings))
+        try:
+            return await asyncio.shield(running)
+        except asyncio.CancelledError:
+            await asyncio.wait([running])  # the run notices, and ends in order
+            raise
 
 
 @contextlib.contextmanager

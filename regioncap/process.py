@@ -109,3 +109,16 @@ def no_telemetry() -> Iterator[None]:
         yield
     finally:
         os.environ.pop("DO_NOT_TRACK", None)
+
+
+@contextmanager
+def environment_kept() -> Iterator[None]:
+    """Undo what the block changes in the environment. OpenCV's import sets LD_LIBRARY_PATH, for every program that is
+    started later."""
+    before = dict(os.environ)
+    try:
+        yield
+    finally:
+        for name in os.environ.keys() - before.keys():
+            del os.environ[name]
+        os.environ.update(before)

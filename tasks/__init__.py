@@ -1,6 +1,5 @@
 """RegionCap's Prefect tasks: load, route, extract, normalize, visualize, caption, write, and what runs them."""
 
-from regioncap.process import no_telemetry
+from regioncap.tasks.prefect_import import import_prefect
 
-with no_telemetry:  # Prefect reports its first import
-    import prefect  # noqa: F401
+import_prefect()

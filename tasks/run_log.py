@@ -10,6 +10,7 @@ from functools import partial
 from weakref import WeakValueDictionary
 
 from prefect.logging import get_run_logger
+from prefect.logging.handlers import PrefectConsoleHandler
 
 from regioncap.printable import printable
 from regioncap.process import SharedChange, shared
@@ -17,6 +18,8 @@ from regioncap.run.runs import RUNS
 
 OURS = logging.getLogger("regioncap")
 FLOWS = logging.getLogger("prefect.flow_runs")
+PREFECT = logging.getLogger("prefect")
+TASKS = "prefect.task_runs"
 
 
 class _Forward(logging.Handler):
@@ -72,3 +75,31 @@ def _info_is_logged() -> Iterator[None]:
         yield
     finally:
         OURS.setLevel(level)
+
+
+def _worth_a_line(record: logging.LogRecord) -> bool:
+    """False for Prefect's lines on the ends of tasks, of which a shard has seven. Bugs come with a traceback."""
+    return record.name != TASKS or not RUNS.current or record.exc_info is not None
+
+
+@shared
+def brief_console() -> Iterator[None]:
+    """In `with brief_console:` Prefect's console has our lines and those on runs, but none on their tasks; the pages
+    have all. Who has set Prefect's log to DEBUG sees all."""
+    ours = _consoles(PREFECT) if not OURS.handlers else []
+    brief = [] if FLOWS.isEnabledFor(logging.DEBUG) else [*_consoles(logging.getLogger()), *_consoles(PREFECT)]
+    for handler in ours:
+        OURS.addHandler(handler)
+    for handler in brief:
+        handler.addFilter(_worth_a_line)
+    try:
+        yield
+    finally:
+        for handler in brief:
+            handler.removeFilter(_worth_a_line)
+        for handler in ours:
+            OURS.removeHandler(handler)
+
+
+def _consoles(logger: logging.Logger) -> list[logging.Handler]:
+    return [one for one in logger.handlers if isinstance(one, PrefectConsoleHandler)]
