@@ -1,4 +1,4 @@
-"""The asyncio task that a run was called by: when it is cancelled, the run stops.
+"""The async code that a run was called by: when it is cancelled, the run stops.
 
 A call keeps its event loop from doing anything, and `asyncio.run` answers a Ctrl-C by cancelling its task: nothing
 would come of that before the end of the run.
@@ -9,58 +9,61 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
-from typing import Any
 
 from regioncap.errors import Stopped
 from regioncap.run.context import RunContext
 
 CHECK_SECONDS = 0.2
 
-Task = asyncio.Task[Any]
-
-_caller: ContextVar[Task | None] = ContextVar("caller", default=None)
+_cancelled: ContextVar[Callable[[], bool] | None] = ContextVar("cancelled", default=None)
+"""Whether the caller is cancelled, where it has another thread make the call."""
 
 
 @contextlib.contextmanager
-def called_by(task: Task | None) -> Iterator[None]:
-    """Runs that are called in this block, from threads too that begin in it, stop with `task`."""
-    token = _caller.set(task)
+def stopped_by(cancelled: Callable[[], bool]) -> Iterator[None]:
+    """Runs that are called in this block, and in threads that begin in it, stop when `cancelled` gives True."""
+    token = _cancelled.set(cancelled)
     try:
         yield
     finally:
-        _caller.reset(token)
+        _cancelled.reset(token)
 
 
 @contextlib.contextmanager
 def stopping_with_caller(context: RunContext) -> Iterator[None]:
-    """Stop the run when the task that called it is cancelled. Raises asyncio.CancelledError, as an `await` would."""
-    task = _caller.get() or _current_task()
-    if task is None:
+    """Stop the run when its caller is cancelled. Raises asyncio.CancelledError then, as an `await` would."""
+    cancelled = _cancelled.get() or _cancelled_task()
+    if cancelled is None:
         yield
         return
     over = threading.Event()
-    threading.Thread(target=_watch, args=(task, context, over), name="caller-watch", daemon=True).start()
+    threading.Thread(target=_watch, args=(cancelled, context, over), name="caller-watch", daemon=True).start()
     try:
         yield
     except Stopped:
-        if task.cancelling():
+        if cancelled():
             raise asyncio.CancelledError from None
         raise
     finally:
         over.set()
 
 
-def _watch(task: Task, context: RunContext, over: threading.Event) -> None:
+def _watch(cancelled: Callable[[], bool], context: RunContext, over: threading.Event) -> None:
     while not over.wait(CHECK_SECONDS):
-        if task.cancelling():
+        if cancelled():
             context.stop_sending()
             return
 
 
-def _current_task() -> Task | None:
+def _cancelled_task() -> Callable[[], bool] | None:
+    """Whether the asyncio task that this code runs in gets cancelled; None outside of any."""
     try:
-        return asyncio.current_task()
+        task = asyncio.current_task()
     except RuntimeError:  # no event loop in this thread
         return None
+    if task is None:
+        return None
+    before = task.cancelling()  # what calls us may be the cleanup after it
+    return lambda: task.cancelling() > before

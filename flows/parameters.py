@@ -62,7 +62,7 @@ def refuse_misplaced(unknown: Mapping[str, Any]) -> None:
     """Raises UsageError for parameters that are settings, and so belong in `config`."""
     for name, value in unknown.items():
         if name in RegionCapConfig.model_fields:
-            shown = "…" if name in RegionCapConfig.fields_read_by("secrets") else repr(value)
+            shown = "…" if name in RegionCapConfig.fields_read_by("secrets") else shorten(value)
             raise UsageError(f"{name}: settings belong inside config: {{'config': {{'{name}': {shown}, …}}}}")
 
 
@@ -80,7 +80,8 @@ def config_of_call(config: Any, settings: Mapping[str, Any]) -> RegionCapConfig:
 def config_from(given: Any) -> RegionCapConfig:
     """The config of a run that was given a model or plain values. Raises UsageError, ConfigError."""
     if isinstance(given, RegionCapConfig):
+        RegionCapConfig(**given.model_dump(exclude_unset=True, warnings=False))  # `model_copy(update=…)` checks nothing
         return given
-    if isinstance(given, Mapping):
+    if isinstance(given, Mapping) and all(isinstance(name, str) for name in given):
         return RegionCapConfig(**given)
     raise UsageError(f"config: expected settings, such as input='photos.jsonl', or a config, got {shorten(given)}")

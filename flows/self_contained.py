@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
@@ -13,7 +14,7 @@ from prefect import Flow
 
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import PrefectLost, RegionCapError
-from regioncap.flows.caller import called_by
+from regioncap.flows.caller import stopped_by
 from regioncap.flows.own_server import ensure_server
 from regioncap.flows.parameters import config_of_call
 from regioncap.flows.undelivered import drop_undelivered
@@ -53,7 +54,7 @@ class SelfContainedFlow(Flow[P, R]):
                 except (PrefectLost, httpx.TransportError):  # Prefect's, when it puts the run's end on record
                     drop_undelivered()
                     raise PrefectLost from None
-                except RegionCapError as error:  # it says what to do; the frames of Prefect's engine do not
+                except (RegionCapError, KeyboardInterrupt) as error:  # the frames of Prefect's engine say nothing more
                     raise error.with_traceback(None) from None
 
         def with_options(self, **options):
@@ -62,14 +63,16 @@ class SelfContainedFlow(Flow[P, R]):
             return made
 
     async def aio(self, config: RegionCapConfig | Mapping[str, Any] | None = None, **settings: Any) -> R:
-        """A call that other asyncio tasks go on beside: it works in a thread. When the awaiting task is cancelled, by a
+        """A call beside which other asyncio tasks go on: it works in a thread. When what awaits it is cancelled, by a
         Ctrl-C too, the run stops; what is done is kept."""
-        with called_by(asyncio.current_task()):
+        cancelled = threading.Event()
+        with stopped_by(cancelled.is_set):
             running = asyncio.ensure_future(asyncio.to_thread(self, config, **settings))
         try:
             return await asyncio.shield(running)
         except asyncio.CancelledError:
-            await asyncio.wait([running])  # the run notices, and ends in order
+            cancelled.set()
+            await asyncio.wait([running])  # the run ends in order
             raise
 
 

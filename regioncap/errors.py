@@ -42,6 +42,9 @@ RejectCode = FinalCode | RetryableCode
 RETRYABLE_CODES: frozenset[str] = frozenset(get_args(RetryableCode))
 """Codes that a later run may resolve: a step with one of these is not done, and runs again."""
 
+MAX_ACTUAL_CHARS = 200
+"""What a message shows of a wrong value."""
+
 
 class RegionCapError(Exception):
     """Root of the tree; catch it to catch everything that is not a bug."""
@@ -64,7 +67,9 @@ class ConfigError(UsageError):
         self.actual = actual
 
     def __str__(self) -> str:
-        return f"{self.field}: expected {self.expected}, got {self.actual!r}"
+        actual = repr(self.actual)
+        shown = actual if len(actual) <= MAX_ACTUAL_CHARS else f"{actual[:MAX_ACTUAL_CHARS]}…"
+        return f"{self.field}: expected {self.expected}, got {shown}"
 
 
 class RowReject(RegionCapError):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import codecs
 import fnmatch
 import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
+from typing import Any
 from urllib.parse import urlsplit
 
 from regioncap.config.derived import DerivedSettings
@@ -13,6 +15,7 @@ from regioncap.config.image_rules import ImageRules
 from regioncap.config.references import looks_secret
 from regioncap.config.request_parts import check_body, keys_of, query_of
 from regioncap.config.templates import template_names
+from regioncap.records import shorten
 
 NO_CAPTIONER = (
     "captioner: expected a way to caption, got none; choose one: "
@@ -25,6 +28,32 @@ ENDPOINT_SECRETS = (
     "keys come from REGIONCAP_API_KEY, api_keys or request_headers, and what follows the question mark goes into "
     "request_query"
 )
+
+
+def check_texts(config: DerivedSettings) -> None:
+    """No setting may hold what no file or request can: a zero character, or half of a surrogate pair."""
+    for name in type(config).model_fields:
+        for text in _texts_in(getattr(config, name)):
+            if "\0" in text or not _is_unicode(text):
+                raise ValueError(f"{name}: expected text in Unicode without zero characters, got {shorten(text)}")
+
+
+def _texts_in(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        yield from _texts_in([*value.keys(), *value.values()])
+    elif isinstance(value, list | tuple):
+        for part in value:
+            yield from _texts_in(part)
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def check_addresses(config: DerivedSettings) -> None:
@@ -49,7 +78,7 @@ def check_encoding(config: DerivedSettings) -> None:
         codecs.getincrementaldecoder(name)("surrogateescape").decode(b"a")
     except (LookupError, ValueError):
         expected = "expected a text encoding, such as cp1251, cp1250, cp932, gb18030, cp949"
-        raise ValueError(f"csv_encoding: {expected}, got {name!r}") from None
+        raise ValueError(f"csv_encoding: {expected}, got {shorten(name)}") from None
 
 
 def check_box_key(config: DerivedSettings) -> None:
@@ -148,7 +177,7 @@ def _check_url(url: str, field: str, example: str, secrets: str) -> None:
         valid = False
     if not valid or re.search(r"[\s\x00-\x1f\x7f]", url):
         shown = re.sub(r"//[^/]*@", "//…@", url.partition("?")[0])
-        raise ValueError(f"{field}: expected a URL such as {example}, got {shown!r}")
+        raise ValueError(f"{field}: expected a URL such as {example}, got {shorten(shown, 200)}")
     if parts.username or parts.password or parts.query or parts.fragment:
         raise ValueError(
             f"{field}: expected a URL without user, password or query, got one for {parts.hostname}; {secrets}"

@@ -55,6 +55,7 @@ class RegionCapConfig(DerivedSettings):
 
     @model_validator(mode="after")
     def _complete_and_check(self) -> Self:
+        checks.check_texts(self)
         if not self.input.strip():
             raise ValueError("input: expected a path or URL, got an empty one")
         # The model is frozen for everyone else; here it is still being made.

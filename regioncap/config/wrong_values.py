@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from typing import Any
 
 from pydantic import ValidationError
 
 from regioncap.errors import ConfigError, UsageError
+from regioncap.masking import mask
 
 
 def error_of(error: ValidationError, settings: Collection[str], secrets: Collection[str]) -> ConfigError | UsageError:
@@ -25,8 +27,17 @@ def error_of(error: ValidationError, settings: Collection[str], secrets: Collect
     if first["type"] == "missing":
         return UsageError(f"{name}: is required")
     if not name:  # from one of our own checks: its text names the field already
-        return UsageError(first["msg"].removeprefix("Value error, "))
+        return UsageError(mask(first["msg"].removeprefix("Value error, ")))
     expected = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     if name in secrets:
         return UsageError(f"{name}: expected {expected}, got something else")
-    return ConfigError(name, expected, first["input"])
+    return ConfigError(name, expected, _masked(first["input"]))
+
+
+def _masked(value: Any) -> Any:
+    """`value`, of which a message is made, with what looks like a key masked in all its texts."""
+    if isinstance(value, str):
+        return mask(value)
+    if isinstance(value, Mapping):
+        return {_masked(name): _masked(part) for name, part in value.items()}
+    return type(value)(map(_masked, value)) if isinstance(value, list | set) else value

@@ -15,6 +15,7 @@ from regioncap.config.roles import HEADINGS, Role, Settings, StepName
 from regioncap.errors import ConfigError, UsageError
 
 MODEL: dict[str, Any] = {"captioner": "openai", "model": "m", "endpoint": "http://localhost/v1"}
+SECRET = "sk-proj-0123456789abcdefghij"
 
 
 def config(**values: Any) -> RegionCapConfig:
@@ -134,6 +135,36 @@ STEMS = {
 @pytest.mark.parametrize("url", STEMS)
 def test_the_name_that_an_input_goes_by(url: str) -> None:
     assert input_stem(url) == STEMS[url]
+
+
+# --- wrong values
+
+WRONG: dict[str, Any] = {
+    "nothing": None, "truth": True, "negative": -1, "huge": 10**30, "nan": float("nan"), "infinite": float("inf"),
+    "empty": "", "word": "nonsense", "long": "x" * 100_000, "zero": "a\0b", "surrogate": "\ud800", "key": SECRET,
+    "bytes": b"\xff", "list": [], "numbers": [1], "nones": [None], "nested": [[[]]], "zeros": ["\0"], "table": {},
+    "numbered": {1: 2}, "deep": {"a": {"b": [object()]}}, "object": object(), "class": int, "set": {1, 2},
+    "path": Path("a"), "keys": [SECRET], "table of keys": {"a": SECRET}, "error": ValueError("x"), "complex": 1j,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", RegionCapConfig.model_fields)
+def test_every_wrong_value_of_a_setting_is_refused_in_words_that_name_it(name: str) -> None:
+    refusals = [error for value in WRONG.values() if (error := refusal_of(name, value))]
+    assert refusals
+    for error in refusals:
+        assert name in str(error)
+        assert len(str(error)) < 1_000
+        assert SECRET not in str(error)
+        assert not isinstance(error, ConfigError) or str(error).startswith(f"{error.field}: expected ")
+
+
+def refusal_of(name: str, value: Any) -> UsageError | None:
+    try:
+        config(**{name: value})
+    except UsageError as error:
+        return error
+    return None
 
 
 # --- roles

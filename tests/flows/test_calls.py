@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -20,6 +20,7 @@ from prefect import flow
 from prefect.runtime import flow_run
 
 from regioncap import ConfigError, RegionCapConfig, UsageError, region_caption
+from regioncap.captioners.fake_server import Behaviour, RunningServer
 from regioncap.run.runs import RUNS
 from regioncap.run.threads import RunThreads
 from regioncap.tasks.run_log import forward_logs_to_prefect
@@ -53,6 +54,50 @@ def test_an_async_function_may_call_it(settings: dict[str, Any]) -> None:
         return (await asyncio.to_thread(region_caption, **settings, limit=2)).rows_out
 
     assert (asyncio.run(here()), asyncio.run(in_a_thread())) == (6, 2)
+
+
+@pytest.fixture
+def slow() -> Iterator[RunningServer]:
+    """A model server whose answers take longer than any test."""
+    with RunningServer(Behaviour(latency=3600)) as server:
+        yield server
+
+
+@pytest.mark.parametrize("way", ["direct", "aio"])
+def test_ctrl_c_stops_a_call_in_async_code(settings: dict[str, Any], slow: RunningServer, way: str) -> None:
+    config = {**settings, "captioner": "openai", "endpoint": slow.url, "model": "fake-vlm"}
+
+    async def call() -> None:
+        region_caption(**config) if way == "direct" else await region_caption.aio(**config)
+
+    with ThreadPoolExecutor(1) as elsewhere:
+        elsewhere.submit(interrupt_when, lambda: slow.stats["requests"])
+        with pytest.raises(KeyboardInterrupt):
+            asyncio.run(call())
+
+
+def interrupt_when(holds: Callable[[], Any]) -> None:
+    until(holds)
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_only_what_is_cancelled_stops(settings: dict[str, Any], slow: RunningServer, tmp_path: Path) -> None:
+    config = {**settings, "captioner": "openai", "endpoint": slow.url, "model": "fake-vlm"}
+
+    async def calls() -> list[Any]:
+        stopped = asyncio.ensure_future(region_caption.aio(**config))
+        await asyncio.to_thread(until, lambda: slow.stats["requests"])
+        goes_on = asyncio.ensure_future(region_caption.aio(**{**settings, "output": str(tmp_path / "other.jsonl")}))
+        stopped.cancel()
+        return await asyncio.gather(stopped, goes_on, return_exceptions=True)
+
+    stopped, done = asyncio.run(calls())
+    assert isinstance(stopped, asyncio.CancelledError)
+    assert done.rows_out == 6
+
+
+def test_with_other_options_it_is_called_in_the_same_way(settings: dict[str, Any]) -> None:
+    assert region_caption.with_options(name="mine", retries=1)(**settings, limit=2).rows_out == 2
 
 
 def test_another_flow_may_call_it(settings: dict[str, Any]) -> None:
