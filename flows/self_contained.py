@@ -40,7 +40,7 @@ class SelfContainedFlow(Flow[P, R]):
             self, config: RegionCapConfig | Mapping[str, Any] | None = None, **settings: Any
         ) -> R: ...
 
-        def with_options(self, **options: Any) -> SelfContainedFlow[P, R]:  # type: ignore[override]
+        def with_options(self, **options: Any) -> SelfContainedFlow[P, R]:
             """As of any flow: a new one, with other options."""
 
     else:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from prefect.events.worker import EventsWorker
 from prefect.logging.handlers import APILogWorker
@@ -37,7 +37,8 @@ def drop_undelivered() -> None:
     """Stop what sends events and log lines in this process. It starts again with the next of them."""
     try:
         with _unreported():
-            for service in set(EventsWorker._instances.values()):  # of all kinds
+            running: Mapping[int, object] = EventsWorker._instances  # type: ignore[misc]  # services of all kinds
+            for service in list(running.values()):
                 if isinstance(service, SERVICES):
                     _stop(service)
     except Exception as error:

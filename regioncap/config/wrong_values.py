@@ -27,7 +27,7 @@ def error_of(error: ValidationError, settings: Collection[str], secrets: Collect
     if first["type"] == "missing":
         return UsageError(f"{name}: is required")
     if not name:  # from one of our own checks: its text names the field already
-        return UsageError(mask(first["msg"].removeprefix("Value error, ")))
+        return UsageError(first["msg"].removeprefix("Value error, "))
     expected = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     if name in secrets:
         return UsageError(f"{name}: expected {expected}, got something else")

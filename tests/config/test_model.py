@@ -139,7 +139,7 @@ def test_the_name_that_an_input_goes_by(url: str) -> None:
 
 # --- wrong values
 
-WRONG: dict[str, Any] = {
+MISFITS: dict[str, Any] = {
     "nothing": None, "truth": True, "negative": -1, "huge": 10**30, "nan": float("nan"), "infinite": float("inf"),
     "empty": "", "word": "nonsense", "long": "x" * 100_000, "zero": "a\0b", "surrogate": "\ud800", "key": SECRET,
     "bytes": b"\xff", "list": [], "numbers": [1], "nones": [None], "nested": [[[]]], "zeros": ["\0"], "table": {},
@@ -150,7 +150,7 @@ WRONG: dict[str, Any] = {
 
 @pytest.mark.parametrize("name", RegionCapConfig.model_fields)
 def test_every_wrong_value_of_a_setting_is_refused_in_words_that_name_it(name: str) -> None:
-    refusals = [error for value in WRONG.values() if (error := refusal_of(name, value))]
+    refusals = [error for value in MISFITS.values() if (error := refusal_of(name, value))]
     assert refusals
     for error in refusals:
         assert name in str(error)

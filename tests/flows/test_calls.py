@@ -84,7 +84,7 @@ def interrupt_when(holds: Callable[[], Any]) -> None:
 def test_only_what_is_cancelled_stops(settings: dict[str, Any], slow: RunningServer, tmp_path: Path) -> None:
     config = {**settings, "captioner": "openai", "endpoint": slow.url, "model": "fake-vlm"}
 
-    async def calls() -> list[Any]:
+    async def calls() -> tuple[Any, Any]:
         stopped = asyncio.ensure_future(region_caption.aio(**config))
         await asyncio.to_thread(until, lambda: slow.stats["requests"])
         goes_on = asyncio.ensure_future(region_caption.aio(**{**settings, "output": str(tmp_path / "other.jsonl")}))

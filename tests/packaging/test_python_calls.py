@@ -101,7 +101,8 @@ def test_in_a_notebook(
         f"region_caption({settings})",
         "region_caption(input='gone.csv')",
     ]
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
+    cells = [{"cell_type": "code", "metadata": {}, "source": source, "outputs": []} for source in sources]
+    notebook = nbformat.from_dict({"nbformat": 4, "nbformat_minor": 4, "metadata": {}, "cells": cells})
     for name, value in server.environment.items():
         monkeypatch.setenv(name, value)
     with_kernel(installed, tmp_path, monkeypatch)
