@@ -34,7 +34,8 @@ from regioncap.report.report import report_of
 from regioncap.row_work import words_of
 from regioncap.run.context import RunContext
 from regioncap.run.runs import RUNS
-from regioncap.storage.runs import entry_place, register
+from regioncap.storage.runs import entry_place, register_end
+from regioncap.tasks.restore_marks import restore_marks
 
 logger = logging.getLogger("regioncap")
 
@@ -91,12 +92,13 @@ def write(shards: list[ShardSteps], config: RegionCapConfig, parts: Sequence[Out
     `parts`: where the output is in parts, those that were written as their shards finished.
     """
     context = RUNS.context(config)
+    restore_marks(shards, context)
     written = (
         PartWriter(context, parts).finish(shards) if is_parts_folder(config.output) else write_file(shards, context)
     )
     summary = with_bill(written, context)
     entry = entry_place(context.cache, config.file_name_prefix, config.output)
-    register(entry, summary.output, redacted_config(config), [[step.key for step in steps] for steps in shards])
+    register_end(entry, summary.output, redacted_config(config), [[step.key for step in steps] for steps in shards])
     counts = {name: getattr(summary, name) for name in ("rows_in", "rows_out", "rejects", "regions")}
     record_run(context, "complete" if summary.complete else INCOMPLETE, summary.problem, **counts)
     if config.report:

@@ -16,7 +16,7 @@ from regioncap.run.context import RunContext
 from regioncap.storage.filesystem import Place, path_of
 from regioncap.storage.holders import Holder, LeaseHeld
 from regioncap.storage.leases import Lease, acquire
-from regioncap.storage.runs import entry_place, register, registered
+from regioncap.storage.runs import entry_place, register_start
 from regioncap.storage.store_lease import UNKNOWN
 
 
@@ -36,7 +36,7 @@ def hold_output(context: RunContext) -> None:
         context.lease = _acquire(context)
         config = context.config
         entry = entry_place(context.cache, config.file_name_prefix, config.output)
-        register(entry, context.output.url, redacted_config(config), registered(entry).shards)
+        register_start(entry, context.output.url, redacted_config(config))
 
 
 def check_still_held(context: RunContext) -> None:

@@ -47,13 +47,19 @@ class MarkedPictures:
         """The picture's bytes, or None when it must be drawn again."""
         with self._lock:
             held = self._held.get(sha256)
-        if held is not None:
-            return held
+        return held if held is not None else self.read(sha256)
+
+    def read(self, sha256: str) -> bytes | None:
+        """The bytes of a stored picture; None when it is not there, or damaged."""
         try:
             jpeg = self.place(sha256).read()
         except FileNotFoundError:
             return None
         return jpeg if hashlib.sha256(jpeg).hexdigest() == sha256 else None
+
+    def replace(self, sha256: str, jpeg: bytes) -> None:
+        """Store a picture in place of a damaged one."""
+        self.place(sha256).write(jpeg, durable=False)
 
     def put_all(self, drawn: Row, jpegs: list[bytes]) -> None:
         """Store, or hold, the pictures of a row as `regioncap.tasks.draw_row` draws them."""

@@ -21,6 +21,7 @@ from fsspec.implementations.local import LocalFileSystem
 from regioncap.errors import StorageError
 from regioncap.storage.atomic_write import renamed_into_place
 from regioncap.storage.file_info import changed_at, version_in
+from regioncap.storage.items import Item, items_on_disk
 from regioncap.storage.finding import FoundFiles, find_in_store, find_matches, find_on_disk
 from regioncap.storage.opening import LOCAL_FS, FilesystemOpener
 from regioncap.storage.ranges import RangeFile
@@ -150,6 +151,13 @@ class Place:
             return int(size) if size is not None else None
         return None
 
+    def changed_at(self) -> float | None:
+        """When the file was changed, in seconds since 1970 by its filesystem's clock; None when there is no such
+        file."""
+        with self._translated("stat"), contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            return Path(self._path).stat().st_mtime if self.is_local else changed_at(self._fs.info(self._path))
+        return None
+
     def exists(self) -> bool:
         """Whether there is a file or folder here."""
         with self._translated("stat"):
@@ -176,6 +184,17 @@ class Place:
                 if item["type"] == "file"
             ]
         return []
+
+    def items(self) -> Iterator[Item]:
+        """All that lies directly below, by one listing; nothing when there is no such folder. On disk it comes one at a
+        time: a folder may hold millions."""
+        with self._translated("list"), contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            if self.is_local:
+                yield from items_on_disk(self._path)
+                return
+            for item in self._fs.ls(self._path, detail=True):
+                if name := PurePosixPath(item["name"]).name:
+                    yield Item(name, item["type"], int(item["size"] or 0), changed_at(item))
 
     def sizes(self) -> dict[str, int]:
         """Names and sizes in bytes of the files directly below; see `listed`."""

@@ -11,7 +11,7 @@ from regioncap.errors import UsageError
 from regioncap.output.join import redacted_config
 from regioncap.preflight.settings_diff import check_settings, differences
 from regioncap.storage.filesystem import Filesystems
-from regioncap.storage.runs import entry_place, register
+from regioncap.storage.runs import entry_place, register_end
 from tests.support.runs import config_of
 
 MODEL: dict[str, Any] = {"captioner": "openai", "model": "m", "endpoint": "http://localhost/v1"}
@@ -24,7 +24,7 @@ def changes(folder: Path, then: dict[str, Any], now: dict[str, Any]) -> list[str
     (folder / "photos.jsonl").touch()
     files, earlier, config = Filesystems(), config_of(folder, **then), config_of(folder, **now)
     entry = entry_place(files.place(earlier.cache_path), earlier.file_name_prefix, earlier.output)
-    register(entry, earlier.output, redacted_config(earlier), [])
+    register_end(entry, earlier.output, redacted_config(earlier), [])
     found = differences(config, files)
     refusing = config.model_copy(update={"on_config_change": "refuse"})
     if found:

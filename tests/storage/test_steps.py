@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from regioncap.records import Row, Step, rejected
 from regioncap.storage.filesystem import Place
-from regioncap.storage.runs import RegisterEntry, entry_place, register, registered
+from regioncap.storage.runs import RegisterEntry, entry_place, read_entry, register_end, register_start, registered
 from regioncap.storage.steps import StepDamaged, StepStorage, digest, key_parts
 
 ROWS: list[Row] = [{"image": "a.png"}, rejected("load", "bad_json", "no")]
@@ -100,9 +101,32 @@ def test_the_input_is_kept_as_step_0(storage: StepStorage) -> None:
     assert storage.read_bytes(step) == b"photos\n1\t{}\n"
 
 
-def test_a_run_is_registered_by_its_output(tmp_path: Path) -> None:
+def test_a_run_is_registered_by_its_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     entry = entry_place(Place(str(tmp_path)), "test", "out.jsonl")
-    assert registered(entry) == RegisterEntry()
-    register(entry, "out.jsonl", {"seed": 1}, [["k0", "k1"]])
-    assert registered(entry) == RegisterEntry("out.jsonl", {"seed": 1}, [["k0", "k1"]])
     assert entry == entry_place(Place(str(tmp_path)), "test", str(Path("out.jsonl").resolve()))
+    assert registered(entry) == RegisterEntry()
+    register_start(entry, "out.jsonl", {"seed": 1})
+    assert registered(entry) == RegisterEntry("out.jsonl", {"seed": 1}, folder=str(tmp_path))
+    register_end(entry, "out.jsonl", {"seed": 1}, [["k0", "k1"]])
+    finished = RegisterEntry("out.jsonl", {"seed": 1}, [["k0", "k1"]], True, {"seed": 1}, str(tmp_path))
+    assert registered(entry) == finished
+    register_start(entry, "out.jsonl", {"seed": 2})
+    assert registered(entry) == replace(finished, config={"seed": 2}, finished=False)
+
+
+def test_an_entry_of_an_earlier_version_does_not_tell_whether_its_run_finished(tmp_path: Path) -> None:
+    entry = entry_place(Place(str(tmp_path)), "test", "out.jsonl")
+    entry.write(b'{"schema":1,"output":"out.jsonl","config":{"seed":1},"shards":[["k0"]]}')
+    assert registered(entry) == RegisterEntry("out.jsonl", {"seed": 1}, [["k0"]], finished_config={"seed": 1})
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b"[]", b"3", b'{"output":"a","config":{},"shards":3}'])
+def test_a_damaged_entry_is_told_from_a_missing_one(tmp_path: Path, text: bytes) -> None:
+    entry = entry_place(Place(str(tmp_path)), "test", "out.jsonl")
+    with pytest.raises(FileNotFoundError):
+        read_entry(entry)
+    entry.write(text)
+    assert registered(entry) == RegisterEntry()
+    with pytest.raises(ValueError):  # noqa: PT011 - the message is the codec's
+        read_entry(entry)
