@@ -9,7 +9,8 @@ from collections.abc import Sequence
 import click
 
 import regioncap
-from regioncap.command.cache import explain, prune, reread, steps
+from regioncap.command.cache import explain, reread, steps
+from regioncap.command.clean import cache, prune
 from regioncap.command.echo import say
 from regioncap.command.exit_codes import OK, STOPPED, WRONG_USAGE
 from regioncap.command.fake_vlm import fake_vlm
@@ -36,7 +37,22 @@ def app(context: click.Context) -> None:
     prepare_prefect(quiet=context.invoked_subcommand != serve.name)
 
 
-for command in (run, try_, plan, report, sheet, export_, steps, explain, reread, prune, serve, serve_model, fake_vlm):
+for command in (
+    run,
+    try_,
+    plan,
+    report,
+    sheet,
+    export_,
+    steps,
+    explain,
+    reread,
+    cache,
+    prune,
+    serve,
+    serve_model,
+    fake_vlm,
+):
     app.add_command(command)
 
 

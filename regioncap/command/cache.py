@@ -1,9 +1,9 @@
-"""Commands about what a run keeps in its cache: steps, explain, reread, prune. They need no Prefect server."""
+"""Commands about what a run keeps in its cache: steps, explain, reread. They need no Prefect server."""
 
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -17,7 +17,6 @@ from regioncap.command.options import (
     file_name_prefix,
     files_from,
     given,
-    storage_flags,
 )
 from regioncap.config.files import read_config_file
 from regioncap.config.model import RegionCapConfig
@@ -26,9 +25,6 @@ from regioncap.output.outputs import config_of_output
 from regioncap.printable import printable_json
 from regioncap.run.context import completed
 from regioncap.storage.runs import entry_place, registered
-
-if TYPE_CHECKING:
-    from regioncap.command.prune import Unneeded
 
 
 @click.command(cls=GroupedCommand)
@@ -107,57 +103,3 @@ def _config_of_run(run_name: str, config_file: str | None, flags: dict[str, Any]
 def _config_of_stopped(run_name: str, flags: dict[str, Any]) -> dict[str, Any]:
     found = registered(entry_place(cache_place(flags), file_name_prefix(flags), run_name)).config
     return {name: value for name, value in found.items() if name in RegionCapConfig.model_fields}
-
-
-@click.command(cls=GroupedCommand)
-@click.option("--dry-run", is_flag=True, help="Only count; remove nothing.")
-@click.option("--marks", is_flag=True, help="Also remove marked pictures that no run of this cache drew.")
-@click.option(
-    "--answers", is_flag=True, help="Also remove answers that no run of this cache would reuse. They were paid for."
-)
-@click.option("--forget", "forgotten", metavar="OUTPUT", multiple=True, help="Keep nothing for runs of this output.")
-@click.option("--min-age", default=24.0, show_default=True, help="Hours; younger files stay, as a run may need them.")
-@click.option("--yes", is_flag=True, help="Do not ask before answers are removed.")
-@storage_flags
-def prune(
-    dry_run: bool, marks: bool, answers: bool, forgotten: tuple[str, ...], min_age: float, yes: bool, **flags: Any
-) -> int:
-    """Remove step files, and images that rows held, that no run needs from a cache.
-
-    What the last complete run of each output used is kept. A stopped run that is resumed makes its step files again,
-    without asking the model.
-    """
-    from regioncap.command.prune import (
-        Cache,
-        older_than,
-        unneeded_answers,
-        unneeded_images,
-        unneeded_marks,
-        unneeded_steps,
-    )
-
-    prefix, before = file_name_prefix(flags), older_than(min_age)
-    cache = Cache.at(cache_place(flags), forgotten)
-    for run in cache.runs.get(prefix, []):
-        say(f"needed for {run.output}")
-    found = [unneeded_steps(cache, prefix, before)]
-    images = unneeded_images(cache, prefix, found[0], before)
-    found += [images] if images.seen else []
-    found += [unneeded_marks(cache, before)] if marks else []
-    found += [unneeded_answers(cache, before)] if answers else []
-    for kind in found:
-        say(f"{kind.kind:<16} {len(kind.places):>9,} of {kind.seen:,} unneeded, {kind.bytes / 1e6:,.1f} MB")
-    if dry_run:
-        return OK
-    if answers and not yes:
-        _confirm(found[-1])
-    for kind in found:
-        kind.remove()
-    cache.forget(forgotten, prefix)
-    say("removed")
-    return OK
-
-
-def _confirm(answers: Unneeded) -> None:
-    if answers.places:
-        click.confirm(f"Remove {len(answers.places):,} answers that were paid for?", abort=True)

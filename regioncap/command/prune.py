@@ -1,157 +1,166 @@
-"""What no run needs any more in a cache: step files, images that rows held and, on demand, marked pictures and answers.
+"""What no run needs any more in a cache: step files, images that rows held, tar indexes, what killed runs left and, on
+demand, marked pictures and answers.
 
-A run is known by its entry in the register. Step files cost processor time to make again, and images come from the
-input again; answers were paid for, and outputs name marked pictures, so these are removed only on demand.
+Step files cost processor time to make again, and images and indexes come from the input again; answers were paid for,
+and outputs name marked pictures, so these are removed only on demand.
 """
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from regioncap.config.model import RegionCapConfig
+from regioncap.command.needed import Needed
+from regioncap.command.registered_runs import Register
 from regioncap.errors import UsageError
-from regioncap.records import Row
-from regioncap.run.context import RunContext
-from regioncap.storage.filesystem import Found, Place
-from regioncap.storage.row_images import FOLDER, digests_in
-from regioncap.storage.runs import RUNS, RegisterEntry, entries, entry_place, registered
-from regioncap.storage.steps import STEP_NAMES, StepStorage
-from regioncap.tasks.answers import keys_of_answers
+from regioncap.storage.cache_folder import (
+    ANSWERS,
+    MARKS,
+    PROBES,
+    ROW_IMAGES,
+    TAR_INDEXES,
+    CacheFile,
+    CacheFolder,
+    Kind,
+    step_files,
+)
+from regioncap.storage.filesystem import Place
 
-LOADED, DRAWN = STEP_NAMES.index("load"), STEP_NAMES.index("visualize")
+NOT_KNOWN = "all are kept, since an input or step file that a run was made with is not there"
 
 
 @dataclass
 class Unneeded:
-    """Files of one kind that no registered run needs. `seen`: how many files of that kind there are."""
+    """Files of one kind that no registered run needs. `seen`: how many files of that kind there are. `note`: why
+    nothing is known to be unneeded."""
 
     kind: str
     seen: int = 0
-    places: list[Place] = field(default_factory=list)
-    bytes: int = 0
+    files: list[CacheFile] = field(default_factory=list)
+    note: str = ""
 
-    def collect(self, files: Iterable[Found], needed: set[str], before: float) -> None:
-        """Add those of `files` whose names begin with nothing in `needed`, and that are older than `before`."""
-        for file in files:
-            self.seen += 1
-            if file.place.name.partition(".")[0].partition("-")[0] not in needed and file.changed_at <= before:
-                self.places.append(file.place)
-                self.bytes += file.size
+    @property
+    def bytes(self) -> int:
+        """Size of the unneeded files."""
+        return sum(file.item.size for file in self.files)
+
+    def keep(self, needed: Set[str]) -> None:
+        """Leave out the files with these names."""
+        self.files = [file for file in self.files if file.stem not in needed]
 
     def remove(self) -> None:
         """Delete the files."""
         with ThreadPoolExecutor(16) as pool:
-            for _ in pool.map(Place.remove, self.places):
+            for _ in pool.map(lambda file: file.place.remove(), self.files):
                 pass
 
 
-@dataclass
-class Cache:
-    """A cache folder with all its registered runs, of every prefix."""
+@dataclass(frozen=True)
+class Prune:
+    """Finds what is unneeded in a cache: what its `register` does not need, and is older than `before`, in seconds
+    since 1970."""
 
-    folder: Place
-    runs: dict[str, list[RegisterEntry]] = field(default_factory=dict)
-    """By prefix."""
+    register: Register
+    before: float
 
-    @classmethod
-    def at(cls, folder: Place, forgotten: Sequence[str] = ()) -> Cache:
-        """The cache in `folder`, without the runs of the outputs `forgotten`. Raises UsageError when there is none."""
-        if not folder.is_folder():
-            raise UsageError(f"--cache-path: {folder.url} is not there; expected the cache of earlier runs")
-        prefixes = [name.removesuffix(RUNS) for name in folder.names() if name.endswith(RUNS)]
-        runs = {}
-        for prefix in prefixes:
-            left_out = {entry_place(folder, prefix, output) for output in forgotten}
-            runs[prefix] = [registered(entry) for entry in entries(folder, prefix) if entry not in left_out]
-        return cls(folder, runs)
+    @property
+    def folder(self) -> CacheFolder:
+        """The cache."""
+        return self.register.folder
 
-    def forget(self, outputs: Sequence[str], prefix: str) -> None:
-        """Remove the runs of these outputs from the register."""
-        for output in outputs:
-            entry_place(self.folder, prefix, output).remove()
+    @property
+    def needed(self) -> Needed:
+        """What the registered runs need."""
+        return Needed(self.register)
 
-    def storage(self, prefix: str) -> StepStorage:
-        """The step files of a prefix."""
-        return StepStorage(self.folder.address, prefix, files=self.folder.files)
+    def steps(self, prefix: str) -> Unneeded:
+        """Step files of `prefix` that no registered run names."""
+        return self._of(step_files(prefix), self.needed.step_files(prefix))
 
-    def drawn(self, prefix: str, run: RegisterEntry) -> Iterator[Row]:
-        """The rows of a run whose marks were drawn, from the step files that still exist."""
-        storage = self.storage(prefix).at(DRAWN)
-        for shard, keys in enumerate(run.shards):
-            manifest = storage.manifest(keys[DRAWN])
-            if manifest is not None:
-                yield from (row for row in storage.read(manifest.reference(shard)) if "reject" not in row)
+    def row_images(self, steps: Unneeded) -> Unneeded:
+        """Images that rows held, and that none of the step files names which stay. `steps`: those that go."""
+        return self._of(ROW_IMAGES, self.needed.row_images(steps.files) if self._has_any(ROW_IMAGES) else set())
+
+    def tar_indexes(self) -> Unneeded:
+        """Indexes of tars that no registered run reads any more, or that were changed since."""
+        return self._of(TAR_INDEXES, self.needed.tar_indexes() if self._has_any(TAR_INDEXES) else set())
+
+    def marks(self) -> Unneeded:
+        """Marked pictures that no registered run drew."""
+        return self._of(MARKS, self.needed.marks())
+
+    def answers(self) -> Unneeded:
+        """Answers that no registered run would reuse, finished or stopped. Raises UsageError when that cannot be
+        known."""
+        if not self.register.runs:
+            raise UsageError(
+                f"--answers: no run is registered in {self.folder.place.url}, so all would go; remove its folder "
+                "captions/ by hand if you mean that"
+            )
+        needed, others = self.needed.answers_of_finished()
+        found = self._of(ANSWERS, needed)
+        if found.files:  # else no image need be read to know more
+            for keys in self.needed.answers_to_look_up(others):
+                found.keep(keys)
+        return found
+
+    def leftovers(self) -> Unneeded:
+        """What writes of killed runs left behind."""
+        probes = (file for file in self.folder.files(PROBES) if file.whose == "ours")
+        cut_off = (file for kind in self.folder.kinds() for file in self.folder.files(kind) if file.whose == "leftover")
+        return self._sorted_out("leftovers", (file for files in (probes, cut_off) for file in files), set())
+
+    def _has_any(self, kind: Kind) -> bool:
+        return any(True for _ in self.folder.files(kind))
+
+    def _of(self, kind: Kind, needed: Set[str] | None) -> Unneeded:
+        ours = (file for file in self.folder.files(kind) if file.whose == "ours")
+        if needed is None:
+            return Unneeded(
+                kind.name, sum(1 for _ in ours), note="an input or a step file that a run was made with is not there"
+            )
+        return self._sorted_out(kind.name, ours, needed)
+
+    def _sorted_out(self, kind: str, files: Iterable[CacheFile], needed: Set[str]) -> Unneeded:
+        found = Unneeded(kind)
+        for file in files:
+            found.seen += 1
+            if file.stem not in needed and file.item.changed_at <= self.before:
+                found.files.append(file)
+        return found
 
 
-def unneeded_steps(cache: Cache, prefix: str, before: float) -> Unneeded:
-    """Step files of `prefix` that no registered run names."""
-    found = Unneeded("step files")
-    for step in range(len(STEP_NAMES)):
-        needed = {keys[step] for run in cache.runs.get(prefix, []) for keys in run.shards if len(keys) > step}
-        found.collect(cache.storage(prefix).at(step).folder.listed(), needed, before)
-    return found
+def find_unneeded(prune: Prune, prefix: str, *, marks: bool, answers: bool) -> Iterator[Unneeded]:
+    """What can go of each kind; all of it is found before anything is removed."""
+    steps = prune.steps(prefix)
+    yield steps
+    for found in (prune.row_images(steps), prune.tar_indexes(), prune.leftovers()):
+        if found.seen:
+            yield found
+    if marks:
+        yield prune.marks()
+    if answers:
+        yield prune.answers()
 
 
-def unneeded_images(cache: Cache, prefix: str, steps: Unneeded, before: float) -> Unneeded:
-    """Images that rows held, and that none of the step files names which stay. `steps`: those of `prefix` that go."""
-    needed: set[str] = set()
-    if cache.folder.child(FOLDER).is_folder():
-        going = {place.address for place in steps.places}
-        prefixes = {*cache.runs, prefix}
-        for file in (file for one in prefixes for file in cache.storage(one).at(LOADED).folder.listed()):
-            if file.place.address not in going and file.place.name.endswith(".jsonl"):
-                with contextlib.suppress(FileNotFoundError):  # another prune was faster
-                    needed.update(digests_in(file.place.read()))
-    return _in_folders(cache, "images of rows", FOLDER, needed, before)
-
-
-def unneeded_marks(cache: Cache, before: float) -> Unneeded:
-    """Marked pictures that no registered run drew."""
-    drawn = (row for prefix, runs in cache.runs.items() for run in runs for row in cache.drawn(prefix, run))
-    needed = {picture["sha256"] for row in drawn for picture in (row["marked"], *row.get("parts", []))}
-    return _in_folders(cache, "marked pictures", "marks", needed, before)
-
-
-def unneeded_answers(cache: Cache, before: float) -> Unneeded:
-    """Answers that no registered run would reuse. Raises UsageError when that cannot be known."""
-    if not any(run.shards for runs in cache.runs.values() for run in runs):
+def check_register(register: Register) -> None:
+    """Raises UsageError when an entry cannot be read: what its output needs is not known then."""
+    if register.damaged:
         raise UsageError(
-            f"--answers: no complete run is registered in {cache.folder.url}, so all would go; remove its folder "
-            "captions/ by hand if you mean that"
+            f"{register.damaged[0].url} is damaged, so what its output needs is not known: run that output again, name "
+            "it with --forget, or remove this file"
         )
-    needed: set[str] = set()
-    for prefix, runs in cache.runs.items():
-        for run in runs:
-            with contextlib.closing(RunContext(_config_of(run, cache))) as context:
-                if context.captioner.paid:
-                    needed.update(key for row in cache.drawn(prefix, run) for key, _ in keys_of_answers(row, context))
-    return _in_folders(cache, "answers", "captions", needed, before)
-
-
-def _config_of(run: RegisterEntry, cache: Cache) -> RegionCapConfig:
-    # Its images are not read, wherever they were.
-    known = {**run.config, "cache_path": cache.folder.address, "image_root": "."}
-    try:
-        return RegionCapConfig(**known)
-    except UsageError as error:
-        raise UsageError(
-            f"--answers: the settings of the run for {run.output} cannot be read ({error}), so its answers are not "
-            "known; run it again, or leave it out with --forget"
-        ) from None
-
-
-def _in_folders(cache: Cache, kind: str, name: str, needed: set[str], before: float) -> Unneeded:
-    found = Unneeded(kind)
-    folder = cache.folder.child(name)
-    for part in folder.names():  # a few hundred folders, so that few names are held at a time
-        found.collect(folder.child(part).listed(), needed, before)
-    return found
 
 
 def older_than(hours: float) -> float:
     """The time, in seconds since 1970, `hours` ago."""
     return time.time() - hours * 3600
+
+
+def forget(entries: Iterable[Place]) -> None:
+    """Remove these entries from the register, with all that is known of their outputs."""
+    for entry in entries:
+        entry.remove()
+        entry.parent.child(entry.name.removesuffix(".json") + ".marks").remove()

@@ -222,6 +222,12 @@ def _tar_readers(found: FoundInput, config: RegionCapConfig) -> dict[Place, TarR
     }
 
 
+def tar_index_names(config: RegionCapConfig, files: Filesystems) -> list[str]:
+    """Names, in the cache, of the indexes of an input's tars as they are now. Raises UsageError, StorageError."""
+    found = find_files(config, files)
+    return [name for reader in _tar_readers(found, config).values() if (name := reader.index_name)]
+
+
 def _container(file: Place, root: Place, config: RegionCapConfig) -> str:
     """How rows name the file that holds their images: on disk by its path below the folder that images are sought in,
     so that it may be moved; elsewhere by its URL, without secrets."""

@@ -27,8 +27,8 @@ class TarIndex:
     """
 
     def __init__(self, folder: Place, identity: list[Any]) -> None:
-        key = hashlib.sha256(dumps(identity)).hexdigest()
-        self._place = folder.child(key[:2], f"{key}.rows")
+        self.name = hashlib.sha256(dumps(identity)).hexdigest()
+        self._place = folder.child(self.name[:2], f"{self.name}.rows")
 
     def rows(self, gauge: ReadProgress) -> tuple[Counter[str], Lines] | None:
         """What was left out of the tar, by kind, and its rows; None where they are not kept, or not completely.

@@ -64,6 +64,12 @@ class TarReader:
         if self.is_last:
             self._tell_left_out()
 
+    @property
+    def index_name(self) -> str:
+        """The name, without its ending, of the file that the tar's rows are kept in; "" if they are not kept."""
+        index = self._index()
+        return index.name if index is not None else ""
+
     def _index(self) -> TarIndex | None:
         """Where the rows of the tar as it is now are kept; None where nothing would tell that it was changed."""
         version = self.place.version()

@@ -21,8 +21,8 @@ from fsspec.implementations.local import LocalFileSystem
 from regioncap.errors import StorageError
 from regioncap.storage.atomic_write import renamed_into_place
 from regioncap.storage.file_info import changed_at, version_in
-from regioncap.storage.items import Item, items_on_disk
 from regioncap.storage.finding import FoundFiles, find_in_store, find_matches, find_on_disk
+from regioncap.storage.items import Item, items_on_disk
 from regioncap.storage.opening import LOCAL_FS, FilesystemOpener
 from regioncap.storage.ranges import RangeFile
 from regioncap.storage.storage_errors import reason_of, translated

@@ -44,8 +44,8 @@ class RegisterEntry:
     config: dict[str, Any] = field(default_factory=dict)
     shards: list[ShardKeys] = field(default_factory=list)
     """For each shard, the keys of its steps 0 to 6."""
-    finished: bool = False
-    """Whether the latest run finished; of entries of earlier versions, which do not tell, False."""
+    finished: bool | None = None
+    """Whether the latest run finished; None for entries of earlier versions, which do not tell."""
     finished_config: dict[str, Any] = field(default_factory=dict)
     """The settings of the latest finished run."""
     folder: str = ""
@@ -83,7 +83,7 @@ def read_entry(entry: Place) -> RegisterEntry:
         shards = [list(map(str, keys)) for keys in found["shards"]]
         config = dict(found["config"])
         return RegisterEntry(
-            str(found["output"]), config, shards, found.get("finished") is True,
+            str(found["output"]), config, shards, found.get("finished"),
             dict(found.get("finished_config") or (config if shards else {})), str(found.get("folder", "")),
         )  # fmt: skip
     except (KeyError, TypeError, AttributeError) as error:

@@ -111,5 +111,5 @@ def test_answers_do_not_all_go_because_no_run_is_known(
     for entry in (tmp_path / "cache" / "regioncap_runs").iterdir():
         entry.unlink()
     result = prune("--answers", "--yes")
-    assert "no complete run is registered" in str(result.exception)
+    assert "no run is registered" in str(result.exception)
     assert len(files(tmp_path, "captions")) == 3

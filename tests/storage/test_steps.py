@@ -107,7 +107,7 @@ def test_a_run_is_registered_by_its_output(tmp_path: Path, monkeypatch: pytest.M
     assert entry == entry_place(Place(str(tmp_path)), "test", str(Path("out.jsonl").resolve()))
     assert registered(entry) == RegisterEntry()
     register_start(entry, "out.jsonl", {"seed": 1})
-    assert registered(entry) == RegisterEntry("out.jsonl", {"seed": 1}, folder=str(tmp_path))
+    assert registered(entry) == RegisterEntry("out.jsonl", {"seed": 1}, finished=False, folder=str(tmp_path))
     register_end(entry, "out.jsonl", {"seed": 1}, [["k0", "k1"]])
     finished = RegisterEntry("out.jsonl", {"seed": 1}, [["k0", "k1"]], True, {"seed": 1}, str(tmp_path))
     assert registered(entry) == finished

@@ -1,0 +1,159 @@
+"""What the registered runs of a cache need of it. Whatever cannot be known counts as needed, or is an error."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from regioncap.command.registered_runs import Register, RegisteredRun
+from regioncap.command.stopped_runs import RowsOfRun
+from regioncap.config.model import RegionCapConfig
+from regioncap.errors import InputDamaged, RegionCapError, RowReject, StorageError, UsageError
+from regioncap.inputs.readers import tar_index_names
+from regioncap.records import Row
+from regioncap.row_work import row_work
+from regioncap.run.context import RunContext
+from regioncap.run.credentials import filesystems_of
+from regioncap.storage.cache_folder import CacheFile, step_files
+from regioncap.storage.filesystem import Place
+from regioncap.storage.row_images import digests_in
+from regioncap.storage.steps import STEP_NAMES, StepDamaged, StepStorage
+from regioncap.tasks.answers import keys_of_answers
+
+LOADED, DRAWN = STEP_NAMES.index("load"), STEP_NAMES.index("visualize")
+
+
+class StepsGone(Exception):
+    """Step files of a finished run are not there any more, or damaged."""
+
+
+@dataclass(frozen=True)
+class Needed:
+    """What is needed, by kind, as the first part of the files' names."""
+
+    register: Register
+
+    def step_files(self, prefix: str) -> set[str]:
+        """Keys of the step files that the latest finished runs of a prefix were made with."""
+        return {key for run in self.register.of_prefix(prefix) for keys in run.content.shards for key in keys}
+
+    def row_images(self, going: Iterable[CacheFile] = ()) -> set[str]:
+        """Digests of the images that the step files name which stay: all but `going`."""
+        gone = {(file.folder.address, file.item.name) for file in going}
+        needed: set[str] = set()
+        for prefix in self.register.folder.prefixes:
+            for file in self.register.folder.files(step_files(prefix)):
+                is_loaded = file.folder.address.endswith(f"_step{LOADED}") and file.item.name.endswith(".jsonl")
+                if is_loaded and file.whose == "ours" and (file.folder.address, file.item.name) not in gone:
+                    with contextlib.suppress(FileNotFoundError):  # another prune was faster
+                        needed.update(digests_in(file.place.read()))
+        return needed
+
+    def tar_indexes(self) -> set[str] | None:
+        """Names of the tar indexes of the inputs as they are now; None if that cannot be told of an input."""
+        needed: set[str] = set()
+        for run in self.register.runs:
+            try:
+                config = run.config(self._place, finished=False)
+                needed.update(tar_index_names(config, filesystems_of(config)))
+            except (RegionCapError, FileNotFoundError):
+                return None
+        return needed
+
+    def marks(self) -> set[str] | None:
+        """Digests of the marked pictures that the latest finished runs drew; None if that cannot be told of a run."""
+        needed: set[str] = set()
+        for run in self.register.runs:
+            try:
+                for row in self._rows_drawn(run):
+                    needed.update(picture["sha256"] for picture in (row["marked"], *row.get("parts", [])))
+            except StepsGone:
+                return None
+        return needed
+
+    def answers_of_finished(self) -> tuple[set[str], list[RegisteredRun]]:
+        """(keys of the answers that the latest finished runs looked up, the runs of which these may not be all: they
+        were stopped, or some of their step files are gone). Reads no image."""
+        needed: set[str] = set()
+        others: list[RegisteredRun] = []
+        for run in self.register.runs:
+            # Its images are not read, wherever they were.
+            config = run.config(self._place, finished=True).model_copy(update={"image_root": "."})
+            try:
+                with contextlib.closing(RunContext(config)) as context:
+                    for key in _keys(self._rows_drawn(run), context):
+                        needed.add(key)
+            except StepsGone:
+                others.append(run)
+            else:
+                others += [] if run.content.finished else [run]
+        return needed, others
+
+    def answers_to_look_up(self, runs: Iterable[RegisteredRun]) -> Iterator[set[str]]:
+        """Keys of the answers that these runs would look up, a shard's at a time: of the latest run of each output, and
+        of its latest finished one. Reads the images of rows that they did not come to.
+
+        Raises UsageError for a run of which that cannot be known.
+        """
+        for run in runs:
+            yield from _keys_of_input(run, run.config(self._place, finished=False))
+            if run.content.shards and run.content.finished_config != run.content.config:
+                yield from self._keys_of_gone(run)
+
+    def _keys_of_gone(self, run: RegisteredRun) -> Iterator[set[str]]:
+        try:
+            for _ in self._rows_drawn(run):
+                pass
+        except StepsGone:
+            yield from _keys_of_input(run, run.config(self._place, finished=True))
+
+    def _rows_drawn(self, run: RegisteredRun) -> Iterator[Row]:
+        """The rows of the latest finished run whose marks were drawn. Raises StepsGone."""
+        storage = StepStorage(self._place.address, run.prefix, DRAWN, files=self._place.files)
+        for shard, keys in enumerate(run.content.shards):
+            manifest = storage.manifest(keys[DRAWN]) if len(keys) > DRAWN else None
+            if manifest is None:
+                raise StepsGone
+            try:
+                rows = storage.read(manifest.reference(shard))
+            except StepDamaged:
+                raise StepsGone from None
+            yield from (row for row in rows if "reject" not in row)
+
+    @property
+    def _place(self) -> Place:
+        return self.register.folder.place
+
+
+def _keys_of_input(run: RegisteredRun, config: RegionCapConfig) -> Iterator[set[str]]:
+    stopped = f"--answers: the run for {run.content.output} was stopped, or its step files are gone"
+    if not run.has_known_folder():
+        raise UsageError(
+            f"{stopped}, and nothing tells in which folder it was started, where the path of its input begins; run it "
+            "again, or leave it out with --forget"
+        )
+    rows = RowsOfRun(config)
+    try:
+        with contextlib.closing(RunContext(config)) as context:
+            if context.captioner.paid:
+                for shard in rows.shards():
+                    yield set(_keys(shard, context))
+    except (UsageError, InputDamaged, StorageError, FileNotFoundError) as error:
+        raise UsageError(
+            f"{stopped}, and its input cannot be read, so the answers that it would use are not known ({error}); "
+            "finish it, or leave it out with --forget"
+        ) from None
+    if rows.unknown:
+        raise UsageError(
+            f"{stopped}, and the images of {rows.unknown:,} of its rows cannot be read now, so the answers that it "
+            "would use are not known; finish it, or leave it out with --forget"
+        )
+
+
+def _keys(rows: Iterable[Row], context: RunContext) -> Iterator[str]:
+    """Keys of all answers that may be looked up for these rows."""
+    if context.captioner.paid:
+        for row in rows:
+            with contextlib.suppress(RowReject), row_work("prune", row["image"]):
+                yield from [key for key, _ in keys_of_answers(row, context)]
