@@ -12,6 +12,7 @@ from regioncap.config.model import RegionCapConfig
 from regioncap.storage.cache_folder import (
     ANSWERS,
     MARKS,
+    MAX_NAMED,
     PROBES,
     ROW_IMAGES,
     TAR_INDEXES,
@@ -21,9 +22,6 @@ from regioncap.storage.cache_folder import (
     register_of,
     step_files,
 )
-
-MAX_NAMED = 5
-"""Names of foreign files that are kept."""
 
 TICK = 100_000
 """Files after which it is said how many were counted."""
@@ -102,8 +100,7 @@ def contents_of(folder: CacheFolder, tick: Callable[[int], None] = lambda _: Non
     """
     register = Register.of(folder)
     found = Contents(folder.place.url, damaged_entries=[entry.url for entry in register.damaged])
-    for name in folder.foreign:
-        found.add_foreign(name)
+    found.foreign, found.foreign_names = folder.foreign, list(folder.foreign_names)
     leftovers, seen = Count("leftovers of killed runs", FREE, _prune(folder)), 0
     for kind, count, needed in _kinds(folder, register, leftovers):
         for file in folder.files(kind):

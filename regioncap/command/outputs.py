@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import Any, get_args
 
@@ -10,9 +11,10 @@ import click
 from regioncap.command.echo import say
 from regioncap.command.exit_codes import OK, STOPPED
 from regioncap.command.options import cache_place, file_name_prefix, files_from, storage_flags
-from regioncap.errors import UsageError
+from regioncap.errors import StorageError, UsageError
 from regioncap.exports.base import Coords, Direction
 from regioncap.exports.export import ExportRequest, export
+from regioncap.output.pictures import Pictures
 from regioncap.output.reading import NAMES, Written, open_output
 from regioncap.output.where import CONDITION_HELP
 from regioncap.registry import EXPORTS
@@ -57,6 +59,7 @@ def report(output_name: str, against: str | None, out: str | None, rows: int | N
     place = files.place(out) if out else None
     written = None if live else _written(output_name, files, flags)
     if written is not None:
+        _say_missing_marks(written, files)
         done = report_of(written, files, out=place, against=other, most=rows)
     else:
         done = _report_so_far(output_name, place, other, rows, flags)
@@ -65,6 +68,15 @@ def report(output_name: str, against: str | None, out: str | None, rows: int | N
         f"{time.perf_counter() - begun:,.1f} s"
     )
     return OK
+
+
+def _say_missing_marks(written: Written, files: Filesystems) -> None:
+    """It is for information: what cannot be looked up is met again by whoever needs it."""
+    with contextlib.suppress(StorageError):
+        missing, named = Pictures(written, files).missing_marks(written.rows())
+        if missing:
+            what = f"{missing:,} of the {named:,} marked pictures that the output names are gone"
+            say(f"regioncap: {what}; rerun the same command to draw them again", err=True)
 
 
 def _written(output_name: str, files: Filesystems, flags: dict[str, Any]) -> Written | None:
@@ -118,6 +130,7 @@ def export_(
     """
     files = files_from(flags)
     written = open_output(output_name, files, **_names(flags))
+    _say_missing_marks(written, files)
     done = export(written, ExportRequest(to, out, where, direction, coords), files)
     for url in done.files[:3]:
         say(url)

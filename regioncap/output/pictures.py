@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 from regioncap.errors import RowReject, UsageError
 from regioncap.image_ref import ImageRef
@@ -16,6 +19,12 @@ from regioncap.storage.filesystem import Filesystems, Place
 from regioncap.storage.images import ImageFiles
 from regioncap.storage.row_images import RowImages
 from regioncap.storage.urls import is_url
+
+LISTINGS_AT_ONCE = 16
+MAX_FOLDERS = 1024
+"""Folders of marked pictures that are listed; a cache has 256."""
+
+_MARKED = re.compile(r"[0-9a-f]{64}\.jpg")
 
 
 class Pictures:
@@ -47,10 +56,23 @@ class Pictures:
     def marked(self, row: Captioned) -> bytes | None:
         """The bytes of a row's marked picture; None when none was kept or it cannot be read."""
         name = str(row.meta.get("image_with_bbox", ""))
-        if not name:
-            return None
-        place = self._files.place(name) if is_url(name) or name.startswith("/") else self._beside.child(name)
-        return _read(place)
+        return _read(self._place(name)) if name else None
+
+    def missing_marks(self, rows: Iterable[Captioned]) -> tuple[int, int]:
+        """(how many of the rows' marked pictures are not in the cache any more, how many they name). By one listing a
+        folder, so that it is fast in an object store, too. Raises StorageError."""
+        folders: defaultdict[str, set[str]] = defaultdict(set)
+        for row in rows:
+            folder, _, name = str(row.meta.get("image_with_bbox", "")).rpartition("/")
+            if _MARKED.fullmatch(name) and (folder in folders or len(folders) < MAX_FOLDERS):
+                folders[folder].add(name)
+        with ThreadPoolExecutor(LISTINGS_AT_ONCE) as pool:
+            there = pool.map(lambda folder: {item.name for item in self._place(folder).items() if item.size}, folders)
+            missing = sum(len(names - found) for names, found in zip(folders.values(), there, strict=True))
+        return missing, sum(map(len, folders.values()))
+
+    def _place(self, name: str) -> Place:
+        return self._files.place(name) if is_url(name) or name.startswith("/") else self._beside.child(name)
 
 
 def _roots(written: Written, files: Filesystems) -> Iterator[str]:

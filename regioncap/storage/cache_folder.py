@@ -13,6 +13,9 @@ from regioncap.storage.items import Item
 from regioncap.storage.runs import RUNS
 from regioncap.storage.steps import STEP_NAMES
 
+MAX_NAMED = 5
+"""Names of foreign files that are kept."""
+
 Whose = Literal["ours", "leftover", "foreign"]
 """`leftover`: of a write that was cut off. `foreign`: nothing that a run makes, so that it is never touched."""
 
@@ -71,33 +74,49 @@ class CacheFile(NamedTuple):
 
 @dataclass
 class CacheFolder:
-    """The folder of a cache. `unreadable`: folders that could not be listed so far, and why."""
+    """The folder of a cache. `foreign`: how many names directly in it are not ours; `foreign_names`: the first of them.
+    `unreadable`: folders that could not be listed so far, and why."""
 
     place: Place
     prefixes: list[str] = field(default_factory=list)
-    foreign: list[str] = field(default_factory=list)
-    """Names directly in the folder that are not ours."""
+    foreign: int = 0
+    foreign_names: list[str] = field(default_factory=list)
     unreadable: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def at(cls, place: Place) -> CacheFolder:
         """The cache in the folder `place`. Raises UsageError when there is none, StorageError."""
         found = cls(place)
-        items = list(place.items())
-        if not items and not place.is_folder():
-            raise UsageError(f"--cache-path: {place.url} is not there; expected the cache of earlier runs")
-        prefixes = {of["prefix"] for item in items if (of := _OF_PREFIX.fullmatch(item.name))}
-        found.prefixes = sorted(
-            prefix for prefix in prefixes if found._has_any(step_files(prefix), register_of(prefix))
-        )
-        known = {folder for kind in found.kinds() for folder in kind.folders}
-        found.foreign = sorted(item.name for item in items if item.name not in known)
+        prefixes = found._possible_prefixes()
+        for prefix, names in prefixes.items():
+            if found._has_any(step_files(prefix), register_of(prefix)):
+                found.prefixes.append(prefix)
+            else:
+                found._add_foreign(names)
         if not found.prefixes and not found._has_any(*OF_ALL_PREFIXES):
+            if not place.is_folder():
+                raise UsageError(f"--cache-path: {place.url} is not there; expected the cache of earlier runs")
             raise UsageError(
                 f"--cache-path: {place.url} is no cache of RegionCap; expected a folder with the files of earlier runs "
                 "in it, such as regioncap_step1/ and captions/"
             )
         return found
+
+    def _possible_prefixes(self) -> dict[str, list[str]]:
+        """Prefixes, in order, with the folders that look like theirs; other names that are not ours are noted."""
+        ours = {folder for kind in OF_ALL_PREFIXES for folder in kind.folders}
+        prefixes: dict[str, list[str]] = {}
+        for item in self.place.items():
+            of_prefix = _OF_PREFIX.fullmatch(item.name)
+            if item.kind == "file" or (of_prefix is None and item.name not in ours):
+                self._add_foreign([item.name])
+            elif of_prefix is not None:
+                prefixes.setdefault(of_prefix["prefix"], []).append(item.name)
+        return dict(sorted(prefixes.items()))
+
+    def _add_foreign(self, names: list[str]) -> None:
+        self.foreign += len(names)
+        self.foreign_names = [*self.foreign_names, *names][:MAX_NAMED]
 
     def _has_any(self, *kinds: Kind) -> bool:
         return any(file.whose == "ours" for kind in kinds for file in self.files(kind))

@@ -23,6 +23,22 @@ def test_report_says_where_it_is(project: Path, run: Run, capsys: pytest.Capture
     assert (project / "out.report.html").stat().st_size > 10_000
 
 
+@pytest.mark.parametrize("command", [["report"], ["export", "--to", "csv"]])
+@pytest.mark.parametrize("output", ["out.jsonl", "out/"])
+def test_marked_pictures_that_are_gone_are_counted(
+    project: Path, run: Run, capsys: pytest.CaptureFixture[str], command: list[str], output: str
+) -> None:
+    run(project, output=f"{project}/{output}")
+    name, *more = command
+    assert "marked pictures" not in call(capsys, name, f"{project}/{output}", *more)[2]
+    pictures = sorted((project / "cache" / "marks").rglob("*.jpg"))
+    pictures[0].unlink()
+    pictures[1].write_bytes(b"")
+    code, _, err = call(capsys, name, f"{project}/{output}", *more)
+    assert code == 0
+    assert "2 of the 6 marked pictures that the output names are gone; rerun the same command" in err
+
+
 def test_report_of_two_runs(project: Path, run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     run(project)
     run(project, output=str(project / "other.jsonl"), max_boxes=1)

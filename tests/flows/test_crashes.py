@@ -111,7 +111,7 @@ PLACES = {
     "between data and manifest": ("regioncap.storage.steps", "library_versions", 30),
     "write": ("regioncap.output.jsonl", "RowFormat.captioned", 30),
     "between output and summary": ("regioncap.tasks.write", "summary_of", 1),
-    "before the end": ("regioncap.tasks.write", "register", 1),
+    "before the end": ("regioncap.tasks.write", "register_end", 1),
 }
 
 
