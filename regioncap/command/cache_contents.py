@@ -131,11 +131,15 @@ def _kinds(folder: CacheFolder, register: Register, leftovers: Count) -> Iterato
     yield ROW_IMAGES, Count("images of rows", FREE, _prune(folder)), needed.row_images()
     yield TAR_INDEXES, Count("tar indexes", FREE, _prune(folder)), needed.tar_indexes() if known else None
     yield MARKS, Count("marked pictures", DRAWN, _prune(folder, "--marks")), needed.marks() if known else None
-    answers, not_known = needed.answers_of_finished() if known else (set[str](), register.runs)
-    yield ANSWERS, Count("answers", PAID, _prune(folder, "--answers")), None if not_known else answers
+    yield ANSWERS, Count("answers", PAID, _prune(folder, "--answers")), _answers(needed) if known else None
     for prefix in folder.prefixes:
         yield register_of(prefix), Count(f"register ({prefix})"), None
     yield PROBES, leftovers, set()
+
+
+def _answers(needed: Needed) -> set[str] | None:
+    answers, of_stopped = needed.answers_of_finished()
+    return None if of_stopped or not needed.register.runs else answers
 
 
 def _prune(folder: CacheFolder, more: str = "", prefix: str = "") -> str:

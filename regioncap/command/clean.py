@@ -12,6 +12,7 @@ import click
 from regioncap.command.echo import say
 from regioncap.command.exit_codes import OK, STOPPED
 from regioncap.command.options import GroupedCommand, cache_place, file_name_prefix, storage_flags
+from regioncap.errors import UsageError
 from regioncap.records import dumps
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def _lines(found: Contents) -> Iterator[str]:
     if more := len(found.outputs) - MAX_OUTPUTS:
         yield from [f"… and {more:,} more outputs"] if more > 0 else []
     for entry in found.damaged_entries:
-        yield f"{entry}: damaged, so what is needed is not known; run that output again, or remove this file"
+        yield f"{entry} cannot be read, so what is needed is not known; run its outputs again, or remove it"
     if found.foreign:
         more = found.foreign - len(found.foreign_names)
         names = ", ".join(found.foreign_names) + (f" and {more:,} more" if more else "")
@@ -72,7 +73,7 @@ def _lines_of(count: Count) -> Iterator[str]:
     if count.unneeded:
         yield f"    {count.unneeded:,} unneeded, {_mb(count.unneeded_bytes)} ({count.cost}): {count.command}"
     elif count.unneeded is None and count.command:
-        yield f"    which are unneeded is not known by looking ({count.cost}): {count.command} --dry-run"
+        yield f"    how many are unneeded ({count.cost}) is for this to find out: {count.command} --dry-run"
 
 
 STATES = {True: "complete", False: "stopped, or still running", None: "of an earlier version; rerun it to know more"}
@@ -117,6 +118,11 @@ def prune(
 
     prefix = file_name_prefix(flags)
     folder = CacheFolder.at(cache_place(flags))
+    if folder.prefixes and prefix not in folder.prefixes:
+        raise UsageError(
+            f"--file-name-prefix: {folder.place.url} has no files of the prefix {prefix!r}; expected "
+            f"{' or '.join(map(repr, folder.prefixes))}"
+        )
     entries = entries_of(forgotten, folder, prefix)
     register = Register.of(folder, entries)
     check_register(register)

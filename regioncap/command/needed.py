@@ -38,8 +38,8 @@ class Needed:
         """Keys of the step files that the latest finished runs of a prefix were made with."""
         return {key for run in self.register.of_prefix(prefix) for keys in run.content.shards for key in keys}
 
-    def row_images(self, going: Iterable[CacheFile] = ()) -> set[str]:
-        """Digests of the images that the step files name which stay: all but `going`."""
+    def row_images(self, going: Iterable[CacheFile] = ()) -> set[str] | None:
+        """Digests of the images that the step files name which stay: all but `going`; None if some cannot be listed."""
         gone = {(file.folder.address, file.item.name) for file in going}
         needed: set[str] = set()
         for prefix in self.register.folder.prefixes:
@@ -48,7 +48,7 @@ class Needed:
                 if is_loaded and file.whose == "ours" and (file.folder.address, file.item.name) not in gone:
                     with contextlib.suppress(FileNotFoundError):  # another prune was faster
                         needed.update(digests_in(file.place.read()))
-        return needed
+        return None if self.register.folder.unreadable else needed
 
     def tar_indexes(self) -> set[str] | None:
         """Names of the tar indexes of the inputs as they are now; None if that cannot be told of an input."""

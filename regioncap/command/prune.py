@@ -146,11 +146,11 @@ def find_unneeded(prune: Prune, prefix: str, *, marks: bool, answers: bool) -> I
 
 
 def check_register(register: Register) -> None:
-    """Raises UsageError when an entry cannot be read: what its output needs is not known then."""
+    """Raises UsageError when entries cannot be read: what their outputs need is not known then."""
     if register.damaged:
         raise UsageError(
-            f"{register.damaged[0].url} is damaged, so what its output needs is not known: run that output again, name "
-            "it with --forget, or remove this file"
+            f"{register.damaged[0].url} cannot be read, so what its outputs need is not known; run them again, name "
+            "them with --forget, or remove it"
         )
 
 

@@ -11,7 +11,7 @@ from regioncap.config.model import RegionCapConfig
 from regioncap.errors import UsageError
 from regioncap.storage.cache_folder import CacheFolder, register_of
 from regioncap.storage.filesystem import Place
-from regioncap.storage.runs import RegisterEntry, entry_place, read_entry
+from regioncap.storage.runs import RUNS, RegisterEntry, entry_place, read_entry
 from regioncap.storage.urls import is_url
 
 
@@ -56,7 +56,7 @@ class RegisteredRun:
 
 @dataclass
 class Register:
-    """The registered runs of a cache, of every prefix. `damaged`: entries that cannot be read."""
+    """The registered runs of a cache, of every prefix. `damaged`: entries and folders that cannot be read."""
 
     folder: CacheFolder
     runs: list[RegisteredRun] = field(default_factory=list)
@@ -67,6 +67,7 @@ class Register:
         """All runs but those of the entries `forgotten`. Raises StorageError."""
         found = cls(folder)
         for prefix in folder.prefixes:
+            unreadable = len(folder.unreadable)
             for file in folder.files(register_of(prefix)):
                 if file.whose == "ours" and file.item.name.endswith(".json") and file.place not in forgotten:
                     try:
@@ -77,6 +78,8 @@ class Register:
                         found.damaged.append(file.place)
                     else:
                         found.runs.append(run)
+            if len(folder.unreadable) > unreadable:
+                found.damaged.append(folder.place.child(f"{prefix}{RUNS}"))
         return found
 
     def of_prefix(self, prefix: str) -> Iterator[RegisteredRun]:

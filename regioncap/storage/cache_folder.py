@@ -89,7 +89,8 @@ class CacheFolder:
         found = cls(place)
         prefixes = found._possible_prefixes()
         for prefix, names in prefixes.items():
-            if found._has_any(step_files(prefix), register_of(prefix)):
+            # What cannot be looked into may be ours.
+            if found._has_any(step_files(prefix), register_of(prefix)) or found.unreadable:
                 found.prefixes.append(prefix)
             else:
                 found._add_foreign(names)
