@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from regioncap.command.needed import Needed
 from regioncap.command.registered_runs import Register
 from regioncap.config.model import RegionCapConfig
+from regioncap.errors import UsageError
 from regioncap.storage.cache_folder import (
     ANSWERS,
     MARKS,
@@ -96,7 +97,7 @@ class Contents:
 def contents_of(folder: CacheFolder, tick: Callable[[int], None] = lambda _: None) -> Contents:
     """Count what lies in a cache. `tick` is called with the number of files every now and then.
 
-    Raises StorageError, and UsageError for a run whose settings cannot be read.
+    Raises StorageError.
     """
     register = Register.of(folder)
     found = Contents(folder.place.url, damaged_entries=[entry.url for entry in register.damaged])
@@ -138,7 +139,10 @@ def _kinds(folder: CacheFolder, register: Register, leftovers: Count) -> Iterato
 
 
 def _answers(needed: Needed) -> set[str] | None:
-    answers, of_stopped = needed.answers_of_finished()
+    try:
+        answers, of_stopped = needed.answers_of_finished()
+    except UsageError:  # settings of another version, or a captioner that is not installed here
+        return None
     return None if of_stopped or not needed.register.runs else answers
 
 

@@ -128,7 +128,7 @@ def prune(
     check_register(register)
     for run in register.of_prefix(prefix):
         say(f"needed for {run.content.output}")
-    found = list(find_unneeded(Prune(register, older_than(min_age)), prefix, marks=marks, answers=answers))
+    found = list(find_unneeded(Prune(register, older_than(min_age), _tell), prefix, marks=marks, answers=answers))
     for kind in found:
         say(_unneeded(kind))
     for url, reason in folder.unreadable.items():
@@ -141,6 +141,10 @@ def prune(
         forget(entries)
         say("removed")
     return STOPPED if folder.unreadable else OK
+
+
+def _tell(text: str) -> None:
+    say(text, err=True)
 
 
 def _unneeded(found: Unneeded) -> str:

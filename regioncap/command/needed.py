@@ -90,16 +90,15 @@ class Needed:
                 others += [] if run.content.finished else [run]
         return needed, others
 
-    def answers_to_look_up(self, runs: Iterable[RegisteredRun]) -> Iterator[set[str]]:
-        """Keys of the answers that these runs would look up, a shard's at a time: of the latest run of each output, and
-        of its latest finished one. Reads the images of rows that they did not come to.
+    def answers_to_look_up(self, run: RegisteredRun) -> Iterator[set[str]]:
+        """Keys of the answers that this run would look up, a shard's at a time: the latest run of its output, and the
+        latest finished one. Reads the images of rows that these did not come to.
 
-        Raises UsageError for a run of which that cannot be known.
+        Raises UsageError when that cannot be known.
         """
-        for run in runs:
-            yield from _keys_of_input(run, run.config(self._place, finished=False))
-            if run.content.shards and run.content.finished_config != run.content.config:
-                yield from self._keys_of_gone(run)
+        yield from _keys_of_input(run, run.config(self._place, finished=False))
+        if run.content.shards and run.content.finished_config != run.content.config:
+            yield from self._keys_of_gone(run)
 
     def _keys_of_gone(self, run: RegisteredRun) -> Iterator[set[str]]:
         try:

@@ -8,7 +8,7 @@ and outputs name marked pictures, so these are removed only on demand.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Callable, Iterable, Iterator, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -64,6 +64,8 @@ class Prune:
 
     register: Register
     before: float
+    tell: Callable[[str], None] = lambda _: None
+    """Called with a line of text where something takes long."""
 
     @property
     def folder(self) -> CacheFolder:
@@ -102,8 +104,12 @@ class Prune:
         needed, others = self.needed.answers_of_finished()
         found = self._of(ANSWERS, needed)
         if found.files:  # else no image need be read to know more
-            for keys in self.needed.answers_to_look_up(others):
-                found.keep(keys)
+            for run in others:
+                self.tell(
+                    f"reading the input of {run.content.output}, whose run was stopped, for the answers it needs …"
+                )
+                for keys in self.needed.answers_to_look_up(run):
+                    found.keep(keys)
         return found
 
     def leftovers(self) -> Unneeded:
@@ -118,9 +124,7 @@ class Prune:
     def _of(self, kind: Kind, needed: Set[str] | None) -> Unneeded:
         ours = (file for file in self.folder.files(kind) if file.whose == "ours")
         if needed is None:
-            return Unneeded(
-                kind.name, sum(1 for _ in ours), note="an input or a step file that a run was made with is not there"
-            )
+            return Unneeded(kind.name, sum(1 for _ in ours), note=NOT_KNOWN)
         return self._sorted_out(kind.name, ours, needed)
 
     def _sorted_out(self, kind: str, files: Iterable[CacheFile], needed: Set[str]) -> Unneeded:

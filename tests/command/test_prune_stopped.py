@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -49,7 +50,7 @@ def captions_kept(folder: Path) -> int:
     return sum(len(json.loads(path.read_bytes())["captions"]) for path in answers)
 
 
-ASKED = {
+ASKED: dict[str, dict[str, Any]] = {
     "marks": {},
     "focal": {"prompt_mode": "focal"},
     "groups of marks": {"marks_per_request": 1},

@@ -36,10 +36,15 @@ def photos(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def empty_long_ago(path: Path) -> None:
+    path.write_bytes(b"")
+    os.utime(path, (1e9, 1e9))
+
+
 DAMAGE: list[Callable[[Path], Any]] = [
     Path.unlink,
     lambda path: path.write_bytes(b""),
-    lambda path: (path.write_bytes(b""), os.utime(path, (1e9, 1e9))),
+    empty_long_ago,
     lambda path: path.write_bytes(path.read_bytes()[:100]),
     lambda path: path.write_bytes(path.read_bytes()[::-1]),
     lambda path: shutil.rmtree(path.parent),

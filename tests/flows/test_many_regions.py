@@ -13,12 +13,14 @@ import pytest
 from regioncap.captioners.fake_server import Behaviour, RunningServer, caption_of
 from regioncap.captioners.prompts import Prompts
 from regioncap.captioners.row_requests import largest_request
-from regioncap.command.prune import Cache, unneeded_marks
+from regioncap.command.prune import Prune
+from regioncap.command.registered_runs import Register
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RowReject
 from regioncap.preflight.plan import plan
 from regioncap.records import Row, loads
 from regioncap.run.context import RunContext
+from regioncap.storage.cache_folder import CacheFolder
 from regioncap.storage.filesystem import Place
 from regioncap.storage.steps import StepStorage
 from regioncap.tasks.answers import key_of_answer, request_of
@@ -137,8 +139,9 @@ def test_part_pictures_show_their_own_marks_only(crowded: Path, run: Run, server
 
 def test_pruning_keeps_the_pictures_of_parts(crowded: Path, run: Run, server: RunningServer) -> None:
     run(crowded, **settings(server))
-    found = unneeded_marks(Cache.at(Place(str(crowded / "cache"))), before=float("inf"))
-    assert (found.seen, found.places) == (2 + 3, [])
+    cache = CacheFolder.at(Place(str(crowded / "cache")))
+    found = Prune(Register.of(cache), before=float("inf")).marks()
+    assert (found.seen, found.files) == (2 + 3, [])
 
 
 @pytest.mark.parametrize(("mode", "requests"), [("marks", 3 + 1), ("focal", 25 + 2)])

@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from regioncap.captioners.fake_server import Behaviour, RunningServer
-from regioncap.command.prune import Cache, unneeded_answers
+from regioncap.command.prune import Prune
+from regioncap.command.registered_runs import Register
 from regioncap.errors import UsageError
+from regioncap.storage.cache_folder import CacheFolder
 from regioncap.storage.filesystem import Place
 from tests.support.photos import write_photo
 from tests.support.rows import BOX, read_rows, write_rows
@@ -64,8 +66,9 @@ def test_flagged_captions_are_asked_again_closer_and_never_twice(
 def test_prune_keeps_what_was_paid_for(tmp_path: Path, run: Run, server: RunningServer) -> None:
     photos(tmp_path)
     run(tmp_path, **settings(server, repair_flags=["mentions_mark"]))
-    found = unneeded_answers(Cache.at(Place(str(tmp_path / "cache"))), before=float("inf"))
-    assert (found.seen, found.places) == (8, [])
+    cache = CacheFolder.at(Place(str(tmp_path / "cache")))
+    found = Prune(Register.of(cache), before=float("inf")).answers()
+    assert (found.seen, found.files) == (8, [])
 
 
 def test_a_flag_that_stays_keeps_the_caption(tmp_path: Path, run: Run, server: RunningServer) -> None:
