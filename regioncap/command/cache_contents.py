@@ -129,7 +129,8 @@ def _kinds(folder: CacheFolder, register: Register, leftovers: Count) -> Iterato
     for prefix in folder.prefixes:
         steps = Count(f"step files ({prefix})", FREE, _prune(folder, prefix=prefix))
         yield step_files(prefix), steps, needed.step_files(prefix) if known else None
-    yield ROW_IMAGES, Count("images of rows", FREE, _prune(folder)), needed.row_images()
+    row_images = needed.row_images() if any(folder.files(ROW_IMAGES)) else set[str]()  # it reads the rows
+    yield ROW_IMAGES, Count("images of rows", FREE, _prune(folder)), row_images
     yield TAR_INDEXES, Count("tar indexes", FREE, _prune(folder)), needed.tar_indexes() if known else None
     yield MARKS, Count("marked pictures", DRAWN, _prune(folder, "--marks")), needed.marks() if known else None
     yield ANSWERS, Count("answers", PAID, _prune(folder, "--answers")), _answers(needed) if known else None
@@ -147,11 +148,14 @@ def _answers(needed: Needed) -> set[str] | None:
 
 
 def _prune(folder: CacheFolder, more: str = "", prefix: str = "") -> str:
-    """The command that removes a kind from this cache."""
-    given = {"cache_path": folder.place.address, "file_name_prefix": prefix}
+    """The command that removes a kind from this cache. `prefix`: whose step files; "": whichever the cache has."""
+    defaults = {name: str(RegionCapConfig.model_fields[name].default) for name in ("cache_path", "file_name_prefix")}
+    if not prefix and folder.prefixes and defaults["file_name_prefix"] not in folder.prefixes:
+        prefix = folder.prefixes[0]
+    given = {"cache_path": folder.place.url, "file_name_prefix": prefix}
     flags = [
         f"--{name.replace('_', '-')} {shlex.quote(value)}"
         for name, value in given.items()
-        if value not in ("", RegionCapConfig.model_fields[name].default)
+        if value not in ("", defaults[name])
     ]
     return " ".join(filter(None, ["regioncap prune", *flags, more]))
