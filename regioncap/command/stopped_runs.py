@@ -39,7 +39,7 @@ class RowsOfRun:
         """The rows shard by shard, without rejects. Raises what `RunContext.shards` raises, and StorageError."""
         with contextlib.ExitStack() as closed:
             context = closed.enter_context(contextlib.closing(RunContext(self._config)))
-            folder = closed.enter_context(tempfile.TemporaryDirectory(prefix="regioncap-prune-"))
+            folder = closed.enter_context(tempfile.TemporaryDirectory(prefix="regioncap-images-"))
             apart = closed.enter_context(
                 contextlib.closing(RunContext(self._config.model_copy(update={"cache_path": folder})))
             )
