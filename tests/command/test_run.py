@@ -24,13 +24,18 @@ from tests.support.waiting import until
 SOMEWHERE = ["--endpoint", "http://127.0.0.1:9/v1", "--model", "m"]
 
 
+def without_progress(errors: str) -> list[str]:
+    """The lines but for those that come every half minute: a busy machine takes as long to start."""
+    return [line for line in errors.splitlines() if not line.startswith("progress: ")]
+
+
 def test_run_writes_what_it_says_and_is_quiet_otherwise(project: Path, prefect_server: None) -> None:
     done = regioncap(project, "run", "photos.jsonl", "--captioner", "pixels", "--max-boxes", "3")
     assert done.returncode == 0, done.stderr
     assert len(read_rows(project / "photos.regioncap.jsonl")) == 6
     assert "rows captioned" in done.stdout
     assert "./photos.regioncap.jsonl" in done.stdout
-    *first, last = done.stderr.splitlines()
+    *first, last = without_progress(done.stderr)
     assert first == [
         "regioncap: photos.jsonl -> ./photos.regioncap.jsonl",
         "captioner: pixels (no model: pictures stay here); starting Prefect …",
@@ -45,7 +50,7 @@ def test_a_run_without_a_server_starts_its_own(project: Path, tmp_path_factory: 
     home = {"PREFECT_HOME": str(tmp_path_factory.mktemp("home")), "PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, cwd=project, env=plain | home, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
-    assert len(done.stderr.splitlines()) == 3
+    assert len(without_progress(done.stderr)) == 3
 
 
 def test_flags_win_over_the_config_file(here: Path, prefect_server: None, capsys: pytest.CaptureFixture[str]) -> None:
