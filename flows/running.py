@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Iterator
 
 from prefect.runtime import deployment, flow_run
@@ -14,12 +15,16 @@ from regioncap.output.lease import hold_output
 from regioncap.preflight.check import check
 from regioncap.preflight.start import start
 from regioncap.run.context import RunContext, completed
+from regioncap.run.kept import CALL, DEPLOYMENT
 from regioncap.run.runs import RUNS
 from regioncap.tasks.run_log import forward_logs_to_prefect
 from regioncap.tasks.run_page import page_of
 from regioncap.tasks.scheduling import open_workers
+from regioncap.tasks.so_far import count_kept
 from regioncap.tasks.workers import Workers
 from regioncap.tasks.write import record_run
+
+logger = logging.getLogger("regioncap")
 
 
 @contextlib.contextmanager
@@ -57,16 +62,29 @@ def _open_context(config: RegionCapConfig) -> Iterator[RunContext]:
 
 @contextlib.contextmanager
 def _stop_recorded(context: RunContext) -> Iterator[None]:
-    """A run that stops is put on record, beside its output; a wrong call was no run, and one that is refused leaves all
-    files to the other."""
+    """A run that stops is put on record, beside its output, and says how many captions it leaves; a wrong call was no
+    run, and one that is refused leaves all files to the other."""
     try:
         yield
     except (UsageError, OutputInUse):
         raise
     except BaseException as error:
         with contextlib.suppress(Exception):  # the record of a stop must not hide why the run stopped
+            context.lazy_captioner.close()  # what came is kept by then, and nothing comes after that
             record_run(context, "stopped", str(error) or type(error).__name__)
+            context.kept = count_kept(context)
+            _say_what_is_kept(context, error)
         raise
+
+
+def _say_what_is_kept(context: RunContext, error: BaseException) -> None:
+    """The command says it itself; elsewhere it is in the log, and with the error of a call."""
+    if context.how_to_resume:
+        return
+    text = f"{context.kept} {CALL if deployment.id is None else DEPLOYMENT}"
+    logger.warning("%s", text)
+    if deployment.id is None:
+        error.add_note(text)
 
 
 @contextlib.contextmanager

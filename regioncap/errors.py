@@ -2,7 +2,8 @@
 
     RegionCapError
     ├── UsageError               the call itself is wrong: exit code 2
-    │   └── ConfigError          one config value is wrong: field, expected, actual
+    │   ├── ConfigError          one config value is wrong: field, expected, actual
+    │   └── SettingsChanged      the output's last run had other settings, and on_config_change=refuse
     ├── RowReject                one row cannot be captioned: it goes to the rejects file, the others continue
     └── RunStopped               the run cannot continue: exit code 1, an earlier output stays as it was
         ├── Stopped              Ctrl-C, a cancelled flow run, or a failure elsewhere
@@ -67,6 +68,22 @@ class ConfigError(UsageError):
         return f"{self.field}: expected {self.expected}, got {self.actual!r}"
 
 
+class SettingsChanged(UsageError):
+    """The run would request captions again that there are, which `on_config_change` does not allow.
+
+    Attributes: `message`; `earlier`, the config with the settings that those captions were made with, None where the
+    settings are the same.
+    """
+
+    def __init__(self, message: str, earlier: Any = None) -> None:
+        super().__init__(message, earlier)
+        self.message = message
+        self.earlier = earlier
+
+    def __str__(self) -> str:
+        return self.message
+
+
 class RowReject(RegionCapError):
     """One row cannot be captioned.
 
@@ -83,14 +100,14 @@ class RowReject(RegionCapError):
 
 
 class RunStopped(RegionCapError):
-    """The run stops here; what is done is kept, and the same command resumes it."""
+    """The run stops here; what is done is kept, and a rerun with the same settings resumes it."""
 
 
 class Stopped(RunStopped):
     """The run was asked to stop (Ctrl-C, a cancelled flow run, a failure elsewhere)."""
 
     def __str__(self) -> str:
-        return "stopped; what is done is kept, and the same command resumes it"
+        return "stopped; what is done is kept, and a rerun resumes it"
 
 
 class InputDamaged(RunStopped):
@@ -105,7 +122,7 @@ class InputDamaged(RunStopped):
     def __str__(self) -> str:
         return (
             f"{self.url} is damaged at {self.place}: {self.reason}. No output was written. Replace the file, or stop "
-            "before that place with limit=, and rerun the same command; it resumes."
+            "before that place with limit=, and rerun; it resumes."
         )
 
 
@@ -119,7 +136,7 @@ class StorageError(RunStopped):
         self.reason = reason
 
     def __str__(self) -> str:
-        return f"cannot {self.doing} {self.url}: {self.reason}. Fix this and rerun the same command; it resumes."
+        return f"cannot {self.doing} {self.url}: {self.reason}. Fix this and rerun; it resumes."
 
 
 class OutputInUse(RunStopped):
@@ -137,11 +154,11 @@ class OutputInUse(RunStopped):
             return (
                 f"{self.output}: another run has taken over this output, since this one was not heard of for a minute: "
                 "its machine slept, or could not reach the store. The output was not touched, and all captions that "
-                "came are kept. When the other run has ended, rerun the same command; it resumes."
+                "came are kept. When the other run has ended, rerun; it resumes."
             )
         return (
             f"{self.output}: another run is writing this output: {self.holder}. Nothing was asked for or changed. Wait "
-            "until that run has ended and rerun the same command, or choose another output."
+            "until that run has ended and rerun, or choose another output."
         )
 
 
@@ -159,7 +176,7 @@ class PrefectLost(RunStopped):
     def __str__(self) -> str:
         return (
             "Prefect's server does not answer any more, so the run stops. All captions that came are kept: start the "
-            "server and rerun the same command; it resumes."
+            "server and rerun; it resumes."
         )
 
 

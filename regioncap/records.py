@@ -75,6 +75,8 @@ class Counts:
 
     rows: int = 0
     """Rows that are done, rejected ones included."""
+    rows_reused: int = 0
+    """Of those, the ones whose shards were in the cache."""
     rejects: int = 0
     captions_asked: int = 0
     captions_new: int = 0

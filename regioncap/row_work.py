@@ -39,7 +39,7 @@ def row_work(doing: str, row: object = "") -> Iterator[None]:
         what = f"{type(error).__name__}: {words_of(error)}"
         frames = "".join(traceback.format_tb(error.__traceback__, -MAX_FRAMES))
         known_by = outside_text(str(row)[:LOOKED_AT], max_chars=QUOTED_CHARS)
-        logger.error("%s hit a bug with the row of %s: %s\n%s", doing, known_by, what, frames)
+        logger.error("%s hit a bug on the row of %s: %s\n%s", doing, known_by, what, frames)
         raise RowReject("internal_error", f"{what}; please report this") from None
 
 

@@ -143,12 +143,11 @@ class DaskWorkers:
         if isinstance(error, KilledWorker):
             return WorkersLost(
                 f"one shard ended several Dask workers ({error}): see their logs; out of memory? Give them more, or "
-                "use a smaller shard_size. What was done is kept; rerun the same command, it resumes."
+                "use a smaller shard_size. Then rerun; it resumes."
             )
         if isinstance(error, CancelledError | CommClosedError):
             return WorkersLost(
-                f"the Dask cluster at {self._context.config.dask_address} is gone. What was done is kept; start it and "
-                "rerun the same command, it resumes."
+                f"the Dask cluster at {self._context.config.dask_address} is gone. Start it and rerun; it resumes."
             )
         if isinstance(error, BudgetReached) and self.processes > 1:
             return BudgetReached(f"one of {self.processes} Dask workers has used up its share: {error}")

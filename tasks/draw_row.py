@@ -20,7 +20,7 @@ def read_unchanged(row: Row, read: Callable[[ImageRef], bytes]) -> bytes:
     data = read(ref_of(row))
     if hashlib.sha256(data).hexdigest() != row["image_sha256"]:
         raise RowReject(
-            "image_unavailable", f"{shown_image(row['image'])} changed during the run; rerun the same command"
+            "image_unavailable", f"{shown_image(row['image'])} changed during the run; rerun to read it again"
         )
     return data
 

@@ -137,7 +137,7 @@ def fields_by_region(row: Row, bbox_index: list[int], names: Sequence[str]) -> R
     for name, values in lists.items():
         if not isinstance(values, list) or len(values) != len(row["boxes"]):
             what = f"{len(values)} values" if isinstance(values, list) else shorten(values)
-            raise RowReject("bad_row", f"{name!r}: expected a list of {len(row['boxes'])}, one a box, got {what}")
+            raise RowReject("bad_row", f"{name!r}: expected a list of {len(row['boxes'])}, one per box, got {what}")
     by_region = [{name: values[index] for name, values in lists.items() if values} for index in bbox_index]
     return {"fields": fields, "region_fields": by_region}
 

@@ -37,7 +37,9 @@ def check_scores(value: Any, boxes: int, key: str) -> list[float | None]:
     scores = value if isinstance(value, list) else [value]
     if value is None or len(scores) != boxes:
         what = f"{len(scores)} of them" if isinstance(value, list) else shorten(value)
-        raise RowReject("bad_row", f"{key!r}: expected a list of {boxes} scores, one a box, got {what}; see box_order")
+        raise RowReject(
+            "bad_row", f"{key!r}: expected a list of {boxes} scores, one per box, got {what}; see box_order"
+        )
     return [score if is_number(score) else None for score in scores]
 
 

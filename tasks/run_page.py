@@ -132,7 +132,7 @@ def show(summary: Summary, shards: Sequence[ShardSteps], context: RunContext) ->
 def show_failure(error: BaseException, context: RunContext) -> None:
     """Put on the run's page why it stopped and what to do."""
     again = _ui("deployments/deployment", deployment.id)
-    how = f"[run the deployment again]({again})" if again else "rerun the same command"
+    how = f"[run the deployment again]({again})" if again else "rerun"
     if context.prefect_lost.is_set():
         return
     with _never_stop_the_run("failure"):

@@ -67,7 +67,7 @@ class ShardWindow:
         rows = steps[0].rows
         self.reused_shards += 1
         self.reused_rows += rows
-        self._context.progress.add(Counts(rows=rows, rejects=steps[-1].rejects))
+        self._context.progress.add(Counts(rows=rows, rows_reused=rows, rejects=steps[-1].rejects))
         self._finish(steps)
 
     def add(self, shard: Shard, future: PrefectFuture[ShardSteps]) -> None:
@@ -136,7 +136,7 @@ class FailsAlike:
             elif self._rows >= ROWS_THAT_FAIL_ALIKE:
                 raise RowsFailAlike(
                     f"all of the first {self._rows:,} rows were rejected for one reason, so the run stops here. The "
-                    f"first: {first_reject(self._context, done[0])}. Fix this and rerun the same command; it resumes. "
+                    f"first: {first_reject(self._context, done[0])}. Fix this and rerun; it resumes. "
                     "max_reject_share=1 disables this check."
                 )
 

@@ -203,7 +203,7 @@ def _run_once(step: Step, context: RunContext, as_task_runs: bool) -> ShardSteps
             near.close()  # the marked pictures are all that the captioner sees
         captioned = run_next(caption)
     if captioned.name == "Cached":
-        context.progress.add(Counts(rows=step.rows))
+        context.progress.add(Counts(rows=step.rows, rows_reused=step.rows))
     context.progress.add(Counts(rejects=done[-1].rejects))
     return tuple(done)
 

@@ -37,9 +37,7 @@ def test_the_drawn_tree_is_the_real_one() -> None:
 
 def test_messages_name_thing_expected_and_actual() -> None:
     assert str(MADE[1]) == "max_boxes: expected a number, got 'many'"
-    assert all(
-        word in str(MADE[3]) for word in ("a.gz", "line 7", "ends too early", "rerun the same command; it resumes")
-    )
+    assert all(word in str(MADE[3]) for word in ("a.gz", "line 7", "ends too early", "rerun; it resumes"))
     assert str(MADE[4]).startswith("cannot write s3://b/a: denied")
 
 

@@ -80,7 +80,7 @@ class Dispatcher:
         while self._slots and self.error is None:
             exceeded = self._budget.exceeded_by(self.in_flight)
             if exceeded is not None:
-                self.stop(BudgetReached(f"{exceeded}. What was answered is kept; raise it to go on from there."))
+                self.stop(BudgetReached(f"{exceeded}. A rerun resumes, and may use as much again."))
                 return
             endpoint = self._least_loaded()
             if endpoint is None:

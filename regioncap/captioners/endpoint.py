@@ -159,7 +159,7 @@ class Endpoint:
         if answer.error is not None:
             raise self._error(HttpResponse(error_status(answer.error), dumps(answer.error)))
         if answer.ending is Ending.FAILED:
-            raise TryAgain(f"the server broke its answer off (finish_reason {answer.word[:40]!r})")
+            raise TryAgain(f"the server aborted its answer (finish_reason {answer.word[:40]!r})")
 
     def _without_secrets(self, answer: ChatResponse) -> ChatResponse:
         """A server that echoes what it was sent must not bring a key into captions and rejects."""
@@ -170,7 +170,7 @@ class Endpoint:
     def _error(self, response: HttpResponse) -> Exception:
         if response.status == 404 and AZURE_PATH in self.url and not self.http.sends("api-version"):
             return EndpointFailed(
-                f"{self.url}: there is nothing (404). Azure's addresses need the version of its API: set "
+                f"{self.url}: not found (404). Azure's addresses need the API version: set "
                 f"--request-query api-version=2024-10-21. {RESUMES}"
             )
         return classify(response, url=self.url, model=self.model, secrets=self.http.secrets)

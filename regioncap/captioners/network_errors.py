@@ -33,7 +33,7 @@ def network_error(error: Exception, url: str, secrets: tuple[str, ...]) -> TryAg
     if isinstance(cause, ssl.SSLCertVerificationError):
         return EndpointFailed(f"{_site(url)}: {certificate_problem(cause)}. {RESUMES}")
     if isinstance(cause, ssl.SSLError) and cause.reason in PLAIN_HTTP_REASONS:
-        return EndpointFailed(f"{_site(url)} answers in plain HTTP: write http:// in --endpoint. {RESUMES}")
+        return EndpointFailed(f"{_site(url)} speaks plain HTTP: use http:// in --endpoint. {RESUMES}")
     words = outside_text(_words(cause), secrets)
     if isinstance(error, aiohttp.ClientProxyConnectionError):
         return TryAgain(
@@ -55,7 +55,7 @@ def is_unreachable(error: TryAgain | EndpointFailed) -> bool:
 
 def needs_tls(url: str) -> EndpointFailed:
     """The server at this `http://` URL expects TLS."""
-    return EndpointFailed(f"{_site(url)} answers in TLS only: write https:// in --endpoint. {RESUMES}")
+    return EndpointFailed(f"{_site(url)} accepts TLS only: use https:// in --endpoint. {RESUMES}")
 
 
 def proxy_login(url: str) -> EndpointFailed:

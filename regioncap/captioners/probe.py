@@ -168,7 +168,7 @@ class Probe:
             raise EndpointFailed(
                 f"{endpoint.url} ends its answers with {given}, which does not say whether they are complete: half a "
                 f"caption would look like a whole one. If it stands for complete answers, set --accept-finish-reasons "
-                f"{response.word[:40]} and rerun the same command."
+                f"{response.word[:40]} and rerun."
             )
 
     async def _retry(self, endpoint: Endpoint, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
@@ -206,14 +206,12 @@ def _no_answer(endpoint: Endpoint, error: TryAgain, waited: float) -> EndpointFa
     """Why an endpoint is given up while it is tried out."""
     if error.unreachable:
         return NotThere(
-            f"{endpoint.url} does not answer ({error.reason}). Start the server, or correct --endpoint, and run the "
-            "same command again."
+            f"{endpoint.url} does not answer ({error.reason}). Start the server, or correct --endpoint, and rerun; "
+            "it resumes."
         )
     if error.senseless:
         advice = advice_for(error.reason) or "Correct --endpoint: its base URL, mostly ending in /v1."
         return EndpointFailed(f"{endpoint.url}: {error.reason}. {advice} {RESUMES}")
     asks = f" and asks to wait {error.after:.0f} s" if error.after else ""
-    advice = (
-        advice_for(error.reason) or "Rerun the same command when it is ready, or raise server_patience; it resumes."
-    )
+    advice = advice_for(error.reason) or "Rerun when it is ready, or raise server_patience; it resumes."
     return EndpointFailed(f"{endpoint.url} gave no answer for {waited:.0f} s ({error.reason}){asks}. {advice}")

@@ -131,7 +131,7 @@ class Sender:
                 CaptionerError(
                     f"{endpoint.url} has answered nothing for {self.breaker.silence(now):.0f} s "
                     f"(server_patience={self._policy.patience:g}), {self.breaker.failures} requests failed; the last: "
-                    f"{error.reason}.{_TIMEOUT_ADVICE if error.timed_out else ''} What was answered is kept. {RESUMES}"
+                    f"{error.reason}.{_TIMEOUT_ADVICE if error.timed_out else ''} {RESUMES}"
                 )
             )
 
@@ -183,6 +183,6 @@ _TIMEOUT_ADVICE = " Raise request_timeout, or lower max_in_flight."
 def _asks_too_long(endpoint: Endpoint, error: TryAgain, patience: float) -> EndpointFailed:
     wait = datetime.timedelta(seconds=round(error.after or 0.0))
     return EndpointFailed(
-        f"{endpoint.url} asks to be left alone for {wait}, longer than server_patience={patience:g} s "
-        f"({error.reason}). What was answered is kept; rerun the same command then, or raise server_patience."
+        f"{endpoint.url} asks to wait {wait}, longer than server_patience={patience:g} s "
+        f"({error.reason}). Rerun then, or raise server_patience."
     )

@@ -40,7 +40,7 @@ NEVER = re.compile(r"mmproj|images? (?:input )?(?:is|are) not supported", re.IGN
 
 PAGE = re.compile(r"\s*<(?:!doctype|html|head|body|h1|center|title|\?xml)", re.IGNORECASE)
 
-RESUMES = "Fix this and rerun the same command; it resumes."
+RESUMES = "Fix this and rerun; it resumes."
 
 
 class TryAgain(Exception):

@@ -224,6 +224,5 @@ def _bug(endpoint: Endpoint, error: Exception) -> EndpointFailed:
     """The error of an endpoint that something unforeseen happened with."""
     words = outside_text(f"{type(error).__name__}: {error}", endpoint.http.secrets)
     return EndpointFailed(
-        f"{endpoint.url} could not be tried out, by a fault of RegionCap's: {words}. Please report it. What was "
-        "answered is kept."
+        f"{endpoint.url} could not be tried out because of a bug in RegionCap: {words}. Please report it."
     )

@@ -60,7 +60,7 @@ ADVICE = (
         "vLLM finds no GPU: use --endpoint for a server elsewhere, or --gpus none with a CPU build of vLLM",
     ),
     (r"unrecognized arguments|invalid choice|argument --", "vLLM does not know an argument: check --vllm-args"),
-    (r"address already in use", "the port was taken meanwhile: run the same command again"),
+    (r"address already in use", "the port was taken meanwhile: rerun"),
 )  # fmt: skip
 """(what the log says, what to do): the first that matches is shown."""
 

@@ -128,9 +128,9 @@ class VllmServers:
         if self._closed.is_set():
             return
         if number in self._restarted:
-            raise self._failure(child, "vLLM ended again, so the run stops; what was answered is kept")
+            raise self._failure(child, "vLLM ended again, so the run stops")
         self._restarted.add(number)
-        logger.warning("vLLM ended in the middle (%s); it is started again", child.log)
+        logger.warning("vLLM exited during the run (%s); restarting it", child.log)
         child.end()
         log = child.log.with_suffix(".again.log")
         with self._lock:

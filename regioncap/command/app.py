@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import click
 
@@ -15,6 +16,7 @@ from regioncap.command.exit_codes import OK, STOPPED, WRONG_USAGE
 from regioncap.command.fake_vlm import fake_vlm
 from regioncap.command.outputs import export_, report, sheet
 from regioncap.command.prefect_env import prepare_prefect
+from regioncap.command.resume import Terminated
 from regioncap.command.run import plan, run, try_
 from regioncap.command.servers import serve, serve_model
 from regioncap.errors import PrefectLost, RegionCapError, UsageError
@@ -26,6 +28,14 @@ class _Ordered(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command. `regioncap steps … | head`: the reader has seen enough, which is no failure."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:  # here, since click makes exit code 1 of it
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python must not complain at exit
+            return OK
 
 
 @click.group(cls=_Ordered, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -42,12 +52,12 @@ for command in (run, try_, plan, report, sheet, export_, steps, explain, reread,
 
 def main(args: Sequence[str] | None = None) -> None:
     """The command's entry: every end has its exit code, and no user's mistake a traceback."""
-    sys.exit(_exit_code(args))
+    sys.exit(_exit_code(sys.argv[1:] if args is None else args))
 
 
-def _exit_code(args: Sequence[str] | None) -> int:
+def _exit_code(args: Sequence[str]) -> int:
     try:
-        return int(app.main(args, prog_name="regioncap", standalone_mode=False) or OK)
+        return int(app.main(args, prog_name="regioncap", standalone_mode=False, obj=args) or OK)
     except click.exceptions.NoArgsIsHelpError as error:
         say(error.format_message())
         return WRONG_USAGE
@@ -56,17 +66,19 @@ def _exit_code(args: Sequence[str] | None) -> int:
         error.show()
         return WRONG_USAGE
     except UsageError as error:
-        say(f"regioncap: {error}", err=True)
+        _say_error(error, str(error))
         return WRONG_USAGE
     except RegionCapError as error:
-        say(f"regioncap: {error}", err=True)
+        _say_error(error, str(error))
         if isinstance(error, PrefectLost):
             os._exit(STOPPED)  # else Prefect, at exit, tries for many minutes to hand its server what it has for it
         return STOPPED
-    except (KeyboardInterrupt, click.Abort):
-        say("regioncap: stopped", err=True)
+    except (KeyboardInterrupt, click.Abort) as error:
+        cause = error.__cause__ or error  # click makes an Abort of Ctrl-C
+        _say_error(cause, "terminated" if isinstance(cause, Terminated) else "stopped")
         return STOPPED
-    except BrokenPipeError:
-        # `regioncap steps … | head`: the reader has seen enough. Python must not complain at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return OK
+
+
+def _say_error(error: BaseException, text: str) -> None:
+    for line in (f"regioncap: {text}", *getattr(error, "__notes__", ())):
+        say(line, err=True)

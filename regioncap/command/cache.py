@@ -59,9 +59,10 @@ def steps(run_name: str, number: int, config_file: str | None, **flags: Any) -> 
 @click.option("--verify", is_flag=True, help="Read every step file and check its sha256, not only its size.")
 @config_flags
 def explain(run_name: str, verify: bool, config_file: str | None, **flags: Any) -> int:
-    """Show which steps of RUN would run again, and why.
+    """Show how far the rows of RUN are, which of its steps would run again, and why.
 
-    RUN is the output of a run, or its input with options; options given here override those that the run had.
+    Captions that are in the cache count, also those of a run that is in progress or was stopped. RUN is the output of a
+    run, or its input with options; options given here override those that the run had.
     """
     from regioncap.command.explain import explain_run
 

@@ -1,4 +1,4 @@
-"""What a cache holds of a run: the rows of a step, and why a step would run again. Runs nothing."""
+"""What a cache holds of a run: the rows of a step, how far the rows are, why a step would run again. Runs nothing."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from regioncap.run.context import RunContext
 from regioncap.storage.runs import entry_place, registered
 from regioncap.storage.steps import Manifest, StepDamaged, digest
 from regioncap.tasks.shard import STEPS, input_step
+from regioncap.tasks.so_far import rows_so_far, steps_so_far
 from regioncap.tasks.step import StepSpec, find_cached, made_of
 
 
@@ -34,9 +35,6 @@ def rows_of_step(config: RegionCapConfig, number: int) -> Iterator[tuple[int, by
             yield shard.index, context.storage.read_bytes(step) if step else None
 
 
-# --- why a step would run again
-
-
 @dataclass(frozen=True)
 class Finding:
     """Whether one step of one shard is reused; if not, `why`."""
@@ -48,12 +46,14 @@ class Finding:
 
 
 def explain_run(config: RegionCapConfig, *, verify: bool) -> Iterator[str]:
-    """Lines of text: for each shard and step `reused`, or why it would run again; then the counts of each step.
+    """Lines of text: for each shard and step `reused`, or why it would run again, and how many rows of a shard have
+    their captions all the same; then the counts of each step, and of the rows.
 
     `verify`: read every step file and compare its sha256. Raises what `rows_of_step` raises.
     """
     reused: Counter[str] = Counter()
     again: Counter[str] = Counter()
+    rows = RowCounts()
     with contextlib.closing(RunContext(config)) as context:
         before = _registered_manifests(context)
         for shard in context.shards():
@@ -61,9 +61,63 @@ def explain_run(config: RegionCapConfig, *, verify: bool) -> Iterator[str]:
                 (reused if finding.reused else again)[finding.step] += 1
                 state = "reused" if finding.reused else f"runs again: {finding.why}"
                 yield f"shard {finding.shard:05d}  {finding.step:<9}  {state}"
+            of_shard = _count_rows(shard, context)
+            rows.add(of_shard)
+            if of_shard.not_yet and of_shard.not_yet < of_shard.rows:
+                yield f"shard {shard.index:05d}  {'rows':<9}  {of_shard}"
     yield ""
     for spec in STEPS:
         yield f"{spec.name:<9}  {reused[spec.name]:>6} reused  {again[spec.name]:>6} to run"
+    yield f"{'rows':<9}  {rows}"
+
+
+# --- how far its rows are
+
+
+@dataclass
+class RowCounts:
+    """Rows by how far they are. `captions`: those of all rows, also of rows that still lack some."""
+
+    captioned: int = 0
+    rejected: int = 0
+    not_yet: int = 0
+    captions: int = 0
+
+    @property
+    def rows(self) -> int:
+        """All of them."""
+        return self.captioned + self.rejected + self.not_yet
+
+    def add(self, more: RowCounts) -> None:
+        """Add all numbers of `more`."""
+        for name, count in vars(more).items():
+            setattr(self, name, getattr(self, name) + count)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.captioned:,} of {self.rows:,} captioned, {self.rejected:,} rejected, {self.not_yet:,} not yet; "
+            f"{self.captions:,} captions"
+        )
+
+
+def _count_rows(shard: Shard, context: RunContext) -> RowCounts:
+    counts = RowCounts()
+    with contextlib.suppress(StepDamaged):
+        steps = steps_so_far(shard, context)
+        if len(steps) > len(STEPS) and not steps[-1].rejects:
+            captions = sum(len(row["captions"]) for row in context.storage.read(steps[-1]))
+            return RowCounts(captioned=steps[-1].rows, captions=captions)
+        for row in rows_so_far(context, steps) if len(steps) > 1 else ():
+            counts.captions += len(row.captions)
+            if row.result is not None and "reject" in row.result:
+                counts.rejected += 1
+            elif row.result is not None:
+                counts.captioned += 1
+    counts.not_yet = len(shard.lines) - counts.captioned - counts.rejected
+    return counts
+
+
+# --- why a step would run again
 
 
 def _explain_shard(

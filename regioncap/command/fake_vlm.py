@@ -39,7 +39,7 @@ def _epilog() -> str:
     default="plain",
     show_default=True,
     metavar="NAME",
-    help="The server whose ways it has: openai-reasoning, azure, gemini, ollama, vllm-thinking, … See --personas.",
+    help="Server to imitate: openai-reasoning, azure, gemini, ollama, vllm-thinking, … See --personas.",
 )
 @click.option(
     "--personas",
@@ -76,7 +76,7 @@ def _epilog() -> str:
     help="A fault and its share of the requests: 500=0.05, or one that comes at a time and its number: "
     "credits_after=100. See below. May be given more than once.",
 )
-@click.option("--seed", default=0, show_default=True, help="Random seed of the faults.")
+@click.option("--seed", default=0, show_default=True, help="Random seed for the faults.")
 def fake_vlm(
     host: str, port: int, persona: str, faults: tuple[str, ...], structure: str | None, **behaviour: Any
 ) -> int:

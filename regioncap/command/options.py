@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import click
 
+from regioncap.config.described import with_names
 from regioncap.config.files import read_config_file
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import UsageError
@@ -30,9 +31,8 @@ def _option(name: str) -> Callable[[F], F]:
         flag = f"{flag}/{flag_of('no_' + name)}"
     if get_origin(kind) is Literal:
         more = {"type": click.Choice([str(choice) for choice in get_args(kind)])}
-    text = _help(name) + (" May be given more than once." if kind is tuple else "")
     group = RegionCapConfig.use_of(name).heading
-    return click.option(flag, name, cls=_Grouped, group=group, help=text, **{"default": None, **more})
+    return click.option(flag, name, cls=_Grouped, group=group, help=_help(name), **{"default": None, **more})
 
 
 _CLICK_TYPES: dict[Any, dict[str, Any]] = {
@@ -54,12 +54,23 @@ def _kind(annotation: Any) -> Any:
 
 
 def _help(name: str) -> str:
-    """A field's description with its default, as a sentence."""
+    """A field's description with its default, as a sentence; other settings in it are called by their flags."""
     field = RegionCapConfig.model_fields[name]
+    text = with_names(str(field.description), {other: flag_of(other) for other in RegionCapConfig.model_fields})
+    if _kind(field.annotation) is tuple:
+        text += " May be given more than once."
     if field.default in (None, "", (), {}):
-        return f"{field.description}"
-    default = ("yes" if field.default else "no") if isinstance(field.default, bool) else str(field.default)
-    return f"{field.description} Default: {default.removesuffix('.')}."
+        return text
+    return f"{text} Default: {_shown(field.default).removesuffix('.')}."
+
+
+def _shown(default: Any) -> str:
+    """A default as it is given on the command line."""
+    if isinstance(default, bool):
+        return "yes" if default else "no"
+    if isinstance(default, tuple):
+        return ", ".join(default)
+    return f"{default:g}" if isinstance(default, float) else str(default)
 
 
 class _Grouped(click.Option):

@@ -40,16 +40,24 @@ def _name_flags(command: Any) -> Any:
 
 @click.command()
 @click.argument("output_name", metavar="OUTPUT")
-@click.option("--against", metavar="B", help="Another run's output: shows both side by side, with what changed.")
-@click.option("--output", "out", help="Where the page goes. Default: ….report.html beside OUTPUT.")
-@click.option("--rows", type=click.IntRange(1, 20_000), help="Maximum number of pictures. Default: the run's, 2000.")
-@click.option("--live", is_flag=True, help="Show what the run has done so far, even if an earlier output exists.")
+@click.option(
+    "--against", metavar="B", help="Output of another run to compare with: shows what changed, and the flags of both."
+)
+@click.option(
+    "--output", "out", metavar="FILE",
+    help="File to write the page to. Default: OUTPUT's name with .report.html; of a comparison with B's name, too.",
+)  # fmt: skip
+@click.option(
+    "--rows", type=click.IntRange(1, 20_000), help="Maximum number of pictures. Default: --report-rows of the run."
+)
+@click.option("--live", is_flag=True, help="Show the run that is in progress or was stopped, not its earlier output.")
 @_name_flags
 @storage_flags
 def report(output_name: str, against: str | None, out: str | None, rows: int | None, live: bool, **flags: Any) -> int:
     """Write an HTML page of OUTPUT's pictures, boxes and captions.
 
-    The page is one file that opens in a browser. While a run is in progress it shows the rows that are done.
+    The page is one file that opens in a browser. Of a run that is in progress or was stopped it shows all rows that
+    have their captions.
     """
     begun = time.perf_counter()
     files = files_from(flags)
@@ -97,11 +105,11 @@ def _report_so_far(
     "--where",
     multiple=True,
     metavar="CONDITION",
-    help=f"Only what meets this: {CONDITION_HELP}. If repeated, all of them.",
+    help=f"Only rows and regions for which this is true: {CONDITION_HELP}. If repeated, all must be true.",
 )
 @click.option(
     "--direction", type=click.Choice(get_args(Direction)), default="box2text", show_default=True,
-    help="llava: which of the two the question holds, and which the answer.",
+    help="llava: whether the question gives the box and the answer the text, or the other way round.",
 )  # fmt: skip
 @click.option(
     "--coords", type=click.Choice(get_args(Coords)), default="0-1", show_default=True, help="llava: unit of the boxes."
@@ -139,7 +147,7 @@ def export_(
 @click.option(
     "--width", type=click.IntRange(200, 8000), default=1600, show_default=True, help="Width of the sheet in pixels."
 )
-@click.option("--where", multiple=True, metavar="CONDITION", help="As for export.")
+@click.option("--where", multiple=True, metavar="CONDITION", help="As for `regioncap export`.")
 @click.option("--font", help="Font file (.ttf, .otf), for scripts that no font of this machine covers.")
 @_name_flags
 @storage_flags

@@ -14,6 +14,9 @@ from regioncap.command.echo import say
 from regioncap.command.exit_codes import OK, STOPPED
 from regioncap.command.options import GroupedCommand, config_flags, config_from
 from regioncap.command.prefect_env import check_prefect_home
+from regioncap.command.resume import saying_how_to_resume
+from regioncap.config.model import RegionCapConfig
+from regioncap.output.summary import Summary
 from regioncap.run.context import completed
 from regioncap.run.runs import RUNS
 
@@ -30,19 +33,24 @@ def run(source: str | None, config_file: str | None, **flags: Any) -> int:
     config = completed(config_from(source, config_file, flags))
     with RUNS.enter():
         try:
-            from regioncap.preflight.check import check
-            from regioncap.preflight.start import take_output
-
-            take_output(RUNS.context(config), check(RUNS.context(config)))
-            check_prefect_home()
-            with terminal.watching(config):
-                from regioncap.flows.region_caption import region_caption
-
-                summary = region_caption(config)
+            with saying_how_to_resume(config, click.get_current_context().obj):
+                summary = _run(config)
         finally:
             RUNS.close(config)
     terminal.show(summary)
     return OK if summary.ok else STOPPED
+
+
+def _run(config: RegionCapConfig) -> Summary:
+    from regioncap.preflight.check import check
+    from regioncap.preflight.start import take_output
+
+    take_output(RUNS.context(config), check(RUNS.context(config)))
+    check_prefect_home()
+    with terminal.watching(config):
+        from regioncap.flows.region_caption import region_caption
+
+        return region_caption(config)
 
 
 @click.command(cls=GroupedCommand)

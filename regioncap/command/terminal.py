@@ -1,14 +1,13 @@
 """A run in the terminal: a line that says what starts, a progress bar, and a table at the end.
 
-Everything but the final table goes to stderr, so that output can be piped; without a terminal there is no bar.
+Everything but the final table goes to stderr, so that output can be piped; without a terminal there are lines of text
+instead of the bar.
 """
 
 from __future__ import annotations
 
 import contextlib
 import logging
-import shlex
-import sys
 import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -20,6 +19,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Table
 
 from regioncap.command.echo import PrintableFormatter
+from regioncap.command.progress_lines import progress_lines
 from regioncap.config.model import RegionCapConfig
 from regioncap.inputs.found_files import in_words
 from regioncap.output.outputs import PartOutputs, is_parts_folder
@@ -39,31 +39,32 @@ REFRESH_SECONDS = 0.2
 
 @contextlib.contextmanager
 def watching(config: RegionCapConfig) -> Iterator[None]:
-    """Show the progress of this process's run of `config` until the block ends; if it stops, how to resume it."""
+    """Show the progress of this process's run of `config` until the block ends."""
     console = _console(stderr=True)
     log = logging.getLogger("regioncap")
     log.setLevel(logging.INFO)
     log.propagate = False  # other loggers are for those who run Prefect; what concerns the user comes through this
-    handler = RichHandler(console=console, show_path=False, show_time=False, rich_tracebacks=False)
-    handler.setFormatter(PrintableFormatter("%(message)s"))
-    log.handlers = [handler]
-    progress = RUNS.context(config).progress
+    log.handlers = [_log_handler(console)]
+    context = RUNS.context(config)
     _print(console, f"regioncap: {redact_url(config.input)} -> {redact_url(config.output)}")
     _print(console, f"captioner: {_captioner(config)}; starting Prefect …")
-    try:
-        with _bar(console, progress) if console.is_terminal else contextlib.nullcontext():
-            yield
-    except BaseException:
-        done, expected = progress.counts.rows, progress.rows_expected()
-        if done or expected:
-            _print(console, f"Stopped after {done:,} of about {expected:,} rows; these are kept.")
-            _print(console, f"The same command resumes the run:\n  {resume_command()}")
-        raise
+
+    def write(text: str) -> None:
+        _print(console, text)
+
+    with _bar(console, context.progress) if console.is_terminal else progress_lines(context, write):
+        yield
 
 
-def resume_command() -> str:
-    """The command line that was typed, for the shell."""
-    return shlex.join(["regioncap", *sys.argv[1:]])
+def _log_handler(console: Console) -> logging.Handler:
+    """Prints log lines: beside the bar on a terminal, else as they are, for whatever reads them."""
+    if console.is_terminal:
+        handler: logging.Handler = RichHandler(console=console, show_path=False, show_time=False)
+        handler.setFormatter(PrintableFormatter("%(message)s"))
+    else:
+        handler = logging.StreamHandler()
+        handler.setFormatter(PrintableFormatter("%(levelname)s: %(message)s"))
+    return handler
 
 
 def _captioner(config: RegionCapConfig) -> str:

@@ -96,7 +96,9 @@ def check_requests(config: DerivedSettings) -> None:
     if config.request_body and not config.uses_model:
         raise ValueError(f"request_body: captioner {config.captioner!r} sends no requests; remove it")
     if config.api_keys and config.api_key_block:
-        raise ValueError("api_keys: expected it or api_key_block, got both; block:NAME in api_keys does the same")
+        raise ValueError(
+            "api_keys: expected either this or api_key_block, got both; block:NAME in api_keys does the same"
+        )
     if config.api_key_block and looks_secret(config.api_key_block):
         raise ValueError(
             "api_key_block: expected the name of a Prefect Secret block, got what looks like the key itself"
@@ -104,7 +106,7 @@ def check_requests(config: DerivedSettings) -> None:
     keys_of(config.api_keys, len(config.endpoint))
     named = [name for name in config.headers if name.lower() == "authorization"]
     if named and (config.api_keys or config.api_key_block):
-        raise ValueError("request_headers: Authorization is what a key is sent as; remove it, or the key")
+        raise ValueError("request_headers: the key is sent as Authorization; remove this header, or the key")
     query_of(config.request_query)
     check_body(config.request_body)
 

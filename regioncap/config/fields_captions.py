@@ -84,7 +84,7 @@ class CaptionSettings(InputSettings):
     focal_prompt: str = setting(
         FOCAL_PROMPT,
         "Focal prompt",
-        "Prompt for a single region, {n}; otherwise as Prompt.",
+        "Prompt for a single region, {n}; otherwise as `prompt`.",
         "words",
         read_by=("templates",),
         when=lambda config: config.uses_model and config.asks_closer,
@@ -93,7 +93,7 @@ class CaptionSettings(InputSettings):
     region_prompt: str = setting(
         "<region{n}>",
         "Region in prompt",
-        "How {regions} names each region: {n}, and the keys listed in Region fields.",
+        "How {regions} names each region: {n}, and the keys listed in `region_fields`.",
         "words",
         read_by=("templates",),
         when=lambda config: config.uses_model,
@@ -110,7 +110,7 @@ class CaptionSettings(InputSettings):
     system_prompt: str = setting(
         SYSTEM_PROMPT,
         "System prompt",
-        "Same rules as Prompt; empty sends none.",
+        "System prompt, by the rules of `prompt`; empty sends none.",
         "words",
         read_by=("templates",),
         when=lambda config: config.uses_model,
@@ -168,8 +168,8 @@ class CaptionSettings(InputSettings):
     accept_finish_reasons: Names = setting(
         (),
         "Accepted finish reasons",
-        "Further words of the server for the end of a complete answer, besides stop and its synonyms; absent stands "
-        "for no word at all.",
+        "Further finish reasons that mean a complete answer, besides stop and its synonyms; absent stands for no "
+        "finish reason at all.",
         "effort",
         when=lambda config: bool(config.accept_finish_reasons),
     )

@@ -41,7 +41,7 @@ class EndpointSettings(CaptionSettings):
     request_query: QueryLines = setting(
         (),
         "Request query",
-        "Query parameters for the endpoint: api-version=2024-10-21. Credentials as in Request headers.",
+        "Query parameters for the endpoint: api-version=2024-10-21. Credentials as in `request_headers`.",
         "place",
         read_by=("secrets",),
         heading="Captions",
@@ -49,7 +49,8 @@ class EndpointSettings(CaptionSettings):
     request_body: JsonObject = setting(
         {},
         "Request body",
-        'Further fields of every chat request, as JSON: {"reasoning_effort": "low"}. Other values are other answers.',
+        'Further fields of every chat request, as JSON: {"reasoning_effort": "low"}. Changing it requests new '
+        "captions.",
         "words",
         read_by=("identity", "secrets"),
         when=lambda config: bool(config.request_body),

@@ -31,9 +31,9 @@ class InputSettings(Settings):
     output: str = setting(
         "",
         "Output",
-        "Where the captions are written, as JSON Lines; the rejects and the summary are written beside it. An output "
-        "that ends in / is a folder with one part per shard, written as the shards finish. "
-        "Default: ./{input's stem}.regioncap.jsonl",
+        "File for the captions, as JSON Lines; the rejects and the summary are written beside it. An output that "
+        "ends in / is a folder with one part per shard, written as the shards finish. Default: "
+        "STEM.regioncap.jsonl in the current folder, with the input's stem.",
         "place",
         heading="Input",
         read_by=("path",),
@@ -57,8 +57,8 @@ class InputSettings(Settings):
     csv_encoding: str | None = setting(
         None,
         "CSV encoding",
-        "Encoding of CSV and TSV files, such as cp1251, cp932, gb18030. Default: found out, if it is UTF-8, UTF-16, "
-        "UTF-32 or Windows-1252; a file that begins with a byte order mark is read by that in any case.",
+        "Encoding of CSV and TSV files, such as cp1251, cp932, gb18030. Default: detected, if it is UTF-8, UTF-16, "
+        "UTF-32 or Windows-1252. A byte order mark takes precedence.",
         "source",
     )
     limit: int | None = setting(None, "Limit", "Read only the first N rows.", "source", ge=1)
@@ -76,8 +76,9 @@ class InputSettings(Settings):
     box_check: bool = setting(
         True,
         "Check box format",
-        "Before the first run, check on the first 1,000 rows that the boxes have the given format and unit, and look "
-        "for boxes under other keys. If there are more rows, check on these, too, that some row has each key named.",
+        "Before the first run, check on the first 1,000 rows that the boxes have the given format and unit, and "
+        "look for boxes under other keys. In longer inputs also check that every key that is named occurs in these "
+        "rows.",
         "source",
     )
 
@@ -111,9 +112,9 @@ class InputSettings(Settings):
     box_size: BoxSize = setting(
         "picture",
         "Box size",
-        "The picture that boxes were made on. picture: the image as displayed; row: one of the size that the row tells "
-        "(width and height, or image_width and image_height): boxes are scaled from it, and turned where only the EXIF "
-        "orientation explains the difference.",
+        "The picture that boxes refer to. picture: the image as displayed; row: one of the size that the row "
+        "states (width and height, or image_width and image_height): boxes are scaled from it, and turned where "
+        "only the EXIF orientation explains the difference.",
         "regions",
         read_by=("route", "write", "box_form"),
         when=lambda config: config.box_size != "picture",
@@ -147,7 +148,7 @@ class InputSettings(Settings):
     box_order: BoxOrder = setting(
         "input",
         "Box order",
-        "Order in which given boxes are numbered, and kept if there are more than Regions per picture: input order, "
+        "Order in which given boxes are numbered, and kept if there are more than `max_boxes`: input order, "
         "largest first, or best score first. Found regions keep their rank.",
         "regions",
         read_by=("normalize",),
@@ -156,7 +157,7 @@ class InputSettings(Settings):
     score_key: str = setting(
         "scores",
         "Score key",
-        "The row's key with a list of one score per box, for Box order.",
+        "The row's key with a list of one score per box, for `box_order`.",
         "regions",
         read_by=("route",),
         when=lambda config: config.box_order == "score",
@@ -186,7 +187,7 @@ class InputSettings(Settings):
     dim: float = setting(
         1.0,
         "Dim",
-        "Brightness of the picture under the marks, 0 to 1; 0.8 is that of DataFlow's operator.",
+        "Brightness of the picture under the marks, above 0 to 1 (unchanged). DataFlow's operator uses 0.8.",
         "marks",
         read_by=("visualize", "drawing"),
         gt=0,

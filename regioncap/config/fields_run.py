@@ -38,8 +38,8 @@ class RunSettings(EndpointSettings):
     tokens_per_minute: float | None = setting(
         None,
         "Tokens per minute",
-        "Maximum number of tokens in a minute, of pictures, prompts and answers, over all endpoints; counted as the "
-        "answers so far had on average. Default: no limit.",
+        "Maximum number of tokens in a minute, of pictures, prompts and answers, over all endpoints; estimated "
+        "from the average of earlier answers. Default: no limit.",
         "limits",
         read_by=("dask",),
         gt=0,
@@ -47,15 +47,15 @@ class RunSettings(EndpointSettings):
     server_patience: float = setting(
         900.0,
         "Server patience",
-        "How long to wait, in seconds, for a server that loads its model, is overloaded or is away; it is asked again "
-        "as it says, or ever more seldom.",
+        "How long to wait, in seconds, for a server that loads its model, is overloaded or is away. It is retried "
+        "when it says, or with growing pauses.",
         "limits",
         ge=0,
     )
     max_requests: int | None = setting(
         None,
         "Max requests",
-        "Stop the run after this many requests; the same command resumes it.",
+        "Stop the run after this many requests; a rerun resumes it, and may send as many again.",
         "limits",
         read_by=("dask",),
         ge=1,
@@ -63,7 +63,8 @@ class RunSettings(EndpointSettings):
     max_usd: float | None = setting(
         None,
         "Max dollars",
-        "Stop the run at this cost, in US dollars; requires both prices below.",
+        "Stop the run at this cost, in US dollars; requires `usd_per_m_in` and `usd_per_m_out`. A rerun resumes "
+        "it, and may spend as much again.",
         "limits",
         read_by=("dask",),
         gt=0,
@@ -85,7 +86,7 @@ class RunSettings(EndpointSettings):
     max_image_bytes: int = setting(
         MAX_IMAGE_BYTES,
         "Max image bytes",
-        "Image files with more bytes are rejected, whatever they or their servers say of their size.",
+        "Image files with more bytes are rejected, whatever size they or their servers state.",
         "limits",
         read_by=("extract",),
         when=lambda config: config.max_image_bytes != MAX_IMAGE_BYTES,
@@ -104,10 +105,10 @@ class RunSettings(EndpointSettings):
     allowed_images: Names = setting(
         ALLOWED_IMAGES,
         "Allowed images",
-        "What rows may name. local: files outside of /proc, /sys and /dev, stores, and web servers except link-local "
-        "and metadata addresses. strict: the input's folder or store, image_root, and public web servers. Further "
-        "entries allow more: a folder (/data/photos), a URL (s3://bucket/), a host (10.0.0.5, *.example.org), a "
-        "network (10.0.0.0/8), a protocol (sftp://).",
+        "Which images rows may name. local: files outside of /proc, /sys and /dev, stores, and web servers except "
+        "link-local and metadata addresses. strict: the input's folder or store, `image_root`, and public web "
+        "servers. Further entries allow more: a folder (/data/photos), a URL (s3://bucket/), a host (10.0.0.5, "
+        "*.example.org), a network (10.0.0.0/8), a protocol (sftp://).",
         "limits",
         read_by=("extract",),
         when=lambda config: config.allowed_images != ALLOWED_IMAGES,
@@ -115,7 +116,8 @@ class RunSettings(EndpointSettings):
     max_reject_share: float = setting(
         0.5,
         "Max reject share",
-        "With a larger share of rejects the run fails, and its output is written beside the real one as incomplete.",
+        "Share of rejected rows, 0 to 1, above which the run fails; its output is then written beside the real "
+        "one, as incomplete.",
         "limits",
         ge=0,
         le=1,
@@ -136,7 +138,11 @@ class RunSettings(EndpointSettings):
 
     # --- vLLM, started by the run
     gpus: str = setting(
-        "all", "GPUs", "all, how many (2), which (0,1,3), or none for a CPU build of vLLM.", "place", heading="vLLM"
+        "all",
+        "GPUs",
+        "GPUs to use: all, how many (2), which (0,1,3), or none for a CPU build of vLLM.",
+        "place",
+        heading="vLLM",
     )
     tensor_parallel_size: int = setting(
         1, "Tensor parallel size", "Number of GPUs that share one copy of the model.", "place", heading="vLLM", ge=1
@@ -150,7 +156,13 @@ class RunSettings(EndpointSettings):
         ge=256,
     )
     gpu_memory_utilization: float = setting(
-        0.9, "GPU memory", "Fraction of each GPU's memory that vLLM may use.", "place", heading="vLLM", gt=0, le=1
+        0.9,
+        "GPU memory",
+        "Fraction of each GPU's memory that vLLM may use, 0 to 1.",
+        "place",
+        heading="vLLM",
+        gt=0,
+        le=1,
     )
     vllm_args: str = setting(
         "",
@@ -195,7 +207,10 @@ class RunSettings(EndpointSettings):
         le=100,
     )
     report: bool = setting(
-        False, "Report", "When the run is complete, write an HTML page (….report.html) beside the output.", "look"
+        False,
+        "Report",
+        "When the run is complete, write an HTML page beside the output, named .report.html instead of .jsonl.",
+        "look",
     )
     report_rows: int = setting(
         2000, "Rows in the report", "Maximum number of pictures in the report.", "look", ge=1, le=20_000

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import ConfigDict, ValidationError, model_validator
 
-from regioncap.config import checks
+from regioncap.config import checks, described
 from regioncap.config.derived import DerivedSettings
 from regioncap.config.wrong_values import error_of
 
 
 def _complete_schema(schema: dict[str, Any]) -> None:
     """The run form: fields by heading. Prefect shows no headings, so a title starts with its heading."""
+    described.use_titles(schema)
     schema["description"] = "Settings of the run. Only Input and a way to caption are required: see Captioner."
     fields = schema["properties"]
     for field in fields.values():

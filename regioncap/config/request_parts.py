@@ -29,7 +29,7 @@ OWN_HEADERS = frozenset({
 })  # fmt: skip
 """Headers that belong to the connection, and are set with it."""
 
-_LIMITED = "which would cut captions off without a sign of it"
+_LIMITED = "which would truncate captions unnoticed"
 OWN_FIELDS = {
     "model": "set model instead",
     "messages": "set prompt and system_prompt instead",

@@ -82,7 +82,8 @@ def setting(
     heading: str = "",
     **constraints: Any,
 ) -> Any:
-    """A field of the config; see `Use`. `title`, `description`: shown in the form and the help.
+    """A field of the config; see `Use`. `title`, `description`: shown in the form and the help; a description names
+    other settings in backticks.
 
     `constraints`: passed on to pydantic's `Field`.
     """

@@ -14,7 +14,7 @@ from regioncap.inputs.streams import KEPT_BYTES
 from regioncap.storage.filesystem import Place
 
 NEVER_CLOSED = "a quote opens there that is never closed"
-EXPECTED = f"expected one row a line, of at most {MAX_BYTES:,}"
+EXPECTED = f"expected one row per line, of at most {MAX_BYTES:,}"
 
 
 class RecordLines:

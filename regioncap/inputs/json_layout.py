@@ -16,7 +16,7 @@ from regioncap.storage.filesystem import Place
 SAMPLE_BYTES = 256_000
 
 Layout = Literal["lines", "cr_lines", "array", "values"]
-"""`lines`: one row a line; `cr_lines`: the same, with line ends of CR alone; `array`; `values`: one after another."""
+"""`lines`: one row per line; `cr_lines`: the same, with line ends of CR alone; `array`; `values`: one after another."""
 
 _OPEN = (b"{", b"[", b",", b":")
 """Ends of a line behind which JSON goes on."""

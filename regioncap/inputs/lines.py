@@ -48,7 +48,9 @@ def rest_of_line(stream: io.BufferedReader[Any], begin: bytes) -> bytes:
         size += len(piece)
         if piece.endswith(b"\n"):
             break
-    return not_a_row(f"a line of {size:,} bytes; expected one row a line, of at most {MAX_BYTES:,}", begin[:KEPT_BYTES])
+    return not_a_row(
+        f"a line of {size:,} bytes; expected one row per line, of at most {MAX_BYTES:,}", begin[:KEPT_BYTES]
+    )
 
 
 @contextmanager

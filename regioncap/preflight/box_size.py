@@ -21,8 +21,8 @@ MAX_OTHER_SIZES = 0.05
 
 WHAT_TO_DO: dict[Relation, str] = {
     "resized": (
-        "If the boxes were made at the size that the rows tell, set --box-size row, which scales them; if they fit the "
-        "pictures as they are, --no-box-check"
+        "If the boxes were made at the size that the rows state, set --box-size row, which scales them; if they fit "
+        "the pictures as they are, --no-box-check"
     ),
     "turned": (
         "The EXIF orientation turns these pictures. If the boxes were made on the pictures as stored, as the rows' "
@@ -37,12 +37,12 @@ WHAT_TO_DO: dict[Relation, str] = {
 
 
 def check_box_sizes(sampled: Sequence[SampledRow], config: RegionCapConfig) -> None:
-    """Raises UsageError when more than 5 % of the sampled rows tell another size than their picture has, and boxes are
+    """Raises UsageError when more than 5 % of the sampled rows state another size than their picture has, and boxes are
     not scaled from it (`box_size`); or when they are to be, but no row tells its size."""
     from_rows = config.box_size == "row"
     if from_rows and sampled and not any(row.stated for row in sampled):
         raise UsageError(
-            "box_size: expected rows that tell the size of their image as `width` and `height`, but none of the first "
+            "box_size: expected rows that state the size of their image as `width` and `height`, but none of the first "
             f"rows does, such as that of {shorten(str(sampled[0].ref))}; set --box-size picture"
         )
     pairs = compare(sampled, config.bbox_unit)
@@ -52,8 +52,8 @@ def check_box_sizes(sampled: Sequence[SampledRow], config: RegionCapConfig) -> N
         how = Counter(what for what, _ in others).most_common(1)[0][0]
         example = next(row for what, row in others if what == how)
         raise UsageError(
-            f"box_size: {len(others):,} of {len(pairs):,} sampled rows tell another size than their image has, such as "
-            f"{_shown(example)}. {WHAT_TO_DO[how]}"
+            f"box_size: {len(others):,} of {len(pairs):,} sampled rows state another size than their image has, such "
+            f"as {_shown(example)}. {WHAT_TO_DO[how]}"
         )
 
 

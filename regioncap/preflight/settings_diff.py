@@ -7,7 +7,7 @@ from typing import Any
 
 from regioncap.config.model import RegionCapConfig
 from regioncap.config.templates import template_names
-from regioncap.errors import UsageError
+from regioncap.errors import SettingsChanged, UsageError
 from regioncap.output.outputs import config_of_output
 from regioncap.registry import SCORED
 from regioncap.storage.filesystem import Filesystems
@@ -19,24 +19,36 @@ MAX_SHOWN = 60
 
 def differences(config: RegionCapConfig, files: Filesystems) -> list[str]:
     """Each setting that has other answers asked for than the output's last run began with: "name old -> new"."""
+    return _differences(_last_config(config, files), config)
+
+
+def check_settings(config: RegionCapConfig, files: Filesystems, *, deployed: bool = False) -> list[str]:
+    """`differences`, unless they are to be refused. `deployed`: nobody is watching. Raises SettingsChanged."""
+    then = _last_config(config, files)
+    found = _differences(then, config)
+    if then is not None and found and refuses(config, deployed=deployed):
+        names = ("captioner", *config.fields_with_role("regions", "marks", "words"))
+        raise SettingsChanged(
+            f"on_config_change: the last run for this output had other settings: {'; '.join(found)}. Restore them, "
+            "choose another output, or set on_config_change=recaption to request all captions again.",
+            config.model_copy(update={name: getattr(then, name) for name in names}),
+        )
+    return found
+
+
+def _last_config(config: RegionCapConfig, files: Filesystems) -> RegionCapConfig | None:
+    """The settings that the output's last run began with; None where nothing is known of them."""
     entry = entry_place(files.place(config.cache_path), config.file_name_prefix, config.output)
     earlier = registered(entry).config or config_of_output(files.place(config.output)) or {}
     known = {name: value for name, value in earlier.items() if name in RegionCapConfig.model_fields}
     with contextlib.suppress(UsageError):  # written by a version with other settings: nothing can be said
-        then = RegionCapConfig(**known)
-        return [f"{name} {_shown(then, name)} -> {_shown(config, name)}" for name in changed_settings(then, config)]
-    return []
+        return RegionCapConfig(**known) if known else None
+    return None
 
 
-def check_settings(config: RegionCapConfig, files: Filesystems, *, deployed: bool = False) -> list[str]:
-    """`differences`, unless they are to be refused. `deployed`: nobody is watching. Raises UsageError."""
-    found = differences(config, files)
-    if found and refuses(config, deployed=deployed):
-        raise UsageError(
-            f"on_config_change: the last run for this output had other settings: {'; '.join(found)}. Restore them, "
-            "choose another output, or set on_config_change=recaption to request all captions again."
-        )
-    return found
+def _differences(then: RegionCapConfig | None, now: RegionCapConfig) -> list[str]:
+    names = changed_settings(then, now) if then is not None else []
+    return [f"{name} {_shown(then, name)} -> {_shown(now, name)}" for name in names if then is not None]
 
 
 def refuses(config: RegionCapConfig, *, deployed: bool) -> bool:

@@ -49,9 +49,9 @@ def take_output(context: RunContext, checked: Checked) -> bool:
 def work_left(planned: Plan | None) -> tuple[str, bool]:
     """(a line that says how much is captioned already and how much will be asked for; whether anything surely will)."""
     if planned is None:
-        return "no answers yet: every region will be asked for", True
+        return "no answers yet: captions for all regions will be requested", True
     if not planned.requests:
-        return f"all {planned.rows:,} rows are done: nothing to ask for", False
+        return f"all {planned.rows:,} rows are done: nothing to request", False
     regions = f"{'' if planned.exact else 'at most '}{planned.regions_to_ask:,} regions"
     done = planned.rows - planned.rows_to_ask
-    return f"{done:,} of {planned.rows:,} rows are done; {regions} are left to ask for", planned.certain
+    return f"{done:,} of {planned.rows:,} rows are done; captions for {regions} will be requested", planned.certain

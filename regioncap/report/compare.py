@@ -14,10 +14,10 @@ from regioncap.inputs.grouping import Lookup
 from regioncap.output.reading import Captioned
 from regioncap.records import Row, dumps, loads
 from regioncap.report.cards import changed_words, cut
-from regioncap.report.source import Source, reject_image
+from regioncap.report.source import NOT_YET, Source, reject_image
 from regioncap.row_work import row_work
 
-Change = Literal["same", "changed", "reject_gained", "reject_lost", "only_here"]
+Change = Literal["same", "changed", "reject_gained", "reject_lost", "only_here", "not_yet"]
 
 CHANGES: dict[Change, str] = {
     "changed": "captions, regions or reject code differ from B",
@@ -25,6 +25,7 @@ CHANGES: dict[Change, str] = {
     "reject_gained": "rejected here, captioned in B",
     "reject_lost": "captioned here, rejected in B",
     "only_here": "B has no row with this picture",
+    "not_yet": "this run has not captioned it yet",
 }
 
 
@@ -39,16 +40,22 @@ class Other:
     code: str
     message: str
 
+    def flag_names(self) -> list[str]:
+        """The flags of any of its regions."""
+        return list(dict.fromkeys(name for names in self.flags for name in names))
+
 
 @dataclass
 class Comparison:
-    """Counts over all rows of both runs. `words`: changed words; `only_there`: rows of B whose picture A lacks."""
+    """Counts over all rows of both runs. `words`: changed words; `only_there`: rows of B whose picture A lacks; of B
+    also its flags and reject codes."""
 
     changes: Counter[str] = field(default_factory=Counter)
     captions_same: int = 0
     captions_changed: int = 0
     words: int = 0
     flags_before: Counter[str] = field(default_factory=Counter)
+    flagged_before: int = 0
     codes_before: Counter[str] = field(default_factory=Counter)
     only_there: int = 0
 
@@ -59,11 +66,13 @@ class Against:
     def __init__(self, source: Source, image_key: str) -> None:
         self._lookup = Lookup()
         self.flags: Counter[str] = Counter()
+        self.flagged = 0
         self.codes: Counter[str] = Counter()
         for row in source.rows():
             with contextlib.suppress(RowReject), row_work("report", row.image):
                 entry = {"boxes": row.bbox, "captions": row.captions, "flags": row.flags}
                 key, exact, text = _key(row.ref), dumps(row.bbox), dumps(entry)
+                self.flagged += sum(map(bool, row.flags))
                 for names in row.flags:
                     self.flags.update(names)
                 self._lookup.put(key, exact, text)
@@ -111,6 +120,8 @@ def change_of_row(row: Captioned, other: Other | None) -> Change:
 
 def change_of_reject(code: str, other: Other | None) -> Change:
     """How a rejected row differs from B's result for it."""
+    if code == NOT_YET:
+        return "not_yet"
     if other is None:
         return "only_here"
     if not other.code:
@@ -146,6 +157,7 @@ def add_comparison(card: Row, row: Captioned, other: Other | None, change: Chang
     card["change"], card["changed"] = change, 0
     if other is None:
         return
+    card["flags_before"] = other.flag_names()
     if other.code:
         card["code_before"], card["message_before"] = other.code, other.message
         return
@@ -155,10 +167,22 @@ def add_comparison(card: Row, row: Captioned, other: Other | None, change: Chang
         paired += there is not None
         was = other.captions[there] if there is not None else ""
         if there is not None:
-            region["flags_before"] = [name for name in other.flags[there] if name not in region["flags"]]
+            region["flags_before"] = other.flags[there]
         if was != row.captions[here]:
             region["parts"], words = changed_words(cut(was, each)[0], region["caption"])
             card["changed"] += words
     only = len(other.boxes) - paired
     if only:
         card["notes"].append(f"B has {only} more region{'s' if only > 1 else ''} with other boxes")
+
+
+def add_reject_comparison(card: Row, other: Other | None) -> None:
+    """Add to the card of a rejected row what B made of its picture, in place."""
+    card["change"], card["changed"] = change_of_reject(card["code"], other), 0
+    if other is None:
+        return
+    card["flags_before"] = other.flag_names()
+    if other.code and other.code != card["code"]:
+        card["code_before"], card["message_before"] = other.code, other.message
+    if other.captions:
+        card["notes"].append(f"B has captions for {len(other.captions)} region{'s' if len(other.captions) > 1 else ''}")

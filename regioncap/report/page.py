@@ -22,6 +22,7 @@ from regioncap.records import Row
 from regioncap.report.cards import shown
 from regioncap.report.compare import CHANGES, Comparison
 from regioncap.report.selection import Overview
+from regioncap.report.source import NOT_YET
 
 HERE = Path(__file__).parent
 BARS = 24
@@ -109,7 +110,13 @@ def groups(overview: Overview, meanings: dict[str, str], versus: Comparison | No
         found.append(_group("change", "Against B", versus.changes, tones, {str(k): v for k, v in CHANGES.items()}))
     tones = dict.fromkeys(overview.codes, "bad")
     found.append(_group("code", "Rejected", overview.codes, tones, meanings))
-    found.append(_group("flags", "Flagged regions", overview.flags, dict.fromkeys(overview.flags, "warn"), meanings))
+    if overview.waiting:
+        found.append(_group("code", "Unfinished run", {NOT_YET: overview.waiting}, {}, {}))
+    title = "Flagged regions" if versus is None else "Flagged regions of A"
+    found.append(_group("flags", title, overview.flags, dict.fromkeys(overview.flags, "warn"), meanings))
+    if versus is not None:
+        tones = dict.fromkeys(versus.flags_before, "warn")
+        found.append(_group("flagsBefore", "Flagged regions of B", versus.flags_before, tones, meanings))
     found.append(_group("type", "Pictures with", overview.kinds, {}, KINDS))
     return found
 

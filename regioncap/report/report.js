@@ -5,7 +5,7 @@
   const list = $("cards"), search = $("search"), sort = $("sort"), changed = $("changed");
   const cards = [...list.children];
   const texts = new Map();
-  const chosen = { type: new Set(), code: new Set(), flags: new Set(), change: new Set(), n: new Set() };
+  const chosen = { type: new Set(), code: new Set(), flags: new Set(), flagsBefore: new Set(), change: new Set(), n: new Set() };
   const all = $("count").textContent;
   let shown = cards, current = null;
   root.classList.add("on");
@@ -24,6 +24,7 @@
     if (chosen.change.size && !chosen.change.has(d.change)) return false;
     if (chosen.n.size && ![...chosen.n].some((n) => (n.endsWith("+") ? +d.n >= parseInt(n, 10) : d.n === n))) return false;
     if (chosen.flags.size && !d.flags.split(" ").some((flag) => chosen.flags.has(flag))) return false;
+    if (chosen.flagsBefore.size && !(d.flagsBefore || "").split(" ").some((flag) => chosen.flagsBefore.has(flag))) return false;
     if (changed && changed.checked && (d.change || "same") === "same") return false;
     return words.every((word) => text(card).includes(word));
   };

@@ -25,6 +25,7 @@ from regioncap.report.compare import (
     Comparison,
     Other,
     add_comparison,
+    add_reject_comparison,
     change_of_reject,
     change_of_row,
     words_changed,
@@ -39,7 +40,7 @@ from regioncap.storage.filesystem import Filesystems, Place
 from regioncap.storage.steps import digest
 from regioncap.vision.libraries import image_libraries
 
-REPORT_VERSION = 2
+REPORT_VERSION = 3
 """Part of a page's key: raise it when the same rows give a different page."""
 
 PAGE_SHARE_PER_GROUP = 40
@@ -63,10 +64,20 @@ class ReportResult:
     bytes: int
 
 
-def report_place(output: Place, files: Filesystems) -> Place:
-    """Where the page of an output is written: `out.report.html` beside `out.jsonl`, or beside the folder of parts."""
-    stem = output.address.rstrip("/").removesuffix(".jsonl")
-    return files.place(f"{stem}.report.html")
+def report_place(output: Place, files: Filesystems, against: Place | None = None) -> Place:
+    """Where the page of an output is written: `out.report.html` beside `out.jsonl`, or beside the folder of parts; of a
+    comparison with `against` `out.against-other.report.html`."""
+    stem = _stem(output)
+    if against is None:
+        return files.place(f"{stem}.report.html")
+    folder, _, name = _stem(against).rpartition("/")
+    if name == stem.rpartition("/")[2]:  # the same name in another folder
+        name = f"{folder.rpartition('/')[2] or 'root'}-{name}"
+    return files.place(f"{stem}.against-{name}.report.html")
+
+
+def _stem(output: Place) -> str:
+    return output.address.rstrip("/").removesuffix(".jsonl")
 
 
 def report_of(
@@ -80,7 +91,7 @@ def report_of(
 ) -> ReportResult:
     """Write the page of an output. `overwrite=False` reuses an existing page of the same content. Raises UsageError for
     a file that is not an output, StorageError."""
-    out = out or report_place(written.place, files)
+    out = out or report_place(written.place, files, against.place if against else None)
     most = most or written.settings.report_rows
     summary = written.summary
     keys = [one.summary.write_key if one and one.summary else "" for one in (written, against)]
@@ -92,7 +103,7 @@ def report_of(
         against,
         against.place.url if against else "",
         "This run is incomplete: " + summary.problem if summary is not None and written.incomplete else "",
-        digest([REPORT_VERSION, keys, most, written.place.url]) if all(keys[: 2 if against else 1]) else "",
+        key=digest([REPORT_VERSION, keys, most, written.place.url]) if all(keys[: 2 if against else 1]) else "",
     )
     if not overwrite and is_report_of(out, setting.key):
         rows = summary.rows_in if summary else 0
@@ -126,7 +137,8 @@ def write_report(source: Source, setting: ReportOptions, out: Place, most: int) 
 
 def _survey(source: Source, setting: ReportOptions, most: int) -> tuple[Overview, Picked, Comparison | None]:
     """Count all rows and choose which to show, in one pass."""
-    found, versus = Overview(), Comparison() if setting.against is not None else None
+    found = Overview(not_begun=setting.not_begun)
+    versus = Comparison() if setting.against is not None else None
     special = Reservoirs(max(1, most // PAGE_SHARE_PER_GROUP))
     changes, changed_rejects = (Reservoirs(max(1, most // PAGE_SHARE_PER_CHANGE)) for _ in range(2))
     rejected = Reservoirs(max(1, most // PAGE_SHARE_PER_GROUP))
@@ -142,17 +154,17 @@ def _survey(source: Source, setting: ReportOptions, most: int) -> tuple[Overview
                     changes.offer(change, row.number)
     for number, reject in enumerate(source.rejects(), start=1):
         code = str(reject.get("code"))
-        found.rejects += 1
-        found.codes[code] += 1
+        found.add_reject(code)
         rejected.offer(code, number)
         if other is not None and versus is not None:
             with passed_over(f"reject {number}"):
                 change = change_of_reject(code, other.of_reject(reject_image(reject, setting.config.image_key)))
                 versus.changes[change] += 1
-                if change != "same":
+                if change not in ("same", "not_yet"):
                     changed_rejects.offer(change, number)
     if other is not None and versus is not None:
-        versus.only_there, versus.flags_before, versus.codes_before = other.left(), other.flags, other.codes
+        versus.only_there, versus.codes_before = other.left(), other.codes
+        versus.flags_before, versus.flagged_before = other.flags, other.flagged
     rows, rejects = special.numbers() | changes.numbers(), rejected.numbers() | changed_rejects.numbers()
     return found, pick(found, rows, rejects, most), versus
 
@@ -203,9 +215,7 @@ def _cards(source: Source, setting: ReportOptions, picked: Picked, count: int) -
             thumb, gone = _thumb(image, None, setting, count) if image else (None, "")
             card = reject_card(reject, number, order, str(image or ""), thumb, gone)
             if other is not None:
-                card["change"], card["changed"] = change_of_reject(card["code"], theirs), 0
-                if theirs is not None and theirs.code and theirs.code != card["code"]:
-                    card["code_before"], card["message_before"] = theirs.code, theirs.message
+                add_reject_comparison(card, theirs)
             return card
 
         return partial(_card, make, number, order, "")

@@ -17,6 +17,7 @@ from regioncap.output.join import ShardSteps, joined
 from regioncap.output.summary import Summary
 from regioncap.records import Row
 from regioncap.run.context import RunContext
+from regioncap.run.kept import KeptCaptions
 from regioncap.storage.row_images import readable_name
 from regioncap.vision.images import decode, encode_jpeg
 
@@ -189,7 +190,7 @@ def failure_page(error: BaseException, context: RunContext, how_to_resume: str) 
     else:
         reached = f"{done:,} of about {expected:,} rows were done. " if expected else ""
         parts.append(
-            f"{reached}Finished work is kept, including the model's answers; an earlier output was left unchanged.\n\n"
+            f"{reached}{context.kept or KeptCaptions(0, exact=False)} An earlier output was left unchanged.\n\n"
             f"- output: {_address(context.output.url)}"
         )
         bug = "report this bug (the log has its traceback), then "
@@ -210,17 +211,22 @@ def progress_text(context: RunContext, seconds: float) -> tuple[float, str]:
     progress = context.progress
     done, expected, rejects = progress.counts.rows, progress.rows_expected(), progress.counts.rejects
     if not expected:
-        return 0.0, "reading the input"
+        return 0.0, "starting"
     # 100 is reserved for the finished output.
     percent = min(99.0, 100 * done / max(done, expected))
-    speed = progress.counts.rows / seconds if seconds else 0.0
-    words = [f"{done:,} of about {max(done, expected):,} rows", f"{rejects:,} rejects", f"{speed:,.1f} rows/s"]
+    speed = (done - progress.counts.rows_reused) / seconds if seconds else 0.0
+    words = [f"{done:,} of about {max(done, expected):,} rows", f"{rejects:,} rejected", f"{speed:,.1f} rows/s"]
     with contextlib.suppress(ZeroDivisionError):
-        words.append(f"about {_duration((expected - done) / speed)} left" if expected > done else "writing")
+        words.append(f"about {duration((expected - done) / speed)} left" if expected > done else "writing")
     return round(percent, 1), ", ".join(words)
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """A time in the unit that suits it.
+
+    >>> duration(42.3), duration(600), duration(9000)
+    ('42 s', '10 min', '2.5 h')
+    """
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

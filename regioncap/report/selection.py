@@ -13,14 +13,20 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from regioncap.output.reading import Captioned
+from regioncap.report.source import NOT_YET
 
 
 @dataclass
 class Overview:
-    """Counts over all rows. `histogram`: pictures by number of regions. `shown`: rows of the page."""
+    """Counts over all rows. `histogram`: pictures by number of regions.
+
+    `waiting`: rows of an unfinished run that are not done yet; `not_begun`: those of which nothing can be shown.
+    """
 
     rows: int = 0
     rejects: int = 0
+    waiting: int = 0
+    not_begun: int = 0
     regions: int = 0
     flagged: int = 0
     words: int = 0
@@ -41,10 +47,23 @@ class Overview:
             self.flags.update(names)
         self.dropped.update(str(drop.get("reason")) for drop in row.meta.get("dropped_bbox", ()))
 
+    def add_reject(self, code: str) -> None:
+        """Count a row without captions."""
+        if code == NOT_YET:
+            self.waiting += 1
+        else:
+            self.rejects += 1
+            self.codes[code] += 1
+
     @property
     def all(self) -> int:
         """Rows, captioned or not."""
-        return self.rows + self.rejects
+        return self.shown + self.not_begun
+
+    @property
+    def shown(self) -> int:
+        """Rows that a page can show."""
+        return self.rows + self.rejects + self.waiting
 
 
 @dataclass
@@ -94,8 +113,9 @@ def sample_row(special: Reservoirs, row: Captioned) -> None:
 
 def pick(found: Overview, special: set[int], rejected: set[int], most: int) -> Picked:
     """All rows if there are at most `most`; else the special ones and an even sample of the rest."""
-    if found.all <= most:
-        return Picked(set(range(1, found.rows + 1)), set(range(1, found.rejects + 1)), True)
+    if found.shown <= most:
+        rejected = set(range(1, found.rejects + found.waiting + 1))
+        return Picked(set(range(1, found.rows + 1)), rejected, True)
     rejects = set(sorted(rejected)[:most])
     rows = set(sorted(special)[: most - len(rejects)])
     return Picked(rows | evenly_spaced(found.rows, rows, most - len(rejects) - len(rows)), rejects, False)

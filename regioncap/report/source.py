@@ -16,6 +16,9 @@ from regioncap.output.summary import Summary
 from regioncap.records import Row
 from regioncap.row_keys import image_name_at
 
+NOT_YET = "not_yet"
+"""In the place of a reject's code: a row of an unfinished run, neither captioned nor rejected."""
+
 
 class Source(Protocol):
     """Rows and rejects, one at a time; each call starts from the beginning."""
@@ -24,7 +27,7 @@ class Source(Protocol):
         """The captioned rows, in order."""
 
     def rejects(self) -> Iterator[Row]:
-        """The lines of the rejects file, in order."""
+        """The lines of the rejects file, in order; of an unfinished run also rows that are `NOT_YET` done."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class ReportOptions:
     """What a page is made from besides its rows.
 
     `pictures`: reads its images. `against`: another run to compare with. `note`: a remark on an unfinished run.
-    `key`: identifies the content of the page; "" if unknown.
+    `not_begun`: rows of it that it has not come to. `key`: identifies the content of the page; "" if unknown.
     """
 
     title: str
@@ -42,6 +45,7 @@ class ReportOptions:
     against: Source | None = None
     against_title: str = ""
     note: str = ""
+    not_begun: int = 0
     key: str = ""
 
 

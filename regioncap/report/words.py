@@ -46,6 +46,8 @@ def _name(address: str) -> str:
 
 def _sample(overview: Overview, count: int, picked: Picked) -> str:
     if picked.everything:
+        if overview.not_begun:
+            return f"All rows are shown but {overview.not_begun:,}, whose pictures are not drawn yet."
         return "All rows are shown; rejected ones come last." if overview.rejects else "All rows are shown."
     return (
         f"{count:,} of {overview.all:,} rows are shown: examples of every reject code and every flag, the extremes "
@@ -63,13 +65,21 @@ def _tiles(overview: Overview, versus: Comparison | None, summary: Summary | Non
         tile("captioned", overview.rows, share(overview.rows, overview.all)),
         tile("rejected", overview.rejects, share(overview.rejects, overview.all), "bad" if overview.rejects else ""),
         tile("regions", overview.regions, ", ".join(filter(None, (per_row, per_caption)))),
-        tile("flagged regions", overview.flagged, share(overview.flagged, overview.regions), _warn(overview.flagged)),
+        tile(
+            "flagged regions" + (" of A" if versus else ""),
+            overview.flagged,
+            share(overview.flagged, overview.regions),
+            _warn(overview.flagged),
+        ),
     ]
+    if waiting := overview.waiting + overview.not_begun:
+        tiles.append(tile("not yet", waiting, share(waiting, overview.all)))
     if dropped:
         tiles.append(tile("boxes dropped", dropped, ", ".join(overview.dropped)))
     if versus is not None:
         captions = versus.captions_same + versus.captions_changed
         tiles += [
+            tile("flagged regions of B", versus.flagged_before, tone=_warn(versus.flagged_before)),
             tile("captions changed", versus.captions_changed, share(versus.captions_changed, captions)),
             tile("rejects gained", versus.changes["reject_gained"], tone=_warn(versus.changes["reject_gained"])),
             tile("rejects lost", versus.changes["reject_lost"]),

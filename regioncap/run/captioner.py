@@ -44,10 +44,13 @@ class LazyCaptioner:
 
     def close(self) -> None:
         """Close the captioner, if it was made; while the run goes on, another is made when needed."""
+        # Answers that just came are kept meanwhile, for which the captioner is asked for its model: without the lock.
+        captioner = self._made()
+        if captioner is not None:
+            captioner.close()
         with self._lock:
-            if self._captioner is not None:
-                self._captioner.close()
-            self._captioner = None
+            if self._captioner is captioner:
+                self._captioner = None
 
     def _made(self) -> Captioner | None:
         with self._lock:

@@ -25,6 +25,7 @@ from regioncap.registry import make_captioner
 from regioncap.run.captioner import LazyCaptioner
 from regioncap.run.credentials import access_of, filesystems_of
 from regioncap.run.in_flight import InFlight
+from regioncap.run.kept import KeptCaptions
 from regioncap.run.marks import MarkedPictures
 from regioncap.run.plain_errors import plain_errors
 from regioncap.run.progress import Progress
@@ -68,6 +69,10 @@ class RunContext:
         """What lets this run write its output; None as long as it has not written anything."""
         self.lease_lost = threading.Event()
         """Set when another run has taken over the output."""
+        self.kept: KeptCaptions | None = None
+        """What a rerun will find, once the run has stopped and that is counted."""
+        self.how_to_resume = ""
+        """The command line that resumes the run; "" where it was not started by a command."""
         self.prefect_lost = threading.Event()
         """Set when Prefect's server is gone: nothing more is shown there."""
         self.lazy_captioner = LazyCaptioner(self._make_captioner, self.stop)

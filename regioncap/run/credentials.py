@@ -92,8 +92,7 @@ def _secret(reference: Reference, where: str) -> str:
         return _clean(_from_block(name, where), f"{where}: the Prefect Secret block {name!r}")
     if name not in os.environ:
         raise CaptionerError(
-            f"{where}: there is no environment variable {name}; set it where the run is started, and rerun the same "
-            "command."
+            f"{where}: there is no environment variable {name}; set it where the run is started, and rerun."
         )
     return _clean(os.environ[name], f"{where}: the environment variable {name}")
 
@@ -102,11 +101,11 @@ def _clean(secret: str, source: str) -> str:
     """A secret without the line end that files and shells add. Raises CaptionerError when it fits into no header."""
     secret = secret.strip()
     if not secret:
-        raise CaptionerError(f"{source} is empty; set it, and rerun the same command.")
+        raise CaptionerError(f"{source} is empty; set it and rerun.")
     if NOT_IN_HEADERS.search(secret):
         raise CaptionerError(
             f"{source} has a line break, a control character or a character outside of Latin-1, as no key has; "
-            "set it again, with the key alone, and rerun the same command."
+            "set it again, with the key alone, and rerun."
         )
     return secret
 
@@ -119,7 +118,7 @@ def _from_block(name: str, where: str) -> str:
     except ValueError:
         raise CaptionerError(
             f"{where}: there is no Prefect Secret block {name!r}; make it in Prefect's UI under Blocks, or with "
-            "prefect.blocks.system.Secret(value=…).save(…), and rerun the same command."
+            "prefect.blocks.system.Secret(value=…).save(…), and rerun."
         ) from None
     return str(block.get())
 

@@ -83,6 +83,11 @@ class EarlyRequests:
         with self._lock:
             return dict(self._pending)
 
+    def regions_by_key(self) -> dict[str, int]:
+        """The keys of the answers that were requested, each with its number of regions."""
+        with self._lock:
+            return {key: pending.row["valid_bboxes_num"] for key, pending in self._pending.items()}
+
     def close(self) -> None:
         """Look up nothing more; what was sent goes on."""
         for lookup in self._lookups:
@@ -130,6 +135,10 @@ class ShardRun:
         """The answers that were requested ahead, by key, for `caption` to wait for."""
         return {} if self._requests is None else self._requests.pending()
 
+    def regions_by_key(self) -> dict[str, int]:
+        """The keys of the answers that were requested ahead, each with its number of regions."""
+        return {} if self._requests is None else self._requests.regions_by_key()
+
     def close(self) -> None:
         """The shard is done, or stopped."""
         if self._requests is not None:
@@ -145,6 +154,7 @@ class ShardRuns:
 
     def __init__(self) -> None:
         self._open: dict[int, ShardRun] = {}
+        self._stopped: dict[int, dict[str, int]] = {}
 
     @contextlib.contextmanager
     def open(self, shard: int, shard_run: ShardRun) -> Iterator[None]:
@@ -152,9 +162,18 @@ class ShardRuns:
         self._open[shard] = shard_run
         try:
             yield
+        except BaseException:
+            self._stopped[shard] = shard_run.regions_by_key()
+            raise
         finally:
             del self._open[shard]
             shard_run.close()
+
+    def requested_early(self, shard: int) -> dict[str, int]:
+        """The keys of the answers that were requested ahead for a shard that is open or was stopped, each with its
+        number of regions."""
+        shard_run = self._open.get(shard)
+        return shard_run.regions_by_key() if shard_run is not None else self._stopped.get(shard, {})
 
     def of(self, step: Step) -> ShardRun:
         """The one that is open for `step`'s shard; for a step that is run by itself one that does nothing ahead."""

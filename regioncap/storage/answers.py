@@ -103,7 +103,7 @@ def _verified(text: bytes) -> dict[str, Any]:
     if checksum is None and not answer.keys() <= _BEFORE_CHECKSUMS:
         raise ValueError("its checksum is missing")
     if checksum is not None and checksum != digest(answer):
-        raise ValueError("its checksum does not fit")
+        raise ValueError("its checksum does not match")
     return answer
 
 

@@ -147,7 +147,7 @@ class ImageFiles:
                 if near and near != image and Path(self.locate(near)).is_file():
                     # Composed and decomposed letters look the same.
                     name = ascii(near)[:80] if unicodedata.is_normalized("NFC", near) != composed else shorten(near)
-                    return RowReject(reject.code, f"{reject.message}. There is {name}: write it like that")
+                    return RowReject(reject.code, f"{reject.message}. There is {name}: spell it like that")
         return reject
 
     def _read(self, ref: ImageRef) -> bytes:
@@ -301,7 +301,7 @@ def _unchanged(ref: ImageRef, data: bytes) -> bytes:
     if ref.sha256 and hashlib.sha256(data).hexdigest() != ref.sha256:
         raise RowReject(
             "image_unavailable",
-            f"{shown_image(str(ref))} is another image than it was: the file was written again since the run",
+            f"{shown_image(str(ref))} is no longer the image that the run read: the file was replaced since",
         )
     return data
 

@@ -55,7 +55,7 @@ class FilesystemOpener:
                 return file.read(end - start)
         data = part_of(fs, path, start, end)
         if len(data) > end - start:
-            raise OSError("its server gives whole files alone; put simplecache:: before the URL")
+            raise OSError("its server sends whole files only; put simplecache:: before the URL")
         return data
 
 

@@ -53,7 +53,7 @@ def refuse_costly_pixels(kind: str, data: bytes, size: tuple[int, int], frames: 
 
 
 def _too_large(what: str, expected: str) -> RowReject:
-    return RowReject("image_too_large", f"{what}; {expected}. Save it in another way to have it described")
+    return RowReject("image_too_large", f"{what}; {expected}. Save it in another format to have it captioned")
 
 
 def _refuse_scans(data: bytes, pixels: int, frames: int = 1) -> None:

@@ -116,9 +116,7 @@ def test_an_endpoint_that_asks_for_a_day_is_left_out(serve: Serve, captioner_of:
     captioner, _ = captioner_of(server, max_in_flight=4)
     warm_up(captioner)
     server.change(script=always(refusal(429, "daily limit", **{"Retry-After": "86400"})))
-    with pytest.raises(
-        CaptionerError, match="asks to be left alone for 1 day, 0:00:00, longer than server_patience=900"
-    ):
+    with pytest.raises(CaptionerError, match="asks to wait 1 day, 0:00:00, longer than server_patience=900"):
         results_of(captioner, 8)
 
 

@@ -229,9 +229,9 @@ def test_what_is_wrong_with_a_certificate_is_said(authority: trustme.CA, ca_file
 
 @pytest.mark.parametrize("method", ["post", "get"])
 def test_a_wrong_scheme_is_named(authority: trustme.CA, method: str) -> None:
-    with pytest.raises(CaptionerError, match=r"^https://\S+ answers in plain HTTP: write http:// in --endpoint"):
+    with pytest.raises(CaptionerError, match=r"^https://\S+ speaks plain HTTP: use http:// in --endpoint"):
         exchange(echo, method=method, scheme="https")
-    with pytest.raises(CaptionerError, match=r"^http://\S+ answers in TLS only: write https:// in --endpoint"):
+    with pytest.raises(CaptionerError, match=r"^http://\S+ accepts TLS only: use https:// in --endpoint"):
         exchange(echo, method=method, certificate=authority.issue_cert("127.0.0.1"))
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from regioncap.config.model import RegionCapConfig
-from tests.support.commands import call
+from tests.support.commands import COMMAND, ROOT, call
 
 SOMEWHERE = ["--endpoint", "http://127.0.0.1:9/v1", "--model", "m"]
 
@@ -68,3 +69,13 @@ def test_bare_command_shows_its_help(capsys: pytest.CaptureFixture[str]) -> None
     done = call(capsys, "--help")
     assert done.code == 0
     assert "run" in done.out
+
+
+def test_a_reader_that_has_seen_enough_is_no_failure() -> None:
+    command = [*COMMAND, "fake-vlm", "--personas"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
+        assert running.stdout is not None
+        assert running.stderr is not None
+        running.stdout.close()  # as `| head` does
+        errors = running.stderr.read()
+    assert (running.returncode, errors) == (0, b"")

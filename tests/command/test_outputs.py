@@ -26,8 +26,18 @@ def test_report_says_where_it_is(project: Path, run: Run, capsys: pytest.Capture
 def test_report_of_two_runs(project: Path, run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     run(project)
     run(project, output=str(project / "other.jsonl"), max_boxes=1)
-    args = [str(project / "out.jsonl"), "--against", str(project / "other.jsonl"), "--output", str(project / "c.html")]
-    assert call(capsys, "report", *args)[0] == 0
+    out, other = str(project / "out.jsonl"), str(project / "other.jsonl")
+    assert call(capsys, "report", out)[0] == 0
+    page = (project / "out.report.html").read_bytes()
+    assert call(capsys, "report", out, "--against", other)[0] == 0
+    assert (project / "out.report.html").read_bytes() == page
+    assert "other.jsonl" in (project / "out.against-other.report.html").read_text()
+    (project / "b").mkdir()
+    for name in ("out.jsonl", "out.rejects.jsonl", "out.summary.json"):
+        (project / "b" / name).write_bytes((project / name).read_bytes())
+    assert call(capsys, "report", out, "--against", str(project / "b" / "out.jsonl"))[0] == 0
+    assert (project / "out.against-b-out.report.html").exists()
+    assert call(capsys, "report", out, "--against", other, "--output", str(project / "c.html"))[0] == 0
     assert "other.jsonl" in (project / "c.html").read_text()
 
 

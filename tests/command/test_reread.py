@@ -124,7 +124,7 @@ def test_captions_that_the_rules_no_longer_accept_are_counted_before_they_are_re
     caplog.clear()
     after = caption(structure="none")
     assert f"{counted} and will be requested again" in caplog.text
-    assert "1 of 4 rows are done; 6 regions are left to ask for" in caplog.text
+    assert "1 of 4 rows are done; captions for 6 regions will be requested" in caplog.text
     assert (after.rows_out, after.captions_asked) == (ROWS, 6)
     assert len(texts(tmp_path)) == 2 * ROWS
     assert "A draft" not in texts(tmp_path)
@@ -169,7 +169,7 @@ def test_a_damaged_answer_is_requested_again_and_stops_nothing(
     again = caption()
     assert (again.rows_out, again.captions_asked) == (ROWS, 2)
     assert (tmp_path / "out.jsonl").read_bytes() == right
-    assert caplog.text.count(f"{damaged} is damaged (its checksum does not fit)") == 1
+    assert caplog.text.count(f"{damaged} is damaged (its checksum does not match)") == 1
 
 
 # --- the command

@@ -60,6 +60,6 @@ def test_ctrl_c_ends_a_run_while_a_server_hangs(tmp_path: Path, prefect_server: 
         running.send_signal(signal.SIGINT)
         _, errors = running.communicate(timeout=60)
     assert running.returncode == 1
-    assert "The same command resumes the run" in errors
+    assert "Resume with:" in errors
     assert "Traceback" not in errors
     assert read_rows(tmp_path / "photos.regioncap.runs.jsonl")[0]["outcome"] == "stopped"

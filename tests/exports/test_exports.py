@@ -21,6 +21,7 @@ from regioncap.exports.csv_table import escaped, unescaped
 from regioncap.exports.export import ExportRequest, export
 from regioncap.exports.llava import corners
 from regioncap.output.reading import open_output
+from regioncap.output.where import Condition, chosen
 from regioncap.registry import EXPORTS
 from regioncap.storage.filesystem import Filesystems
 from tests.support.outputs import EVIL_CAPTIONS, EVIL_NAMES, LONG, Make, output_row
@@ -266,6 +267,16 @@ def test_images_that_are_gone_are_left_out_and_counted(tmp_path: Path, output: P
         (["score>=0.5"], ["A grey cat."]),
         (["label=dog"], ["A dog, asleep."]),
         (["label!=dog"], ["A grey cat.", "A cup."]),
+        (["label==cat"], ["A grey cat."]),
+        (["label == 'cat'"], ["A grey cat."]),
+        (['label<>"cat"', "label!=null"], ["A dog, asleep."]),
+        (["label==null"], ["A cup."]),
+        (["label>cat"], ["A dog, asleep."]),
+        (["score>=high"], []),
+        (["caption!~A c"], ["A grey cat.", "A dog, asleep."]),
+        (["'n' == 1.0", "region==2"], ["A dog, asleep."]),
+        (['id=="7"'], []),
+        (["id==7"], ["A grey cat.", "A dog, asleep."]),
         (["caption~CUP"], ["A cup."]),
         (["words<3"], ["A cup."]),
         (["regions=2", "score<0.5"], ["A dog, asleep."]),
@@ -275,16 +286,16 @@ def test_images_that_are_gone_are_left_out_and_counted(tmp_path: Path, output: P
     ],
 )
 def test_conditions(output: Path, where: list[str], expected: list[str]) -> None:
-    table = pd.read_csv(exported(output, "csv", where=where).files[0])
-    assert table["caption"].tolist() == expected
+    rows = chosen(open_output(str(output), Filesystems()).rows(), [Condition.of(text) for text in where])
+    assert [caption for row in rows for caption in row.captions] == expected
 
 
 @pytest.mark.parametrize(
     ("where", "message"),
     [
-        ("lable=cat", "no row has 'lable'; did you mean 'label'"),
+        ("lable=cat", "no row has 'lable'; did you mean 'label'.*; available: flag, caption, .*label, score"),
         ("flag=refusals", "did you mean refusal"),
-        ("flag>1", "expected flag=NAME"),
+        ("flag>1", "expected flag==NAME"),
         ("nonsense", "expected NAME OP VALUE"),
         ("label=horse", "no row satisfies all conditions"),
     ],

@@ -226,10 +226,10 @@ def test_a_full_disk_is_one_clear_line_and_the_run_resumes_when_there_is_room(
     _, errors = child.communicate(timeout=120)
     text = errors.decode()
     assert child.returncode == 1, text
-    last = text.strip().splitlines()[-1]
-    assert last.startswith(f"regioncap: cannot write {tmp_path}/{where}"), text
-    assert "File too large" in last
-    assert "rerun the same command" in last
+    (error,) = [line for line in text.splitlines() if line.startswith("regioncap: cannot")]
+    assert error.startswith(f"regioncap: cannot write {tmp_path}/{where}"), text
+    assert "File too large" in error
+    assert "Fix this and rerun; it resumes." in error
     assert "Traceback" not in text
     assert not (tmp_path / "out.jsonl").exists()
     run(tmp_path, **settings)

@@ -197,15 +197,15 @@ def test_a_run_logs_how_much_it_will_request(
     server = serve()
     caplog.set_level("INFO", "regioncap")
     run(tmp_path, **model(server))
-    assert "no answers yet: every region will be asked for" in caplog.text
+    assert "no answers yet: captions for all regions will be requested" in caplog.text
     caplog.clear()
     run(tmp_path, **model(server))
-    assert "all 6 rows are done: nothing to ask for" in caplog.text
+    assert "all 6 rows are done: nothing to request" in caplog.text
     write_photo(tmp_path / "new.png", 77)
     write_rows(path, [*read_rows(path), {"image": "new.png", "bbox": [BOX]}, {"image": "new.png"}, "broken"])
     run(tmp_path, **model(server))
     # The shard is another one now: its rows are unknown until they are drawn. Cached answers are not requested again.
-    assert "1 of 9 rows are done; at most 16 regions are left to ask for" in caplog.text
+    assert "1 of 9 rows are done; captions for at most 16 regions will be requested" in caplog.text
     caplog.clear()
     (tmp_path / "out.jsonl").unlink()
     (answer,) = [path for path in (tmp_path / "cache" / "captions").rglob("*.json") if b'"3"' in path.read_bytes()][:1]
@@ -213,7 +213,7 @@ def test_a_run_logs_how_much_it_will_request(
     for manifest in (tmp_path / "cache" / "regioncap_step6").glob("*.json"):
         manifest.unlink()
     run(tmp_path, **model(server))
-    assert "8 of 9 rows are done; 3 regions are left to ask for" in caplog.text
+    assert "8 of 9 rows are done; captions for 3 regions will be requested" in caplog.text
 
 
 def test_changed_settings_are_reported_or_refused(
@@ -409,7 +409,7 @@ def test_prompts_name_what_rows_and_regions_hold(tmp_path: Path, run: Run, serve
     assert row["meta_info"]["prompt"] == "In a zoo: <region1> is a cat, <region2> is a dog. {Really} 2."
     messages = [reject["message"] for reject in read_rows(tmp_path / "out.rejects.jsonl")]
     assert messages == [
-        "line 2: 'label': expected a list of 2, one a box, got 1 values",
+        "line 2: 'label': expected a list of 2, one per box, got 1 values",
         "line 3: the prompt uses {place}, but this row has no key 'place'",
     ]
 

@@ -74,7 +74,7 @@ def test_whatever_the_output_is_called_the_second_run_is_refused(
     message = str(refused.value)
     assert f"process {os.getpid()} on host" in message
     assert "(run brave-otter)" in message
-    assert "Wait until that run has ended and rerun the same command, or choose another output." in message
+    assert "Wait until that run has ended and rerun, or choose another output." in message
 
 
 def test_outputs_side_by_side_do_not_meet(project: Path, run: Run) -> None:

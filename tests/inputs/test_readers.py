@@ -156,7 +156,7 @@ def test_a_line_too_long_for_a_row_is_one_broken_row(tmp_path: Path, monkeypatch
     first, long, third, last = shards_of(tmp_path / "x.jsonl")[0].lines
     assert (first, third) == ((1, b"{}"), (3, b"[]"))
     assert [reason_not_a_row(text) for _, text in (long, last)] == [
-        (f"a line of {size} bytes; expected one row a line, of at most 1,000", begin * 1000)
+        (f"a line of {size} bytes; expected one row per line, of at most 1,000", begin * 1000)
         for size, begin in (("5,051", b"x"), ("1,001", b"y"))
     ]
 
@@ -187,7 +187,7 @@ def test_a_line_of_csv_too_long_for_a_row_is_one_broken_row(
     ]
     assert [broken[0], *(number for number, _ in rest)] == [3, len(lines) - 1, len(lines)]
     reason, begin = reason_not_a_row(broken[1]) or ("", b"")
-    assert (begin.replace(b"\r", b""), "expected one row a line" in reason) == (kept, True)
+    assert (begin.replace(b"\r", b""), "expected one row per line" in reason) == (kept, True)
     assert 1000 < int(reason.split()[3].replace(",", "")) < 1020
 
 

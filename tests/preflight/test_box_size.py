@@ -112,7 +112,7 @@ def test_rows_that_tell_no_size_cannot_be_scaled(tmp_path: Path, run: Run) -> No
     write_photo(tmp_path / "a.png", 1)
     rows: list[dict[str, Any]] = [{"image": "a.png", "bbox": [12, 16, 36, 40]} for _ in range(3)]
     write_rows(tmp_path / "photos.jsonl", rows)
-    with pytest.raises(UsageError, match=r"expected rows that tell the size .* but none of the first rows does"):
+    with pytest.raises(UsageError, match=r"expected rows that state the size .* but none of the first rows does"):
         run(tmp_path, box_size="row")
     rows[1] |= {"width": 96, "height": "64"}
     del rows[2]["bbox"]  # its regions are found

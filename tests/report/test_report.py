@@ -191,6 +191,29 @@ def test_two_runs_side_by_side(tmp_path: Path, make_output: Make) -> None:
     assert 'id="changed"' in page
 
 
+def test_a_comparison_shows_the_flags_of_both_sides(make_output: Make) -> None:
+    old = make_output(
+        [
+            output_row("a.png", ["A cup."], meta={"flags": [["too_short"]]}),
+            output_row("b.png", ["Red."], meta={"flags": [["too_short"]]}),
+        ],
+        name="b.jsonl",
+    )
+    new = make_output(
+        [output_row("a.png", ["A cup cup cup."], meta={"flags": [["repeats"]]})],
+        ({"line": 2, "row": {"image": "b.png"}, "step": "caption", "code": "caption_failed", "message": "no"},),
+        name="a.jsonl",
+    )
+    page = page_of(new, against=open_output(str(old), Filesystems()))
+    assert re.findall(r"<em class=\"flag[^>]*>(.*?)</em>", page) == ["A: repeats", "B: too short"]
+    assert [(card["data-flags"], card["data-flags-before"]) for card in cards(page)] == [
+        ("repeats", "too_short"), ("", "too_short"),
+    ]  # fmt: skip
+    assert "B has captions for 1 region<" in page
+    assert re.search(r"flagged regions of A</dt><dd>1<", page)
+    assert re.search(r"flagged regions of B</dt><dd>2<", page)
+
+
 # --- of a run
 
 

@@ -170,7 +170,7 @@ def test_changed_only(browser: Browser, tmp_path: Path, make_output: Make) -> No
     old = make_output([output_row("a.png", ["One thing here."]), output_row("b.png", ["Two things."])], name="b.jsonl")
     new = make_output([output_row("a.png", ["One thing here."]), output_row("b.png", ["Two other."])], name="a.jsonl")
     page_of(new, against=open_output(str(old), Filesystems()))
-    page = open_page(browser, tmp_path / "a.report.html").page
+    page = open_page(browser, tmp_path / "a.against-b.report.html").page
     page.locator("#changed").check()
     expect(page.locator(".card:visible")).to_have_count(1)
     expect(page.locator(".card:visible ins")).to_have_text("other.")

@@ -108,7 +108,7 @@ DAMAGED: dict[str, tuple[bytes, str]] = {
     "failed": (b'{"captions": {"1": "a"}, "failed": {"strikes": "x"}}', "failed: not of the expected form"),
     "replies": (b'{"captions": {"1": "a"}, "replies": ["a"]}', "replies: not of the expected form"),
     "no checksum": (dumps(ANSWER), "its checksum is missing"),
-    "checksum of another": (dumps({**ANSWER, "checksum": "0" * 32}), "its checksum does not fit"),
+    "checksum of another": (dumps({**ANSWER, "checksum": "0" * 32}), "its checksum does not match"),
     "checksum null": (dumps({**ANSWER, "checksum": None}), "its checksum is missing"),
 }
 

@@ -110,7 +110,7 @@ def test_a_name_that_is_nearly_there_is_hinted_at(written: str, there: str, tmp_
     (tmp_path / there).write_bytes(b"")
     reject = reject_of(written, tmp_path)
     shown = repr(there) if written.isascii() else ascii(there)
-    assert (reject.code, f"There is {shown}: write it like that" in reject.message) == ("image_missing", True)
+    assert (reject.code, f"There is {shown}: spell it like that" in reject.message) == ("image_missing", True)
     assert reject_of("other.jpg", tmp_path).message == "other.jpg is not there; see image_root"
 
 

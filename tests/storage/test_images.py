@@ -162,7 +162,9 @@ def test_a_cell_that_holds_another_image_than_it_did_is_unavailable(tmp_path: Pa
     digest = hashlib.sha256(b"one").hexdigest()
     images = ImageFiles(str(tmp_path))
     assert images.read(ImageRef("x.parquet", row=1, column="image", sha256=digest)) == b"one"
-    with pytest.raises(RowReject, match=r"image_unavailable: x\.parquet row 2 is another image than it was"):
+    with pytest.raises(
+        RowReject, match=r"image_unavailable: x\.parquet row 2 is no longer the image that the run read"
+    ):
         images.read(ImageRef("x.parquet", row=2, column="image", sha256=digest))
 
 

@@ -239,7 +239,7 @@ def test_a_lost_cluster_is_reported(
 
     thread = threading.Thread(target=kill)
     thread.start()
-    with pytest.raises(WorkersLost, match=r"is gone\. What was done is kept"):
+    with pytest.raises(WorkersLost, match=r"is gone\. Start it and rerun"):
         run(folder, **settings(server, max_in_flight=4), **on(own_cluster))
     thread.join()
     assert run(folder, **settings(server)).rows_out == ROWS

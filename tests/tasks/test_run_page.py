@@ -109,7 +109,7 @@ def test_a_run_that_stops_says_why_what_is_kept_and_what_to_do(
         run(project, captioner="openai", endpoint="http://127.0.0.1:9/v1", model="m")
     text = Page().data("markdown")
     assert text.startswith("## The run stopped before its end\n\n> http://127.0.0.1:9/v1 does not answer")
-    assert "**What to do:** fix this, then rerun the same command" in text
+    assert "**What to do:** fix this, then rerun" in text
     state = Page().run.state
     assert state is not None
     assert "CaptionerError" in str(state.message)
@@ -129,7 +129,7 @@ def test_a_page_that_cannot_be_written_stops_nothing(
         monkeypatch.setattr(f"regioncap.tasks.run_page.{name}", broken)
     assert run(project).rows_out == 6
     assert [record.getMessage() for record in caplog.records if "page lacks" in record.getMessage()] == [
-        f"the run's page lacks its {what}: cannot read x: y. Fix this and rerun the same command; it resumes."
+        f"the run's page lacks its {what}: cannot read x: y. Fix this and rerun; it resumes."
         for what in ("progress", "summary")
     ]
 
