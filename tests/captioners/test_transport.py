@@ -240,7 +240,7 @@ async def nginx(request: web.BaseRequest) -> web.Response:
 
 
 def test_a_server_that_says_itself_that_it_wants_tls() -> None:
-    with pytest.raises(CaptionerError, match="write https:// in --endpoint"):
+    with pytest.raises(CaptionerError, match="use https:// in --endpoint"):
         exchange(nginx)
 
 
