@@ -1,18 +1,29 @@
-"""The deployments of a prefect.yaml from one process, without a work pool and a worker: `regioncap serve`."""
+"""The deployments of a prefect.yaml from one process, without a work pool and a worker: `regioncap serve`.
+
+Their names end in `-served`. With those of `prefect deploy` they would be the same deployments, whichever command came
+last, and the process and the workers would take each other's runs.
+"""
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
 import yaml
 from prefect import serve
+from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import ConcurrencyLimitConfig
 from prefect.deployments.runner import RunnerDeployment
+from prefect.exceptions import ObjectNotFound
 from prefect.schedules import Cron, Schedule
 
 from regioncap.errors import UsageError
-from regioncap.flows.region_caption import region_caption
+from regioncap.flows.parameters import FLOW_NAME
+
+SUFFIX = "-served"
+
+logger = logging.getLogger("regioncap")
 
 
 def deployments_of(path: Path) -> tuple[list[RunnerDeployment], list[str]]:
@@ -40,8 +51,9 @@ def _job_variables(described: dict[str, Any]) -> dict[str, Any]:
 
 def _deployment(described: dict[str, Any]) -> RunnerDeployment:
     limit = described.get("concurrency_limit")
-    return region_caption.to_deployment(  # type: ignore[return-value]
-        described["name"],
+    return RunnerDeployment.from_entrypoint(
+        described["entrypoint"],
+        described["name"] + SUFFIX,
         description=described.get("description"),
         parameters=described.get("parameters") or {},
         tags=described.get("tags") or [],
@@ -67,5 +79,25 @@ def serve_file(path: Path) -> list[str]:
     deployments, elsewhere = deployments_of(path)
     if not deployments:
         raise UsageError(f"{path}: has no deployment that a process can serve; {', '.join(elsewhere)} run in an image")
+    with get_client(sync_client=True) as client:
+        for deployment in deployments:
+            leave_schedule_to_workers(deployment, client)
     serve(*deployments)
     return elsewhere
+
+
+def leave_schedule_to_workers(deployment: RunnerDeployment, client: SyncPrefectClient) -> None:
+    """Make the schedules inactive of a deployment that is also deployed for workers, with a schedule that is active:
+    else every run would be due twice."""
+    name = deployment.name.removesuffix(SUFFIX)
+    try:
+        deployed = client.read_deployment_by_name(f"{FLOW_NAME}/{name}")
+    except ObjectNotFound:
+        return
+    if deployment.schedules and not deployed.paused and any(schedule.active for schedule in deployed.schedules):
+        logger.warning(
+            "%s: its schedule is inactive, since the workers of %s run that of %s", deployment.name,
+            deployed.work_pool_name, name,
+        )  # fmt: skip
+        for schedule in deployment.schedules:
+            schedule.active = False

@@ -12,20 +12,13 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import ConfigDict, ValidationError, model_validator
 
-from regioncap.config import checks
+from regioncap.config import checks, form
 from regioncap.config.derived import DerivedSettings
 from regioncap.config.wrong_values import error_of
 
 
 def _complete_schema(schema: dict[str, Any]) -> None:
-    """The run form: fields by heading. Prefect shows no headings, so a title starts with its heading."""
-    schema["description"] = "Settings of the run. Only Input and a way to caption are required: see Captioner."
-    fields = schema["properties"]
-    for field in fields.values():
-        heading, title = field["group"], field["title"]
-        if heading != "Input" and not title.startswith(heading):
-            field["title"] = f"{heading}: {title}"
-    schema["properties"] = {name: fields[name] for name in RegionCapConfig.fields_by_heading()}
+    form.arrange(schema, RegionCapConfig.fields_by_heading())
 
 
 class RegionCapConfig(DerivedSettings):
@@ -73,3 +66,14 @@ class RegionCapConfig(DerivedSettings):
         checks.check_templates(self)
         checks.check_runner(self)
         return self
+
+
+def _basic_schema(schema: dict[str, Any]) -> None:
+    _complete_schema(schema)
+    form.keep_basic(schema)
+
+
+class BasicForm(RegionCapConfig):
+    """The same settings, for a run form that shows the basic ones."""
+
+    model_config = ConfigDict(json_schema_extra=_basic_schema)
