@@ -16,9 +16,11 @@ from prefect.runtime import deployment, flow_run
 
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import UsageError
+from regioncap.flows.run_name import output_name
 from regioncap.records import shorten
 from regioncap.run.plain_errors import plain_errors
 from regioncap.tasks.run_log import forward_logs_to_prefect
+from regioncap.tasks.run_page import show_wrong_settings
 
 R = TypeVar("R")
 
@@ -38,11 +40,16 @@ def checked(flow: Callable[[RegionCapConfig], R]) -> Callable[[RegionCapConfig],
     def run(config: RegionCapConfig, **unknown: Any) -> R:
         if deployment.id is not None:
             plain_errors.__enter__()  # and never left: the process is this run's, whose end Prefect logs after this
-        refuse_misplaced(unknown)
+        try:
+            refuse_misplaced(unknown)
+            complete = config_from(config)
+        except UsageError as error:
+            show_wrong_settings(error, output_name(config))
+            raise
         if unknown:
             with forward_logs_to_prefect():
                 logger.warning("ignored, since the flow has no such parameter: %s", ", ".join(sorted(unknown)))
-        return flow(config_from(config))
+        return flow(complete)
 
     # Prefect binds a run's parameters to the signature before it calls anything, and crashes if one is not in it.
     signature = inspect.signature(flow, eval_str=True)

@@ -7,7 +7,9 @@ written.
 from __future__ import annotations
 
 from regioncap.config.model import RegionCapConfig
+from regioncap.flows.end_states import ends_in_words
 from regioncap.flows.parameters import FLOW_NAME, checked
+from regioncap.flows.run_name import run_name
 from regioncap.flows.running import running
 from regioncap.flows.self_contained import self_contained_flow
 from regioncap.output.summary import Summary
@@ -18,7 +20,8 @@ from regioncap.tasks.shard import ATTEMPTS, iter_shards_with_cache, keep_input, 
 from regioncap.tasks.write import write
 
 
-@self_contained_flow(name=FLOW_NAME, task_runner=RUNNER, validate_parameters=False)
+@self_contained_flow(name=FLOW_NAME, flow_run_name=run_name, task_runner=RUNNER, validate_parameters=False)
+@ends_in_words
 @checked
 def region_caption(config: RegionCapConfig) -> Summary:
     """Images in, one caption for every region out.

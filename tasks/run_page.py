@@ -1,7 +1,7 @@
 """The page of a run in Prefect's UI: its progress, its summary, or why it stopped.
 
-What a page shows is made in `regioncap/report/run_summary.py`. A page that cannot be written is logged and stops
-nothing.
+What a page shows is made in `regioncap/report/run_summary.py` and `stop_page.py`. A page that cannot be written is
+logged and stops nothing.
 """
 
 from __future__ import annotations
@@ -27,14 +27,17 @@ from prefect.settings import get_current_settings
 from regioncap.errors import UsageError
 from regioncap.output.join import ShardSteps
 from regioncap.output.summary import Summary
+from regioncap.report.markdown import cut
+from regioncap.report.report import report_place
 from regioncap.report.run_summary import (
-    failure_page,
     first_pictures,
+    headline,
     progress_text,
     rejects_table,
     slug_of,
     summary_page,
 )
+from regioncap.report.stop_page import stop_line, stop_page, wrong_settings_page
 from regioncap.run.context import RunContext
 
 SECONDS_BETWEEN_UPDATES = 2.0
@@ -124,23 +127,44 @@ def show(summary: Summary, shards: Sequence[ShardSteps], context: RunContext) ->
         pictures = first_pictures(shards, context, context.config.page_pictures)
         summary.with_pictures(pictures)
         links["run again"] = _ui("deployments/deployment", deployment.id)
-        page = summary_page(summary, pictures, {text: url for text, url in links.items() if url})
-        create_markdown_artifact(page, key=f"summary-{slug}", description="Run summary")
+        shown = {text: url for text, url in links.items() if url}
+        page = summary_page(summary, pictures, shown, _report_of(context))
+        create_markdown_artifact(page, key=f"summary-{slug}", description=headline(summary))
     return summary
+
+
+def _report_of(context: RunContext) -> str:
+    """Where the report of the run's output is; "" if the run was to write none, or could not."""
+    place = report_place(context.output, context.files)
+    return place.url if context.config.report and place.exists() else ""
 
 
 def show_failure(error: BaseException, context: RunContext) -> None:
     """Put on the run's page why it stopped and what to do."""
-    again = _ui("deployments/deployment", deployment.id)
-    how = f"[run the deployment again]({again})" if again else "rerun the same command"
     if context.prefect_lost.is_set():
+        return
+    if isinstance(error, UsageError):
+        show_wrong_settings(error, context.config.output)
         return
     with _never_stop_the_run("failure"):
         create_markdown_artifact(
-            failure_page(error, context, how),
+            stop_page(error, context, _how_to_rerun()),
             key=f"summary-{slug_of(context.config.output)}",
-            description="The settings are wrong" if isinstance(error, UsageError) else "The run stopped",
+            description=stop_line(error, context),
         )
+
+
+def show_wrong_settings(error: UsageError, output: str) -> None:
+    """Put on the page of a run that was not begun what is wrong with its settings. `output`: a name for the run."""
+    with _never_stop_the_run("failure"):
+        create_markdown_artifact(
+            wrong_settings_page(error, _how_to_rerun()), key=f"summary-{slug_of(output)}", description=cut(str(error))
+        )
+
+
+def _how_to_rerun() -> str:
+    again = _ui("deployments/deployment", deployment.id)
+    return f"[run the deployment again]({again})" if again else "rerun the same command"
 
 
 def _ui(path: str, number: object) -> str:

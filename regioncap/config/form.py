@@ -39,13 +39,14 @@ def arrange(schema: dict[str, Any], by_heading: Iterable[str]) -> None:
 def keep_basic(schema: dict[str, Any]) -> None:
     """Make the form of the basic settings of one that `arrange` has made, in place.
 
-    The others are taken and checked as before: a form shows `properties` alone, Prefect's server knows `allOf` too.
+    The others are taken and checked as before: a form shows `properties` (and `allOf`) alone, Prefect's server knows
+    all of JSON Schema.
     """
     fields = schema["properties"]
     schema["description"] = BASIC_DESCRIPTION
     schema["properties"] = {name: fields[name] for name in BASIC}
     every = {name: _with_null(field) for name, field in fields.items()}
-    schema["allOf"] = [{"properties": every, "additionalProperties": schema.pop("additionalProperties")}]
+    schema["if"], schema["then"] = {}, {"properties": every, "additionalProperties": schema.pop("additionalProperties")}
 
 
 def _without_null(field: dict[str, Any]) -> dict[str, Any]:

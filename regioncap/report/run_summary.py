@@ -11,12 +11,13 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from regioncap.errors import RegionCapError, RunStopped, UsageError
 from regioncap.image_ref import ref_of
 from regioncap.output.join import ShardSteps, joined
 from regioncap.output.summary import Summary
 from regioncap.records import Row
+from regioncap.report.markdown import address, cut, escape_markdown
 from regioncap.run.context import RunContext
+from regioncap.run.progress import Bill
 from regioncap.storage.row_images import readable_name
 from regioncap.vision.images import decode, encode_jpeg
 
@@ -25,9 +26,6 @@ PICTURE_PIXELS = 160_000
 
 PICTURE_QUALITY = 75
 MAX_IMAGE_PIXELS = 100_000_000
-MAX_CHARS_SHOWN = 300
-"""Maximum length of a caption or message on the page."""
-
 MAX_SHARDS_SEARCHED = 50
 """Maximum number of shards searched for pictures, and for an example of each reject code."""
 
@@ -56,27 +54,60 @@ def slug_of(output: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "output"
 
 
-def summary_page(
-    summary: Summary, pictures: Sequence[tuple[Row, bytes]], links: Mapping[str, str] | None = None
-) -> str:
-    """Markdown: how the run ended, its numbers, where its files are, and its first `pictures` (see `first_pictures`).
+def headline(summary: Summary) -> str:
+    """A run in one line: rows, captions, flags, rejects, cost."""
+    flags = sum(summary.flags.values())
+    words = [f"{summary.rows_out:,} of {summary.rows_in:,} rows captioned", f"{summary.regions:,} captions"]
+    words += [f"{count:,} {name}" for count, name in ((flags, "flagged"), (summary.rejects, "rejected")) if count]
+    if summary.usd is not None:
+        words.append(f"{summary.usd:,.2f} US dollars")
+    return ", ".join(words)
 
-    `links`: URLs of related pages by their text.
+
+def summary_page(
+    summary: Summary, pictures: Sequence[tuple[Row, bytes]], links: Mapping[str, str] | None = None, report: str = ""
+) -> str:
+    """Markdown: how the run ended, what came of it and where, its first `pictures` (see `first_pictures`), its numbers.
+
+    `links`: URLs of related pages by their text. `report`: where the report is; "" if there is none.
     """
-    head = f"{summary.rows_out:,} of {summary.rows_in:,} rows captioned, {summary.regions:,} regions"
-    parts = [f"## {head}"]
+    parts = [f"## {headline(summary)}"]
     if summary.problem:
         aside = "" if summary.complete else " An earlier output was left unchanged."
         parts.append(f"**{escape_markdown(summary.problem)}.**{aside}")
-    parts.append(_numbers(summary))
-    files = [("output", summary.output), ("rejects", summary.rejects_file)]
-    parts.append("\n".join(f"- {name}: {_address(url)}" for name, url in files))
+    parts.append("\n".join(f"- **{name}**: {text}" for name, text in _first_lines(summary, report)))
     if links:
         parts.append(" · ".join(f"[{text}]({url})" for text, url in links.items()))
     if pictures:
         parts.append("### The first pictures, as the captioner saw them")
         parts += [_picture(row, jpeg) for row, jpeg in pictures]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join([*parts, "### All numbers", _numbers(summary)]) + "\n"
+
+
+def _first_lines(summary: Summary, report: str) -> Iterator[tuple[str, str]]:
+    rejects = f"{summary.rejects:,} rejected{_by_name(summary.rejects_by_code)}" if summary.rejects else "none rejected"
+    yield "rows", f"{summary.rows_out:,} captioned, {rejects}"
+    yield "captions", f"{summary.regions:,}, of which {summary.captions_reused:,} from earlier runs"
+    yield "flags", f"{sum(summary.flags.values()):,}{_by_name(summary.flags)}" if summary.flags else "none"
+    yield "cost", cost_of(summary)
+    yield "report", address(report) if report else "none; the setting Report, or `regioncap report`, writes one"
+    yield "output", address(summary.output)
+    if summary.rejects:
+        yield "rejects", address(summary.rejects_file)
+
+
+def _by_name(counts: Mapping[str, int]) -> str:
+    return f" ({', '.join(f'{name} {count:,}' for name, count in counts.items())})"
+
+
+def cost_of(bill: Bill) -> str:
+    """What a run requested, and its price where the config has prices."""
+    if not bill.requests:
+        return "no requests"
+    tokens = (
+        f"{bill.requests:,} requests, {bill.prompt_tokens:,} prompt and {bill.completion_tokens:,} completion tokens"
+    )
+    return f"{bill.usd:,.4f} US dollars ({tokens})" if bill.usd is not None else tokens
 
 
 def _numbers(summary: Summary) -> str:
@@ -102,7 +133,8 @@ def _numbers(summary: Summary) -> str:
     rows.append(("seconds", f"{summary.wall_seconds:,.1f}"))
     model = f" ({summary.model})" if summary.captioner != "pixels" else ""
     rows.append(("captioner", escape_markdown(f"{summary.captioner}{model}")))
-    return "\n".join(["| | |", "|---|---:|", *(f"| {name} | {value} |" for name, value in rows)])
+    first, *others = (f"| {name} | {value} |" for name, value in rows)
+    return "\n".join([first, "|---|---:|", *others])
 
 
 def _picture(row: Row, jpeg: bytes) -> str:
@@ -150,9 +182,9 @@ def rejects_table(summary: Summary, shards: Sequence[ShardSteps], context: RunCo
             {
                 "code": code,
                 "rows": count,
-                "first": _cut(where),
+                "first": cut(where),
                 "what to do": REJECT_ADVICE.get(code, ""),
-                "message": _cut(str(reject.get("message", ""))),
+                "message": cut(str(reject.get("message", ""))),
             }
         )
     return table
@@ -171,38 +203,6 @@ def _first_of_each(summary: Summary, shards: Sequence[ShardSteps], context: RunC
 
 def _rejected(steps: ShardSteps, context: RunContext) -> Iterator[tuple[Row, Row, Row]]:
     return (rows for rows in joined(context, steps) if "reject" in rows[2])
-
-
-def failure_page(error: BaseException, context: RunContext, how_to_resume: str) -> str:
-    """Markdown: why the run stopped, what is kept, and what to do. `how_to_resume`: how to rerun it, in Markdown."""
-    done, expected = context.progress.counts.rows, context.progress.rows_expected()
-    wrong = isinstance(error, UsageError)
-    parts = [f"## {'Nothing was run: the settings are wrong' if wrong else 'The run stopped before its end'}"]
-    text = str(error) or type(error).__name__
-    if not isinstance(error, Exception):
-        text = "It was cancelled or interrupted, or its worker was terminated."
-    elif not isinstance(error, RegionCapError):
-        text = f"{type(error).__name__}: {text}"
-    parts.append("\n".join(f"> {escape_markdown(line, most=2000)}" for line in text.splitlines()))
-    if wrong:
-        parts.append(f"**What to do:** correct this setting, then {how_to_resume}.")
-    else:
-        reached = f"{done:,} of about {expected:,} rows were done. " if expected else ""
-        parts.append(
-            f"{reached}Finished work is kept, including the model's answers; an earlier output was left unchanged.\n\n"
-            f"- output: {_address(context.output.url)}"
-        )
-        bug = "report this bug (the log has its traceback), then "
-        first = "fix this, then " if isinstance(error, RunStopped) else bug if isinstance(error, Exception) else ""
-        parts.append(
-            f"**What to do:** {first}{how_to_resume}: with the same settings it resumes where it stopped "
-            "and requests nothing twice."
-        )
-    bill = context.progress.bill()
-    if bill.requests:
-        cost = f", {bill.usd:,.4f} US dollars" if bill.usd is not None else ""
-        parts.append(f"{bill.requests:,} requests were sent and {bill.captions_new:,} captions received{cost}.")
-    return "\n\n".join(parts) + "\n"
 
 
 def progress_text(context: RunContext, seconds: float) -> tuple[float, str]:
@@ -224,19 +224,3 @@ def _duration(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
-def _cut(text: str, most: int = MAX_CHARS_SHOWN) -> str:
-    return text if len(text) <= most else f"{text[: most - 1]}…"
-
-
-def escape_markdown(text: str, most: int = MAX_CHARS_SHOWN) -> str:
-    """`text` with Markdown and HTML escaped: captions and names are untrusted."""
-    line = " ".join(_cut(text, most).split())
-    return re.sub(r"([\\`*_{}\[\]<>()#!|~&])", r"\\\1", line).replace("\\<", "&lt;").replace("\\>", "&gt;")
-
-
-def _address(url: str) -> str:
-    if url.startswith(("http://", "https://")):
-        return f"<{url}>"
-    return "`" + url.replace("`", "") + "`"

@@ -10,6 +10,7 @@ import pytest
 
 from regioncap.config.checks import input_stem
 from regioncap.config.files import read_config_file
+from regioncap.config.form import BASIC
 from regioncap.config.model import RegionCapConfig
 from regioncap.config.roles import HEADINGS, Role, Settings, StepName
 from regioncap.errors import ConfigError, UsageError
@@ -242,10 +243,21 @@ def test_values_are_json_by_name_and_only_those_that_apply() -> None:
     assert config(box_order="score").values_read_by("route")["score_key"] == "scores"
 
 
-def test_the_form_has_the_settings_by_heading() -> None:
+def test_the_form_has_the_basic_settings_then_the_others_by_heading() -> None:
     schema = RegionCapConfig.model_json_schema()
-    groups = [field["group"] for field in schema["properties"].values()]
+    names = list(schema["properties"])
+    assert names[:6] == ["input", "output", "captioner", "model", "endpoint", "api_key_block"]
+    assert set(names) == set(RegionCapConfig.model_fields)
+    groups = [field["group"] for field in list(schema["properties"].values())[len(BASIC) :]]
     assert list(dict.fromkeys(groups)) == [group for group, _ in itertools.groupby(groups)] == list(HEADINGS)
-    assert list(schema["properties"])[:2] == ["input", "output"]
     assert schema["required"] == ["input"]
+    assert schema["properties"]["captioner"]["title"] == "Captioner"
     assert schema["properties"]["max_usd"]["title"] == "Limits: Max dollars"
+
+
+def test_optional_settings_are_inputs_that_may_stay_empty() -> None:
+    fields = RegionCapConfig.model_json_schema()["properties"]
+    assert {"type", "title", "description", "minimum"} <= fields["limit"].keys()
+    assert not [
+        name for name, field in fields.items() if {"type": "null"} in field.get("anyOf", ()) and name != "temperature"
+    ]

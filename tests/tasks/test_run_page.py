@@ -18,8 +18,8 @@ from regioncap.errors import CaptionerError, RowsFailAlike, StorageError, UsageE
 from regioncap.flows.parameters import checked
 from regioncap.flows.region_caption import region_caption
 from regioncap.inputs.readers import read_shards
-from regioncap.report import run_summary
-from regioncap.report.run_summary import REJECT_ADVICE, escape_markdown, slug_of
+from regioncap.report.markdown import MAX_CHARS_SHOWN, escape_markdown
+from regioncap.report.run_summary import REJECT_ADVICE, slug_of
 from regioncap.run import plain_errors
 from regioncap.storage.filesystem import DEFAULT_FILESYSTEMS
 from regioncap.tasks import workers
@@ -59,10 +59,21 @@ def test_a_whole_run(project: Path, run: Run) -> None:
     summary = run(project, page_pictures=2)
     page = Page()
     text = page.data("markdown")
-    assert text.startswith(f"## 6 of 9 rows captioned, {summary.regions} regions")
+    assert text.startswith(f"## 6 of 9 rows captioned, {summary.regions} captions, 3 rejected\n\n")
+    first_lines = text.split("\n\n")[1].splitlines()
+    assert first_lines == [
+        "- **rows**: 6 captioned, 3 rejected (bad_json 1, image_missing 2)",
+        f"- **captions**: {summary.regions}, of which 0 from earlier runs",
+        "- **flags**: none",
+        "- **cost**: no requests",
+        "- **report**: none; the setting Report, or `regioncap report`, writes one",
+        f"- **output**: `{project / 'out.jsonl'}`",
+        f"- **rejects**: `{project / 'out.rejects.jsonl'}`",
+    ]
+    (page_of_summary,) = [one for one in page.artifacts if one.key == "summary-out"]
+    assert page_of_summary.description == text.splitlines()[0].removeprefix("## ")
     for line in ("| rows in | 9 |", "| rows rejected | 3 |", f"| captions requested | {summary.regions} |"):
         assert line in text
-    assert f"- output: `{project / 'out.jsonl'}`" in text
     assert text.count("data:image/jpeg;base64,") == 2
     first = read_rows(project / "out.jsonl")[0]["mdvp_record"][0].removeprefix("<region1> ")
     assert escape_markdown(first) in text
@@ -174,7 +185,7 @@ def test_names_of_outputs_as_parts_of_keys() -> None:
 
 def test_nothing_in_a_caption_is_markup() -> None:
     assert escape_markdown("a <img src=x> | **b**\n# c") == r"a &lt;img src=x&gt; \| \*\*b\*\* \# c"
-    assert len(escape_markdown("x" * 1000)) == run_summary.MAX_CHARS_SHOWN
+    assert len(escape_markdown("x" * 1000)) == MAX_CHARS_SHOWN
 
 
 def test_bugs_keep_their_traceback_and_our_errors_do_not() -> None:

@@ -1,0 +1,62 @@
+"""What the page of a run in Prefect's UI says when the run did not reach its end: why, what to do, and what is kept."""
+
+from __future__ import annotations
+
+from regioncap.errors import RegionCapError, RunStopped, UsageError
+from regioncap.records import cut_text
+from regioncap.report.markdown import address, escape_markdown
+from regioncap.report.run_summary import cost_of
+from regioncap.run.context import RunContext
+
+MAX_ERROR_CHARS = 2000
+
+INTERRUPTED = "It was cancelled or interrupted, or its worker was terminated."
+
+
+def wrong_settings_page(error: UsageError, how_to_rerun: str) -> str:
+    """Markdown for a run that was not begun. `how_to_rerun`: in Markdown too."""
+    return (
+        f"## Nothing was run: the settings are wrong\n\n{_quoted(str(error))}\n\n"
+        f"**What to do:** correct this setting, then {how_to_rerun}.\n"
+    )
+
+
+def stop_page(error: BaseException, context: RunContext, how_to_resume: str) -> str:
+    """Markdown for a run that stopped. `how_to_resume`: how to rerun it, in Markdown."""
+    cancelled = not isinstance(error, Exception)
+    bug = "report this bug (the log has its traceback), then "
+    first = "" if cancelled else "fix this, then " if isinstance(error, RunStopped) else bug
+    return "\n\n".join(
+        [
+            f"## {'The run was cancelled' if cancelled else 'The run stopped before its end'}",
+            _quoted(INTERRUPTED if cancelled else _words(error)),
+            f"**What to do:** {first}{how_to_resume}: with the same settings it resumes where it stopped and requests "
+            "nothing twice.",
+            f"- **kept**: {kept_of(context)}; finished work and the model's answers are in the cache\n"
+            f"- **cost**: {cost_of(context.progress.bill())}\n"
+            f"- **output**: {address(context.output.url)}; an earlier output was left unchanged",
+        ]
+    ) + "\n"  # fmt: skip
+
+
+def stop_line(error: BaseException, context: RunContext) -> str:
+    """The same in one line."""
+    if isinstance(error, Exception):
+        return cut_text(_words(error).splitlines()[0])
+    return f"cancelled; kept: {kept_of(context)}"
+
+
+def kept_of(context: RunContext) -> str:
+    """What a stopped run has done."""
+    rows, expected = context.progress.counts.rows, context.progress.rows_expected()
+    captions = f"{context.progress.bill().captions_new:,} new captions"
+    return f"{rows:,} of about {max(rows, expected):,} rows, {captions}" if expected else captions
+
+
+def _words(error: BaseException) -> str:
+    text = str(error) or type(error).__name__
+    return text if isinstance(error, RegionCapError) else f"{type(error).__name__}: {text}"
+
+
+def _quoted(text: str) -> str:
+    return "\n".join(f"> {escape_markdown(line, most=MAX_ERROR_CHARS)}" for line in text.splitlines())
