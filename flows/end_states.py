@@ -6,6 +6,7 @@ A call from Python gets its summary, or its error.
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -14,7 +15,10 @@ from prefect.states import Completed, Failed
 
 from regioncap.errors import RegionCapError
 from regioncap.output.summary import Summary
-from regioncap.report.run_summary import headline
+from regioncap.report.run_summary import outcome
+from regioncap.tasks.run_log import forward_logs_to_prefect
+
+logger = logging.getLogger("regioncap")
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -37,12 +41,14 @@ def ends_in_words(flow: F) -> F:
 def state_of(summary: Summary) -> Any:
     """The state of a run with this summary."""
     if summary.ok:
-        return Completed(message=headline(summary), data=summary)
-    return failed(RegionCapError(f"{summary.problem}. {headline(summary)}"))
+        return Completed(message=outcome(summary), data=summary)
+    return failed(RegionCapError(outcome(summary)))
 
 
 def failed(error: RegionCapError) -> Any:
     """The state of a run with this error. Prefect raises it again when the process ends; `plain_errors` hides that."""
+    with forward_logs_to_prefect():
+        logger.error("%s", error)
     return Failed(message=str(error), data=error)
 
 

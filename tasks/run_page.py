@@ -27,11 +27,11 @@ from prefect.settings import get_current_settings
 from regioncap.errors import UsageError
 from regioncap.output.join import ShardSteps
 from regioncap.output.summary import Summary
-from regioncap.report.markdown import cut
+from regioncap.report.markdown import escape_markdown
 from regioncap.report.report import report_place
 from regioncap.report.run_summary import (
     first_pictures,
-    headline,
+    outcome,
     progress_text,
     rejects_table,
     slug_of,
@@ -129,7 +129,7 @@ def show(summary: Summary, shards: Sequence[ShardSteps], context: RunContext) ->
         links["run again"] = _ui("deployments/deployment", deployment.id)
         shown = {text: url for text, url in links.items() if url}
         page = summary_page(summary, pictures, shown, _report_of(context))
-        create_markdown_artifact(page, key=f"summary-{slug}", description=headline(summary))
+        create_markdown_artifact(page, key=f"summary-{slug}", description=outcome(summary))
     return summary
 
 
@@ -150,7 +150,7 @@ def show_failure(error: BaseException, context: RunContext) -> None:
         create_markdown_artifact(
             stop_page(error, context, _how_to_rerun()),
             key=f"summary-{slug_of(context.config.output)}",
-            description=stop_line(error, context),
+            description=escape_markdown(stop_line(error, context)),
         )
 
 
@@ -158,7 +158,9 @@ def show_wrong_settings(error: UsageError, output: str) -> None:
     """Put on the page of a run that was not begun what is wrong with its settings. `output`: a name for the run."""
     with _never_stop_the_run("failure"):
         create_markdown_artifact(
-            wrong_settings_page(error, _how_to_rerun()), key=f"summary-{slug_of(output)}", description=cut(str(error))
+            wrong_settings_page(error, _how_to_rerun()),
+            key=f"summary-{slug_of(output)}",
+            description=escape_markdown(str(error)),
         )
 
 

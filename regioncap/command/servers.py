@@ -31,7 +31,8 @@ def serve(path: Path) -> int:
     """Serve the deployments of a prefect.yaml from this process.
 
     Runs their schedules, and runs started from Prefect's UI. Needs a Prefect server (PREFECT_API_URL), but no work pool
-    and no worker. Ctrl-C ends it and pauses the schedules.
+    and no worker. Ctrl-C ends it and pauses the schedules. Their names end in -served: `prefect deploy` may have made
+    the same ones for workers.
     """
     if not path.is_file():
         raise UsageError(f"--file {path}: there is no such file; expected a prefect.yaml, such as the repository's")

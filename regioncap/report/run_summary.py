@@ -54,6 +54,11 @@ def slug_of(output: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "output"
 
 
+def outcome(summary: Summary) -> str:
+    """How a run ended, in one line: what is wrong, if anything, and its headline."""
+    return f"{summary.problem}. {headline(summary)}" if summary.problem else headline(summary)
+
+
 def headline(summary: Summary) -> str:
     """A run in one line: rows, captions, flags, rejects, cost."""
     flags = sum(summary.flags.values())

@@ -18,12 +18,12 @@ from regioncap.captioners.fake_server import Behaviour, RunningServer
 from regioncap.errors import UsageError
 from regioncap.flows.serving import deployments_of
 from tests.support.commands import COMMAND, ROOT
-from tests.support.rows import read_rows
+from tests.support.rows import read_rows, write_rows
 from tests.support.sites import Site
 from tests.support.waiting import until
 
 FILE = ROOT / "deployments" / "prefect.yaml"
-NAMES = ("nightly", "manual", "docker")
+NAMES = ("nightly", "manual", "manual-all", "docker")
 
 
 @pytest.fixture
@@ -43,7 +43,9 @@ def with_model(server: RunningServer) -> dict[str, Any]:
 
 def test_what_is_deployed(site: Site) -> None:
     found = {name: site.deployment(name) for name in NAMES}
-    assert {one["entrypoint"] for one in found.values()} == {"regioncap.flows.region_caption.region_caption"}
+    entrypoints = {name: one["entrypoint"] for name, one in found.items()}
+    assert entrypoints.pop("manual-all") == "regioncap.flows.region_caption.region_caption"
+    assert set(entrypoints.values()) == {"regioncap.flows.basic_form.region_caption"}
     assert all(one["enforce_parameter_schema"] for one in found.values())
     nightly = found["nightly"]
     assert [(s["schedule"]["cron"], s["schedule"]["timezone"]) for s in nightly["schedules"]] == [
@@ -80,13 +82,15 @@ def test_a_run_by_the_worker_and_its_page(site: Site, project: Path) -> None:
         file.write('broken\n{"image": "gone.png"}\n{"image": "gone too.png"}\n')
     run = site.run("manual", config=config_of(project), ticket="A-17")
     assert run["state"]["name"] == "Completed", run["state"]
+    assert run["name"].startswith("out.jsonl · ")
     assert len(read_rows(project / "out.jsonl")) == 6
     page = site.artifacts(run["id"])
     assert page["progress"] == 100.0
     assert [(line["code"], line["rows"], line["first"]) for line in page["table"]] == [
         ("image_missing", 2, "line 8 gone.png"), ("bad_json", 1, "line 7"),
     ]  # fmt: skip
-    assert page["markdown"].startswith("## 6 of 9 rows captioned")
+    assert page["markdown"].startswith(f"## {run['state']['message']}\n")
+    assert run["state"]["message"].startswith("6 of 9 rows captioned, ")
     assert page["markdown"].count("data:image/jpeg;base64,") == 3
     assert f"{site.ui}/deployments/deployment/" in page["markdown"]
     log = site.log(run["id"])
@@ -94,6 +98,46 @@ def test_a_run_by_the_worker_and_its_page(site: Site, project: Path) -> None:
     assert "ignored, since the flow has no such parameter: ticket" in log
     steps = ("load", "route", "extract", "normalize", "visualize", "caption", "shard")
     assert [sum(f"'{step} 00000: " in line for line in log) for step in steps] == [1] * 7
+
+
+def test_a_run_with_too_many_rejects_has_failed_and_its_page_says_why(site: Site, project: Path) -> None:
+    write_rows(project / "photos.jsonl", [{"image": f"gone{number}.png"} for number in range(3)])
+    run = site.run("manual", config=config_of(project))
+    assert run["state"]["type"] == "FAILED"
+    assert run["state"]["message"].startswith(
+        "3 of 3 rows were rejected, more than max_reject_share=0.5 allows. 0 of 3"
+    )
+    first, second = site.artifacts(run["id"])["markdown"].split("\n\n")[:2]
+    assert first == "## 0 of 3 rows captioned, 0 captions, 3 rejected"
+    assert second.startswith("**3 of 3 rows were rejected")
+    assert not [line for line in site.log(run["id"]) if "Traceback" in line]
+
+
+def test_a_cancelled_run_ends_with_its_output_untouched_and_says_what_is_kept(
+    site: Site, project: Path, server: RunningServer
+) -> None:
+    config = config_of(project, **with_model(server), max_in_flight=1)
+    assert site.run("manual", config=config)["state"]["type"] == "COMPLETED"
+    output = (project / "out.jsonl").read_bytes()
+    server.change(latency=2.0, slots=1)
+    other = {**config, "prompt": "Say something else of {regions}.", "on_config_change": "recaption"}
+    number = site.create("manual", config=other).json()["id"]
+    asked = server.stats["requests"]
+    until(lambda: server.stats["requests"] > asked)
+    site.post(f"flow_runs/{number}/set_state", state={"type": "CANCELLING", "name": "Cancelling"}).raise_for_status()
+    run = site.ended(number)
+    assert run["state"]["type"] == "CANCELLED", run["state"]
+    page = site.artifacts(number)["markdown"]
+    assert page.startswith("## The run was cancelled\n")
+    assert "**What to do:** [run the deployment again](" in page
+    assert "- **kept**: 0 of about 6 rows" in page
+    assert (project / "out.jsonl").read_bytes() == output
+    # The button Retry does this.
+    server.change(latency=0.02, slots=32)
+    retry = {"type": "SCHEDULED", "name": "AwaitingRetry"}
+    site.post(f"flow_runs/{number}/set_state", state=retry, force=True).raise_for_status()
+    until(lambda: site.get(f"flow_runs/{number}")["state"]["type"] == "COMPLETED")
+    assert (project / "out.jsonl").read_bytes() != output
 
 
 def test_a_setting_in_the_wrong_place_is_reported_and_crashes_nothing(site: Site, project: Path) -> None:
@@ -106,7 +150,9 @@ def test_a_setting_in_the_wrong_place_is_reported_and_crashes_nothing(site: Site
 def test_what_a_schema_cannot_say_fails_with_words_and_no_traceback(site: Site, project: Path) -> None:
     wrong = site.run("manual", config=config_of(project, captioner="openai", model="m", endpoint=["ftp://x"]))
     assert wrong["state"]["type"] == "FAILED"
-    assert "endpoint: expected a URL such as http://host:8000/v1, got 'ftp://x'" in wrong["state"]["message"]
+    assert wrong["state"]["message"] == "endpoint: expected a URL such as http://host:8000/v1, got 'ftp://x'"
+    assert site.artifacts(wrong["id"])["markdown"].startswith("## Nothing was run: the settings are wrong\n")
+    assert wrong["name"].startswith("out.jsonl · ")
     dead = site.run("manual", config=config_of(project, captioner="openai", model="m", endpoint=["http://127.0.0.1:9"]))
     assert "Start the server, or correct --endpoint" in dead["state"]["message"]
     page = site.artifacts(dead["id"])["markdown"]
@@ -175,7 +221,8 @@ def test_scheduled_runs_never_overlap(site: Site, project: Path, server: Running
 
 def test_what_one_process_serves_is_what_the_file_says() -> None:
     served, elsewhere = deployments_of(FILE)
-    assert ([one.name for one in served], elsewhere) == (["nightly", "manual"], ["docker"])
+    names = ["nightly-served", "manual-served", "manual-all-served"]
+    assert ([one.name for one in served], elsewhere) == (names, ["docker"])
     nightly: Any = served[0]
     described = yaml.safe_load(FILE.read_text())["deployments"][0]
     assert nightly.parameters == described["parameters"]
@@ -192,21 +239,27 @@ def test_a_file_that_has_no_deployments(tmp_path: Path, text: str | None, messag
         deployments_of(tmp_path / "prefect.yaml")
 
 
-def test_one_process_serves_without_a_worker(site: Site, project: Path) -> None:
-    # Another flow of the same file: the worker's pool must not take its runs.
-    text = FILE.read_text().replace("name: manual", "name: served").replace("name: nightly", "name: served-nightly")
-    (project / "prefect.yaml").write_text(text)
+def test_one_process_serves_what_a_worker_has_too_in_either_order(site: Site, project: Path) -> None:
     log = project / "log"
     with log.open("wb") as file:
         process = subprocess.Popen(
-            [*COMMAND, "serve", "--file", "prefect.yaml"], cwd=project, env=site.environment, stdout=file, stderr=file
+            [*COMMAND, "serve", "--file", str(FILE)], cwd=project, env=site.environment, stdout=file, stderr=file
         )
     try:
-        until(lambda: "served-nightly" in log.read_text())
-        run = site.run("served", config=config_of(project))
-        assert run["state"]["type"] == "COMPLETED", run["state"]
-        assert run["work_pool_name"] is None
-        assert len(read_rows(project / "out.jsonl")) == 6
+        until(lambda: "manual-all-served" in log.read_text())
+        # The worker has the schedule of `nightly`: each night is due once.
+        assert (
+            "nightly-served: its schedule is inactive, since the workers of regioncap run that of nightly"
+            in log.read_text()
+        )
+        assert [one["active"] for one in site.deployment("nightly-served")["schedules"]] == [False]
+        for order in ("deploy, serve", "serve, deploy"):
+            for name, pool in (("manual-served", None), ("manual", "regioncap")):
+                config = config_of(project, output=str(project / f"{order} {name}.jsonl"))
+                run = site.run(name, config=config)
+                assert (run["state"]["type"], run["work_pool_name"]) == ("COMPLETED", pool), run["state"]
+                assert len(read_rows(Path(config["output"]))) == 6
+            site.deploy()
     finally:
         process.terminate()
         process.wait(60)

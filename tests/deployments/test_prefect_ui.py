@@ -16,6 +16,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from regioncap.captioners.fake_server import Behaviour, RunningServer
+from regioncap.config.form import BASIC
 from regioncap.config.model import RegionCapConfig
 from tests.support.pages import chromium, needs_chromium
 from tests.support.photos import write_photo
@@ -46,7 +47,7 @@ def page(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Any]:
 
 def row_format(page: Any, site: Site, name: str) -> None:
     page.goto(f"{site.ui}/deployments/deployment/{site.deployment(name)['id']}/run")
-    page.get_by_text("Captions: Captioner").wait_for()
+    page.get_by_text("Captioner (Optional)").wait_for()
 
 
 def field(page: Any, title: str) -> Any:
@@ -76,12 +77,29 @@ def submit(page: Any, site: Site, name: str) -> str:
     raise AssertionError("no run came of it")
 
 
-def test_the_form_has_every_setting_with_title_help_and_default(site: Site, page: Any) -> None:
-    row_format(page, site, "manual")
+def titles(page: Any) -> list[str]:
+    """The fields that the form shows inside `config`."""
     shown = page.locator(".schema-form-property__label").all_inner_texts()
+    return [text.removesuffix(" (Optional)") for text in shown[1:]]
+
+
+def test_the_form_has_the_basic_settings_on_three_screens(site: Site, page: Any) -> None:
+    page.set_viewport_size({"width": 1300, "height": 900})
+    row_format(page, site, "manual")
     properties = RegionCapConfig.model_json_schema()["properties"]
-    titles = [text.removesuffix(" (Optional)") for text in shown[1:]]
-    assert titles == [described["title"] for described in properties.values()]
+    assert titles(page) == [properties[name]["title"] for name in BASIC]
+    assert titles(page)[:6] == ["Input", "Output", "Captioner", "Model", "Endpoints", "API key block"]
+    heights = "[...document.querySelectorAll('*')].map(element => element.scrollHeight)"
+    assert page.evaluate(f"Math.max(...{heights})") < 3 * 900
+    # The captioner is on the first screen, with nothing but Input and Output before it.
+    assert field(page, "Captioner").bounding_box()["y"] < 900
+    assert page.get_by_text('Property is type "None"').count() == 0
+
+
+def test_another_form_has_every_setting_with_title_help_and_default(site: Site, page: Any) -> None:
+    row_format(page, site, "manual-all")
+    properties = RegionCapConfig.model_json_schema()["properties"]
+    assert titles(page) == [described["title"] for described in properties.values()]
     text = page.locator("body").inner_text()
     for described in properties.values():
         # Markdown takes its signs out of a help.
@@ -96,18 +114,20 @@ def test_a_run_from_the_form_and_its_page(site: Site, page: Any, project: Path) 
     with (project / "photos.jsonl").open("a") as file:
         file.write('{"image": "gone.png"}\n')
     row_format(page, site, "manual")
-    for label, value in (("Input", "photos.jsonl"), ("Output", "out.jsonl"), ("Run: Cache", "cache")):
+    for label, value in (("Input", "photos.jsonl"), ("Output", "out.jsonl"), ("Cache", "cache")):
         field(page, label).locator("textarea, input").first.fill(str(project / value))
     field(page, "Regions per picture").locator("input").fill("4")
-    choose(page, "Captions: Captioner", "pixels")
+    choose(page, "Captioner", "pixels")
     run = site.ended(submit(page, site, "manual"))
     assert run["state"]["type"] == "COMPLETED", run["state"]
     config = run["parameters"]["config"]
     assert (config["captioner"], config["max_boxes"]) == ("pixels", 4)
+    assert config["allowed_images"] == ["strict"], "what the deployment sets and the form does not show"
     rows = read_rows(project / "out.jsonl")
     assert len(rows) == 6
 
     page.goto(f"{site.ui}/runs/flow-run/{run['id']}")
+    page.get_by_text(re.compile(r"^out\.jsonl · ")).first.wait_for()
     page.get_by_text("Artifacts", exact=True).click()
     page.get_by_text("summary-out").first.click()
     page.get_by_role("heading", name=re.compile(r"^6 of 7 rows captioned")).wait_for()

@@ -163,8 +163,12 @@ class Site(PrefectServer):
         super().begin()
         for kind, name in (("process", "regioncap"), ("docker", "regioncap-docker")):
             self.prefect("work-pool", "create", "--type", kind, name)
+        self.deploy()
+        self.start("worker", "start", "--pool", "regioncap")
+
+    def deploy(self) -> None:
+        """`prefect deploy`, for all deployments of the repository."""
         file = ROOT / "deployments" / "prefect.yaml"
         before = file.read_bytes()
         self.prefect("--no-prompt", "deploy", "--prefect-file", "deployments/prefect.yaml", "--all")
         assert file.read_bytes() == before, "deploying has changed the file"
-        self.start("worker", "start", "--pool", "regioncap")
