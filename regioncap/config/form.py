@@ -17,8 +17,8 @@ BASIC = (
 
 ALL_DESCRIPTION = "Settings of the run. Only Input and a way to caption are required: see Captioner."
 BASIC_DESCRIPTION = (
-    "The settings that most runs need. Only Input and a way to caption are required: see Captioner. All others are in the "
-    "form of the deployment manual-all, and here as JSON (menu at the right); those that this deployment sets stay."
+    "The settings that most runs need. Only Input and a way to caption are required: see Captioner. All others are in "
+    "the form of manual-all, and here as JSON (menu at the right); those that this deployment sets stay."
 )
 
 
