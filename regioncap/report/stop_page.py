@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from regioncap.errors import RegionCapError, RunStopped, UsageError
+from regioncap.errors import OutputInUse, RegionCapError, RunStopped, UsageError
 from regioncap.records import cut_text
 from regioncap.report.markdown import address, escape_markdown
 from regioncap.report.run_summary import cost_of
@@ -23,20 +23,26 @@ def wrong_settings_page(error: UsageError, how_to_rerun: str) -> str:
 
 def stop_page(error: BaseException, context: RunContext, how_to_resume: str) -> str:
     """Markdown for a run that stopped. `how_to_resume`: how to rerun it, in Markdown."""
-    cancelled = not isinstance(error, Exception)
-    bug = "report this bug (the log has its traceback), then "
-    first = "" if cancelled else "fix this, then " if isinstance(error, RunStopped) else bug
-    return "\n\n".join(
-        [
-            f"## {'The run was cancelled' if cancelled else 'The run stopped before its end'}",
-            _quoted(INTERRUPTED if cancelled else _words(error)),
-            f"**What to do:** {first}{how_to_resume}: with the same settings it resumes where it stopped and requests "
-            "nothing twice.",
-            f"- **kept**: {kept_of(context)}; finished work and the model's answers are in the cache\n"
-            f"- **cost**: {cost_of(context.progress.bill())}\n"
-            f"- **output**: {address(context.output.url)}; an earlier output was left unchanged",
-        ]
-    ) + "\n"  # fmt: skip
+    heading, first = _heading_and_first_step(error)
+    parts = [
+        f"## {heading}",
+        _quoted(_words(error) if isinstance(error, Exception) else INTERRUPTED),
+        f"**What to do:** {first}{how_to_resume}: with the same settings it resumes where it stopped and requests "
+        "nothing twice.",
+        f"- **kept**: {kept_of(context)}; finished work and the model's answers are in the cache\n"
+        f"- **cost**: {cost_of(context.progress.bill())}\n"
+        f"- **output**: {address(context.output.url)}; an earlier output was left unchanged",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _heading_and_first_step(error: BaseException) -> tuple[str, str]:
+    if not isinstance(error, Exception):
+        return "The run was cancelled", ""
+    if isinstance(error, OutputInUse):
+        return "Another run writes this output", "when the other has ended, "
+    first = "fix this, then " if isinstance(error, RunStopped) else "report this bug (the log has its traceback), then "
+    return "The run stopped before its end", first
 
 
 def stop_line(error: BaseException, context: RunContext) -> str:

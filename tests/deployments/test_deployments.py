@@ -250,6 +250,8 @@ def test_one_process_serves_what_a_worker_has_too_in_either_order(site: Site, pr
         )
         assert [one["active"] for one in site.deployment("nightly-served")["schedules"]] == [False]
         for order in ("deploy, serve", "serve, deploy"):
+            if order == "serve, deploy":
+                site.deploy()
             outputs = {name: project / f"{order}, {name}.jsonl" for name in ("manual-served", "manual")}
             created = [
                 site.create(name, config=config_of(project, output=str(path))).json()["id"]
@@ -260,7 +262,6 @@ def test_one_process_serves_what_a_worker_has_too_in_either_order(site: Site, pr
                 ("COMPLETED", None), ("COMPLETED", "regioncap"),
             ]  # fmt: skip
             assert [len(read_rows(path)) for path in outputs.values()] == [6, 6]
-            site.deploy()
     finally:
         process.terminate()
         process.wait(60)

@@ -1,0 +1,72 @@
+"""What the page of a run says that did not reach its end: why, what to do, what is kept."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from regioncap.errors import OutputInUse, RowsFailAlike, UsageError
+from regioncap.records import Counts
+from regioncap.report.stop_page import stop_line, stop_page, wrong_settings_page
+from regioncap.run.context import RunContext
+from tests.support.runs import config_of
+
+AGAIN = "[run the deployment again](http://ui/1)"
+
+
+@pytest.fixture
+def context(project: Path) -> Iterator[RunContext]:
+    with contextlib.closing(RunContext(config_of(project))) as made:
+        made.progress.read(rows=6, share=0.5)
+        made.progress.add(Counts(rows=4, captions_new=9))
+        yield made
+
+
+ENDS: dict[str, tuple[BaseException, str, str, str]] = {
+    "cancelled": (
+        KeyboardInterrupt(), "The run was cancelled", "> It was cancelled or interrupted",
+        f"**What to do:** {AGAIN}: with",
+    ),
+    "stopped": (
+        RowsFailAlike("no *model* is left"), "The run stopped before its end", r"> no \*model\* is left",
+        f"**What to do:** fix this, then {AGAIN}: with",
+    ),
+    "a bug": (
+        ZeroDivisionError("a bug"), "The run stopped before its end", "> ZeroDivisionError: a bug",
+        f"**What to do:** report this bug (the log has its traceback), then {AGAIN}: with",
+    ),
+    "refused": (
+        OutputInUse("out.jsonl", "run 7"), "Another run writes this output", "> out.jsonl: another run is writing",
+        f"**What to do:** when the other has ended, {AGAIN}: with",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", ENDS)
+def test_its_first_lines_say_why_and_what_to_do(context: RunContext, case: str) -> None:
+    error, heading, reason, advice = ENDS[case]
+    parts = stop_page(error, context, AGAIN).split("\n\n")
+    assert parts[0] == f"## {heading}"
+    assert parts[1].startswith(reason)
+    assert parts[2].startswith(advice)
+    assert parts[3].splitlines() == [
+        "- **kept**: 4 of about 12 rows, 9 new captions; finished work and the model's answers are in the cache",
+        "- **cost**: no requests",
+        f"- **output**: `{context.output.url}`; an earlier output was left unchanged",
+    ]
+
+
+def test_the_line_of_the_list_of_artifacts(context: RunContext) -> None:
+    assert stop_line(KeyboardInterrupt(), context) == "cancelled; kept: 4 of about 12 rows, 9 new captions"
+    assert stop_line(RowsFailAlike("no model\nis left"), context) == "no model"
+
+
+def test_wrong_settings() -> None:
+    page = wrong_settings_page(UsageError("max_boxes: <b>"), AGAIN)
+    assert page.splitlines() == [
+        "## Nothing was run: the settings are wrong", "", "> max\\_boxes: &lt;b&gt;", "",
+        f"**What to do:** correct this setting, then {AGAIN}.",
+    ]  # fmt: skip
