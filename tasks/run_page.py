@@ -147,8 +147,6 @@ def show_failure(error: BaseException, context: RunContext) -> None:
         show_wrong_settings(error, context.config.output)
         return
     with _never_stop_the_run("failure"):
-        again = _ui("deployments/deployment", deployment.id)
-        how = f"[run the deployment again]({again})" if again else "rerun the same command"
         create_markdown_artifact(
             stop_page(error, context, _how_to_rerun()),
             key=f"summary-{slug_of(context.config.output)}",
