@@ -109,9 +109,8 @@ def cost_of(bill: Bill) -> str:
     """What a run requested, and its price where the config has prices."""
     if not bill.requests:
         return "no requests"
-    tokens = (
-        f"{bill.requests:,} requests, {bill.prompt_tokens:,} prompt and {bill.completion_tokens:,} completion tokens"
-    )
+    requests = "1 request" if bill.requests == 1 else f"{bill.requests:,} requests"
+    tokens = f"{requests}, {bill.prompt_tokens:,} prompt and {bill.completion_tokens:,} completion tokens"
     return f"{bill.usd:,.4f} US dollars ({tokens})" if bill.usd is not None else tokens
 
 
