@@ -21,6 +21,7 @@ from regioncap.storage.answers import answer_key
 from regioncap.tasks.cached_answer import MAX_FAILED_RUNS, CachedAnswer
 from regioncap.tasks.draw_row import marked_jpeg, read_unchanged
 from regioncap.vision.drawing import DRAW_VERSION
+from regioncap.vision.images import fit_size
 
 KEY_VERSION = 1
 
@@ -33,7 +34,7 @@ def request_of(row: Row, context: RunContext) -> CaptionRequest:
         marked=lambda: marked_jpeg(row, context),
         width=row["width"],
         height=row["height"],
-        picture_wh=(row["marked"]["width"], row["marked"]["height"]),
+        picture_wh=_picture_wh(row, context),
         bbox=row["bbox"],
         wanted=tuple(range(1, row["valid_bboxes_num"] + 1)),
         fields=row.get("fields", {}),
@@ -43,6 +44,13 @@ def request_of(row: Row, context: RunContext) -> CaptionRequest:
             for number, part in enumerate(row.get("parts", []))
         ],
     )
+
+
+def _picture_wh(row: Row, context: RunContext) -> tuple[int, int]:
+    """Size in pixels of the picture that the model sees of a row, whether it is drawn already or not."""
+    if "marked" in row:
+        return row["marked"]["width"], row["marked"]["height"]
+    return fit_size((row["width"], row["height"]), max_pixels=context.config.max_pixels)
 
 
 def key_of_answer(row: Row, prompt: Prompt, context: RunContext, request: CaptionRequest | None = None) -> str:

@@ -155,5 +155,11 @@ def _keys(rows: Iterable[Row], context: RunContext) -> Iterator[str]:
     """Keys of all answers that may be looked up for these rows."""
     if context.captioner.paid:
         for row in rows:
-            with contextlib.suppress(RowReject), row_work("prune", row["image"]):
-                yield from [key for key, _ in keys_of_answers(row, context)]
+            try:
+                with row_work("prune", row["image"]):
+                    keys = [key for key, _ in keys_of_answers(row, context)]
+            except RowReject as reject:
+                if reject.code == "internal_error":  # which answers it has is not known, so none may go
+                    raise UsageError(f"--answers: nothing was removed: {reject.message}") from None
+            else:
+                yield from keys

@@ -226,7 +226,7 @@ def test_a_bug_while_a_server_is_tried_out_ends_the_run(
 
     monkeypatch.setattr(Probe, "__call__", fail)
     captioner, _ = captioner_of(serve())
-    with pytest.raises(CaptionerError, match=r"by a fault of RegionCap's: ZeroDivisionError.*Please report it"):
+    with pytest.raises(CaptionerError, match=r"because of a bug in RegionCap: ZeroDivisionError.*Please report it"):
         captioner.submit(request_of(1)).result(timeout=60)
 
 

@@ -221,6 +221,7 @@ import json, os, sys, threading
 from regioncap.captioners.access import Access
 from regioncap.captioners.base import CaptionerOptions
 from regioncap.captioners.vllm_server import VllmCaptioner
+from regioncap.config.model import RegionCapConfig
 from tests.support.model_servers import Bill, request_of
 
 captioner = VllmCaptioner(CaptionerOptions(RegionCapConfig(**json.loads(sys.argv[1])), count=Bill()))
