@@ -1,6 +1,6 @@
 """Prompts: templates become the text of one request.
 
-`{num_regions}`, `{regions}` and `{n}` are ours, every other name is a key of the row, or, in `region_prompt`, of the
+Some names are ours (`BUILT_IN_NAMES`, `BOX_NAMES`), every other is a key of the row, or, in `region_prompt`, of the
 region.
 """
 
@@ -76,14 +76,13 @@ class Prompts:
             config.box_coordinates,
         )  # fmt: skip
 
-    def system_text(self, fields: Mapping[str, Any]) -> str:
-        """The system prompt for a row with `fields`."""
-        return fill(self.system, fields)
+    def system_text(self, count: int, fields: Mapping[str, Any], region_fields: Sequence[Mapping[str, Any]]) -> str:
+        """The system prompt for a picture with `count` regions."""
+        return self._picture(self.system, count, fields, region_fields)
 
     def marks_text(self, count: int, fields: Mapping[str, Any], region_fields: Sequence[Mapping[str, Any]]) -> str:
         """The prompt for a picture with `count` regions."""
-        names = [self._region(number, fields, region_fields) for number in range(1, count + 1)]
-        return fill(self.marks, {**fields, "num_regions": count, "regions": ", ".join(names)})
+        return self._picture(self.marks, count, fields, region_fields)
 
     def focal_text(
         self, number: int, count: int, fields: Mapping[str, Any], region_fields: Sequence[Mapping[str, Any]]
@@ -101,6 +100,12 @@ class Prompts:
             return "\n".join(focal)
         marks = self.marks_text(count, fields, region_fields)
         return "\n".join([marks, *focal]) if self.mode == "auto" else marks
+
+    def _picture(
+        self, template: str, count: int, fields: Mapping[str, Any], region_fields: Sequence[Mapping[str, Any]]
+    ) -> str:
+        names = [self._region(number, fields, region_fields) for number in range(1, count + 1)]
+        return fill(template, {**fields, "num_regions": count, "regions": ", ".join(names)})
 
     def _region(self, number: int, fields: Mapping[str, Any], region_fields: Sequence[Mapping[str, Any]]) -> str:
         own = region_fields[number - 1] if number <= len(region_fields) else {}

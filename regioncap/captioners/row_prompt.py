@@ -15,10 +15,11 @@ def prompt_of(prompts: Prompts, request: CaptionRequest) -> Prompt:
     """The texts for all of a picture's regions. Raises RowReject `bad_row` when the row lacks a field."""
     request = with_boxes(request, prompts.coordinates)
     count, fields, of_regions = len(request.bbox), request.fields, request.region_fields
+    system = prompts.system_text(count, fields, of_regions)
     if request.again:
         texts = [prompts.focal_text(number, count, fields, of_regions) for number in request.wanted]
-        return Prompt("\n".join(texts), prompts.system_text(fields))
-    return Prompt(prompts.whole_text(count, fields, of_regions), prompts.system_text(fields))
+        return Prompt("\n".join(texts), system)
+    return Prompt(prompts.whole_text(count, fields, of_regions), system)
 
 
 def templates_of(config: RegionCapConfig) -> dict[str, Any]:

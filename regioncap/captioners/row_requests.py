@@ -35,7 +35,8 @@ class RowRequests:
         focal = mode == "focal" or (mode == "auto" and repair > 0) or request.again
         # In focal mode the same was asked before.
         steps = repair + 1 if request.again and mode == "focal" else repair
-        system, offset = self._prompts.system_text(request.fields), TEMPERATURE_STEP * steps
+        system = self._prompts.system_text(len(request.bbox), request.fields, request.region_fields)
+        offset = TEMPERATURE_STEP * steps
         closer = "again" if request.again else "focal"
         requests = []
         for part in request.shown():
@@ -75,21 +76,35 @@ def marks_question(prompts: Prompts, request: CaptionRequest, shown: Sequence[in
     return text if len(wanted) == len(shown) else f"{text}\n{only(wanted)}"
 
 
-def largest_request(config: RegionCapConfig, prompts: Prompts) -> ChatRequest:
-    """The largest request that rows of this config can lead to, with a picture that weighs what photos weigh."""
-    side = math.isqrt(config.max_pixels)
-    shown = config.groups_of(config.max_boxes)[-1]  # the last has the longest numbers, and none has more
-    request = with_boxes(
+class _AnyValue(str):
+    """Stands for a value of a row in a template, which may ask for it in a format of numbers."""
+
+    def __format__(self, spec: str) -> str:
+        return str(self)
+
+
+def largest_row(config: RegionCapConfig, prompts: Prompts, word: str = "…") -> CaptionRequest:
+    """A row with as many regions as a picture can have, for templates. `word`: each value of the row's keys."""
+    side, value = math.isqrt(config.max_pixels), _AnyValue(word)
+    return with_boxes(
         CaptionRequest(
             "", bytes, bytes, side, side,
             bbox=[[side - 2.0, side - 2.0, 1.0, 1.0]] * config.max_boxes,
-            wanted=shown,
-            fields=dict.fromkeys(config.prompt_fields(), "…"),
-            region_fields=[dict.fromkeys(config.region_fields, "…")] * config.max_boxes,
+            # The last have the longest numbers, and at no time are more asked for.
+            wanted=config.groups_of(config.max_boxes)[-1],
+            fields=dict.fromkeys(config.prompt_fields(), value),
+            region_fields=[dict.fromkeys(config.region_fields, value)] * config.max_boxes,
         ),
         prompts.coordinates,
     )  # fmt: skip
-    system, picture = prompts.system_text(request.fields), typical_picture(config.max_pixels)
+
+
+def largest_request(config: RegionCapConfig, prompts: Prompts) -> ChatRequest:
+    """The largest request that rows of this config can lead to, with a picture that weighs what photos weigh."""
+    request = largest_row(config, prompts)
+    shown = request.wanted
+    system = prompts.system_text(config.max_boxes, request.fields, request.region_fields)
+    picture = typical_picture(config.max_pixels)
     if not config.asks_closer:
         return ChatRequest(system, marks_question(prompts, request, shown, shown), (picture,), shown)
     text = prompts.focal_text(1, config.max_boxes, request.fields, request.region_fields)

@@ -11,9 +11,6 @@ from typing import Any, Literal
 
 CoordinatesName = Literal["none", "auto", "px", "0-1", "0-1000", "px-yxyx", "0-1-yxyx", "0-1000-yxyx"]
 
-BOX_NAMES = frozenset({"box", "box_form"})
-"""Names in a template that are filled in where coordinates are given: a region's box, and in which form it is."""
-
 _UNITS = {"px": "in pixels", "0-1": "as shares of width and height from 0 to 1", "0-1000": "on a scale from 0 to 1000"}
 
 
@@ -67,11 +64,23 @@ class Coordinates:
     def text(self, corners: tuple[float, float, float, float], picture_wh: tuple[int, int]) -> str:
         """A box as text. `corners`: xyxyn, 0 to 1. `picture_wh`: size in pixels of the picture that the model gets."""
         width, height = self.resize.size(*picture_wh) if self.resize else picture_wh
-        scale = {"px": (width, height), "0-1": (1, 1), "0-1000": (1000, 1000)}[self.unit]
-        places = [round(at * scale[axis % 2], 3 if self.unit == "0-1" else None) for axis, at in enumerate(corners)]
-        x1, y1, x2, y2 = places
+        x1, x2 = _whole(corners[0], corners[2], width if self.unit == "px" else 1000)
+        y1, y2 = _whole(corners[1], corners[3], height if self.unit == "px" else 1000)
         ordered = (y1, x1, y2, x2) if self.y_first else (x1, y1, x2, y2)
-        return f"[{', '.join(str(number) for number in ordered)}]"
+        return f"[{', '.join(str(number / 1000 if self.unit == '0-1' else number) for number in ordered)}]"
+
+
+def _whole(first: float, last: float, scale: int) -> tuple[int, int]:
+    """Two fractions as whole numbers from 0 to `scale`, never the same: no box is without area.
+
+    >>> _whole(0.1, 0.5, 1000), _whole(0.5, 0.5002, 1000), _whole(0.9998, 1.0, 1000)
+    ((100, 500), (500, 501), (999, 1000))
+    """
+    low, high = round(first * scale), round(last * scale)
+    if low < high:
+        return low, high
+    low = min(math.floor((first + last) / 2 * scale), scale - 1)
+    return low, low + 1
 
 
 THOUSANDTHS = Coordinates("0-1000")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 
-from regioncap.config.coordinates import BOX_NAMES, Coordinates, coordinates_of_model
+from regioncap.config.coordinates import Coordinates, coordinates_of_model
 from regioncap.config.fields_run import RunSettings
 from regioncap.config.plugin_names import CAPTIONER, EXTRACTOR
 from regioncap.config.references import names_credential
 from regioncap.config.request_parts import headers_of, query_of
 from regioncap.config.templates import (
+    BOX_NAMES,
     BUILT_IN_NAMES,
     FOCAL_PROMPT,
     FOCAL_PROMPT_OF_BOXES,
@@ -128,9 +129,17 @@ class DerivedSettings(RunSettings):
 
     def prompt_fields(self) -> tuple[str, ...]:
         """The row's own keys that the prompts in use name, sorted."""
-        named = {key for name, text in self.templates_in_use().items() for key in template_names(text, name)}
-        ours = BUILT_IN_NAMES | (BOX_NAMES if self.box_coordinates is not None else frozenset())
-        return tuple(sorted(named - ours - set(self.region_fields)))
+        return tuple(sorted(self.keys_in_templates()))
+
+    def keys_in_templates(self) -> dict[str, str]:
+        """The row's own keys that the prompts in use name, each with the first template that does."""
+        found: dict[str, str] = {}
+        for name, text in self.templates_in_use().items():
+            ours = BUILT_IN_NAMES[name] | (BOX_NAMES[name] if self.box_coordinates is not None else frozenset())
+            for key in template_names(text, name):
+                if key not in ours and key not in self.region_fields:
+                    found.setdefault(key, name)
+        return found
 
     def groups_of(self, regions: int) -> list[tuple[int, ...]]:
         """The numbers, from 1, of this many regions, grouped by the picture that shows them.

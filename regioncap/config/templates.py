@@ -36,8 +36,16 @@ REGION_PROMPT, REGION_PROMPT_WITH_BOX = "<region{n}>", "<region{n}> {box}"
 TEMPLATES = ("system_prompt", "prompt", "focal_prompt", "region_prompt")
 """Names of the settings that are templates."""
 
-BUILT_IN_NAMES = frozenset({"num_regions", "regions", "n"})
-"""Names in a template that are filled in for every row; all others are keys of the row or of the region."""
+BUILT_IN_NAMES = {
+    "system_prompt": frozenset({"num_regions", "regions"}),
+    "prompt": frozenset({"num_regions", "regions"}),
+    "focal_prompt": frozenset({"num_regions", "regions", "n"}),
+    "region_prompt": frozenset({"n"}),
+}
+"""Names that are filled in for every row, by template; all others are keys of the row or of the region."""
+
+BOX_NAMES = {**dict.fromkeys(TEMPLATES, frozenset({"box_form"})), "region_prompt": frozenset({"box", "box_form"})}
+"""Names that are filled in besides where coordinates are given: a region's box, and in which form it is."""
 
 
 def template_names(template: str, field: str) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from regioncap.config.model import RegionCapConfig
+from regioncap.config.templates import BOX_NAMES, BUILT_IN_NAMES, TEMPLATES
 from regioncap.errors import UsageError
 from regioncap.preflight.first_rows import MAX_ROWS, FirstRows
 from regioncap.row_keys import MISSING, keys_in_words, paths_of, value_at
@@ -39,7 +40,8 @@ def check_named_keys(config: RegionCapConfig, rows: FirstRows) -> None:
         key, setting = next(iter(wanted.items()))
         which = "no row" if exact else f"none of the first {MAX_ROWS:,} rows"
         later = "" if exact else ". Set --no-box-check if it is right and only later rows have it"
-        raise UsageError(f"{setting}: {which} has the key {key!r}; {keys_in_words(key, known)}{later}")
+        hint = _filled_in_elsewhere(config, setting, key) or keys_in_words(key, known)
+        raise UsageError(f"{setting}: {which} has the key {key!r}; {hint}{later}")
 
 
 def named_keys(config: RegionCapConfig) -> Iterator[tuple[str, str]]:
@@ -52,6 +54,17 @@ def named_keys(config: RegionCapConfig) -> Iterator[tuple[str, str]]:
     for key in config.region_fields:
         if not (config.own_extractor and key in FOUND_FIELDS):
             yield "region_fields", key
-    for key in config.prompt_fields():
+    for key, template in config.keys_in_templates().items():
         if not (config.own_extractor and key in FOUND_FIELDS):
-            yield "prompt", key
+            yield template, key
+
+
+def _filled_in_elsewhere(config: RegionCapConfig, setting: str, key: str) -> str:
+    """In words, where `{key}` is filled in without being a key of the row, if it is and `setting` is a template."""
+    if setting not in TEMPLATES:
+        return ""
+    if places := [name for name in TEMPLATES if key in BUILT_IN_NAMES[name]]:
+        return f"{{{key}}} is filled in only in {' and '.join(places)}"
+    if config.box_coordinates is None and key in BOX_NAMES[setting]:
+        return f"{{{key}}} is filled in where coordinates are set, such as coordinates='0-1000'"
+    return f"{{{key}}} is filled in only in region_prompt" if key in BOX_NAMES["region_prompt"] else ""

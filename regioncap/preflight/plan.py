@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from regioncap.captioners.prompts import Prompts, form_of_answer
+from regioncap.captioners.row_requests import largest_row
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RegionCapError, RowReject
 from regioncap.image_ref import ref_of
@@ -140,7 +141,7 @@ def plan(config: RegionCapConfig) -> Plan:
         shown = [fit_size(size, max_pixels=config.max_pixels) for size in sizes]
         planned.image_tokens = statistics.mean(math.ceil(w / PATCH) * math.ceil(h / PATCH) for w, h in shown)
     planned.images_sampled = len(sizes)
-    planned.text_tokens = _text_tokens(config, prompts)
+    planned.text_tokens = text_tokens(config, prompts)
     if planned.usage:
         planned.answer_tokens = statistics.mean(planned.usage)
         planned.answers_sampled = len(planned.usage)
@@ -256,12 +257,12 @@ def _outdated_again(row: Row, captions: dict[int, str], context: RunContext) -> 
             yield len(CachedAnswer.find(key, again.wanted, context).outdated)
 
 
-def _text_tokens(config: RegionCapConfig, prompts: Prompts) -> float:
-    fields = dict.fromkeys(config.prompt_fields(), "some words")
-    of_regions = [dict.fromkeys(config.region_fields, "a word")] * config.max_boxes
-    wanted = (1,) if config.prompt_mode == "focal" else config.groups_of(config.max_boxes)[-1]
-    asked = prompts.focal_text(1, config.max_boxes, fields, of_regions)
-    if config.prompt_mode != "focal":
-        asked = prompts.marks_text(config.max_boxes, fields, of_regions)
-    text = f"{prompts.system_text(fields)}{asked}{form_of_answer(wanted, json=False)}"
+def text_tokens(config: RegionCapConfig, prompts: Prompts) -> float:
+    """About how many tokens the texts of one request have."""
+    row = largest_row(config, prompts, "some words")
+    filled = config.max_boxes, row.fields, row.region_fields
+    focal = config.prompt_mode == "focal"
+    asked = prompts.focal_text(1, *filled) if focal else prompts.marks_text(*filled)
+    answer = form_of_answer((1,) if focal else row.wanted, json=False)
+    text = f"{prompts.system_text(*filled)}{asked}{answer}"
     return len(text) / CHARS_PER_TOKEN

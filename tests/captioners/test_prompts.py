@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from regioncap.captioners.prompts import Prompts, fill, form_of_answer, only
+from regioncap.captioners.row_requests import largest_request
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RowReject, UsageError
+from regioncap.preflight.plan import text_tokens
 
 
 def prompts(**settings: Any) -> Prompts:
@@ -20,7 +22,7 @@ def test_the_default_is_the_seeds() -> None:
     assert default.marks_text(3, {}, ()) == (
         "Describe the content of each marked region in the image. There are 3 regions: <region1> to <region3>."
     )
-    assert default.system_text({}).startswith(
+    assert default.system_text(3, {}, ()).startswith(
         "A chat between a curious human and an artificial intelligence assistant."
     )
 
@@ -78,6 +80,34 @@ def test_names_that_prompts_take_from_rows() -> None:
         region_prompt="{n} {label} {a}", region_fields=["label"], focal_prompt="{unused}",
     )  # fmt: skip
     assert config.prompt_fields() == ("a", "b")
+
+
+def test_each_template_has_its_own_names() -> None:
+    config = RegionCapConfig(
+        input="a.jsonl", endpoint="http://h/v1", model="m", prompt_mode="auto", prompt="{n} {regions}",
+        system_prompt="{num_regions} {regions}", focal_prompt="{n} {num_regions}", region_prompt="{n} {num_regions}",
+    )  # fmt: skip
+    assert config.keys_in_templates() == {"n": "prompt", "num_regions": "region_prompt"}
+
+
+def test_the_system_prompt_is_a_template_as_the_prompt_is() -> None:
+    made = prompts(system_prompt="{num_regions} things in a {place}: {regions}")
+    assert made.system_text(2, {"place": "zoo"}, ()) == "2 things in a zoo: <region1>, <region2>"
+
+
+LARGEST: dict[str, dict[str, Any]] = {
+    "boxes": {"prompt_mode": "coords", "coordinates": "px"},
+    "formats of numbers": {"prompt": "{price:,.2f} {regions}"},
+    "of regions": {"prompt": "{regions}", "region_prompt": "{n:02d} {score:.1%}", "region_fields": ["score"]},
+    "system prompt": {"system_prompt": "{num_regions} {year:04d}"},
+}
+
+
+@pytest.mark.parametrize("case", LARGEST)
+def test_what_rows_lead_to_is_known_before_them(case: str) -> None:
+    config = RegionCapConfig(input="a.jsonl", endpoint="http://h/v1", model="m", **LARGEST[case])
+    assert largest_request(config, Prompts.of(config)).text
+    assert text_tokens(config, Prompts.of(config)) > 20
 
 
 def test_what_is_added_to_every_prompt() -> None:

@@ -37,6 +37,14 @@ def test_a_box_in_each_kind_of_numbers(name: str) -> None:
     assert coordinates.form.startswith("[y1, x1, y2, x2]" if "yxyx" in name else "[x1, y1, x2, y2]")
 
 
+def test_no_box_is_without_area() -> None:
+    tiny = (0.5, 0.99996, 0.50001, 1.0)
+    assert Coordinates.named("px").text(tiny, (300, 200)) == "[150, 199, 151, 200]"
+    assert Coordinates.named("0-1").text(tiny, SIZE) == "[0.5, 0.999, 0.501, 1.0]"
+    assert Coordinates.named("0-1000-yxyx").text(tiny, SIZE) == "[999, 500, 1000, 501]"
+    assert Coordinates.named("px").text((0.0, 0.0, 1.0, 1.0), (1, 1)) == "[0, 0, 1, 1]"
+
+
 MODELS = {
     "Qwen/Qwen2.5-VL-7B-Instruct": "px",
     "Qwen/Qwen2.5-VL-72B-Instruct-AWQ": "px",
@@ -104,6 +112,8 @@ def test_coordinates_that_no_prompt_gives_are_refused(case: str) -> None:
 def test_without_coordinates_a_key_named_box_is_the_rows_own() -> None:
     assert config(prompt="{regions}: {box}").prompt_fields() == ("box",)
     assert config(prompt="{regions}", region_prompt="{box}", coordinates="px").prompt_fields() == ()
+    both = config(prompt="{regions}: {box} {box_form}", region_prompt="{box} {box_form}", coordinates="px")
+    assert both.keys_in_templates() == {"box": "prompt"}
 
 
 def test_pixels_needs_no_coordinates() -> None:

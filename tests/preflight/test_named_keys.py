@@ -44,6 +44,15 @@ WRONG = [
     ({**MODEL, "prompt": "{titel}: {num_regions}"}, r"prompt: no row has the key 'titel'; did you mean 'title'\?"),
     ({**MODEL, "system_prompt": "{objects.lable}"}, r"prompt: .* 'objects.lable'; did you mean 'objects.label'\?"),
     ({**MODEL, "prompt": "{title.__class__}"}, "prompt: no row has the key 'title.__class__'"),
+    (
+        {**MODEL, "region_prompt": "{n} at {box}"},
+        r"region_prompt: .* 'box'; \{box\} is filled in where coordinates are",
+    ),
+    (
+        {**MODEL, "coordinates": "px", "prompt": "{regions} {box}", "region_prompt": "{n} {box}"},
+        r"prompt: .* 'box'; \{box\} is filled in only in region_prompt",
+    ),
+    ({**MODEL, "prompt": "Of {n}"}, r"prompt: .* 'n'; \{n\} is filled in only in focal_prompt and region_prompt"),
     ({"bbox_key": "zzz"}, "bbox_key: no row has the key 'zzz'; the rows have: image, boxes, title, objects"),
 ]
 
