@@ -248,6 +248,9 @@ def jsonable(value: Any) -> Any:
 
 # --- boxes, as rows give them
 
+META_KEY = "meta_info"
+"""The key of an output row for all that is known of its regions besides their captions."""
+
 WITH_BBOX = "with_bbox"
 WITHOUT_BBOX = "without_bbox"
 

@@ -16,7 +16,7 @@ from regioncap.config.image_rules import ImageRules
 from regioncap.config.references import looks_secret
 from regioncap.config.request_parts import check_body, check_no_credentials, keys_of, query_of
 from regioncap.config.templates import template_names
-from regioncap.records import shorten
+from regioncap.records import META_KEY, shorten
 
 NO_CAPTIONER = (
     "captioner: expected a way to caption, got none; choose one: "
@@ -91,6 +91,14 @@ def check_box_key(config: DerivedSettings) -> None:
         raise ValueError(
             f"bbox_key: four columns ({config.bbox_key}) hold one box per row; expected rows='per_box' with them"
         )
+
+
+def check_output_key(config: DerivedSettings) -> None:
+    """The captions must not replace what an output row has besides them: its image, its boxes, its `meta_info`."""
+    taken = {"meta_info": META_KEY, "the image": config.image_key, "the boxes": config.bbox_key}
+    for what, key in taken.items():
+        if config.output_key in (key, key.partition(".")[0]):  # a path leads into the value of its first part
+            raise ValueError(f"output_key: expected a key of its own, got {config.output_key!r}, which holds {what}")
 
 
 def check_allowed_images(config: DerivedSettings) -> None:

@@ -61,6 +61,7 @@ class RegionCapConfig(DerivedSettings):
         checks.check_addresses(self)
         checks.check_encoding(self)
         checks.check_box_key(self)
+        checks.check_output_key(self)
         checks.check_allowed_images(self)
         checks.check_captioner(self)
         checks.check_plugins(self)

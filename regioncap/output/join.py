@@ -15,10 +15,10 @@ from typing import Any, Protocol
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import AccountingError, RowReject
 from regioncap.output.caption_flags import FLAGS, FLAGS_VERSION, flags_of
-from regioncap.output.jsonl import META_KEY, RowFormat, rejected_line
+from regioncap.output.jsonl import RowFormat, rejected_line
 from regioncap.output.outputs import is_parts_folder
 from regioncap.output.summary import Summary
-from regioncap.records import WITH_BBOX, Row, Step, dumps, rejected
+from regioncap.records import META_KEY, WITH_BBOX, Row, Step, dumps, rejected
 from regioncap.row_keys import boxes_at
 from regioncap.row_work import row_work
 from regioncap.run.context import RunContext

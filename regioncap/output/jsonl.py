@@ -10,9 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from regioncap.image_ref import ref_of
-from regioncap.records import Row
-
-META_KEY = "meta_info"
+from regioncap.records import META_KEY, Row
 
 
 def region_texts(captions: list[str]) -> list[str]:

@@ -11,10 +11,9 @@ from regioncap.config.model import RegionCapConfig
 from regioncap.errors import UsageError
 from regioncap.image_ref import ImageRef, ref_in_output
 from regioncap.inputs.streams import ReadProgress, open_stream
-from regioncap.output.jsonl import META_KEY
 from regioncap.output.outputs import INCOMPLETE, FileOutputs, Outputs, PartOutputs, is_parts_folder
 from regioncap.output.summary import Summary
-from regioncap.records import Row, loads, shorten
+from regioncap.records import META_KEY, Row, loads, shorten
 from regioncap.row_keys import image_name_at
 from regioncap.row_work import words_of
 from regioncap.storage.filesystem import Filesystems, Place

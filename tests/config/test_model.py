@@ -54,6 +54,13 @@ def test_a_wrong_value_is_named_with_what_was_expected(field: str) -> None:
     assert repr(value) in str(error.value)
 
 
+@pytest.mark.parametrize("key", ["meta_info", "photo", "objects", "objects.bbox"])
+def test_captions_replace_nothing_else_of_an_output_row(key: str) -> None:
+    with pytest.raises(UsageError, match=f"output_key: expected a key of its own, got '{key}', which holds"):
+        config(output_key=key, image_key="photo", bbox_key="objects.bbox")
+    assert config(output_key="image", image_key="photo").output_key == "image"
+
+
 def test_an_unknown_name_gets_a_suggestion() -> None:
     with pytest.raises(UsageError, match="max_box: there is no such setting; did you mean max_boxes"):
         config(max_box=3)
