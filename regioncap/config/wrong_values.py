@@ -29,9 +29,14 @@ def error_of(error: ValidationError, settings: Collection[str], secrets: Collect
     if not name:  # from one of our own checks: its text names the field already
         return UsageError(first["msg"].removeprefix("Value error, "))
     expected = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-    if name in secrets:
-        return UsageError(f"{name}: expected {expected}, got something else")
-    return ConfigError(name, expected, _masked(first["input"]))
+    return ConfigError(name, expected, Hidden() if name in secrets else _masked(first["input"]))
+
+
+class Hidden:
+    """The value of a setting that may be a secret, in an error."""
+
+    def __repr__(self) -> str:
+        return "something else"
 
 
 def _masked(value: Any) -> Any:

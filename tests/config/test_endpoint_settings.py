@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from pydantic import ValidationError
 from regioncap.config.files import read_config_file
 from regioncap.config.model import RegionCapConfig
 from regioncap.config.references import names_credential
-from regioncap.errors import UsageError
+from regioncap.errors import ConfigError, UsageError
 
 SECRET = "quiet-river-7"
 
@@ -124,6 +125,15 @@ def test_what_is_wrong_is_said_without_the_value(case: str) -> None:
     with pytest.raises((UsageError, ValidationError)) as invalid:  # as those see it who make the model themselves
         RegionCapConfig(**{**base(), **values})
     assert SECRET not in str(invalid.value)
+
+
+def test_a_wrong_value_that_may_be_a_secret_is_a_wrong_value_too() -> None:
+    with pytest.raises(ConfigError) as error:
+        config(request_body=f'{{"key": {SECRET}')
+    assert error.value.field == "request_body"
+    assert str(error.value).endswith(", got something else")
+    assert SECRET not in f"{error.value.args} {error.value!r} {error.value.actual}"
+    assert str(pickle.loads(pickle.dumps(error.value))) == str(error.value)
 
 
 OWN_FIELDS = {
