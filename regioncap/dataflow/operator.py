@@ -25,7 +25,8 @@ logger = logging.getLogger("regioncap")
 GIVEN_BY_NAME = frozenset({"input", "output", "image_key", "bbox_key", "output_key", "max_boxes", "draw_visualization"})
 """Settings that DataFlow's own arguments give."""
 
-ROW_FILES = (".jsonl", ".ndjson", ".json", ".csv", ".parquet")
+ROW_FILES = frozenset({".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet"})
+"""Formats whose rows name their images by paths; in any compression."""
 
 
 @dataclass
@@ -36,7 +37,8 @@ class ExistingBBoxDataGenConfig:
     written besides the next step. `draw_visualization`: whether the marked pictures are kept; the model sees the marks
     in any case.
 
-    Raises ConfigError for a folder as output, and UsageError for `settings` that are arguments of their own.
+    Raises ConfigError for what is no path and for a folder as output, and UsageError for `settings` that are arguments
+    of their own.
     """
 
     max_boxes: int = 10
@@ -59,6 +61,8 @@ class ExistingBBoxDataGenConfig:
         for name in ("input_jsonl_path", "output_jsonl_path"):
             if isinstance(path := getattr(self, name), os.PathLike):
                 setattr(self, name, os.fspath(path))
+            elif path is not None and not isinstance(path, str):
+                raise ConfigError(name, "a path or URL", path)
         if not isinstance(self.settings, Mapping):
             raise ConfigError("settings", "settings by name, such as {'dim': 0.8}", self.settings)
         for name in sorted(GIVEN_BY_NAME & set(self.settings)):
@@ -118,10 +122,11 @@ class ImageRegionCaptionGenerate:
 
     def _config(self, exchange: Exchange, image_key: str, bbox_key: str, output_key: str) -> RegionCapConfig:
         from regioncap.config.model import RegionCapConfig
+        from regioncap.inputs.formats import file_kind
 
         values: dict[str, Any] = {
             "cache_path": exchange.cache_path,
-            **({"image_root": str(Path.cwd())} if exchange.input.lower().endswith(ROW_FILES) else {}),
+            **({"image_root": str(Path.cwd())} if file_kind(exchange.input) in ROW_FILES else {}),
             **self._captioner.settings,
             **self.cfg.settings,
             "input": exchange.input,

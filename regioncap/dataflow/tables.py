@@ -69,8 +69,9 @@ def rows_of(data: Any) -> list[Row]:
     if hasattr(data, "to_dict") and hasattr(data, "columns"):
         data = data.to_dict(orient="records")
     rows = list(data) if isinstance(data, list | tuple) else None
-    if rows is None or not all(isinstance(row, Mapping) for row in rows):
-        what = type(data).__name__ if rows is None else f"a list of {type(rows[0]).__name__}"
+    strange = next((row for row in rows or () if not isinstance(row, Mapping)), None)
+    if rows is None or strange is not None:
+        what = type(data).__name__ if rows is None else f"a list with {type(strange).__name__}"
         raise UsageError(f"storage: expected rows as a DataFrame or a list of dicts, got {what}")
     return [{str(key): _known(value) for key, value in row.items()} for row in rows]
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import inspect
+import json
 import subprocess
 import sys
 import threading
@@ -102,6 +104,15 @@ def test_the_next_operator_reads_the_captions(here: Path, cache_type: str) -> No
     assert list(rows[1]["meta_info"]["bbox"][0]) == BOX
     assert Path(rows[1]["meta_info"]["image_with_bbox"]).is_absolute()
     assert Path(rows[1]["meta_info"]["image_with_bbox"]).is_file()
+
+
+@pytest.mark.parametrize("name", ["photos.jsonl.gz", "photos.TSV", "photos.csv", "photos.json"])
+def test_images_are_relative_to_the_working_directory_whatever_the_format(here: Path, name: str) -> None:
+    text = json.dumps({"image": "photo0.png"}) if "json" in name else "image\nphoto0.png\n"
+    (here / "in" / name).write_bytes(gzip.compress(text.encode()) if name.endswith("gz") else text.encode())
+    storage = storage_of(first=f"in/{name}")
+    operator_of().run(storage.step())
+    assert [row["image"] for row in storage.step().read("dict")] == ["photo0.png"]
 
 
 def test_two_operators_in_a_row_each_have_their_step(here: Path) -> None:
@@ -256,6 +267,8 @@ def test_a_storage_before_its_first_step_is_refused() -> None:
         ({"settings": {"record_stile": "joined"}}, "record_stile: there is no such setting; did you mean record_style"),
         ({"settings": {"output": "out.jsonl"}}, "settings: output is an argument of its own"),
         ({"output_jsonl_path": "out/"}, "output_jsonl_path: expected a file"),
+        ({"output_jsonl_path": 5}, "output_jsonl_path: expected a path or URL, got 5"),
+        ({"input_jsonl_path": ["a"]}, r"input_jsonl_path: expected a path or URL, got \['a'\]"),
     ],
 )
 def test_a_wrong_config_is_named(values: dict[str, Any], message: str) -> None:

@@ -140,9 +140,16 @@ def test_what_cannot_be_read_is_named(tmp_path: Path, name: str, text: bytes | N
         storage_in(tmp_path, first=name).step().read("dict")
 
 
-@pytest.mark.parametrize("data", [None, "rows", [1], [["a"]], {"image": "a"}])
-def test_only_rows_are_written(tmp_path: Path, data: Any) -> None:
-    with pytest.raises(UsageError, match="expected rows as a DataFrame or a list of dicts"):
+NO_ROWS = {
+    "NoneType": None, "str": "rows", "a list with int": [{"image": "a"}, 1], "a list with list": [["a"]],
+    "dict": {"image": "a"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", NO_ROWS)
+def test_only_rows_are_written(tmp_path: Path, what: str) -> None:
+    data: Any = NO_ROWS[what]
+    with pytest.raises(UsageError, match=f"expected rows as a DataFrame or a list of dicts, got {what}$"):
         storage_in(tmp_path).step().write(data)
     assert not (tmp_path / "cache").exists()
 
