@@ -79,6 +79,13 @@ class Plugin:
             "name": self.name, "package": self.package, "package_version": self.package_version, "version": str(value)
         }  # fmt: skip
 
+    def check_called(self, function: Any, form: str) -> None:
+        """Raises UsageError unless `function`, which the plugin is called by in the form `form`, can be called so."""
+        if not callable(function):
+            raise UsageError(f"{self.title}: expected a class with {form}, got one without")
+        if inspect.iscoroutinefunction(function):
+            raise UsageError(f"{self.title}: expected {form} to be a function as others, got an async one")
+
     def check_options(self, options: Mapping[str, Any], *positional: Any) -> None:
         """Raises UsageError for options that the function, called with `positional` first, or the class does not
         take."""

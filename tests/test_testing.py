@@ -41,6 +41,14 @@ def large_only(image: Any) -> Any:
     return [[0, 0, 3, 300 // (image.shape[0] // 10)]]
 
 
+class Later:
+    async def __call__(self, image: Any) -> Any:
+        return []
+
+    async def caption(self, task: CaptionTask) -> Any:
+        return []
+
+
 def test_good_finders_pass() -> None:
     check_extractor(corners)
     check_extractor(corners, size=7)
@@ -54,6 +62,7 @@ BAD_FINDERS: dict[str, tuple[Any, dict[str, Any], str]] = {
     "only large ones": (large_only, {}, "a tiny picture, 1x1: .*ZeroDivisionError"),
     "an option": (Detector, {"sise": 3}, "missing a required argument: 'size'"),
     "a name": ("tests.test_testing:cornres", {}, "did you mean corners"),
+    "async": (Later, {}, r"expected __call__\(self, image\) to be a function as others, got an async one"),
 }
 
 
@@ -102,6 +111,7 @@ BAD_CAPTIONERS: dict[str, tuple[Any, dict[str, Any], str]] = {
     "rejects": (Failing, {}, "too dark"),
     "an option": (Own, {"wrod": "x"}, "'wrod'"),
     "no method": (Detector, {"size": 3}, r"expected a class with caption\(self, task\)"),
+    "async": (Later, {}, r"expected caption\(self, task\) to be a function as others, got an async one"),
 }
 
 

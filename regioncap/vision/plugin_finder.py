@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import threading
 from collections.abc import Mapping
 from typing import Any
@@ -43,10 +44,8 @@ class PluginFinder:
             if self._find is None:
                 self.plugin.check_options(self._options, np.zeros((1, 1, 3), np.uint8))
                 made = self.plugin.make(self._options)
-                if not callable(made):
-                    raise UsageError(
-                        f"{self.plugin.title}: expected a class with __call__(self, image), got one without"
-                    )
+                called = getattr(made, "__call__", None) if inspect.isclass(self.plugin.target) else made  # noqa: B004
+                self.plugin.check_called(called, "__call__(self, image)")
                 self._find = made
 
     def find(self, image: Pixels, full_size_wh: tuple[int, int], *, max_boxes: int, min_score: float) -> Found:
