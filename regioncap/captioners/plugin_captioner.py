@@ -208,6 +208,6 @@ def _made(plugin: Plugin, arguments: Mapping[str, Any]) -> Any:
 
 def _caption_function(plugin: Plugin, made: Any) -> Callable[[CaptionTask], Any]:
     """The method `caption` of an instance, or the function itself. Raises UsageError if there is neither."""
-    function = getattr(made, "caption", None) if isinstance(plugin.target, type) else made
+    function: Any = getattr(made, "caption", None) if isinstance(plugin.target, type) else made
     plugin.check_called(function, "caption(self, task)")
     return function  # type: ignore[no-any-return]
