@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
+import functools
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import httpx
@@ -63,11 +66,14 @@ class SelfContainedFlow(Flow[P, R]):
             return made
 
     async def aio(self, config: RegionCapConfig | Mapping[str, Any] | None = None, **settings: Any) -> R:
-        """A call beside which other asyncio tasks go on: it works in a thread. When what awaits it is cancelled, by a
-        Ctrl-C too, the run stops; what is done is kept."""
+        """A call beside which other asyncio tasks go on: it works in a thread of its own, since the loop's few are
+        for short work. When what awaits it is cancelled, by a Ctrl-C too, the run stops; what is done is kept."""
         cancelled = threading.Event()
         with stopped_by(cancelled.is_set):
-            running = asyncio.ensure_future(asyncio.to_thread(self, config, **settings))
+            call = functools.partial(contextvars.copy_context().run, self, config, **settings)
+        thread = ThreadPoolExecutor(1, thread_name_prefix="region-caption")
+        running = asyncio.get_running_loop().run_in_executor(thread, call)
+        thread.shutdown(wait=False)  # it ends after the call
         try:
             return await asyncio.shield(running)
         except asyncio.CancelledError:
