@@ -64,7 +64,7 @@ def test_what_is_deployed(site: Site) -> None:
 WRONG: dict[str, tuple[dict[str, Any], str, str]] = {
     "too small": ({"max_boxes": 0}, "config.max_boxes", "0 is less than the minimum of 1"),
     "no number": ({"shard_size": "many"}, "config.shard_size", "'many' is not of type 'integer'"),
-    "not in the list": ({"extractor": "yolo"}, "config.extractor", "'yolo' is not one of"),
+    "not in the list": ({"bbox_format": "yolo"}, "config.bbox_format", "'yolo' is not one of"),
     "unknown": ({"max_boxs": 3}, "config", "('max_boxs' was unexpected)"),
 }
 
@@ -150,7 +150,7 @@ def test_what_a_schema_cannot_say_fails_with_words_and_no_traceback(site: Site, 
     assert site.artifacts(wrong["id"])["markdown"].startswith("## Nothing was run: the settings are wrong\n")
     assert wrong["name"].startswith("out.jsonl · ")
     dead = site.run("manual", config=config_of(project, captioner="openai", model="m", endpoint=["http://127.0.0.1:9"]))
-    assert "Start the server, or correct --endpoint" in dead["state"]["message"]
+    assert "Start the server, or correct `endpoint`" in dead["state"]["message"]
     page = site.artifacts(dead["id"])["markdown"]
     assert page.startswith("## The run stopped before its end")
     assert "[run the deployment again](" in page

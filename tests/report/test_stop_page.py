@@ -65,12 +65,12 @@ def test_the_line_of_the_list_of_artifacts(context: RunContext) -> None:
     assert stop_line(KeyboardInterrupt(), context) == (
         "cancelled after 4 of about 12 rows, 9 new captions. 9 captions are kept and will be reused."
     )
-    assert stop_line(RowsFailAlike("no model\nis left"), context) == "no model"
+    assert stop_line(RowsFailAlike("correct --model\nor so"), context) == "correct `model`"
 
 
 def test_wrong_settings() -> None:
-    page = wrong_settings_page(UsageError("max_boxes: <b>"), AGAIN)
+    page = wrong_settings_page(UsageError("max_boxes: <b>, set --max-pixels"), AGAIN)
     assert page.splitlines() == [
-        "## Nothing was run: the settings are wrong", "", "> max\\_boxes: &lt;b&gt;", "",
+        "## Nothing was run: the settings are wrong", "", r"> max\_boxes: &lt;b&gt;, set \`max\_pixels\`", "",
         f"**What to do:** correct this setting, then {AGAIN}.",
     ]  # fmt: skip
