@@ -25,6 +25,11 @@ def wrong_settings_page(error: UsageError, how_to_rerun: str) -> str:
 
 def stop_page(error: BaseException, context: RunContext, how_to_resume: str) -> str:
     """Markdown for a run that stopped. `how_to_resume`: how to rerun it, in Markdown."""
+    if isinstance(error, OutputInUse) and not error.lost:
+        return (
+            f"## Another run is writing this output\n\n{_quoted(_words(error))}\n\n"
+            f"**What to do:** when the other has ended, {how_to_resume}, or choose another output.\n"
+        )
     heading, first = _heading_and_first_step(error)
     parts = [
         f"## {heading}",
@@ -42,7 +47,7 @@ def _heading_and_first_step(error: BaseException) -> tuple[str, str]:
     if not isinstance(error, Exception):
         return "The run was cancelled", ""
     if isinstance(error, OutputInUse):
-        return "Another run writes this output", "when the other has ended, "
+        return "Another run has taken over this output", "when the other has ended, "
     first = "fix this, then " if isinstance(error, RunStopped) else "report this bug (the log has its traceback), then "
     return "The run stopped before its end", first
 

@@ -39,8 +39,9 @@ ENDS: dict[str, tuple[BaseException, str, str, str]] = {
         ZeroDivisionError("a bug"), "The run stopped before its end", "> ZeroDivisionError: a bug",
         f"**What to do:** report this bug (the log has its traceback), then {AGAIN}: with",
     ),
-    "refused": (
-        OutputInUse("out.jsonl", "run 7"), "Another run writes this output", "> out.jsonl: another run is writing",
+    "taken over": (
+        OutputInUse("out.jsonl", "run 7", lost=True), "Another run has taken over this output",
+        "> out.jsonl: another run has taken over",
         f"**What to do:** when the other has ended, {AGAIN}: with",
     ),
 }  # fmt: skip
@@ -58,6 +59,14 @@ def test_its_first_lines_say_why_and_what_to_do(context: RunContext, case: str) 
         "- **cost**: no requests",
         f"- **output**: `{context.output.url}`; an earlier output was left unchanged",
     ]
+
+
+def test_of_a_run_that_is_refused_there_is_nothing_to_resume(context: RunContext) -> None:
+    page = stop_page(OutputInUse("out.jsonl", "run 7"), context, AGAIN)
+    heading, reason, advice = page.rstrip("\n").split("\n\n")
+    assert heading == "## Another run is writing this output"
+    assert reason.startswith("> out.jsonl: another run is writing this output: run 7.")
+    assert advice == f"**What to do:** when the other has ended, {AGAIN}, or choose another output."
 
 
 def test_the_line_of_the_list_of_artifacts(context: RunContext) -> None:
