@@ -19,6 +19,7 @@ from regioncap.captioners.fake_server import Behaviour, RunningServer
 from regioncap.errors import UsageError
 from regioncap.flows.serving import deployments_of
 from tests.support.commands import COMMAND, ROOT
+from tests.support.processes import end_with_us
 from tests.support.rows import read_rows, write_rows
 from tests.support.sites import Site
 from tests.support.waiting import until
@@ -238,8 +239,10 @@ def test_a_file_that_has_no_deployments(tmp_path: Path, text: str | None, messag
 def test_one_process_serves_what_a_worker_has_too_in_either_order(site: Site, project: Path) -> None:
     log = project / "log"
     with log.open("wb") as file:
-        process = subprocess.Popen(
-            [*COMMAND, "serve", "--file", str(FILE)], cwd=project, env=site.environment, stdout=file, stderr=file
+        process = end_with_us(
+            subprocess.Popen(
+                [*COMMAND, "serve", "--file", str(FILE)], cwd=project, env=site.environment, stdout=file, stderr=file
+            )
         )
     try:
         until(lambda: "manual-all-served" in log.read_text())
