@@ -75,7 +75,7 @@ bench: $(STAMPS)/test
 # The site of docs/, in site/; to look at it, with its search: .venv/bin/mkdocs serve
 docs: $(STAMPS)/docs
 	$(BIN)/python docs/reference.py
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 # The pages of docs/ that are made of the settings and the commands
 reference: $(STAMPS)/install

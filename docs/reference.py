@@ -41,9 +41,10 @@ def settings() -> str:
     """The page of all settings, by heading."""
     parts = [
         "# Settings",
-        "Every setting is a flag of `regioncap run`, a key of the file for `--config`, an argument of `region_caption` "
-        "and a field of Prefect's form, with the same name. Only `input` is required. The command takes it as its "
-        "argument; of the rest, flags take precedence over the file.",
+        "Every setting is a flag of `regioncap run`, a key of the file for `--config` and an argument of "
+        "`region_caption` with the same name, and, under the title in bold, a field in the form of Prefect's "
+        "`manual-all`. Only `input` is required. The command takes it as its argument; of the rest, flags take "
+        "precedence over the file.",
         "What is requested again after a change depends on what the setting decides; captions for earlier values stay "
         "in the cache:",
         "| | decides | a change requests again |\n|---|---|---|\n"

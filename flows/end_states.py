@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from prefect.context import FlowRunContext
 from prefect.states import Completed, Failed
 
+from regioncap.config.setting_names import by_setting_names
 from regioncap.errors import RegionCapError
 from regioncap.output.summary import Summary
 from regioncap.report.run_summary import outcome
@@ -49,7 +50,7 @@ def failed(error: RegionCapError) -> Any:
     """The state of a run with this error. Prefect raises it again when the process ends; `plain_errors` hides that."""
     with forward_logs_to_prefect():
         logger.error("%s", error)
-    return Failed(message=str(error), data=error)
+    return Failed(message=by_setting_names(str(error)), data=error)
 
 
 def _is_run_of_deployment() -> bool:

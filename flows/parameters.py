@@ -10,8 +10,9 @@ import functools
 import inspect
 import logging
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
+from prefect.context import FlowRunContext
 from prefect.runtime import deployment, flow_run
 
 from regioncap.config.model import RegionCapConfig
@@ -22,6 +23,7 @@ from regioncap.run.plain_errors import plain_errors
 from regioncap.tasks.run_log import forward_logs_to_prefect
 from regioncap.tasks.run_page import show_wrong_settings
 
+P = ParamSpec("P")
 R = TypeVar("R")
 
 FLOW_NAME = "region-caption"
@@ -51,16 +53,31 @@ def checked(flow: Callable[[RegionCapConfig], R]) -> Callable[[RegionCapConfig],
                 logger.warning("ignored, since the flow has no such parameter: %s", ", ".join(sorted(unknown)))
         return flow(complete)
 
-    # Prefect binds a run's parameters to the signature before it calls anything, and crashes if one is not in it.
+    return taking_unknown(run, FLOW_NAME)
+
+
+def taking_unknown(flow: Callable[P, R], flow_name: str) -> Callable[P, R]:
+    """`flow`, for a Prefect flow of this name, with a signature that has every parameter which the run in this process
+    was given: Prefect binds them to it before it calls anything, and crashes if one is not in it."""
+
+    @functools.wraps(flow)
+    def run(*args: P.args, **parameters: P.kwargs) -> R:
+        return flow(*args, **parameters)
+
     signature = inspect.signature(flow, eval_str=True)
-    more = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None) for name in unknown_parameters()]
+    more = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None)
+        for name in unknown_parameters(flow_name)
+        if name not in signature.parameters
+    ]
     run.__signature__ = signature.replace(parameters=[*signature.parameters.values(), *more])  # type: ignore[attr-defined]
     return run
 
 
-def unknown_parameters() -> list[str]:
-    """Names of the parameters besides `config` that the deployment's run in this process was given."""
-    if flow_run.flow_name != FLOW_NAME:
+def unknown_parameters(flow_name: str) -> list[str]:
+    """Names of the parameters besides `config` that the deployment's run in this process was given, if it is one of the
+    flow of this name: not those of a flow that calls ours."""
+    if FlowRunContext.get() is not None or flow_run.flow_name != flow_name:
         return []
     return sorted(name for name in flow_run.parameters or {} if name != "config" and name.isidentifier())
 

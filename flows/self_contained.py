@@ -19,7 +19,7 @@ from regioncap.config.model import RegionCapConfig
 from regioncap.errors import PrefectLost, RegionCapError
 from regioncap.flows.caller import stopped_by
 from regioncap.flows.own_server import ensure_server
-from regioncap.flows.parameters import config_of_call
+from regioncap.flows.parameters import config_of_call, taking_unknown
 from regioncap.flows.undelivered import drop_undelivered
 from regioncap.process import loopback_without_proxy, no_telemetry
 from regioncap.run.plain_errors import plain_errors
@@ -63,6 +63,7 @@ class SelfContainedFlow(Flow[P, R]):
         def with_options(self, **options):
             made = super().with_options(**options)
             made.__class__ = type(self)  # Prefect makes a plain flow
+            made.fn = taking_unknown(made.fn, made.name)
             return made
 
     async def aio(self, config: RegionCapConfig | Mapping[str, Any] | None = None, **settings: Any) -> R:

@@ -19,7 +19,6 @@ from prefect.exceptions import ObjectNotFound
 from prefect.schedules import Cron, Schedule
 
 from regioncap.errors import UsageError
-from regioncap.flows.parameters import FLOW_NAME
 
 SUFFIX = "-served"
 
@@ -91,7 +90,7 @@ def leave_schedule_to_workers(deployment: RunnerDeployment, client: SyncPrefectC
     else every run would be due twice."""
     name = deployment.name.removesuffix(SUFFIX)
     try:
-        deployed = client.read_deployment_by_name(f"{FLOW_NAME}/{name}")
+        deployed = client.read_deployment_by_name(f"{deployment.flow_name}/{name}")
     except ObjectNotFound:
         return
     if deployment.schedules and not deployed.paused and any(schedule.active for schedule in deployed.schedules):

@@ -12,6 +12,7 @@ from weakref import WeakValueDictionary
 from prefect.logging import get_run_logger
 from prefect.logging.handlers import PrefectConsoleHandler
 
+from regioncap.config.setting_names import by_setting_names
 from regioncap.printable import printable
 from regioncap.process import SharedChange, shared
 from regioncap.run.runs import RUNS
@@ -34,7 +35,7 @@ class _Forward(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         if RUNS.current == self._run and FLOWS.isEnabledFor(record.levelno):
-            message = printable(record.getMessage())
+            message = by_setting_names(printable(record.getMessage()))
             copied = logging.makeLogRecord({**vars(record), **self._extra, "msg": message, "args": None})
             for handler in FLOWS.handlers:
                 handler.handle(copied)

@@ -37,7 +37,7 @@ from regioncap.report.run_summary import (
     slug_of,
     summary_page,
 )
-from regioncap.report.stop_page import stop_line, stop_page, wrong_settings_page
+from regioncap.report.stop_page import stop_line, stop_page, wrong_settings_line, wrong_settings_page
 from regioncap.run.context import RunContext
 
 SECONDS_BETWEEN_UPDATES = 2.0
@@ -160,13 +160,15 @@ def show_wrong_settings(error: UsageError, output: str) -> None:
         create_markdown_artifact(
             wrong_settings_page(error, _how_to_rerun()),
             key=f"summary-{slug_of(output)}",
-            description=escape_markdown(str(error)),
+            description=escape_markdown(wrong_settings_line(error)),
         )
 
 
 def _how_to_rerun() -> str:
+    if not deployment.id:
+        return "run it again"
     again = _ui("deployments/deployment", deployment.id)
-    return f"[run the deployment again]({again})" if again else "rerun the same command"
+    return f"[run the deployment again]({again})" if again else "run the deployment again"
 
 
 def _ui(path: str, number: object) -> str:

@@ -223,4 +223,5 @@ def caption_shard(step: Step, config: RegionCapConfig, as_task_runs: bool = True
 @task(name="reuse", task_run_name="reuse {shards} shards", cache_policy=NO_CACHE)
 def reuse(shards: int, rows: int) -> State[int]:
     """Shows in the run that shards were taken from the cache: one task run for all of them, instead of seven each."""
-    return Completed(name="Cached", message=f"{shards} shards with {rows} rows were in the cache", data=rows)
+    from_cache = "1 shard" if shards == 1 else f"{shards:,} shards"
+    return Completed(name="Cached", message=f"from the cache: {from_cache} with {rows:,} rows", data=rows)

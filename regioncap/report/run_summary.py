@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from regioncap.config.setting_names import by_setting_names
 from regioncap.image_ref import ref_of
 from regioncap.output.join import ShardSteps, joined
 from regioncap.output.summary import Summary
@@ -188,7 +189,7 @@ def rejects_table(summary: Summary, shards: Sequence[ShardSteps], context: RunCo
                 "rows": count,
                 "first": cut(where),
                 "what to do": REJECT_ADVICE.get(code, ""),
-                "message": cut(str(reject.get("message", ""))),
+                "message": cut(by_setting_names(str(reject.get("message", "")))),
             }
         )
     return table

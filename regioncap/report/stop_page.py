@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from regioncap.config.setting_names import by_setting_names
 from regioncap.errors import OutputInUse, RegionCapError, RunStopped, UsageError
 from regioncap.records import cut_text
 from regioncap.report.markdown import address, escape_markdown
@@ -17,13 +18,18 @@ INTERRUPTED = "It was cancelled or interrupted, or its worker was terminated."
 def wrong_settings_page(error: UsageError, how_to_rerun: str) -> str:
     """Markdown for a run that was not begun. `how_to_rerun`: in Markdown too."""
     return (
-        f"## Nothing was run: the settings are wrong\n\n{_quoted(str(error))}\n\n"
+        f"## Nothing was run: the settings are wrong\n\n{_quoted(_words(error))}\n\n"
         f"**What to do:** correct this setting, then {how_to_rerun}.\n"
     )
 
 
 def stop_page(error: BaseException, context: RunContext, how_to_resume: str) -> str:
     """Markdown for a run that stopped. `how_to_resume`: how to rerun it, in Markdown."""
+    if isinstance(error, OutputInUse) and not error.lost:
+        return (
+            f"## Another run is writing this output\n\n{_quoted(_words(error))}\n\n"
+            f"**What to do:** when the other has ended, {how_to_resume}, or choose another output.\n"
+        )
     heading, first = _heading_and_first_step(error)
     parts = [
         f"## {heading}",
@@ -41,13 +47,18 @@ def _heading_and_first_step(error: BaseException) -> tuple[str, str]:
     if not isinstance(error, Exception):
         return "The run was cancelled", ""
     if isinstance(error, OutputInUse):
-        return "Another run writes this output", "when the other has ended, "
+        return "Another run has taken over this output", "when the other has ended, "
     first = "fix this, then " if isinstance(error, RunStopped) else "report this bug (the log has its traceback), then "
     return "The run stopped before its end", first
 
 
-def stop_line(error: BaseException, context: RunContext) -> str:
+def wrong_settings_line(error: UsageError) -> str:
     """The same in one line."""
+    return cut_text(_words(error).splitlines()[0])
+
+
+def stop_line(error: BaseException, context: RunContext) -> str:
+    """`stop_page` in one line."""
     if isinstance(error, Exception):
         return cut_text(_words(error).splitlines()[0])
     return f"cancelled after {done_of(context)}. {_kept(context)}"
@@ -65,7 +76,7 @@ def _kept(context: RunContext) -> KeptCaptions:
 
 
 def _words(error: BaseException) -> str:
-    text = str(error) or type(error).__name__
+    text = by_setting_names(str(error)) or type(error).__name__
     return text if isinstance(error, RegionCapError) else f"{type(error).__name__}: {text}"
 
 

@@ -38,7 +38,7 @@ def test_it_shows_the_basic_settings_alone() -> None:
 @pytest.mark.parametrize("form", FLOWS)
 def test_every_setting_is_taken_at_its_default(form: str) -> None:
     defaults = RegionCapConfig(input="photos.jsonl", captioner="pixels").model_dump(mode="json", exclude={"input"})
-    check(form, **{**defaults, "request_body": ""})  # a text in the form
+    check(form, **{name: "" if value == {} else value for name, value in defaults.items()})  # texts in the form
 
 
 WRONG: list[tuple[dict[str, Any], str]] = [

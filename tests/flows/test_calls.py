@@ -177,7 +177,8 @@ def test_two_runs_at_once_have_a_log_each(page: Kept) -> None:
 WRONG: dict[str, tuple[dict[str, Any], type[UsageError], str]] = {
     "range": ({"max_boxes": 0}, ConfigError, "max_boxes: expected greater than or equal to 1, got 0"),
     "kind": ({"input": 3}, ConfigError, "input: expected a valid string, got 3"),
-    "choice": ({"captioner": "nix"}, ConfigError, "captioner: expected .*pixels.*, got 'nix'"),
+    "choice": ({"bbox_format": "nix"}, ConfigError, "bbox_format: expected .*'cxcywh', got 'nix'"),
+    "plugin": ({"captioner": "nix"}, ConfigError, "captioner: expected .*pixels, the name of .*, got 'nix'"),
     "name": ({"boxes": 1}, UsageError, "boxes: there is no such setting; did you mean max_boxes"),
     "together": ({"captioner": "openai"}, UsageError, "endpoint: expected the server's base URL"),
 }

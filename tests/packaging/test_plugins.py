@@ -14,6 +14,7 @@ from tests.packaging.conftest import build
 from tests.support.commands import environment
 from tests.support.own_plugins import CAPTIONERS, FINDERS, IN_PROJECT, OPTIONS, check_rows, write_project
 from tests.support.plugins import write_package
+from tests.support.processes import end_with_us
 from tests.support.waiting import until
 
 PYPROJECT = """
@@ -74,7 +75,7 @@ def cluster(with_package: Path, tmp_path: Path) -> Iterator[str]:
         with log.open("ab") as out:
             dask = [str(with_package / "python"), "-m", "dask", *command, "--no-dashboard"]
             dask += ["--scheduler-file", str(file)]
-            processes.append(subprocess.Popen(dask, cwd=tmp_path, env=outside(), stdout=out, stderr=out))
+            processes.append(end_with_us(subprocess.Popen(dask, cwd=tmp_path, env=outside(), stdout=out, stderr=out)))
 
     try:
         start("scheduler", "--host", "127.0.0.1", "--port", "0")

@@ -39,8 +39,9 @@ ENDS: dict[str, tuple[BaseException, str, str, str]] = {
         ZeroDivisionError("a bug"), "The run stopped before its end", "> ZeroDivisionError: a bug",
         f"**What to do:** report this bug (the log has its traceback), then {AGAIN}: with",
     ),
-    "refused": (
-        OutputInUse("out.jsonl", "run 7"), "Another run writes this output", "> out.jsonl: another run is writing",
+    "taken over": (
+        OutputInUse("out.jsonl", "run 7", lost=True), "Another run has taken over this output",
+        "> out.jsonl: another run has taken over",
         f"**What to do:** when the other has ended, {AGAIN}: with",
     ),
 }  # fmt: skip
@@ -60,17 +61,25 @@ def test_its_first_lines_say_why_and_what_to_do(context: RunContext, case: str) 
     ]
 
 
+def test_of_a_run_that_is_refused_there_is_nothing_to_resume(context: RunContext) -> None:
+    page = stop_page(OutputInUse("out.jsonl", "run 7"), context, AGAIN)
+    heading, reason, advice = page.rstrip("\n").split("\n\n")
+    assert heading == "## Another run is writing this output"
+    assert reason.startswith("> out.jsonl: another run is writing this output: run 7.")
+    assert advice == f"**What to do:** when the other has ended, {AGAIN}, or choose another output."
+
+
 def test_the_line_of_the_list_of_artifacts(context: RunContext) -> None:
     context.kept = KeptCaptions(9)
     assert stop_line(KeyboardInterrupt(), context) == (
         "cancelled after 4 of about 12 rows, 9 new captions. 9 captions are kept and will be reused."
     )
-    assert stop_line(RowsFailAlike("no model\nis left"), context) == "no model"
+    assert stop_line(RowsFailAlike("correct --model\nor so"), context) == "correct `model`"
 
 
 def test_wrong_settings() -> None:
-    page = wrong_settings_page(UsageError("max_boxes: <b>"), AGAIN)
+    page = wrong_settings_page(UsageError("max_boxes: <b>, set --max-pixels"), AGAIN)
     assert page.splitlines() == [
-        "## Nothing was run: the settings are wrong", "", "> max\\_boxes: &lt;b&gt;", "",
+        "## Nothing was run: the settings are wrong", "", r"> max\_boxes: &lt;b&gt;, set \`max\_pixels\`", "",
         f"**What to do:** correct this setting, then {AGAIN}.",
     ]  # fmt: skip

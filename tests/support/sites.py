@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 
 from tests.support.commands import ROOT
+from tests.support.processes import end_with_us
 from tests.support.waiting import until
 
 OVER = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
@@ -63,7 +64,7 @@ class PrefectServer:
                 [*self._command, *command], cwd=self._folder, env=self.environment, stdout=log, stderr=log,
                 start_new_session=True,
             )  # fmt: skip
-        self.processes.append(process)
+        self.processes.append(end_with_us(process))
         return process
 
     def prefect(self, *command: str) -> str:

@@ -27,6 +27,7 @@ from regioncap.tasks.dask_workers import config_of_one, taken_over
 from tests.support.commands import ROOT
 from tests.support.photos import write_photo
 from tests.support.plugins import importable, write_package
+from tests.support.processes import end_with_us
 from tests.support.rows import BOX, write_rows
 from tests.support.runs import Run
 from tests.support.waiting import until
@@ -62,7 +63,9 @@ class Cluster:
     def _start(self, *command: str) -> subprocess.Popen[bytes]:
         log = (self._folder / "log").open("ab")
         with log:
-            return subprocess.Popen([*DASK, *command], env=self._environment, stdout=log, stderr=log, cwd=self._folder)
+            return end_with_us(
+                subprocess.Popen([*DASK, *command], env=self._environment, stdout=log, stderr=log, cwd=self._folder)
+            )
 
     def add(self) -> None:
         """One more worker."""

@@ -120,7 +120,7 @@ def test_a_run_that_stops_says_why_what_is_kept_and_what_to_do(
         run(project, captioner="openai", endpoint="http://127.0.0.1:9/v1", model="m")
     text = Page().data("markdown")
     assert text.startswith("## The run stopped before its end\n\n> http://127.0.0.1:9/v1 does not answer")
-    assert "**What to do:** fix this, then rerun" in text
+    assert "**What to do:** fix this, then run it again: with" in text
     state = Page().run.state
     assert state is not None
     assert "CaptionerError" in str(state.message)
