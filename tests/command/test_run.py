@@ -276,16 +276,13 @@ def test_try_needs_no_model(here: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert "rejected     image_missing" in tried.out
 
 
-def test_a_dead_endpoint_is_one_clear_line(
-    here: Path, prefect_server: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    args = ["run", "photos.jsonl", *SOMEWHERE, "--output", "out.jsonl"]
-    monkeypatch.setattr(sys, "argv", ["regioncap", *args])
-    done = call(capsys, *args)
-    assert done.code == 1
-    assert [line for line in done.err.splitlines() if "does not answer" in line] == [
+def test_a_dead_endpoint_is_one_clear_line(project: Path, prefect_server: None) -> None:
+    # In a process of its own: in the tests', Prefect's log was set up before the command could make it quiet.
+    done = regioncap(project, "run", "photos.jsonl", *SOMEWHERE, "--output", "out.jsonl")
+    assert done.returncode == 1
+    assert [line for line in done.stderr.splitlines() if "does not answer" in line] == [
         "regioncap: http://127.0.0.1:9/v1 does not answer (cannot connect: Connection refused). Start the server, or "
         "correct --endpoint, and rerun; it resumes."
     ]
-    assert "Traceback" not in done.err
-    assert "regioncap run photos.jsonl --endpoint http://127.0.0.1:9/v1" in done.err
+    assert "Traceback" not in done.stderr
+    assert "regioncap run photos.jsonl --endpoint http://127.0.0.1:9/v1" in done.stderr
