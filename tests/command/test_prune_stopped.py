@@ -129,9 +129,7 @@ def test_nothing_goes_while_its_images_or_input_cannot_be_read(
     assert names(tmp_path) == back_to_the_first_prompt
 
 
-def test_a_bug_on_a_row_removes_no_answer(
-    tmp_path: Path, caption: Caption, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_bug_on_a_row_removes_no_answer(tmp_path: Path, caption: Caption, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(BudgetReached):
         caption(max_requests=6)
     before = names(tmp_path)
