@@ -11,7 +11,7 @@ from prefect.runtime import deployment, flow_run
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import OutputInUse, Stopped, UsageError
 from regioncap.flows.caller import stopping_with_caller
-from regioncap.flows.prefect_watch import watching_prefect
+from regioncap.flows.prefect_watch import loss_of_prefect_named, watching_prefect
 from regioncap.output.lease import check_still_held
 from regioncap.output.leftovers import remove_leftovers
 from regioncap.preflight.check import check
@@ -41,9 +41,10 @@ def running(config: RegionCapConfig) -> Iterator[tuple[RunContext, Workers]]:
         forward_logs_to_prefect(),
         contextlib.closing(context.answers),
         stopping_with_caller(context),
+        watching_prefect(context),
         page_of(context),
         _stop_recorded(context),
-        watching_prefect(context),
+        loss_of_prefect_named(context),
         _loss_named(context),
     ):
         context.run_name = str(flow_run.name or "")

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import contextvars
 import functools
+import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 import httpx
 import prefect.settings
 from prefect import Flow
+from prefect.exceptions import TerminationSignal
 
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import PrefectLost, RegionCapError
@@ -54,8 +56,10 @@ class SelfContainedFlow(Flow[P, R]):
                     config = config_of_call(config, settings)
                     ensure_server()
                     return super().__call__(config, return_state=return_state, wait_for=wait_for)
-                except (PrefectLost, httpx.TransportError):  # Prefect's, when it puts the run's end on record
+                except (PrefectLost, httpx.TransportError) as error:  # Prefect's, when it puts the run's end on record
                     drop_undelivered()
+                    if _is_sigterm(error):
+                        signal.raise_signal(signal.SIGTERM)  # as Prefect does, where its server is still there
                     raise PrefectLost from None
                 except (RegionCapError, KeyboardInterrupt) as error:  # the frames of Prefect's engine say nothing more
                     raise error.with_traceback(None) from None
@@ -81,6 +85,13 @@ class SelfContainedFlow(Flow[P, R]):
             cancelled.set()
             await asyncio.wait([running])  # the run ends in order
             raise
+
+
+def _is_sigterm(error: BaseException) -> bool:
+    """Whether the error arose while a SIGTERM ended the run: systemd and `timeout` send it to the server as well."""
+    while error.__context__ is not None and not isinstance(error, TerminationSignal):
+        error = error.__context__
+    return isinstance(error, TerminationSignal)
 
 
 @contextlib.contextmanager

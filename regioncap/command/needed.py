@@ -24,6 +24,10 @@ from regioncap.tasks.answers import keys_of_answers
 LOADED, DRAWN = STEP_NAMES.index("load"), STEP_NAMES.index("visualize")
 
 
+class KeysUnknown(UsageError):
+    """A bug met by a row: the answers that it needs cannot be known."""
+
+
 class StepsGone(Exception):
     """Step files of a finished run are not there any more, or damaged."""
 
@@ -139,6 +143,8 @@ def _keys_of_input(run: RegisteredRun, config: RegionCapConfig) -> Iterator[set[
             if context.captioner.paid:
                 for shard in rows.shards():
                     yield set(_keys(shard, context))
+    except KeysUnknown:
+        raise
     except (UsageError, InputDamaged, StorageError, FileNotFoundError) as error:
         raise UsageError(
             f"{stopped}, and its input cannot be read, so the answers that it would use are not known ({error}); "
@@ -152,14 +158,17 @@ def _keys_of_input(run: RegisteredRun, config: RegionCapConfig) -> Iterator[set[
 
 
 def _keys(rows: Iterable[Row], context: RunContext) -> Iterator[str]:
-    """Keys of all answers that may be looked up for these rows."""
+    """Keys of all answers that may be looked up for these rows. Raises KeysUnknown."""
     if context.captioner.paid:
         for row in rows:
             try:
                 with row_work("prune", row["image"]):
                     keys = [key for key, _ in keys_of_answers(row, context)]
             except RowReject as reject:
-                if reject.code == "internal_error":  # which answers it has is not known, so none may go
-                    raise UsageError(f"--answers: nothing was removed: {reject.message}") from None
-            else:
-                yield from keys
+                if reject.code == "internal_error":
+                    raise KeysUnknown(
+                        f"--answers: the answers that a row of {context.output.url} would use are not known "
+                        f"({reject.message}); no answer was removed"
+                    ) from None
+                continue  # it lacks a field of the prompt, so nothing is asked for it
+            yield from keys

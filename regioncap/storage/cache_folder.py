@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 from regioncap.errors import StorageError, UsageError
 from regioncap.storage.filesystem import Place
 from regioncap.storage.items import Item
+from regioncap.storage.leftovers import CUT_OFF
 from regioncap.storage.runs import RUNS
 from regioncap.storage.steps import STEP_NAMES
 
@@ -19,7 +20,6 @@ MAX_NAMED = 5
 Whose = Literal["ours", "leftover", "foreign"]
 """`leftover`: of a write that was cut off. `foreign`: nothing that a run makes, so that it is never touched."""
 
-_LEFTOVER = re.compile(r"\..+\.[0-9a-f]{32}\.part")
 _PART_OF_DIGEST = re.compile(r"[0-9a-f]{2}")
 _OF_PREFIX = re.compile(rf"(?P<prefix>.+)(?:_step[0-{len(STEP_NAMES) - 1}]|{RUNS})")
 
@@ -146,7 +146,7 @@ class CacheFolder:
             if item.kind == "file":
                 whose = (
                     "ours" if kind.files.fullmatch(item.name) else
-                    "leftover" if _LEFTOVER.fullmatch(item.name) else "foreign"
+                    "leftover" if CUT_OFF.fullmatch(item.name) else "foreign"
                 )  # fmt: skip
             yield CacheFile(folder, item, whose)
 

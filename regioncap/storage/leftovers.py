@@ -26,8 +26,10 @@ MIN_AGE_SECONDS = 24 * 3600.0
 MAX_NAMES = 100_000
 """So many names are looked at, in a tenth of a second; in a larger cache those of other folders each time."""
 
-_PART = re.compile(r"\..+\.[0-9a-f]{32}\.part")
-_TEMPORARY = re.compile(rf"{_PART.pattern}|[0-9a-f]{{32}}\.probe")
+CUT_OFF = re.compile(r"\..+\.[0-9a-f]{32}\.part")
+"""Names of files whose writing was cut off; see `regioncap.storage.atomic_write`."""
+
+_TEMPORARY = re.compile(rf"{CUT_OFF.pattern}|[0-9a-f]{{32}}\.probe")
 _SCRATCH = re.compile(r"regioncap-(images|vllm|upload)-[a-z0-9_]{8}")
 _CACHE_FOLDER = re.compile(r".+_(step[0-6]|runs)|captions|marks|images|dask")
 _MANY = ("captions", "marks", "images")
@@ -58,9 +60,9 @@ def in_cache(cache: Place) -> Iterator[Leftover]:
 
 def beside(folders: Iterable[Place], stem: str) -> Iterator[Leftover]:
     """The leftovers in these folders of files whose names begin with `stem`."""
-    start = f".{stem[:80]}"  # see `regioncap.storage.atomic_write`
+    start = f".{stem[:80]}"
     on_disk = [path_of(folder) for folder in folders if folder.is_local]
-    yield from _found_in(on_disk, lambda name: name.startswith(start) and _PART.fullmatch(name) is not None)
+    yield from _found_in(on_disk, lambda name: name.startswith(start) and CUT_OFF.fullmatch(name) is not None)
 
 
 def in_temporary_folder() -> Iterator[Leftover]:

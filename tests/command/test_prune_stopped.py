@@ -53,6 +53,7 @@ def captions_kept(folder: Path) -> int:
 ASKED: dict[str, dict[str, Any]] = {
     "marks": {},
     "focal": {"prompt_mode": "focal"},
+    "boxes in the prompt": {"prompt_mode": "coords", "coordinates": "px"},
     "groups of marks": {"marks_per_request": 1},
     "repairs": {"repair_flags": ["duplicate_in_row", "too_short", "repeats", "refusal", "mentions_mark"]},
 }
@@ -126,3 +127,20 @@ def test_nothing_goes_while_its_images_or_input_cannot_be_read(
     (tmp_path / "away.png").rename(tmp_path / "0.png")
     assert prune(tmp_path).exit_code == 0
     assert names(tmp_path) == back_to_the_first_prompt
+
+
+def test_a_bug_on_a_row_removes_no_answer(tmp_path: Path, caption: Caption, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(BudgetReached):
+        caption(max_requests=6)
+    before = names(tmp_path)
+
+    def fail(*args: object) -> Iterator[object]:
+        raise KeyError("a bug")
+
+    monkeypatch.setattr("regioncap.command.needed.keys_of_answers", fail)
+    refused = prune(tmp_path)
+    assert isinstance(refused.exception, UsageError)
+    assert "would use are not known (KeyError: 'a bug'; please report this); no answer was removed" in str(
+        refused.exception
+    )
+    assert names(tmp_path) == before != set()
