@@ -26,6 +26,7 @@ PUBLIC = [
     "RowReject",
     "RowsFailAlike",
     "RunStopped",
+    "SettingsChanged",
     "Stopped",
     "StorageError",
     "Summary",

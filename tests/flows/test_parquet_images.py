@@ -132,7 +132,7 @@ def test_everything_that_reads_an_output_finds_its_images(
     run(folder, input=str(folder / "in"), draw_visualization=False, output=str(folder / "b.jsonl"), sample=2)
 
     assert call(capsys, "report", out, "--against", str(folder / "b.jsonl")).code == 0
-    page = (folder / "out.report.html").read_text()
+    page = (folder / "out.against-b.report.html").read_text()
     assert page.count("data:image/webp;base64,") == ROWS
     assert "train-00001-of-00002.parquet row 3" in page
     changes = [page.count(f'data-change="{change}"') for change in ("same", "changed", "only_here")]

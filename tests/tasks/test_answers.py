@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from regioncap.captioners.base import CaptionRequest, CaptionResult
+from regioncap.captioners.reading.parsing import RULES_VERSION
 from regioncap.captioners.replies import Reply
 from regioncap.captioners.vlm import OpenAICaptioner
 from regioncap.config.model import RegionCapConfig
@@ -99,7 +100,7 @@ def test_replies_are_stored_whether_they_gave_something_or_not(runs: tuple[Sent,
     first, _ = runs
     first.comes(captions={}, replies=[reply("?? ??"), reply("half of it", finish="error")], usage={"requests": 2})
     assert first.stored() == {
-        "captions": {}, "usage": {"requests": 2}, "model": "m", "rules": 1,
+        "captions": {}, "usage": {"requests": 2}, "model": "m", "rules": RULES_VERSION,
         "replies": [
             {"text": "?? ??", "finish": "stop", "ended": "complete", "wanted": [1, 2, 3], "form": "none",
              "mode": "marks", "temperature_offset": 0.0},
@@ -166,7 +167,7 @@ def test_an_answer_of_other_rules_is_read_again_once(runs: tuple[Sent, Sent], mo
     assert (found.captions, found.before) == ({1: "A dog.", 2: "A cat.", 3: "A cow."}, {1: "A <b>dog"})
     assert first.stored()["rules"] == 0  # looking at it changes nothing
     with closing(Sent(first.context.config).context) as context:
-        assert context.answers.get(first.key) == {**found_as_stored(found), "model": "m", "rules": 1}
+        assert context.answers.get(first.key) == {**found_as_stored(found), "model": "m", "rules": RULES_VERSION}
     monkeypatch.setattr(cached_answer, "read_again", None)  # it is not called where the version fits
     assert first.kept().captions == found.captions
 
@@ -187,7 +188,7 @@ def test_an_answer_of_before_is_checked_and_no_more(runs: tuple[Sent, Sent]) -> 
         assert again.stored() == before
         again.comes(captions={2: "A cat.", 3: "A cow."}, replies=[reply("…", 2, 3)])
         assert again.kept().captions == {1: "A dog.", 2: "A cat.", 3: "A cow."}
-        assert again.stored()["rules"] == 1
+        assert again.stored()["rules"] == RULES_VERSION
 
 
 def test_captions_that_no_rules_read_are_not_checked(runs: tuple[Sent, Sent], monkeypatch: pytest.MonkeyPatch) -> None:
