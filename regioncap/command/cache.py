@@ -50,7 +50,7 @@ def steps(run_name: str, number: int, config_file: str | None, **flags: Any) -> 
     return STOPPED if missing else OK
 
 
-@click.command(cls=GroupedCommand)
+@click.command(cls=GroupedCommand, short_help="Show how far the rows of RUN are, and what would run again.")
 @click.argument("run_name", metavar="RUN")
 @click.option("--verify", is_flag=True, help="Read every step file and check its sha256, not only its size.")
 @config_flags
@@ -67,7 +67,7 @@ def explain(run_name: str, verify: bool, config_file: str | None, **flags: Any) 
     return OK
 
 
-@click.command(cls=GroupedCommand)
+@click.command(cls=GroupedCommand, short_help="Read stored replies of OUTPUT's run again.")
 @click.argument("output_name", metavar="OUTPUT")
 @click.option("--dry-run", is_flag=True, help="Only count; change nothing.")
 @config_flags

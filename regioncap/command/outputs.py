@@ -117,7 +117,7 @@ def _export_name(value: str) -> str:
         raise ConfigError("--to", str(error), value) from None
 
 
-@click.command("export")
+@click.command("export", short_help="Convert OUTPUT to COCO, Parquet, CSV and other formats.")
 @click.argument("output_name", metavar="OUTPUT")
 @click.option(
     "--to", required=True, metavar="FORMAT", callback=lambda context, option, value: _export_name(value),
