@@ -1,4 +1,4 @@
-"""How a deployment's run ends in Prefect: in a state that says what came of it, Failed where the command exits with 1.
+"""The final state of a deployment's run in Prefect: its message is the outcome; Failed where the command exits with 1.
 
 A call from Python gets its summary, or its error.
 """

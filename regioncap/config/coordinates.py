@@ -1,4 +1,4 @@
-"""In which numbers a model is told where regions are: every family of models was trained with its own."""
+"""Coordinate formats of boxes in prompts: each family of models was trained with its own."""
 
 from __future__ import annotations
 

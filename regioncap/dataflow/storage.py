@@ -20,7 +20,7 @@ OutputType = Literal["dataframe", "dict"]
 class FileStorage:
     """A pipeline's data in the files `{cache_path}/{file_name_prefix}_step{k}.{cache_type}`.
 
-    `first_entry_file_name`: the data of step 0; its format is told by its name. Paths may be any fsspec URLs. Raises
+    `first_entry_file_name`: the data of step 0; its name decides the format. Paths may be any fsspec URLs. Raises
     ConfigError for another `cache_type`.
 
     >>> storage = FileStorage("photos.jsonl", cache_path="cache")

@@ -25,7 +25,7 @@ CHANGES: dict[Change, str] = {
     "reject_gained": "rejected here, captioned in B",
     "reject_lost": "captioned here, rejected in B",
     "only_here": "B has no row with this picture",
-    "not_yet": "this run has not captioned it yet",
+    "not_yet": "not captioned by this run yet",
 }
 
 

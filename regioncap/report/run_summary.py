@@ -73,7 +73,7 @@ def headline(summary: Summary) -> str:
 def summary_page(
     summary: Summary, pictures: Sequence[tuple[Row, bytes]], links: Mapping[str, str] | None = None, report: str = ""
 ) -> str:
-    """Markdown: how the run ended, what came of it and where, its first `pictures` (see `first_pictures`), its numbers.
+    """Markdown: the outcome, where the results are, the first `pictures` (see `first_pictures`), the numbers.
 
     `links`: URLs of related pages by their text. `report`: where the report is; "" if there is none.
     """

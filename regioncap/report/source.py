@@ -35,7 +35,7 @@ class ReportOptions:
     """What a page is made from besides its rows.
 
     `pictures`: reads its images. `against`: another run to compare with. `note`: a remark on an unfinished run.
-    `not_begun`: rows of it that it has not come to. `key`: identifies the content of the page; "" if unknown.
+    `not_begun`: number of its rows that it has not started. `key`: identifies the content of the page; "" if unknown.
     """
 
     title: str

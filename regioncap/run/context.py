@@ -70,7 +70,7 @@ class RunContext:
         self.run_name = ""
         """What people call the run; "" where it has no name."""
         self.lease: Lease | None = None
-        """What lets this run write its output; None as long as it has not written anything."""
+        """The lease on this run's output; None until the run needs it."""
         self.lease_lost = threading.Event()
         """Set when another run has taken over the output."""
         self.kept: KeptCaptions | None = None

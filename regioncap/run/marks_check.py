@@ -1,6 +1,6 @@
 """Which of the marked pictures that an output names are gone or damaged, found without reading those that are whole.
 
-A picture needs no reading if this run drew it, or if it has not changed since it was last found whole. Of an object
+A picture needs no reading if this run drew it, or if it is unchanged since the last check. Of an object
 store it is also believed if it was never checked: objects are written whole or not at all.
 """
 

@@ -93,7 +93,7 @@ def this_machine() -> str:
 
 def start_of(pid: int) -> str:
     """When the process with this number was started, in the kernel's ticks; "" when there is none, or it has ended and
-    its parent has not noticed."""
+    its parent has not reaped it."""
     try:
         state, *rest = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
     except (OSError, ValueError):

@@ -170,7 +170,7 @@ def test_the_lease_of_a_killed_process_is_over_at_once(
     assert child.stdout.readline() == b"held\n"
     with pytest.raises(LeaseHeld):
         held(place, clock=FakeClock())
-    child.send_signal(signal.SIGKILL)  # and its parent has not noticed yet: it stays in the process table
+    child.send_signal(signal.SIGKILL)  # not reaped by its parent: a zombie in the process table
     clock = FakeClock()
     lease = until(lambda: _or_none(lambda: held(place, clock=clock)), every=0.02)
     assert clock.waited == 0
