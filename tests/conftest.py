@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import fsspec
+import hypothesis
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
@@ -45,6 +46,11 @@ TOGETHER = (
 
 def pytest_configure(config: pytest.Config) -> None:
     """Give this process a Prefect home of its own, before anything imports Prefect: none of the user's settings."""
+    # A busy machine is no defect: nothing here is judged by the clock.
+    hypothesis.settings.register_profile(
+        "regioncap", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+    )
+    hypothesis.settings.load_profile("regioncap")
     home = tempfile.mkdtemp(prefix="regioncap-tests-")
     config.add_cleanup(lambda: shutil.rmtree(home, ignore_errors=True))
     os.environ.update(PREFECT, PREFECT_HOME=home)

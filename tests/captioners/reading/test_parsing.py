@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from regioncap.captioners.reading.parsing import is_refusal, parse, read_reply
@@ -442,7 +442,6 @@ def test_no_refusals(text: str) -> None:
 CAPTION = st.text(st.characters(exclude_characters="<\n", categories=["L", "N", "P", "Zs"]), min_size=1, max_size=60)
 
 
-@settings(deadline=None)
 @given(st.lists(CAPTION.filter(lambda text: re.search(r"\w", text) and not text[0].isspace()), min_size=1, max_size=6))
 def test_what_the_structure_allows_is_never_shifted(texts: list[str]) -> None:
     wanted = list(range(1, len(texts) + 1))
@@ -454,7 +453,6 @@ def test_what_the_structure_allows_is_never_shifted(texts: list[str]) -> None:
         assert squeezed in re.sub(r"\W", "", texts[number - 1])
 
 
-@settings(deadline=None)
 @given(st.text(max_size=300), st.integers(1, 5))
 def test_nothing_breaks_the_parser_or_comes_from_elsewhere(text: str, count: int) -> None:
     wanted = list(range(1, count + 1))

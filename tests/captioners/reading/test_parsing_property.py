@@ -36,7 +36,7 @@ def test_composed_replies_give_their_own_captions_or_none() -> None:
     assert found.total() >= 0.9 * asked.total(), {form: found[form] / asked[form] for form in asked}
 
 
-@settings(deadline=None, max_examples=400)
+@settings(max_examples=400)
 @given(
     st.lists(st.sampled_from(CHUNKS) | st.text(st.characters(), max_size=12), max_size=30).map("".join),
     st.integers(1, 4),
