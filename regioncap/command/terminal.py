@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -25,6 +25,7 @@ from regioncap.inputs.found_files import in_words
 from regioncap.output.outputs import PartOutputs, is_parts_folder
 from regioncap.output.summary import Summary
 from regioncap.printable import printable
+from regioncap.run.context import RunContext
 from regioncap.run.progress import Progress as RunProgress
 from regioncap.run.runs import RUNS
 from regioncap.storage.filesystem import Place
@@ -41,13 +42,28 @@ REFRESH_SECONDS = 0.2
 def watching(config: RegionCapConfig) -> Iterator[None]:
     """Show the progress of this process's run of `config` until the block ends."""
     console = _console(stderr=True)
+    _print(console, f"regioncap: {redact_url(config.input)} -> {redact_url(config.output)}")
+    _print(console, f"captioner: {_captioner(config)}; starting Prefect …")
+    with _shown(console, RUNS.context(config)):
+        yield
+
+
+@contextlib.contextmanager
+def watching_setting(name: str, context: RunContext) -> Iterator[None]:
+    """Show the progress of one setting of a comparison until the block ends."""
+    console = _console(stderr=True)
+    _print(console, f"regioncap: {name}: {_captioner(context.config)}")
+    with _shown(console, context):
+        yield
+
+
+@contextlib.contextmanager
+def _shown(console: Console, context: RunContext) -> Iterator[None]:
+    """Show what is logged and how far the run is: on a bar, or in lines."""
     log = logging.getLogger("regioncap")
     log.setLevel(logging.INFO)
     log.propagate = False  # other loggers are for those who run Prefect; what concerns the user comes through this
     log.handlers = [_log_handler(console)]
-    context = RUNS.context(config)
-    _print(console, f"regioncap: {redact_url(config.input)} -> {redact_url(config.output)}")
-    _print(console, f"captioner: {_captioner(config)}; starting Prefect …")
 
     def write(text: str) -> None:
         _print(console, text)
@@ -195,6 +211,17 @@ def show(summary: Summary) -> None:
         if not summary.complete and is_parts_folder(summary.output):
             where = "; the output has no _SUCCESS"
         _print(_console(stderr=True), f"regioncap: {summary.problem}{where}")
+
+
+def show_table(names: Sequence[str], figures: Sequence[tuple[str, Sequence[str]]]) -> None:
+    """Print figures, each (its name, one text for each column), in a table with these columns."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("", overflow="fold")
+    for name in names:
+        table.add_column(printable(name), overflow="fold")
+    for title, cells in figures:
+        table.add_row(title, *map(printable, cells))
+    _console(stderr=False).print(table)
 
 
 def _requests(summary: Summary) -> tuple[tuple[str, int], ...]:

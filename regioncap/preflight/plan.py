@@ -128,15 +128,21 @@ def count(context: RunContext, shards: Iterable[Shard], sizes: list[tuple[int, i
 
 def plan(config: RegionCapConfig) -> Plan:
     """Plan a run. Raises what `count` raises."""
-    sizes: list[tuple[int, int]] = []
     with contextlib.closing(RunContext(config)) as context:
-        first = FirstRows(context)
-        check_named_keys(config, first)
-        hints = key_hints(config, first)
-        prompts = Prompts.of(config)
-        planned = count(context, first.whole_input() or context.shards(), sizes)
-        planned.hints = hints
-        planned.files_left_out = context.found.left_out
+        return plan_of(context)
+
+
+def plan_of(context: RunContext) -> Plan:
+    """Plan the run of `context`. Raises what `count` raises."""
+    config = context.config
+    sizes: list[tuple[int, int]] = []
+    first = FirstRows(context)
+    check_named_keys(config, first)
+    hints = key_hints(config, first)
+    prompts = Prompts.of(config)
+    planned = count(context, first.whole_input() or context.shards(), sizes)
+    planned.hints = hints
+    planned.files_left_out = context.found.left_out
     if sizes:
         shown = [fit_size(size, max_pixels=config.max_pixels) for size in sizes]
         planned.image_tokens = statistics.mean(math.ceil(w / PATCH) * math.ceil(h / PATCH) for w, h in shown)

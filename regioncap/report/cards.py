@@ -74,7 +74,7 @@ def card_of(row: Captioned, order: int, thumb: Thumb | None, gone: str, room: in
     each = room // max(1, len(row.bbox))
     longest = max((len(caption) for caption in row.captions), default=0)
     return {
-        **_picture(thumb, gone, row.bbox, (row.width, row.height)),
+        **picture_of(thumb, gone, row.bbox, (row.width, row.height)),
         "id": f"r{row.number}",
         "label": f"#{row.number:,}",
         "order": order,
@@ -104,7 +104,7 @@ def reject_card(reject: Row, number: int, order: int, image: str, thumb: Thumb |
         regions.append({**_plain_region(int(key) if key.isdigit() else 0), "caption": caption, "cut": whole})
     line = reject.get("line", number)
     return {
-        **_picture(thumb, gone, [], (1, 1)),
+        **picture_of(thumb, gone, [], (1, 1)),
         "id": f"x{number}",
         "label": f"line {line}",
         "order": order,
@@ -125,7 +125,8 @@ def reject_card(reject: Row, number: int, order: int, image: str, thumb: Thumb |
     }
 
 
-def _picture(thumb: Thumb | None, gone: str, boxes: Sequence[Sequence[float]], size: tuple[int, int]) -> Row:
+def picture_of(thumb: Thumb | None, gone: str, boxes: Sequence[Sequence[float]], size: tuple[int, int]) -> Row:
+    """A card's picture with its boxes (N xywh, in pixels of the picture of `size`), or why it has none."""
     if thumb is None:
         return {"thumb": "", "gone": shown(gone, MAX_NAME_CHARS), "boxes": []}
     font = max(thumb.width, thumb.height) / FONT_SHARE
