@@ -115,8 +115,8 @@ class Comparison:
                         _caption(context, outcome)
                 finally:
                     outcome.bill = context.progress.bill()
-        except BudgetReached as error:
-            outcome.stopped = self._spent = str(error)
+        except BudgetReached:
+            outcome.stopped = self._spent = _spent(outcome.setting)
         except (CaptionerError, PluginError) as error:
             outcome.stopped = str(error)
 
@@ -129,11 +129,16 @@ class Comparison:
             left["max_requests"] = config.max_requests - sum(bill.requests for bill in bills)
         if config.max_usd is not None:
             left["max_usd"] = config.max_usd - sum(bill.usd or 0.0 for bill in bills)
-        for name, value in left.items():
-            if value is not None and value <= 0:
-                self._spent = f"{name}={getattr(config, name):g} is reached"
-                return None
+        if any(value is not None and value <= 0 for value in left.values()):
+            self._spent = _spent(setting)
+            return None
         return Setting(setting.name, setting.option, config.model_copy(update=left), setting.same_as)
+
+
+def _spent(setting: Setting) -> str:
+    limits = setting.config.fields(("max_requests", "max_usd"))
+    given = " or ".join(f"{name}={value:g}" for name, value in limits.items() if value is not None)
+    return f"{given}, for all settings together, is reached. A rerun resumes, and may use as much again."
 
 
 def _caption(context: RunContext, outcome: Outcome) -> None:

@@ -23,9 +23,10 @@ AS_GIVEN = "as given"
 MAX_NAME_CHARS = 60
 
 _NAME = r"(?:--)?[A-Za-z][\w-]*"
-_COMMA_NAMES = "|".join(sorted((re.escape(name) for name in RegionCapConfig.model_fields), reverse=True))
+_SETTING = "|".join(name.replace("_", "[_-]") for name in sorted(RegionCapConfig.model_fields, reverse=True))
 _PART = re.compile(
-    rf"(?P<name>{_NAME})=(?P<value>'[^']*'|\"[^\"]*\"|.*?)(?P<end>\s*$|\s+(?={_NAME}=)|\s*,\s*(?=(?:{_COMMA_NAMES})=))",
+    rf"(?P<name>{_NAME})=(?P<value>'[^']*'|\"[^\"]*\"|.*?)"
+    rf"(?:\s*$|\s*,?\s+(?={_NAME}=)|\s*,\s*(?=(?:--)?(?:{_SETTING})=))",  # a comma alone may be one of the value
     re.DOTALL,
 )
 

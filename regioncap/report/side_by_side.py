@@ -77,8 +77,9 @@ def _render(page: SideBySide, cards: Iterable[Row]) -> Iterator[str]:
         figures=page.figures,
         words=page.words,
     )
+    sides = _carried_through(page)
     for one in cards:
-        yield card.render(card=one, sides=page.sides)
+        yield card.render(card=one, sides=sides)
         yield "\n"
     yield "</main>\n</body>\n</html>\n"
 
@@ -88,9 +89,14 @@ def _cards(page: SideBySide, pictures: Pictures, max_image_pixels: int) -> Itera
     for number in numbers:
         try:
             with row_work("compare", f"row {number}"):
-                yield _card(page.sides, number, pictures, len(numbers), max_image_pixels)
+                yield _card(_carried_through(page), number, pictures, len(numbers), max_image_pixels)
         except RowReject as reject:
             yield {**_plain_card(number), "gone": shown(reject.message, MAX_NAME_CHARS)}
+
+
+def _carried_through(page: SideBySide) -> list[Side]:
+    """The sides that have something to show beside the pictures."""
+    return [side for side in page.sides if not side.stopped]
 
 
 def _plain_card(number: int) -> Row:
