@@ -48,8 +48,10 @@ _DECLINES = re.compile(
     r"\bplease (?:provide|upload|share|attach)\b",
     re.IGNORECASE,
 )
-# Characters that count as words: Chinese, Japanese, Thai and their neighbours are written without spaces.
-_WORD = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]|[^\W_]+(?:['’-][^\W_]+)*")  # noqa: RUF001
+UNSPACED = r"[\u0e00-\u0eff\u1000-\u109f\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]"
+"""Characters that count as words: Chinese, Japanese, Thai and their neighbours are written without spaces."""
+
+_WORD = re.compile(rf"{UNSPACED}|[^\W_]+(?:['’-][^\W_]+)*")  # noqa: RUF001
 
 
 def words_of(caption: str) -> list[str]:

@@ -6,7 +6,7 @@ Either one file, `out.jsonl`, with its companions beside it; or, if the output e
     out/_SUCCESS                    present when the parts are those of a complete run
     out/_regioncap/index.json       the parts in order, with rows and bytes
     out/_regioncap/rejects/…        the rows that could not be captioned, by part
-    out/_regioncap/summary.json, runs.jsonl
+    out/_regioncap/summary.json, runs.jsonl, audit.json
 """
 
 from __future__ import annotations
@@ -62,6 +62,11 @@ class Outputs:
         raise NotImplementedError
 
     @property
+    def audit(self) -> Place:
+        """The last audit of the output."""
+        raise NotImplementedError
+
+    @property
     def lease(self) -> Place:
         """What a run holds as long as it may write these files."""
         raise NotImplementedError
@@ -110,6 +115,11 @@ class FileOutputs(Outputs):
         return FileOutputs(self.output)._beside("runs.jsonl")
 
     @property
+    def audit(self) -> Place:
+        """The last audit of the output."""
+        return self._beside("audit.json")
+
+    @property
     def lease(self) -> Place:
         """What a run holds as long as it may write these files."""
         return self.output.parent.child(f".{self._stem}.lease")
@@ -156,6 +166,11 @@ class PartOutputs(Outputs):
     def runs(self) -> Place:
         """One line for every run, complete or not."""
         return self.inside.child("runs.jsonl")
+
+    @property
+    def audit(self) -> Place:
+        """The last audit of the output."""
+        return self.inside.child("audit.json")
 
     @property
     def lease(self) -> Place:
