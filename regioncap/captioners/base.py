@@ -17,7 +17,6 @@ from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RejectCode
 from regioncap.records import Counts
 
-
 Arm = Literal["permuted", "reversed", "control"]
 """How an audit asks for captions once more: with other numbers, in reverse order, or just as before."""
 

@@ -35,9 +35,7 @@ class RowRequests:
         focal = mode == "focal" or (mode == "auto" and repair > 0) or request.again
         # In focal mode the same was asked before.
         steps = repair + 1 if request.again and mode == "focal" else repair
-        system = self._prompts.system_text(
-            len(request.bbox), request.fields, request.region_fields, request.backwards
-        )
+        system = self._prompts.system_text(len(request.bbox), request.fields, request.region_fields, request.backwards)
         offset = TEMPERATURE_STEP * steps
         closer = "again" if request.again else "focal"
         requests = []
