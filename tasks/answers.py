@@ -19,7 +19,7 @@ from regioncap.run.context import RunContext
 from regioncap.run.in_flight import PendingAnswer
 from regioncap.storage.answers import answer_key
 from regioncap.tasks.cached_answer import MAX_FAILED_RUNS, CachedAnswer
-from regioncap.tasks.draw_row import marked_jpeg, read_unchanged
+from regioncap.tasks.draw_row import groups_of, marked_jpeg, read_unchanged
 from regioncap.vision.drawing import DRAW_VERSION
 from regioncap.vision.images import fit_size
 
@@ -28,6 +28,7 @@ KEY_VERSION = 1
 
 def request_of(row: Row, context: RunContext) -> CaptionRequest:
     """The first request for a row: all of its regions. Pictures are read when the captioner needs them."""
+    groups = groups_of(row, context.config)
     return CaptionRequest(
         name=row["image"],
         image=lambda: read_unchanged(row, context.images.read),
@@ -40,8 +41,8 @@ def request_of(row: Row, context: RunContext) -> CaptionRequest:
         fields=row.get("fields", {}),
         region_fields=row.get("region_fields", ()),
         parts=[
-            MarkGroup(tuple(part["regions"]), partial(marked_jpeg, row, context, number))
-            for number, part in enumerate(row.get("parts", []))
+            MarkGroup(group, partial(marked_jpeg, row, context, number))
+            for number, group in enumerate(groups if len(groups) > 1 else ())
         ],
     )
 
@@ -56,10 +57,10 @@ def _picture_wh(row: Row, context: RunContext) -> tuple[int, int]:
 def key_of_answer(row: Row, prompt: Prompt, context: RunContext, request: CaptionRequest | None = None) -> str:
     """The key of the row's answer: everything that decides its words, and nothing else.
 
-    `request`: given where captions are requested again, since that answer is stored beside the first.
+    `request`: given where captions are requested again, also by an audit: that answer is stored beside the first.
     """
     marks = {**context.config.values_read_by("drawing"), "draw_version": DRAW_VERSION}
-    groups = context.config.groups_of(len(row["bbox"]))
+    groups = groups_of(row, context.config)
     if len(groups) > 1:  # else all regions share one picture, whatever the setting
         marks["groups"] = [len(group) for group in groups]
     return answer_key(
@@ -72,6 +73,7 @@ def key_of_answer(row: Row, prompt: Prompt, context: RunContext, request: Captio
             "system_prompt": prompt.system,
             **context.captioner.identity(),
             **({"again": list(request.wanted)} if request is not None and request.again else {}),
+            **({"arm": request.arm} if request is not None and request.arm else {}),
         }
     )
 

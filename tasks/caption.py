@@ -38,7 +38,7 @@ def finish(pending: PendingAnswer, context: RunContext) -> Row:
 
     Raises CaptionerError when no row can be captioned any more, Stopped.
     """
-    result = _result(pending.future, context)
+    result = result_of(pending.future, context)
     if not context.captioner.paid:
         context.progress.add(Counts(captions_new=len(result.captions)))
     missing = [number for number in range(1, pending.row["valid_bboxes_num"] + 1) if number not in result.captions]
@@ -54,6 +54,12 @@ def finish(pending: PendingAnswer, context: RunContext) -> Row:
     texts = [result.captions[number] for number in sorted(result.captions)]
     warnings = {"warnings": result.warnings} if result.warnings else {}
     return {"captions": texts, "prompt": pending.prompt, "usage": result.usage, **warnings}
+
+
+def captions_by_number(captioned: Row) -> dict[int, str]:
+    """The captions that `finish` gave for a row, by region number; of a reject, those that came."""
+    captions = captioned.get("captions", {})
+    return dict(enumerate(captions, start=1)) if isinstance(captions, list) else {int(n): captions[n] for n in captions}
 
 
 def flagged(captions: Sequence[str], config: RegionCapConfig) -> list[int]:
@@ -75,7 +81,7 @@ def repaired(captioned: Row, repairs: dict[int, PendingAnswer], context: RunCont
     captions, warnings = list(captioned["captions"]), list(captioned.get("warnings", []))
     usage: Counter[str] = Counter(captioned["usage"])
     for number, pending in repairs.items():
-        result = _result(pending.future, context)
+        result = result_of(pending.future, context)
         usage.update(result.usage)
         if number not in result.captions:
             warnings.append(f"the caption of region {number} is flagged; the retry gave no caption: {result.message}")
@@ -107,7 +113,7 @@ def _repaired_rows(rows: list[Row], captioned: list[Row], context: RunContext) -
     return map_rows("caption", receive, map_rows("caption", send, pairs, stop=context.stop), stop=context.stop)
 
 
-def _result(future: Future[CaptionResult], context: RunContext) -> CaptionResult:
+def result_of(future: Future[CaptionResult], context: RunContext) -> CaptionResult:
     """What the captioner returned; waits for it, but not beyond the end of the run."""
     while not wait([future], STOP_CHECK_SECONDS).done:
         if context.stop.is_set():

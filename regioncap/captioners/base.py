@@ -9,13 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from regioncap.captioners.access import Access
 from regioncap.captioners.replies import Reply
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RejectCode
 from regioncap.records import Counts
+
+Arm = Literal["permuted", "reversed", "control"]
+"""How an audit asks for captions once more: with other numbers, in reverse order, or just as before."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,8 @@ class CaptionRequest:
     templates. `region_fields`: per region, for prompt templates. `parts`: what the model sees instead of `marked` when
     there are more regions than one picture can show; together they have all of them. `keep`: takes the result so far
     whenever a reply came, and at the end when regions are missing by the model's failure. `again`: `wanted` have
-    captions already that did not satisfy: they are asked for one by one, with a closer view.
+    captions already that did not satisfy: they are asked for one by one, with a closer view. `arm`: an audit asks, and
+    how; None in a run. With `reversed`, `wanted` begins with the last region.
     """
 
     name: str
@@ -54,6 +58,17 @@ class CaptionRequest:
     keep: Callable[[CaptionResult], object] | None = None
     again: bool = False
     picture_wh: tuple[int, int] | None = None
+    arm: Arm | None = None
+
+    @property
+    def backwards(self) -> bool:
+        """Whether the regions are asked for from the last to the first."""
+        return self.arm == "reversed"
+
+    @property
+    def sample(self) -> int:
+        """Which sample of the same answer is wanted: 0 in a run."""
+        return 1 if self.arm == "control" else 0
 
     def shown(self) -> Sequence[MarkGroup]:
         """The pictures that the model sees: one with all regions, or the parts."""

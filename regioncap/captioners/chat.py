@@ -20,7 +20,7 @@ class ChatRequest:
 
     `images`: JPEG files, at least one. `wanted`: the region numbers (from 1) that the answer should describe.
     `temperature_offset`: added to the configured temperature. `mode`: `marks`, `focal` (with a closer view), or `again`
-    (as `focal`, since the caption that there is did not satisfy).
+    (as `focal`, since the caption that there is did not satisfy). `sample`: added to the configured seed.
     """
 
     system: str
@@ -29,6 +29,7 @@ class ChatRequest:
     wanted: tuple[int, ...]
     temperature_offset: float = 0.0
     mode: str = "marks"
+    sample: int = 0
 
     def __post_init__(self) -> None:
         if not self.images or not all(self.images):
@@ -166,14 +167,14 @@ class Sampling:
         given = {name: value for name, value in config.values_read_by("request").items() if value is not None}
         return cls(config.max_tokens, temperature, config.seed, given)
 
-    def body(self, temperature_offset: float) -> dict[str, Any]:
+    def body(self, temperature_offset: float, sample: int = 0) -> dict[str, Any]:
         """The request's fields, without `max_tokens`."""
         body: dict[str, Any] = dict(self.others)
         if self.temperature is not None:
             body["temperature"] = min(2.0, round(self.temperature + temperature_offset, 2))
         if self.seed is not None:
             # Another sample when asked again, even at the same temperature.
-            body["seed"] = self.seed + round(10 * temperature_offset)
+            body["seed"] = self.seed + round(10 * temperature_offset) + sample
         return body
 
 

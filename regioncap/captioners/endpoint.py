@@ -127,7 +127,7 @@ class Endpoint:
                 "model": self.model,
                 "messages": messages_of(request.images, f"{request.text}\n\n{note}", request.system),
                 "max_tokens": self.sampling.max_tokens,
-                **self.sampling.body(request.temperature_offset),
+                **self.sampling.body(request.temperature_offset, request.sample),
                 **structured(way, regex_of(request.wanted, max_chars or self.max_caption_chars, word), names),
                 **self.request_body,
             }

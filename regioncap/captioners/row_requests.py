@@ -35,24 +35,24 @@ class RowRequests:
         focal = mode == "focal" or (mode == "auto" and repair > 0) or request.again
         # In focal mode the same was asked before.
         steps = repair + 1 if request.again and mode == "focal" else repair
-        system = self._prompts.system_text(len(request.bbox), request.fields, request.region_fields)
+        system = self._prompts.system_text(len(request.bbox), request.fields, request.region_fields, request.backwards)
         offset = TEMPERATURE_STEP * steps
         closer = "again" if request.again else "focal"
         requests = []
         for part in request.shown():
-            wanted = tuple(number for number in part.regions if number in missing)
+            wanted = tuple(number for number in missing if number in part.regions)
             if not wanted:
                 continue
             marked = part.marked()
             if focal:
                 views = zip(wanted, self._views(request, wanted), strict=True)
                 requests += [
-                    ChatRequest(system, self._focal(request, n), (marked, view), (n,), offset, closer)
+                    ChatRequest(system, self._focal(request, n), (marked, view), (n,), offset, closer, request.sample)
                     for n, view in views
                 ]
             else:
                 text = marks_question(self._prompts, request, part.regions, wanted)
-                requests.append(ChatRequest(system, text, (marked,), wanted, offset))
+                requests.append(ChatRequest(system, text, (marked,), wanted, offset, sample=request.sample))
         return requests
 
     def _focal(self, request: CaptionRequest, number: int) -> str:
@@ -68,11 +68,11 @@ class RowRequests:
 def marks_question(prompts: Prompts, request: CaptionRequest, shown: Sequence[int], wanted: Sequence[int]) -> str:
     """What is asked about `wanted` of the regions that a picture shows, both numbers from 1."""
     count = len(request.bbox)
-    text = prompts.marks_text(count, request.fields, request.region_fields)
+    text = prompts.marks_text(count, request.fields, request.region_fields, request.backwards)
     if prompts.mode == "coords":
         return text if len(wanted) == count else f"{text}\n{only(wanted)}"
     if len(shown) < count:
-        text = f"{text}\n{of_part(shown)}"
+        text = f"{text}\n{of_part(shown[::-1] if request.backwards else shown)}"
     return text if len(wanted) == len(shown) else f"{text}\n{only(wanted)}"
 
 

@@ -26,7 +26,7 @@ from regioncap.storage.steps import digest, library_versions
 from regioncap.storage.urls import is_url, redact_url
 from regioncap.vision.frames import size_warning, stated_size
 
-STEP_VERSION = 2
+STEP_VERSION = 3
 
 JOINED = (1, 5, 6)
 """Numbers of the steps whose rows make up the output; step 5 repeats everything of step 4."""

@@ -51,6 +51,7 @@ class RowFormat:
             "dropped_bbox": drawn["dropped_bbox"],
             "width": drawn["width"],
             "height": drawn["height"],
+            "image_sha256": drawn["image_sha256"],
             "prompt": captioned["prompt"],
             "captioner": self.captioner,
             "model": self.model,
@@ -58,8 +59,6 @@ class RowFormat:
             "warnings": drawn["warnings"] + captioned.get("warnings", []),
         }
         meta |= ref_of(drawn).meta()
-        if "image_row" in meta:  # nothing else tells that the file was written again since
-            meta["image_sha256"] = drawn["image_sha256"]
         if any(flags):
             meta["flags"] = [list(names) for names in flags]
         if fields := region_lists(drawn.get("region_fields", [])):

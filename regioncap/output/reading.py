@@ -26,7 +26,7 @@ class Captioned:
     `number`: position among the output's rows, from 1. `ref`: where its image is. `width`, `height`: pixels, as
     displayed. `bbox`: (N, 4) xywh in those pixels, numbers as given. `regions`: the numbers of the regions, from 1.
     `flags`: a list of names per region. `fields`: region fields, a list per name. `row`: the input's other keys, and
-    `image_row` where the image is in a row of a Parquet file.
+    `image_row` where the image is in a row of a Parquet file. `line`: the output's row as it stands there.
     """
 
     number: int
@@ -40,6 +40,7 @@ class Captioned:
     fields: dict[str, list[Any]]
     row: Row
     meta: Row
+    line: Row = field(default_factory=dict, repr=False)
 
     @property
     def image(self) -> str:
@@ -84,7 +85,7 @@ def captioned(row: Row, number: int, settings: RegionCapConfig) -> Captioned:
     if not len(captions) == len(flags) == count or any(len(values) != count for values in fields.values()):
         raise ValueError(f"{count} boxes, but {len(captions)} captions and {len(flags)} lists of flags")
     numbers = list(range(1, count + 1))
-    return Captioned(number, ref, width, height, bbox, captions, numbers, flags, fields, own, meta)
+    return Captioned(number, ref, width, height, bbox, captions, numbers, flags, fields, own, meta, row)
 
 
 def _texts(record: list[str], count: int) -> list[str]:
