@@ -27,7 +27,6 @@ from regioncap.run.credentials import filesystems_of
 from regioncap.storage.filesystem import Place
 
 if TYPE_CHECKING:
-    from regioncap.command.compare_figures import Figures
     from regioncap.command.compare_run import Comparison, Outcome
     from regioncap.preflight.plan import Plan
 
@@ -133,26 +132,26 @@ def _page_place(base: RegionCapConfig, page: str | None) -> Place:
 
 def _show(outcomes: Sequence[Outcome], place: Place) -> int:
     """Print the table and what it says, write the page, and give the exit code."""
-    from regioncap.command.compare_figures import figures_of, words_of
+    from regioncap.command.compare_figures import audits_of, figures_of, flagged_rows, words_of
 
-    figures, words = figures_of(outcomes), words_of(outcomes)
+    audits = audits_of(outcomes)
+    figures, words = figures_of(outcomes, audits), words_of(outcomes, audits)
     terminal.show_table([outcome.setting.name for outcome in outcomes], figures)
     for text in words:
         say(text)
     for outcome in outcomes:
         if outcome.stopped:
             say(f"regioncap: {outcome.setting.name}: stopped: {outcome.stopped}", err=True)
-    size = _write_page(outcomes, figures, words, place)
+    sides = [
+        Side(one.setting.name, flagged_rows(one, audit), one.rejects, _note(one.setting), one.stopped)
+        for one, audit in zip(outcomes, audits, strict=True)
+    ]
+    config = outcomes[0].setting.config
+    page = SideBySide(f"{input_stem(config.input)} under {len(sides)} settings", sides, figures, words)
+    pictures = Pictures(Written(place.files.place(config.output), config), place.files)
+    size = write_side_by_side(page, pictures, place, config.max_image_pixels)
     say(f"{place.url}: {size / 1e6:,.1f} MB")
     return OK if all(outcome.rows and not outcome.stopped for outcome in outcomes) else STOPPED
-
-
-def _write_page(outcomes: Sequence[Outcome], figures: Figures, words: Sequence[str], place: Place) -> int:
-    config = outcomes[0].setting.config
-    sides = [Side(one.setting.name, one.rows, one.rejects, _note(one.setting), one.stopped) for one in outcomes]
-    page = SideBySide(f"{input_stem(config.input)} under {len(sides)} settings", sides, figures, words)
-    output = Written(place.files.place(config.output), config)
-    return write_side_by_side(page, Pictures(output, place.files), place, config.max_image_pixels)
 
 
 def _note(setting: Setting) -> str:

@@ -3,20 +3,64 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import replace
 
+from regioncap.audit.figures import Audit, measure
+from regioncap.audit.intervals import Share
+from regioncap.audit.verdicts import Verdict
 from regioncap.command.compare_run import Outcome
 from regioncap.output.reading import Captioned
 
 NONE = "-"
 """Stands where a setting has no figure."""
 
+SEED = 0
+"""Of the bootstrap: equal captions give equal intervals."""
+
+TOO_FEW = (
+    "How consistent captions are is known of fewer than two settings: it needs a model, and rows with two regions or "
+    "more that come through under every setting."
+)
+UPPER_BOUND = (
+    "Consistent means that a caption follows its region when it is asked for again with other numbers and in another "
+    "order: an upper bound on the share that is right."
+)
+
 Figures = list[tuple[str, list[str]]]
 """(name, one text for each setting)."""
 
 
-def figures_of(outcomes: Sequence[Outcome]) -> Figures:
+def audits_of(outcomes: Sequence[Outcome]) -> list[Audit | None]:
+    """How consistent each setting's captions are, on the rows that came through under all of them; None where nothing
+    was asked again."""
+    whole = [one for one in outcomes if not one.stopped]
+    shared = set.intersection(*(set(one.rows) for one in whole)) if whole else set()
+    return [_audit(one, shared) for one in outcomes]
+
+
+def _audit(one: Outcome, shared: Set[int]) -> Audit | None:
+    rows = [row for row in one.audited if row.number in shared]
+    return measure(rows, seed=SEED) if rows and not one.stopped else None
+
+
+def flagged_rows(one: Outcome, audit: Audit | None) -> dict[int, Captioned]:
+    """The rows of a setting, with the flag `inconsistent` at the regions whose captions follow another."""
+    rows = dict(one.rows)
+    for number, box in {(audit.rows[pair.row].number, pair.box) for pair in audit.inconsistent} if audit else ():
+        flags = [*rows[number].flags]
+        flags[box] = [*flags[box], "inconsistent"]
+        rows[number] = replace(rows[number], flags=flags)
+    return rows
+
+
+def figures_of(outcomes: Sequence[Outcome], audits: Sequence[Audit | None]) -> Figures:
     """The rows of the table."""
+    measured: Figures = [
+        ("consistent", [_consistent(audit) for audit in audits]),
+        ("undecided", [_part("undecided", audit) for audit in audits]),
+        ("follow another region", [_part("follows_another", audit) for audit in audits]),
+    ]
     rows = [
         ("rows captioned", _rows),
         ("rows rejected", _rejects),
@@ -24,11 +68,29 @@ def figures_of(outcomes: Sequence[Outcome]) -> Figures:
         ("regions flagged", _flags),
         ("tokens per region, prompt + answer", _tokens),
         ("US dollars per 1,000 regions", _price),
-        ("captions requested now", lambda one: f"{one.bill.captions_asked:,}"),
-        ("requests now", lambda one: f"{one.bill.requests:,}"),
-        ("seconds now", lambda one: f"{one.bill.wall_seconds:,.1f}"),
+        ("seconds now, without the audit", lambda one: f"{one.seconds:,.1f}"),
+        ("requests now, with the audit", lambda one: f"{one.bill.requests:,}"),
     ]
-    return [(name, [NONE if one.stopped else text(one) for one in outcomes]) for name, text in rows]
+    return measured + [(name, [NONE if one.stopped else text(one) for one in outcomes]) for name, text in rows]
+
+
+def _consistent(audit: Audit | None) -> str:
+    return NONE if audit is None or audit.consistent.share is None else in_percent(audit.consistent)
+
+
+def _part(verdict: Verdict, audit: Audit | None) -> str:
+    return f"{audit.count(verdict) / len(audit.pairs):.0%}" if audit is not None and audit.pairs else NONE
+
+
+def in_percent(share: Share) -> str:
+    """A share with its interval.
+
+    >>> in_percent(Share(0.914, 0.88, 0.94, 200, 50))
+    '91.4 % (88.0 to 94.0)'
+    """
+    if share.share is None or share.low is None or share.high is None:
+        return NONE
+    return f"{100 * share.share:.1f} % ({100 * share.low:.1f} to {100 * share.high:.1f})"
 
 
 def _rows(one: Outcome) -> str:
@@ -69,6 +131,38 @@ def _price(one: Outcome) -> str:
     return f"{1000 * (tokens[0] * prices[0] + tokens[1] * prices[1]) / 1e6:,.4f}"
 
 
-def words_of(outcomes: Sequence[Outcome]) -> list[str]:
-    """What the figures say."""
-    return []
+# --- in words
+
+
+def words_of(outcomes: Sequence[Outcome], audits: Sequence[Audit | None]) -> list[str]:
+    """Which settings are clearly more consistent, and which only seem so; and what else the figures do not tell."""
+    shares = {
+        one.setting.name: audit.consistent
+        for one, audit in zip(outcomes, audits, strict=True)
+        if audit is not None and audit.consistent.share is not None
+    }
+    words = [_same_answers(one.setting.name, one.setting.same_as) for one in outcomes if one.setting.same_as]
+    if len(shares) < 2:
+        return [*words, TOO_FEW]
+    best = max(shares, key=lambda name: shares[name].share or 0.0)
+    return [*words, *_against_best(best, shares), UPPER_BOUND]
+
+
+def _same_answers(name: str, other: str) -> str:
+    return f"“{name}” asks for the same answers as “{other}”: only rows that failed there can differ."
+
+
+def _against_best(best: str, shares: Mapping[str, Share]) -> Iterator[str]:
+    for name, share in shares.items():
+        if name == best:
+            continue
+        if (share.high or 0.0) < (shares[best].low or 0.0):
+            yield (
+                f"“{best}” is clearly more consistent than “{name}”: {in_percent(shares[best])} against "
+                f"{in_percent(share)}; the intervals do not overlap."
+            )
+        else:
+            yield (
+                f"“{best}” and “{name}”: {in_percent(shares[best])} and {in_percent(share)}; the intervals overlap, so "
+                "neither is clearly more consistent. More --rows would narrow them."
+            )

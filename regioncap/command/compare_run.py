@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
+from regioncap.audit.asking import asked_again
+from regioncap.audit.rows import AuditedRow
 from regioncap.command.compare_settings import Setting
 from regioncap.errors import BudgetReached, CaptionerError, PluginError, RowReject, UsageError
 from regioncap.output.caption_flags import flags_of
@@ -34,11 +36,14 @@ Watch = Callable[[str, RunContext], AbstractContextManager[None]]
 @dataclass
 class Outcome:
     """What came of one setting. `rows`, `rejects` (step, code, message, image): by their place in the sample, from 1.
-    `bill`: what it requested and used just now. `stopped`: why it was not carried through; "" if it was."""
+    `audited`: the rows that were asked again. `seconds`: for the captions alone. `bill`: what it requested and used
+    just now, the audit included. `stopped`: why it was not carried through; "" if it was."""
 
     setting: Setting
     rows: dict[int, Captioned] = field(default_factory=dict)
     rejects: dict[int, Row] = field(default_factory=dict)
+    audited: list[AuditedRow] = field(default_factory=list)
+    seconds: float = 0.0
     bill: Bill = field(default_factory=Bill)
     stopped: str = ""
 
@@ -113,6 +118,8 @@ class Comparison:
                 try:
                     with self._watch(setting.name, context):
                         _caption(context, outcome)
+                        outcome.seconds = context.progress.bill().wall_seconds
+                        outcome.audited = _audited(context, outcome)
                 finally:
                     outcome.bill = context.progress.bill()
         except BudgetReached:
@@ -154,6 +161,13 @@ def _caption(context: RunContext, outcome: Outcome) -> None:
                 result = rejected("write", reject.code, reject.message)
             if "reject" in result:
                 outcome.rejects[number] = {**result["reject"], "image": str(loaded.get("image", ""))}
+
+
+def _audited(context: RunContext, outcome: Outcome) -> list[AuditedRow]:
+    """Ask again about the rows that have something to confuse; about none where captions come from no model."""
+    if not context.captioner.paid:
+        return []
+    return asked_again([row for row in outcome.rows.values() if len(row.bbox) > 1], context).rows
 
 
 def _as_in_output(loaded: Row, drawn: Row, result: Row, number: int, context: RunContext) -> Captioned:
