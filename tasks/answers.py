@@ -147,9 +147,13 @@ def _complete(answer: _Answer) -> None:
     elif cached.on_hold(context.config):
         answer.settle(cached.held_back())
     else:
-        context.progress.add(Counts(captions_asked=len(missing)))
+        context.progress.add(_asked(answer.request, len(missing)))
         future = context.captioner.submit(replace(answer.request, wanted=missing, keep=answer.keep))
         future.add_done_callback(answer.on_done)
+
+
+def _asked(request: CaptionRequest, captions: int) -> Counts:
+    return Counts(captions_asked=captions) if request.arm is None else Counts(captions_audited=captions)
 
 
 @dataclass(frozen=True)
@@ -189,7 +193,8 @@ class _Answer:
             return
         result = future.result()
         result.on_hold = result.model_failure and self.cached.failed_runs + 1 >= MAX_FAILED_RUNS
-        self.context.progress.add(Counts(captions_new=len(result.captions)))
+        if self.request.arm is None:
+            self.context.progress.add(Counts(captions_new=len(result.captions)))
         self.settle(self._with_cached(result))
 
     def settle(self, result: CaptionResult | BaseException) -> None:

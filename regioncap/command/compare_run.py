@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from regioncap.audit.asking import asked_again
 from regioncap.audit.rows import AuditedRow
@@ -23,6 +23,7 @@ from regioncap.preflight.plan import Plan, plan_of
 from regioncap.records import Row, Shard, rejected
 from regioncap.row_work import row_work
 from regioncap.run.context import RunContext
+from regioncap.run.limits import left_of_limits
 from regioncap.run.progress import Bill
 from regioncap.run.runs import RUNS
 from regioncap.run.threads import ContextThreads
@@ -129,17 +130,11 @@ class Comparison:
 
     def _within_budget(self, setting: Setting) -> Setting | None:
         """The setting with what the others have left of the limits; None where that is nothing."""
-        config = setting.config
-        bills = [outcome.bill for outcome in self.outcomes]
-        left: dict[str, float | None] = {"max_requests": config.max_requests, "max_usd": config.max_usd}
-        if config.max_requests is not None:
-            left["max_requests"] = config.max_requests - sum(bill.requests for bill in bills)
-        if config.max_usd is not None:
-            left["max_usd"] = config.max_usd - sum(bill.usd or 0.0 for bill in bills)
-        if any(value is not None and value <= 0 for value in left.values()):
+        config = left_of_limits(setting.config, *(outcome.bill for outcome in self.outcomes))
+        if any(limit is not None and limit <= 0 for limit in (config.max_requests, config.max_usd)):
             self._spent = _spent(setting)
             return None
-        return Setting(setting.name, setting.option, config.model_copy(update=left), setting.same_as)
+        return replace(setting, config=config)
 
 
 def _spent(setting: Setting) -> str:

@@ -31,7 +31,17 @@ _PART = re.compile(
 )
 
 ONE_FOR_ALL = frozenset(
-    {"output", "runner", "dask_address", "max_usd", "max_requests", "max_reject_share", "on_config_change"}
+    {
+        "output",
+        "runner",
+        "dask_address",
+        "max_usd",
+        "max_requests",
+        "max_reject_share",
+        "on_config_change",
+        "audit_rows",
+        "min_consistent",
+    }
 )
 
 
@@ -68,9 +78,13 @@ def settings_of(base: RegionCapConfig, changes: Sequence[str], rows: int) -> lis
 
 
 def _for_sample(base: RegionCapConfig, rows: int) -> dict[str, Any]:
-    # No output is written, so it does not matter what its last run had, and processes elsewhere are not needed.
+    # No output is written, so it does not matter what its last run had, and processes elsewhere are not needed; all
+    # rows are audited anyway.
     sample = min(rows, base.sample or rows)
-    return {"sample": sample, "on_config_change": "recaption", "runner": "threads", "dask_address": None}
+    return {
+        "sample": sample, "on_config_change": "recaption", "runner": "threads", "dask_address": None,
+        "audit_rows": 0, "min_consistent": None,
+    }  # fmt: skip
 
 
 def _changed(base: RegionCapConfig, text: str) -> Setting:

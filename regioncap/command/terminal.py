@@ -200,6 +200,8 @@ def show(summary: Summary) -> None:
         *((name, count) for name, count in _requests(summary) if count),
     ):
         table.add_row(printable(name), f"{count:,}")
+    if summary.audit is not None:
+        table.add_row("asked for again", str(summary.audit))
     if summary.usd is not None:
         table.add_row("US dollars", f"{summary.usd:,.4f}")
     table.add_row("seconds", f"{summary.wall_seconds:,.1f}")
@@ -227,6 +229,7 @@ def show_table(names: Sequence[str], figures: Sequence[tuple[str, Sequence[str]]
 def _requests(summary: Summary) -> tuple[tuple[str, int], ...]:
     return (
         ("captions repaired", summary.captions_repaired),
+        ("captions audited", summary.captions_audited),
         ("requests", summary.requests),
         ("requests retried", summary.requests_retried),
         ("prompt tokens", summary.prompt_tokens),

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import AccountingError, RowReject
+from regioncap.output.audited import AuditFigures
 from regioncap.output.caption_flags import FLAGS, FLAGS_VERSION, flags_of
 from regioncap.output.jsonl import RowFormat, rejected_line
 from regioncap.output.outputs import is_parts_folder
@@ -27,6 +28,9 @@ from regioncap.storage.urls import is_url, redact_url
 from regioncap.vision.frames import size_warning, stated_size
 
 STEP_VERSION = 3
+
+AUDIT_VERSION = 1
+"""Part of the key of a run that audits itself: raise it when the same captions give other figures."""
 
 JOINED = (1, 5, 6)
 """Numbers of the steps whose rows make up the output; step 5 repeats everything of step 4."""
@@ -192,10 +196,27 @@ def key_of(shards: Sequence[ShardSteps], context: RunContext, form: RowFormat) -
     )
 
 
+def run_key(shards: Sequence[ShardSteps], context: RunContext, form: RowFormat) -> str:
+    """The key that the summary of these shards is written under: their write key, and how they are audited, if so."""
+    key, audit = key_of(shards, context, form), context.config.values_read_by("audit")
+    return digest({"written": key, "audit": audit, "audit_version": AUDIT_VERSION}) if audit else key
+
+
 def incomplete_reason_of_shards(shards: Sequence[ShardSteps], context: RunContext) -> str:
     """`incomplete_reason` the counts of these shards."""
     rows, rejects = sum(steps[-1].rows for steps in shards), sum(steps[-1].rejects for steps in shards)
     return incomplete_reason(rows, rejects, context.config.max_reject_share)
+
+
+def incomplete_reason_of_run(
+    shards: Sequence[ShardSteps], context: RunContext, audit: Row | None
+) -> tuple[str, AuditFigures | None]:
+    """(why a run with these shards and this audit is incomplete, "" when it is not; the figures of the audit)."""
+    figures = AuditFigures.of(audit) if audit is not None else None
+    problem = incomplete_reason_of_shards(shards, context)
+    if not problem and figures is not None:
+        problem = figures.problem(context.config.min_consistent)
+    return problem, figures
 
 
 def summary_of(tally: Tally, context: RunContext, *, problem: str, **places: Any) -> Summary:

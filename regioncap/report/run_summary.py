@@ -95,6 +95,8 @@ def _first_lines(summary: Summary, report: str) -> Iterator[tuple[str, str]]:
     yield "rows", f"{summary.rows_out:,} captioned, {rejects}"
     yield "captions", f"{summary.regions:,}, of which {summary.captions_reused:,} from earlier runs"
     yield "flags", f"{sum(summary.flags.values()):,}{_by_name(summary.flags)}" if summary.flags else "none"
+    if summary.audit is not None:
+        yield "audit", f"{summary.audit} in {summary.audit.rows:,} rows that were asked about again"
     yield "cost", cost_of(summary)
     yield "report", address(report) if report else "none; the setting Report, or `regioncap report`, writes one"
     yield "output", address(summary.output)
@@ -127,6 +129,7 @@ def _numbers(summary: Summary) -> str:
     ]
     more = (
         ("captions repaired", summary.captions_repaired),
+        ("captions audited", summary.captions_audited),
         ("requests", summary.requests),
         ("requests retried", summary.requests_retried),
         ("prompt tokens", summary.prompt_tokens),

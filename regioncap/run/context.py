@@ -27,6 +27,7 @@ from regioncap.run.captioner import LazyCaptioner
 from regioncap.run.credentials import access_of, filesystems_of
 from regioncap.run.in_flight import InFlight
 from regioncap.run.kept import KeptCaptions
+from regioncap.run.limits import left_of_limits
 from regioncap.run.marks import MarkedPictures
 from regioncap.run.plain_errors import plain_errors
 from regioncap.run.progress import Progress
@@ -100,7 +101,8 @@ class RunContext:
         return make_finder(self.config)
 
     def _make_captioner(self) -> Captioner:
-        return make_captioner(CaptionerOptions(self.config, lambda: access_of(self.config), self.progress.add))
+        config = left_of_limits(self.config, self.progress.bill())  # an earlier one may have been closed
+        return make_captioner(CaptionerOptions(config, lambda: access_of(self.config), self.progress.add))
 
     def shards(self) -> Generator[Shard]:
         """The input's shards, from the first on, with the images that rows hold apart; its files are listed once.

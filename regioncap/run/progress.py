@@ -24,6 +24,8 @@ class Bill(BaseModel):
     """Of those, the ones that came back with a caption."""
     captions_repaired: int = 0
     """Of the new ones, those that came only when requested again."""
+    captions_audited: int = 0
+    """Regions that an audit requested once more, in one of its ways; they are in none of the counts above."""
     requests: int = 0
     """Requests sent to model servers, including failed ones and probes."""
     requests_retried: int = 0
