@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 import regioncap
+from regioncap.command.audit import audit
 from regioncap.command.cache import explain, reread, steps
 from regioncap.command.clean import cache, prune
 from regioncap.command.echo import say
@@ -60,6 +61,7 @@ for command in (
     run,
     try_,
     plan,
+    audit,
     report,
     sheet,
     export_,
