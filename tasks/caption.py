@@ -16,9 +16,11 @@ from prefect import State, task
 from prefect.cache_policies import NO_CACHE
 
 from regioncap.captioners.base import CaptionResult
+from regioncap.config.fields_captions import FlagName
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RowReject, Stopped
-from regioncap.output.caption_flags import FLAGS_VERSION, flags_of
+from regioncap.output.audit_file import inconsistent_in
+from regioncap.output.caption_flags import FLAGS_VERSION, INCONSISTENT, flags_of
 from regioncap.records import Counts, Row, Step, rejected
 from regioncap.run.context import RunContext
 from regioncap.run.in_flight import PendingAnswer
@@ -62,9 +64,19 @@ def captions_by_number(captioned: Row) -> dict[int, str]:
     return dict(enumerate(captions, start=1)) if isinstance(captions, list) else {int(n): captions[n] for n in captions}
 
 
-def flagged(captions: Sequence[str], config: RegionCapConfig) -> list[int]:
-    """The numbers of those of a row's captions that have one of the flags to repair."""
-    return [number for number, names in enumerate(flags_of(captions), start=1) if set(names) & set(config.repair_flags)]
+def flags_to_repair(row: Row, captions: Sequence[str], context: RunContext) -> list[set[FlagName]]:
+    """Of each caption of a drawn row, those of its flags that are to be repaired."""
+    wanted = set(context.config.repair_flags)
+    found = [wanted & {*names} for names in flags_of(captions)]
+    if INCONSISTENT in wanted:
+        for box in inconsistent_in(context).boxes(row["image_sha256"], row["bbox"], captions):
+            found[box].add(INCONSISTENT)
+    return found
+
+
+def flagged(row: Row, captions: Sequence[str], context: RunContext) -> list[int]:
+    """The numbers of those of a drawn row's captions that have one of the flags to repair."""
+    return [number for number, names in enumerate(flags_to_repair(row, captions, context), start=1) if names]
 
 
 def request_repairs(row: Row, captioned: Row, context: RunContext) -> dict[int, PendingAnswer]:
@@ -72,11 +84,11 @@ def request_repairs(row: Row, captioned: Row, context: RunContext) -> dict[int, 
     request = request_of(row, context)
     return {
         number: send_for(row, repair_request(request, number), context)
-        for number in flagged(captioned["captions"], context.config)
+        for number in flagged(row, captioned["captions"], context)
     }
 
 
-def repaired(captioned: Row, repairs: dict[int, PendingAnswer], context: RunContext) -> Row:
+def repaired(row: Row, captioned: Row, repairs: dict[int, PendingAnswer], context: RunContext) -> Row:
     """A captioned row with those new captions that have fewer of the flags to repair than the old ones."""
     captions, warnings = list(captioned["captions"]), list(captioned.get("warnings", []))
     usage: Counter[str] = Counter(captioned["usage"])
@@ -87,13 +99,10 @@ def repaired(captioned: Row, repairs: dict[int, PendingAnswer], context: RunCont
             warnings.append(f"the caption of region {number} is flagged; the retry gave no caption: {result.message}")
             continue
         better = [*captions[: number - 1], result.captions[number], *captions[number:]]
-        if _flags_to_repair(better, number, context) < _flags_to_repair(captions, number, context):
+        before, after = (flags_to_repair(row, texts, context)[number - 1] for texts in (captions, better))
+        if len(after) < len(before):
             captions = better
     return {**captioned, "captions": captions, "usage": dict(usage), **({"warnings": warnings} if warnings else {})}
-
-
-def _flags_to_repair(captions: list[str], number: int, context: RunContext) -> int:
-    return len(set(flags_of(captions)[number - 1]) & set(context.config.repair_flags))
 
 
 def _repaired_rows(rows: list[Row], captioned: list[Row], context: RunContext) -> list[Row]:
@@ -106,7 +115,7 @@ def _repaired_rows(rows: list[Row], captioned: list[Row], context: RunContext) -
             return {**pair, "repairs": {}}  # the prompt for one region uses a key that this row lacks
 
     def receive(pair: Row) -> Row:
-        return repaired(pair["captioned"], pair["repairs"], context)
+        return repaired(pair["row"], pair["captioned"], pair["repairs"], context)
 
     both = zip(rows, captioned, strict=True)
     pairs = [after if "reject" in after else {"row": row, "captioned": after} for row, after in both]
@@ -151,7 +160,11 @@ def _body(context: RunContext, step: Step) -> list[Row]:
 
 def _identity(context: RunContext) -> dict[str, Any]:
     rules = reading_rules(context)
-    repairs = {"repair_flags": sorted(context.config.repair_flags), "flags_version": FLAGS_VERSION}
+    repairs: dict[str, Any] = {
+        "repair_flags": sorted(context.config.repair_flags), "flags_version": FLAGS_VERSION
+    }  # fmt: skip
+    if INCONSISTENT in context.config.repair_flags:
+        repairs[INCONSISTENT] = inconsistent_in(context).digest()
     return {
         **context.captioner.identity(),
         **context.captioner.templates(),

@@ -8,14 +8,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from regioncap.captioners.base import Arm
+from regioncap.config.derived import AuditArm
 from regioncap.config.model import RegionCapConfig
-from regioncap.errors import RowReject
 from regioncap.image_ref import ImageRef
 from regioncap.output.reading import Captioned
 from regioncap.records import Row, dumps
 from regioncap.row_keys import MISSING, value_at
-from regioncap.storage.image_errors import shown_image
 
 Read = Callable[[ImageRef], bytes]
 
@@ -25,7 +23,7 @@ class ArmRow:
     """One row as one arm asks about it. `row`: as `normalize` makes it. `boxes`: by number, from 1, the index of the
     box that has it."""
 
-    arm: Arm
+    arm: AuditArm
     row: Row
     boxes: tuple[int, ...]
 
@@ -34,16 +32,10 @@ class ArmRow:
         return self.boxes.index(box) + 1
 
 
-def arms_of(config: RegionCapConfig) -> tuple[Arm, ...]:
-    """How the captions of this config are asked for again. Where regions are asked for one by one they have no order,
-    and so none is reversed."""
-    return ("permuted", "control") if config.prompt_mode == "focal" else ("permuted", "reversed", "control")
-
-
 def arm_rows(row: Row, config: RegionCapConfig) -> list[ArmRow]:
     """The row in each arm of the audit."""
     same = tuple(range(len(row["bbox"])))
-    return [permuted(row, config) if arm == "permuted" else ArmRow(arm, row, same) for arm in arms_of(config)]
+    return [permuted(row, config) if arm == "permuted" else ArmRow(arm, row, same) for arm in config.audit_arms]
 
 
 # --- as the run had it
@@ -85,13 +77,6 @@ def _of_region(captioned: Captioned, config: RegionCapConfig, index: int) -> Row
         **dict.fromkeys(config.region_fields, ""),
         **{name: values[index] for name, values in captioned.fields.items()},
     }
-
-
-def check_unchanged(row: Row, read: Read) -> None:
-    """Raises RowReject `image_unavailable` if the row's image is not the one that the run captioned."""
-    data = read(ImageRef(row["image"]))
-    if hashlib.sha256(data).hexdigest() != row["image_sha256"]:
-        raise RowReject("image_unavailable", f"{shown_image(row['image'])} is not the image that the run captioned")
 
 
 # --- with other numbers

@@ -7,13 +7,14 @@ for what is not there yet.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
 from regioncap.audit.arms import ArmRow, arm_rows, row_in_run
 from regioncap.audit.rows import AuditedRow
-from regioncap.captioners.base import Arm, CaptionRequest
+from regioncap.captioners.base import CaptionRequest
+from regioncap.config.derived import AuditArm
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RowReject
 from regioncap.output.caption_flags import flags_of
@@ -37,17 +38,31 @@ class AskedAgain:
     answers: list[str]
 
 
-def asked_again(rows: Sequence[Captioned], context: RunContext) -> AskedAgain:
+def asked_again(
+    rows: Sequence[Captioned], context: RunContext, count: Callable[[Counts], None] = lambda counts: None
+) -> AskedAgain:
     """The captions of `rows` in every arm of the audit. All are requested before the first is waited for.
 
-    Raises CaptionerError when no row can be captioned any more, StorageError, Stopped.
+    `count`: takes the rows that are done. Raises CaptionerError when no row can be captioned any more, StorageError,
+    Stopped.
     """
-    context.progress.read(len(rows), 1.0)
+
+    def received(row: Row, context: RunContext) -> Row:
+        try:
+            return _received(row, context)
+        finally:
+            count(Counts(rows=1))
+
+    # These look up answers, and maybe read images: in an object store many at once.
+    lookups = None if context.cache.is_local else context.threads.io
     audited: list[Row] = [{"image": row.image, "captioned": row} for row in rows]
-    for change in (_prepared, _sent, _received, _sent_repairs, _received_repairs, _counted):
-        audited = map_rows("audit", partial(change, context=context), audited, stop=context.stop)
+    for change, pool in (
+        (_prepared, lookups), (_sent, lookups), (received, None), (_sent_repairs, lookups), (_received_repairs, None),
+        (_measurable, None),
+    ):  # fmt: skip
+        audited = map_rows("audit", partial(change, context=context), audited, pool=pool, stop=context.stop)
     left_out = Counter(row["reject"]["code"] for row in audited if "reject" in row)
-    context.progress.add(Counts(rows=left_out.total(), rejects=left_out.total()))
+    count(Counts(rejects=left_out.total()))
     came = [row for row in audited if "reject" not in row]
     keys = {key for row in came for asking in row["askings"] for key in asking.keys if key}
     return AskedAgain([row["audited"] for row in came], dict(sorted(left_out.items())), sorted(keys))
@@ -152,21 +167,20 @@ def _has_fewer_flags(text: str, number: int, captions: dict[int, str], config: R
     return count({**captions, number: text}) < count(captions)
 
 
-def _counted(row: Row, context: RunContext) -> Row:
+def _measurable(row: Row, context: RunContext) -> Row:
     """The row with what the audit measures. Raises RowReject if nothing came in any arm."""
     captioned, askings = row["captioned"], row["askings"]
     if not any(asking.captions for asking in askings):
         reject = askings[0].result["reject"]
         raise RowReject(reject["code"], reject["message"])
-    context.progress.add(Counts(rows=1))
     return {**row, "audited": _audited(captioned, {asking.of.arm: asking for asking in askings})}
 
 
-def _audited(captioned: Captioned, askings: dict[Arm, _Asking]) -> AuditedRow:
+def _audited(captioned: Captioned, askings: dict[AuditArm, _Asking]) -> AuditedRow:
     # A caption that a person has approved or written says nothing about the model.
     edited = captioned.meta.get("edited") or [None] * len(captioned.bbox)
 
-    def by_box(arm: Arm) -> list[str | None]:
+    def by_box(arm: AuditArm) -> list[str | None]:
         asking = askings.get(arm)
         boxes = range(len(captioned.bbox))
         return [asking.caption_of(box) if asking is not None and not edited[box] else None for box in boxes]
@@ -176,3 +190,44 @@ def _audited(captioned: Captioned, askings: dict[Arm, _Asking]) -> AuditedRow:
         by_box("permuted"), by_box("reversed"), by_box("control"),
         image_sha256=str(askings["control"].of.row["image_sha256"]),
     )  # fmt: skip
+
+
+# --- what it would ask for
+
+
+@dataclass(frozen=True)
+class LeftToAsk:
+    """What the audit of one row would request: `requests`, for `regions` captions. `known`: the answer tokens per
+    region of those answers that are there."""
+
+    row: Captioned
+    requests: int
+    regions: int
+    known: list[float]
+
+
+def left_to_ask(rows: Sequence[Captioned], context: RunContext) -> list[LeftToAsk]:
+    """What `asked_again` would request for each of the rows that it can ask about. Sends nothing."""
+    found: list[Row] = [{"image": row.image, "captioned": row} for row in rows]
+    lookups = None if context.cache.is_local else context.threads.io
+    for change in (_prepared, _left):
+        found = map_rows("audit", partial(change, context=context), found, pool=lookups, stop=context.stop)
+    return [row["left"] for row in found if "reject" not in row]
+
+
+def _left(row: Row, context: RunContext) -> Row:
+    requests = regions = 0
+    known: list[float] = []
+    for asking in row["askings"]:
+        for request in (asking.request, *(repair_request(asking.request, number) for number in sorted(asking.again))):
+            key = key_of_answer(asking.of.row, context.captioner.prompt(request), context, request)
+            answer = CachedAnswer.find(key, request.wanted, context)
+            missing = {*request.wanted} - answer.captions.keys()
+            one_each = request.again or context.config.prompt_mode == "focal"
+            requests += (
+                len(missing) if one_each else sum(not missing.isdisjoint(part.regions) for part in request.shown())
+            )
+            regions += len(missing)
+            if answer.captions and answer.usage.get("completion_tokens"):
+                known.append(answer.usage["completion_tokens"] / len(answer.captions))
+    return {**row, "left": LeftToAsk(row["captioned"], requests, regions, known)}

@@ -9,16 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from regioncap.captioners.access import Access
 from regioncap.captioners.replies import Reply
+from regioncap.config.derived import AuditArm
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RejectCode
 from regioncap.records import Counts
-
-Arm = Literal["permuted", "reversed", "control"]
-"""How an audit asks for captions once more: with other numbers, in reverse order, or just as before."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +56,7 @@ class CaptionRequest:
     keep: Callable[[CaptionResult], object] | None = None
     again: bool = False
     picture_wh: tuple[int, int] | None = None
-    arm: Arm | None = None
+    arm: AuditArm | None = None
 
     @property
     def backwards(self) -> bool:

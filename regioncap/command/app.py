@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 import regioncap
+from regioncap.command.audit import audit
 from regioncap.command.cache import explain, reread, steps
 from regioncap.command.clean import cache, prune
 from regioncap.command.compare import compare
@@ -62,6 +63,7 @@ for command in (
     try_,
     plan,
     compare,
+    audit,
     report,
     sheet,
     export_,

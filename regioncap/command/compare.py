@@ -6,6 +6,7 @@ Prefect is imported inside the command: it takes seconds, and reads the environm
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, get_args
 
 import click
@@ -22,7 +23,7 @@ from regioncap.output.outputs import is_parts_folder
 from regioncap.output.pictures import Pictures
 from regioncap.output.reading import Written
 from regioncap.report.side_by_side import Side, SideBySide, write_side_by_side
-from regioncap.run.context import completed
+from regioncap.run.context import RunContext, completed
 from regioncap.run.credentials import filesystems_of
 from regioncap.storage.filesystem import Place
 
@@ -90,9 +91,13 @@ def compare(
         say(line, err=not plan_only)
     if plan_only:
         return OK
-    comparison = Comparison(settings, sample, terminal.watching_setting)
+    comparison = Comparison(settings, sample, _watch)
     _run(comparison)
     return _show(comparison.outcomes, _page_place(base, page))
+
+
+def _watch(name: str, context: RunContext) -> AbstractContextManager[None]:
+    return terminal.watching(context, name, "each row is captioned, then asked about again")
 
 
 def _price_lines(settings: Sequence[Setting], plans: Sequence[Plan]) -> Iterator[str]:

@@ -96,7 +96,8 @@ def command_line(args: Sequence[str]) -> str:
 
 @contextlib.contextmanager
 def sigterm_like_ctrl_c() -> Iterator[None]:
-    """Prefect makes SIGTERM an end of the run, and then hands it to the handler that was there before."""
+    """In this block SIGTERM raises Terminated: Prefect makes it an end of the run, and then hands it to the handler
+    that was there before."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -47,7 +47,7 @@ def _run(config: RegionCapConfig) -> Summary:
 
     take_output(RUNS.context(config), check(RUNS.context(config)))
     check_prefect_home()
-    with terminal.watching(config):
+    with terminal.watching(RUNS.context(config), terminal.run_in_words(config), "starting Prefect …"):
         from regioncap.flows.region_caption import region_caption
 
         return region_caption(config)

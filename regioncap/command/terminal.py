@@ -27,7 +27,6 @@ from regioncap.output.summary import Summary
 from regioncap.printable import printable
 from regioncap.run.context import RunContext
 from regioncap.run.progress import Progress as RunProgress
-from regioncap.run.runs import RUNS
 from regioncap.storage.filesystem import Place
 from regioncap.storage.urls import redact_url
 
@@ -39,37 +38,26 @@ REFRESH_SECONDS = 0.2
 
 
 @contextlib.contextmanager
-def watching(config: RegionCapConfig) -> Iterator[None]:
-    """Show the progress of this process's run of `config` until the block ends."""
+def watching(context: RunContext, what: str, then: str) -> Iterator[None]:
+    """Show the progress of `context` until the block ends. `what`: is done, in words; `then`: what comes first."""
     console = _console(stderr=True)
-    _print(console, f"regioncap: {redact_url(config.input)} -> {redact_url(config.output)}")
-    _print(console, f"captioner: {_captioner(config)}; starting Prefect …")
-    with _shown(console, RUNS.context(config)):
-        yield
-
-
-@contextlib.contextmanager
-def watching_setting(name: str, context: RunContext) -> Iterator[None]:
-    """Show the progress of one setting of a comparison until the block ends."""
-    console = _console(stderr=True)
-    _print(console, f"regioncap: {name}: {_captioner(context.config)}")
-    with _shown(console, context):
-        yield
-
-
-@contextlib.contextmanager
-def _shown(console: Console, context: RunContext) -> Iterator[None]:
-    """Show what is logged and how far the run is: on a bar, or in lines."""
     log = logging.getLogger("regioncap")
     log.setLevel(logging.INFO)
     log.propagate = False  # other loggers are for those who run Prefect; what concerns the user comes through this
     log.handlers = [_log_handler(console)]
+    _print(console, f"regioncap: {what}")
+    _print(console, f"captioner: {_captioner(context.config)}; {then}")
 
     def write(text: str) -> None:
         _print(console, text)
 
     with _bar(console, context.progress) if console.is_terminal else progress_lines(context, write):
         yield
+
+
+def run_in_words(config: RegionCapConfig) -> str:
+    """What a run reads and writes."""
+    return f"{redact_url(config.input)} -> {redact_url(config.output)}"
 
 
 def _log_handler(console: Console) -> logging.Handler:
@@ -128,6 +116,15 @@ def plan_lines(plan: Plan, config: RegionCapConfig) -> Iterator[str]:
         f"tokens ({basis})."
     )
     yield "Repairs and failed requests are not included. Rows whose boxes all lie outside the picture count as done."
+
+
+def price_lines(plan: Plan, config: RegionCapConfig) -> Iterator[tuple[str, str]]:
+    """(what, how much) of the requests of a plan."""
+    yield "requests needed", f"{plan.requests:,}"
+    yield "prompt tokens, about", f"{plan.prompt_tokens:,}"
+    yield "answer tokens, about", f"{plan.completion_tokens:,}"
+    if config.prices is not None:
+        yield "US dollars, about", f"{plan.usd(*config.prices):,.2f}"
 
 
 def _console(*, stderr: bool) -> Console:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Literal, get_args
 
 from regioncap.config.coordinates import Coordinates, coordinates_of_model
 from regioncap.config.fields_run import RunSettings
@@ -22,6 +23,10 @@ from regioncap.config.templates import (
     TEMPLATES,
     template_names,
 )
+
+AuditArm = Literal["permuted", "reversed", "control"]
+"""How an audit asks again: with other numbers, in reverse order, or just as before."""
+AUDIT_ARMS: tuple[AuditArm, ...] = get_args(AuditArm)
 
 
 class DerivedSettings(RunSettings):
@@ -65,6 +70,11 @@ class DerivedSettings(RunSettings):
     def asks_closer(self) -> bool:
         """Whether requests may hold a closer view of a region beside the marked picture."""
         return self.prompt_mode in ("focal", "auto") or bool(self.repair_flags)
+
+    @property
+    def audit_arms(self) -> tuple[AuditArm, ...]:
+        """How an audit asks for captions again. Regions that are asked for one by one have no order to reverse."""
+        return ("permuted", "control") if self.prompt_mode == "focal" else AUDIT_ARMS
 
     @property
     def gives_boxes(self) -> bool:

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+from weakref import WeakKeyDictionary
 
 from regioncap.output.outputs import outputs_at
 from regioncap.records import Row, dumps, loads
+from regioncap.run.context import RunContext
 from regioncap.storage.filesystem import Place
+from regioncap.storage.steps import digest
 
 SCHEMA = 1
 """Of the file: raised when a reader of the old one would misread the new one."""
@@ -26,3 +32,47 @@ def write_audit(output: Place, audit: Row) -> Place:
     place = outputs_at(output).audit
     place.write(dumps({"schema": SCHEMA, **audit}) + b"\n")
     return place
+
+
+def caption_key(image_sha256: str, box: Iterable[float], caption: str) -> str:
+    """What identifies a caption of a box, whatever the row's name, number or place."""
+    return digest({"image_sha256": image_sha256, "bbox": [float(value) for value in box], "caption": caption})
+
+
+class InconsistentCaptions:
+    """The captions that audits found to follow another box. One that is replaced is not among them any more."""
+
+    def __init__(self, audit: Mapping[str, Any]) -> None:
+        self._keys: defaultdict[str, set[str]] = defaultdict(set)
+        """By the sha256 of their images."""
+        for found in [*audit.get("inconsistent", ()), *audit.get("earlier", ())]:
+            with contextlib.suppress(KeyError, TypeError, ValueError):  # a damaged entry marks nothing
+                key = caption_key(found["image_sha256"], found["bbox"], found["caption"])
+                self._keys[found["image_sha256"]].add(key)
+
+    @classmethod
+    def of(cls, output: Place) -> InconsistentCaptions:
+        """Those of the output at `output`; none where it was not audited."""
+        return cls(read_audit(output) or {})
+
+    def boxes(self, image_sha256: str, bbox: Sequence[Sequence[float]], captions: Sequence[str]) -> list[int]:
+        """The indices of a row's boxes that have such a caption."""
+        keys = self._keys.get(image_sha256)
+        if not keys:
+            return []
+        pairs = enumerate(zip(bbox, captions, strict=True))
+        return [place for place, (box, text) in pairs if caption_key(image_sha256, box, text) in keys]
+
+    def digest(self) -> str:
+        """What changes with the captions, and with nothing else of an audit."""
+        return digest({"inconsistent": sorted(key for keys in self._keys.values() for key in keys)})
+
+
+def inconsistent_in(context: RunContext) -> InconsistentCaptions:
+    """Those of the run's output, as they were when the run first needed them."""
+    if context not in _of_run:
+        _of_run[context] = InconsistentCaptions.of(context.output)
+    return _of_run[context]
+
+
+_of_run: WeakKeyDictionary[RunContext, InconsistentCaptions] = WeakKeyDictionary()

@@ -1,7 +1,8 @@
-"""Flags: signs of a bad caption that need neither a model nor the picture.
+"""Flags: signs of a bad caption.
 
-They depend on a row's captions alone and are computed when the output is written, so changed rules invalidate no
-answer and no step file.
+All but one need neither a model nor the picture: they depend on a row's captions alone and are computed when the output
+is written, so changed rules invalidate no answer and no step file. `inconsistent` is what an audit found; it stands in
+the audit's file, and is added when an output is read.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ FLAGS_VERSION = 3
 """Part of the write key: raise it when a rule gives different flags for the same captions."""
 
 FLAGS: tuple[FlagName, ...] = get_args(FlagName)
+INCONSISTENT: FlagName = "inconsistent"
 
 MEANINGS: dict[str, str] = {
     "mentions_mark": "describes the drawn box or its number instead of what is in it",
@@ -27,6 +29,7 @@ MEANINGS: dict[str, str] = {
     "duplicate_in_row": "another region of the picture has the same caption",
     "too_short": "fewer than three words",
     "repeats": "repeats the same words in a loop",
+    "inconsistent": "follows another box when numbers or order change, by the last audit",
 }
 
 MIN_WORDS = 3

@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import UsageError
 from regioncap.image_ref import ImageRef, ref_in_output
 from regioncap.inputs.streams import ReadProgress, open_stream
+from regioncap.output.audit_file import InconsistentCaptions
+from regioncap.output.caption_flags import INCONSISTENT
 from regioncap.output.outputs import INCOMPLETE, FileOutputs, Outputs, PartOutputs, is_parts_folder
 from regioncap.output.summary import Summary
 from regioncap.records import META_KEY, Row, loads, shorten
@@ -154,10 +157,22 @@ class Written:
             for row in lines_of(place):
                 number += 1
                 try:
-                    yield captioned(row, number, self.settings)
+                    yield self._with_audit(captioned(row, number, self.settings))
                 except ValueError as error:
                     keys = f"image_key {self.settings.image_key!r} and output_key {self.settings.output_key!r}"
                     raise UsageError(f"{place.url} row {number}: {error}; expected rows with {keys}") from None
+
+    def _with_audit(self, row: Captioned) -> Captioned:
+        """The row with what the last audit of the output found of its captions as they are now."""
+        boxes = self._inconsistent.boxes(str(row.meta.get("image_sha256")), row.bbox, row.captions)
+        edited = row.meta.get("edited") or [None] * len(row.bbox)  # a person's word counts more
+        marked = {box for box in boxes if not edited[box]}
+        flags = [[*names, INCONSISTENT] if box in marked else names for box, names in enumerate(row.flags)]
+        return replace(row, flags=flags) if marked else row
+
+    @cached_property
+    def _inconsistent(self) -> InconsistentCaptions:
+        return InconsistentCaptions.of(self.place)
 
     def rejects(self) -> Iterator[Row]:
         """The rejects, in order, one at a time."""

@@ -25,7 +25,7 @@ class Bill(BaseModel):
     captions_repaired: int = 0
     """Of the new ones, those that came only when requested again."""
     captions_audited: int = 0
-    """Regions that an audit requested once more, in one of its ways; they are in none of the counts above."""
+    """Captions that came for an audit, which requests them once more in several ways; they are in no count above."""
     requests: int = 0
     """Requests sent to model servers, including failed ones and probes."""
     requests_retried: int = 0

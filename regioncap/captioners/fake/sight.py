@@ -104,7 +104,8 @@ def _swapped(numbers: Sequence[int]) -> dict[int, int]:
 def marks_in(image: Pixels) -> npt.NDArray[np.uint8]:
     """HxW: for each pixel (HxWx3 uint8, BGR) the number of the mark that has its colour, 0 for none."""
     blue, green, red = np.moveaxis(image >> (8 - BITS), -1, 0)
-    return _mark_of_colour()[red, green, blue]
+    marks: npt.NDArray[np.uint8] = _mark_of_colour()[red, green, blue]
+    return marks
 
 
 @cache
