@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from regioncap.audit.asking import asked_again
+from regioncap.audit.asking import AskedAgain, asked_again
 from regioncap.audit.figures import Audit, measure
 from regioncap.audit.sampling import Sample
 from regioncap.errors import RegionCapError, UsageError
 from regioncap.output.audit_file import caption_key, read_audit, write_audit
+from regioncap.output.outputs import outputs_at
 from regioncap.output.reading import Written
 from regioncap.records import Counts, Row
 from regioncap.run.context import RunContext
@@ -59,22 +60,24 @@ def audit_output(
         raise RegionCapError(f"audit: nothing came of any of {len(sample.rows):,} rows: {in_words(again.left_out)}")
     audit = measure(again.rows, seed=seed)
     bill = context.progress.bill()
-    place = write_audit(
-        written.place,
-        {
-            **audit.as_json(),
-            "rows": len(again.rows),
-            "rows_eligible": sample.eligible,
-            "left_out": again.left_out,
-            "asked_reversed": "reversed" in context.config.audit_arms,
-            "captioner": context.captioner.name,
-            "model": context.captioner.model,
-            "earlier": list(_still_inconsistent(written.place, audit)),
-            "bill": bill.model_dump(),
-            "answers": again.answers,
-        },
-    )
+    record = {**record_of(again, audit, sample, context), "bill": bill.model_dump()}
+    place = write_audit(outputs_at(written.place), record)
     return Audited(audit, sample, again.left_out, "reversed" in context.config.audit_arms, bill, place)
+
+
+def record_of(again: AskedAgain, audit: Audit, sample: Sample, context: RunContext) -> Row:
+    """What `out.audit.json` holds of an audit of the output of `context`."""
+    return {
+        **audit.as_json(),
+        "rows": len(again.rows),
+        "rows_eligible": sample.eligible,
+        "left_out": again.left_out,
+        "asked_reversed": "reversed" in context.config.audit_arms,
+        "captioner": context.captioner.name,
+        "model": context.captioner.model,
+        "earlier": list(_still_inconsistent(context.output, audit)),
+        "answers": again.answers,
+    }
 
 
 def _still_inconsistent(output: Place, audit: Audit) -> Iterator[dict[str, Any]]:

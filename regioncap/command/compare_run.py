@@ -15,13 +15,12 @@ from regioncap.audit.asking import asked_again
 from regioncap.audit.rows import AuditedRow
 from regioncap.command.compare_settings import Setting
 from regioncap.errors import BudgetReached, CaptionerError, PluginError, RowReject, UsageError
-from regioncap.output.caption_flags import flags_of
-from regioncap.output.join import ShardSteps, joined, row_format
-from regioncap.output.reading import Captioned, captioned, sound
+from regioncap.output.join import ShardSteps, joined
+from regioncap.output.reading import Captioned
+from regioncap.output.unwritten import as_in_output
 from regioncap.preflight.check import Checked, check
 from regioncap.preflight.plan import Plan, plan_of
 from regioncap.records import Row, Shard, rejected
-from regioncap.row_work import row_work
 from regioncap.run.context import RunContext
 from regioncap.run.limits import left_of_limits
 from regioncap.run.progress import Bill
@@ -150,8 +149,7 @@ def _caption(context: RunContext, outcome: Outcome) -> None:
             number = len(outcome.rows) + len(outcome.rejects) + 1
             try:
                 if "reject" not in result:
-                    with row_work("compare", loaded.get("image", "")):
-                        outcome.rows[number] = _as_in_output(loaded, drawn, result, number, context)
+                    outcome.rows[number] = as_in_output(loaded, drawn, result, number, context)
             except RowReject as reject:
                 result = rejected("write", reject.code, reject.message)
             if "reject" in result:
@@ -163,11 +161,6 @@ def _audited(context: RunContext, outcome: Outcome) -> list[AuditedRow]:
     if not context.captioner.paid:
         return []
     return asked_again([row for row in outcome.rows.values() if len(row.bbox) > 1], context).rows
-
-
-def _as_in_output(loaded: Row, drawn: Row, result: Row, number: int, context: RunContext) -> Captioned:
-    line = row_format(context).captioned(loaded, drawn, result, flags_of(result["captions"]))
-    return captioned(sound(line), number, context.config)
 
 
 def _steps_of(context: RunContext) -> list[ShardSteps]:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from regioncap.output.outputs import outputs_at
+from regioncap.output.outputs import Outputs, outputs_at
 from regioncap.records import Row, dumps, loads
 from regioncap.run.context import RunContext
 from regioncap.storage.filesystem import Place
@@ -27,11 +27,10 @@ def read_audit(output: Place) -> Row | None:
     return None
 
 
-def write_audit(output: Place, audit: Row) -> Place:
-    """Write the audit beside the output; where it is."""
-    place = outputs_at(output).audit
-    place.write(dumps({"schema": SCHEMA, **audit}) + b"\n")
-    return place
+def write_audit(files: Outputs, audit: Row) -> Place:
+    """Write the audit beside the output with these files; where it is."""
+    files.audit.write(dumps({"schema": SCHEMA, **audit}) + b"\n")
+    return files.audit
 
 
 def caption_key(image_sha256: str, box: Iterable[float], caption: str) -> str:
