@@ -105,7 +105,9 @@ def _price_lines(settings: Sequence[Setting], plans: Sequence[Plan]) -> Iterator
     total, priced = 0.0, True
     for setting, planned in zip(settings, plans, strict=True):
         text = f"{setting.name}: {planned.requests:,} requests for {planned.rows:,} rows"
-        if planned.requests:
+        if planned.audit is not None and planned.audit.requests:
+            text += f" and at most {planned.audit.requests:,} to audit them"
+        if planned.prompt_tokens:
             text += f", about {planned.prompt_tokens:,} prompt and {planned.completion_tokens:,} answer tokens"
         prices = setting.config.prices
         priced = priced and prices is not None

@@ -10,6 +10,8 @@ from regioncap.audit.figures import Audit, measure
 from regioncap.audit.intervals import Share
 from regioncap.audit.verdicts import Verdict
 from regioncap.command.compare_run import Outcome
+from regioncap.output.audited import in_percent
+from regioncap.output.caption_flags import INCONSISTENT
 from regioncap.output.reading import Captioned
 
 NONE = "-"
@@ -49,7 +51,7 @@ def flagged_rows(one: Outcome, audit: Audit | None) -> dict[int, Captioned]:
     rows = dict(one.rows)
     for number, box in {(audit.rows[pair.row].number, pair.box) for pair in audit.inconsistent} if audit else ():
         flags = [*rows[number].flags]
-        flags[box] = [*flags[box], "inconsistent"]
+        flags[box] = [*flags[box], INCONSISTENT]
         rows[number] = replace(rows[number], flags=flags)
     return rows
 
@@ -75,22 +77,15 @@ def figures_of(outcomes: Sequence[Outcome], audits: Sequence[Audit | None]) -> F
 
 
 def _consistent(audit: Audit | None) -> str:
-    return NONE if audit is None or audit.consistent.share is None else in_percent(audit.consistent)
+    return NONE if audit is None or audit.consistent.share is None else _in_words(audit.consistent)
 
 
 def _part(verdict: Verdict, audit: Audit | None) -> str:
     return f"{audit.count(verdict) / len(audit.pairs):.0%}" if audit is not None and audit.pairs else NONE
 
 
-def in_percent(share: Share) -> str:
-    """A share with its interval.
-
-    >>> in_percent(Share(0.914, 0.88, 0.94, 200, 50))
-    '91.4 % (88.0 to 94.0)'
-    """
-    if share.share is None or share.low is None or share.high is None:
-        return NONE
-    return f"{100 * share.share:.1f} % ({100 * share.low:.1f} to {100 * share.high:.1f})"
+def _in_words(share: Share) -> str:
+    return in_percent(share.share, share.low, share.high)
 
 
 def _rows(one: Outcome) -> str:
@@ -158,11 +153,11 @@ def _against_best(best: str, shares: Mapping[str, Share]) -> Iterator[str]:
             continue
         if (share.high or 0.0) < (shares[best].low or 0.0):
             yield (
-                f"“{best}” is clearly more consistent than “{name}”: {in_percent(shares[best])} against "
-                f"{in_percent(share)}; the intervals do not overlap."
+                f"“{best}” is clearly more consistent than “{name}”: {_in_words(shares[best])} against "
+                f"{_in_words(share)}; the intervals do not overlap."
             )
         else:
             yield (
-                f"“{best}” and “{name}”: {in_percent(shares[best])} and {in_percent(share)}; the intervals overlap, so "
+                f"“{best}” and “{name}”: {_in_words(shares[best])} and {_in_words(share)}; the intervals overlap, so "
                 "neither is clearly more consistent. More --rows would narrow them."
             )

@@ -74,7 +74,7 @@ def settings_of(base: RegionCapConfig, changes: Sequence[str], rows: int) -> lis
             raise UsageError(f"{made.option}: it is given twice; remove one of them")
         same = next((other.name for other in found if asked_for(other.config) == asked_for(made.config)), "")
         found.append(replace(made, same_as=same))
-    return found
+    return [replace(setting, config=_audited(setting.config)) for setting in found]
 
 
 def _for_sample(base: RegionCapConfig, rows: int) -> dict[str, Any]:
@@ -85,6 +85,11 @@ def _for_sample(base: RegionCapConfig, rows: int) -> dict[str, Any]:
         "sample": sample, "on_config_change": "recaption", "runner": "threads", "dask_address": None,
         "audit_rows": 0, "min_consistent": None,
     }  # fmt: skip
+
+
+def _audited(config: RegionCapConfig) -> RegionCapConfig:
+    """For the plan: all rows are audited, where there is something to audit."""
+    return config.model_copy(update={"audit_rows": config.sample}) if config.uses_model else config
 
 
 def _changed(base: RegionCapConfig, text: str) -> Setting:

@@ -95,6 +95,7 @@ def plan_lines(plan: Plan, config: RegionCapConfig) -> Iterator[str]:
         ("regions given", plan.regions_given),
         ("regions to find, at most", plan.regions_at_most),
         ("requests needed", plan.requests),
+        *_audit_counts(plan),
         ("prompt tokens, about", plan.prompt_tokens),
         ("answer tokens, about", plan.completion_tokens),
     ]
@@ -116,6 +117,12 @@ def plan_lines(plan: Plan, config: RegionCapConfig) -> Iterator[str]:
         f"tokens ({basis})."
     )
     yield "Repairs and failed requests are not included. Rows whose boxes all lie outside the picture count as done."
+
+
+def _audit_counts(plan: Plan) -> list[tuple[str, int]]:
+    if plan.audit is None or not plan.audit.requests:
+        return []
+    return [("rows to audit", plan.audit.rows), ("  requests, at most", plan.audit.requests)]
 
 
 def price_lines(plan: Plan, config: RegionCapConfig) -> Iterator[tuple[str, str]]:

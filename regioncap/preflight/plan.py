@@ -17,6 +17,7 @@ from regioncap.captioners.row_requests import largest_row
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RegionCapError, RowReject
 from regioncap.image_ref import ref_of
+from regioncap.preflight.audit_plan import AuditPlan
 from regioncap.preflight.first_rows import FirstRows
 from regioncap.preflight.key_hints import key_hints
 from regioncap.preflight.named_keys import check_named_keys
@@ -80,16 +81,20 @@ class Plan:
     """In words, keys that are probably meant."""
     outdated: list[int] = field(default_factory=list, repr=False)
     """Of each row that has some, how many captions will be requested again since today's rules do not accept them."""
+    audit: AuditPlan | None = field(default=None, repr=False)
+    """What the run's own audit asks for; it is in the tokens and the price, and in no other count."""
 
     @property
     def prompt_tokens(self) -> int:
         """Of all requests."""
-        return round(self.requests * (self.image_tokens + self.text_tokens))
+        requests = self.requests + (self.audit.requests if self.audit is not None else 0)
+        return round(requests * (self.image_tokens + self.text_tokens))
 
     @property
     def completion_tokens(self) -> int:
         """Of all answers."""
-        return round(self.regions_to_ask * self.answer_tokens)
+        regions = self.regions_to_ask + (self.audit.regions if self.audit is not None else 0)
+        return round(regions * self.answer_tokens)
 
     @property
     def outdated_in_words(self) -> str:
@@ -108,7 +113,7 @@ def count(context: RunContext, shards: Iterable[Shard], sizes: list[tuple[int, i
 
     Raises UsageError and InputDamaged for the input, StorageError.
     """
-    planned = Plan()
+    planned = Plan(audit=AuditPlan(context.config))
     for shard in shards:
         done = find_cached_steps(shard, context, STEPS)
         if done is not None and sizes is None:  # the run meets the same shard next, and need not check it again
@@ -155,8 +160,8 @@ def plan_of(context: RunContext) -> Plan:
 
 
 def _count_row(row: Row, missing: int | None, context: RunContext, planned: Plan) -> bool:
-    """Count one row; returns whether anything is asked for it. `missing`: how many of its regions lack a caption, None
-    where only the row itself can tell."""
+    """Count one row; returns whether anything is asked for it, maybe only by an audit. `missing`: how many of its
+    regions lack a caption, None where only the row itself can tell."""
     config = context.config
     try:
         if "reject" in row:
@@ -178,13 +183,14 @@ def _count_row(row: Row, missing: int | None, context: RunContext, planned: Plan
         planned.with_bbox += 1
         regions = min(config.max_boxes, len(routed["boxes"]))
         planned.regions_given += regions
+    audited = planned.audit is not None and planned.audit.add(regions)
     if missing == 0:
         planned.rows_done += 1
     elif context.captioner.paid:
         planned.certain = planned.certain or missing is not None
         _count_requests(regions, regions if missing is None else missing, config, planned)
         return True
-    return False
+    return audited
 
 
 def _count_requests(regions: int, missing: int, config: RegionCapConfig, planned: Plan) -> None:

@@ -11,12 +11,14 @@ from typing import Any
 
 import pytest
 
+from regioncap.captioners.fake.sight import Sight
 from regioncap.captioners.fake_server import Behaviour, RunningServer
 from regioncap.command.compare_settings import settings_of
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import UsageError
 from tests.support.commands import COMMAND, Ended, call, environment
 from tests.support.model_servers import images_of
+from tests.support.panels import panel_rows
 from tests.support.photos import write_photo
 from tests.support.rows import BOX, write_rows
 from tests.support.runs import Run
@@ -154,6 +156,31 @@ def test_each_setting_has_a_column_and_its_captions_on_the_page(
     assert not (tmp_path / "photos.regioncap.jsonl").exists()
 
 
+def test_what_is_clearly_better_is_said_and_what_overlaps_too(
+    flags: list[str], server: RunningServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.change(sight=Sight({"number": 0.3}))
+    write_rows(tmp_path / "photos.jsonl", panel_rows(tmp_path, 16, 4))
+    ended = call(capsys, "compare", *flags, "--with", "prompt_mode=focal", "--with", "temperature=0.1")
+    as_given, focal, warmer = (float(text.partition(" ")[0]) for text in figures(ended)["consistent"])
+    assert max(as_given, warmer) < 85 < focal
+    assert "“prompt_mode=focal” is clearly more consistent than “as given”: " in ended.out
+    assert "“prompt_mode=focal” is clearly more consistent than “temperature=0.1”: " in ended.out
+    assert ">inconsistent</em>" in (tmp_path / "photos.regioncap.compare.html").read_text()
+    overlap = call(capsys, "compare", *flags, "--with", "temperature=0.1")
+    assert "the intervals overlap, so neither is clearly more consistent" in overlap.out
+
+
+def test_consistency_is_measured_on_the_rows_that_come_through_everywhere(
+    flags: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [{"image": f"{n}.png", "bbox": BOXES, **({"label": "a cup"} if n < 3 else {})} for n in range(6)]
+    write_rows(tmp_path / "photos.jsonl", rows)
+    ended = call(capsys, "compare", *flags, "--with", "prompt=This is {label}. {regions}")
+    assert figures(ended)["rows captioned"] == ["6 of 6", "3 of 6"]
+    assert len({text.partition("(")[0] for text in figures(ended)["consistent"]}) == 1
+
+
 def test_a_repeated_comparison_asks_nothing(
     flags: list[str], server: RunningServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -236,16 +263,16 @@ def test_a_limit_applies_to_all_settings_together_and_a_rerun_resumes(
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_what_came_before_the_end_is_not_paid_for_twice(
-    flags: list[str], server: RunningServer, tmp_path: Path, how: signal.Signals
+    flags: list[str], server: RunningServer, tmp_path: Path, how: signal.Signals, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    command = [*COMMAND, "compare", *flags, "--rows", "6", "--max-in-flight", "2", "--with", "prompt_mode=focal"]
+    command = ["compare", *flags, "--rows", "6", "--max-in-flight", "2", "--with", "prompt_mode=focal"]
     server.change(latency=0.05)
     bodies, enough = server.record(), server.when_answered(40)
-    begun = subprocess.Popen(command, cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, text=True)
+    begun = subprocess.Popen([*COMMAND, *command], cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, text=True)
     assert enough.wait(300)
     begun.send_signal(how)
     said = begun.communicate(timeout=300)[1]
     assert begun.returncode == (1 if how == signal.SIGINT else -how)
     assert how == signal.SIGKILL or ("are kept. Resume with:" in said and "Traceback" not in said)
-    assert subprocess.run(command, cwd=tmp_path, env=environment(), timeout=300).returncode == 0
+    assert call(capsys, *command).code == 0
     assert AS_GIVEN + FOCAL <= paid(bodies) <= AS_GIVEN + FOCAL + 2  # those that were on their way
