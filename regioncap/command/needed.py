@@ -11,6 +11,7 @@ from regioncap.command.stopped_runs import RowsOfRun
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import InputDamaged, RegionCapError, RowReject, StorageError, UsageError
 from regioncap.inputs.readers import tar_index_names
+from regioncap.output.audit_file import answers_of_audit
 from regioncap.records import Row
 from regioncap.row_work import row_work
 from regioncap.run.context import RunContext
@@ -78,7 +79,7 @@ class Needed:
 
     def answers_of_finished(self) -> tuple[set[str], list[RegisteredRun]]:
         """(keys of the answers that the latest finished runs looked up, the runs of which these may not be all: they
-        were stopped, or some of their step files are gone). Reads no image."""
+        were stopped, or some of their step files are gone), with those of their audits. Reads no image."""
         needed: set[str] = set()
         others: list[RegisteredRun] = []
         for run in self.register.runs:
@@ -87,6 +88,7 @@ class Needed:
             config = run.config(self._place, finished=True, image_root=".", **finder)
             try:
                 with contextlib.closing(RunContext(config)) as context:
+                    needed.update(answers_of_audit(context.output))
                     for key in _keys(self._rows_drawn(run), context):
                         needed.add(key)
             except StepsGone:

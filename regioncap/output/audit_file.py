@@ -33,6 +33,11 @@ def write_audit(files: Outputs, audit: Row) -> Place:
     return files.audit
 
 
+def answers_of_audit(output: Place) -> list[str]:
+    """The keys of the answers that the audit of the output at `output` rests on."""
+    return [str(key) for key in (read_audit(output) or {}).get("answers", ())]
+
+
 def caption_key(image_sha256: str, box: Iterable[float], caption: str) -> str:
     """What identifies a caption of a box, whatever the row's name, number or place."""
     return digest({"image_sha256": image_sha256, "bbox": [float(value) for value in box], "caption": caption})

@@ -49,3 +49,8 @@ def panel_rows(folder: Path, rows: int, regions: int, seed: int = 0) -> list[dic
             }
         )
     return made
+
+
+def colour_in(caption: str | None) -> str | None:
+    """The colour that a caption of the fake model names."""
+    return next((name for name in COLOURS if caption is not None and f" {name} " in caption), None)
