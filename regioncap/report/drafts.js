@@ -2,23 +2,21 @@
 /* People's edits of captions: what a caption may be, the file of edits, and drafts that outlast the page. */
 const edits = (() => {
   const ACTIONS = ["approve", "edit", "reject"];
-  const BREAKS = /[\r\n\t\v\f\x85\u2028\u2029]+/g;
-  const CONTROLS = /[\0-\x1f\x7f-\x9f]/;
-  const HALF = /[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/;
-  const LABEL = /<\s*\/?\s*region\s*\d{1,4}\s*>/i;
+  const BREAKS = /[\t\n\v\f\r\x1c-\x1e\x85\u2028\u2029]+/g;
+  const NO_TEXT = /[\0-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufeff\ufffe\uffff]/gu;
+  const LABEL = /(?:^|[.!?。！？…])\s*(<\s*region[\s_]*\p{Nd}+\s*>)/iu;
 
-  /* Text as one line: line breaks and tabs, as pasted text has them, become blanks. */
-  const oneLine = (text) => text.replace(BREAKS, " ");
+  /* Text as one line: line breaks and tabs, as pasted text has them, become blanks; what cannot be seen is left out. */
+  const oneLine = (text) => text.replace(BREAKS, " ").replace(NO_TEXT, "");
 
-  /* What is wrong with a caption; "" if nothing is. The run that reads it applies the same rules. */
+  /* What is wrong with a caption; "" if nothing is. The run that reads it applies the same rules: inputs/edits.py. */
   const problemOf = (text, most) => {
-    const chars = [...text].length;
-    if (!text.trim()) return "A caption cannot be empty.";
+    const chars = [...text.trim()].length, label = LABEL.exec(text);
+    if (!chars) return "A caption cannot be empty.";
     if (chars > most) return `${chars.toLocaleString("en")} characters; at most ${most.toLocaleString("en")} are possible.`;
-    if (LABEL.test(text)) return `It holds the label of a region: ${LABEL.exec(text)[0]}`;
     if (text.search(BREAKS) >= 0) return "It has more than one line.";
-    if (CONTROLS.test(text)) return "It holds control characters.";
-    if (HALF.test(text)) return "It holds half of a character (an unpaired surrogate).";
+    if (text.search(NO_TEXT) >= 0) return "It holds control characters, or half of one.";
+    if (label) return `It holds the label of a region: ${label[1]}`;
     return "";
   };
 
@@ -27,18 +25,19 @@ const edits = (() => {
   /* An edit as a line of the file. `box`: its bbox as JSON, digit for digit as in the output. */
   const lineOf = (edit, box = JSON.stringify(edit.bbox)) => {
     const { image_sha256, bbox, was, ...rest } = edit;
-    return `{"image_sha256":${JSON.stringify(image_sha256)},"bbox":${box},${JSON.stringify(rest).slice(1)}\n`;
+    const line = `{"image_sha256":${JSON.stringify(image_sha256)},"bbox":${box},${JSON.stringify(rest).slice(1)}\n`;
+    // Some programs take these for ends of lines, or drop them.
+    return line.replace(/[\x7f-\x9f\u2028\u2029\ufeff]/g, (sign) => `\\u${sign.charCodeAt(0).toString(16).padStart(4, "0")}`);
   };
 
-  const isBox = (value) => Array.isArray(value) && value.length === 4 && value.every(Number.isFinite);
+  const isBox = (value) => Array.isArray(value) && value.length === 4 && value.every(Number.isFinite) && value[2] > 0 && value[3] > 0;
   const wrongWith = (value, most) => {
     if (typeof value !== "object" || value === null || Array.isArray(value)) return "expected a JSON object";
-    if (!/^[0-9a-f]{64}$/.test(value.image_sha256)) return "image_sha256: expected 64 hexadecimal digits";
-    if (!isBox(value.bbox)) return "bbox: expected four numbers";
+    if (!/^[0-9a-f]{64}$/i.test(value.image_sha256)) return "image_sha256: expected 64 hexadecimal digits";
+    if (!isBox(value.bbox)) return "bbox: expected four numbers, x, y, width and height";
     if (!ACTIONS.includes(value.action)) return `action: expected one of ${ACTIONS.join(", ")}`;
-    if (value.action === "reject") return "";
-    if (typeof value.caption !== "string") return "caption: expected text";
-    return problemOf(value.caption, most);
+    if (typeof value.caption !== "string" || !value.caption.trim()) return "caption: expected text";
+    return value.action === "reject" ? "" : problemOf(value.caption, most);
   };
 
   /* The edits in the text of a file, by key; of those of the same image and box the last. Throws an Error. */
@@ -50,7 +49,7 @@ const edits = (() => {
       try { value = JSON.parse(line); } catch { throw new Error(`line ${index + 1}: expected JSON`); }
       const wrong = wrongWith(value, most);
       if (wrong) throw new Error(`line ${index + 1}: ${wrong}`);
-      const { image_sha256, bbox, action, caption, image, region, time } = value;
+      const { bbox, action, caption, image, region, time } = value, image_sha256 = value.image_sha256.toLowerCase();
       found.set(keyOf(image_sha256, bbox), { image_sha256, bbox, action, caption, image, region, time });
     });
     return found;
@@ -86,7 +85,7 @@ const edits = (() => {
     read(name) {
       try {
         const value = JSON.parse(this.storage.getItem(name));
-        return typeof (value.caption ?? value.text) === "string" || value.action === "reject" ? value : null;
+        return typeof (value.caption ?? value.text) === "string" ? value : null;
       } catch { return null; }
     }
     /* The edits of other runs of this output, oldest first: [name in the storage, key, edit]. */

@@ -51,6 +51,7 @@
     return true;
   };
   const reject = (region) => {
+    if (!region.text.trim()) return void say(`${capital(region.name)} has no caption to reject; edit it.`, true);
     if (!region.edit || region.edit.action !== "reject") put(region, "reject", region.text);
     return true;
   };
@@ -123,7 +124,7 @@
     $("save").classList.toggle("saved", !drafts.unsaved);
     $("undo").disabled = !history.length;
     for (const chip of document.querySelectorAll('[data-filter="state"] button')) chip.querySelector("b").textContent = numberText(counts[chip.dataset.value]);
-    root.classList.toggle("risk", !drafts.storage || drafts.failed.size > 0);
+    $("risk").hidden = Boolean(drafts.storage) && !drafts.failed.size;
   };
 
   const save = () => {
@@ -139,8 +140,10 @@
     element("a", { href: url, download: fileName }).click();
     setTimeout(() => URL.revokeObjectURL(url), 60_000);
     drafts.unsaved = false;
+    const before = [...regions.values()].some((region) => region.base && !region.edit);
+    const missing = before ? " Edits that this output has already are not in it: open their file first to keep them." : "";
     const elsewhere = rest.size ? ` ${plural(rest.size, "edit")} of regions that this page does not show included.` : "";
-    say(`Saved as ${fileName}; a run takes it by --edits.${elsewhere}`);
+    say(`Saved as ${fileName}; a run takes it by --edits.${elsewhere}${missing}`);
     summarise();
   };
 
@@ -188,7 +191,6 @@
     for (const card of report.cards) near.observe(card);
     if (report.current()) equip(report.current());
     summarise();
-    if (root.classList.contains("risk")) say("This browser keeps no drafts of this page: save before you leave it.", true);
   };
   const end = () => {
     if (!editor.close(true)) return;

@@ -29,7 +29,7 @@ const editableRegions = (drafts) => {
     /* The edit that holds for it. A caption that was rejected in a file, and is no longer there, is not this one. */
     get edit() {
       const edit = drafts.all.get(this.key);
-      return edit && !(edit.action === "reject" && "caption" in edit && edit.caption !== this.text) ? edit : null;
+      return edit && !(edit.action === "reject" && edit.caption !== this.text) ? edit : null;
     }
     get caption() { return this.edit && this.edit.action !== "reject" ? this.edit.caption : this.text; }
     edited(action, caption) {

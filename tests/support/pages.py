@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Dialog, Page, sync_playwright
 
 from regioncap.output.reading import open_output
 from regioncap.report.report import report_of
@@ -45,8 +45,12 @@ class Opened:
         self.requests: list[str] = []
         page.on("console", self._console)
         page.on("pageerror", lambda error: self.troubles.append(str(error)))
-        page.on("dialog", lambda dialog: self.troubles.append(dialog.message))
+        page.on("dialog", self._dialog)
         page.on("request", lambda request: self.requests.append(request.url))
+
+    def _dialog(self, dialog: Dialog) -> None:
+        self.troubles.append(f"{dialog.type} {dialog.message}".strip())
+        dialog.dismiss()
 
     def _console(self, message: ConsoleMessage) -> None:
         self.troubles.append(message.text)
