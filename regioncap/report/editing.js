@@ -59,6 +59,7 @@
   const approveAll = () => {
     const open = report.current() ? ofCard(report.current()).filter((one) => one.state === "open") : [];
     const fit = open.filter(approvable);
+    if (!open.length) return report.step(1);
     if (!fit.length) return;
     const step = fit.map((region) => [region.key, region.edited("approve", region.text)]);
     change(step, `${plural(fit.length, "caption")} of ${report.current().querySelector("h2 a").textContent} approved`);
