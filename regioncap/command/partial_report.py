@@ -45,8 +45,8 @@ class LiveSource:
     def add(self, shard: Shard) -> None:
         """Add a shard of the input."""
         self.rows_in += len(shard.lines)
-        steps = steps_so_far(shard, self.context)
         with contextlib.suppress(StepDamaged):  # the run itself will do that shard again
+            steps = steps_so_far(shard, self.context)
             if len(steps) > 1:
                 states = [_state(row) for row in rows_so_far(self.context, steps)]
                 self._begun.append((steps, states))
