@@ -38,7 +38,8 @@ class CaptionRequest:
     templates. `region_fields`: per region, for prompt templates. `parts`: what the model sees instead of `marked` when
     there are more regions than one picture can show; together they have all of them. `keep`: takes the result so far
     whenever a reply came, and at the end when regions are missing by the model's failure. `again`: `wanted` have
-    captions already that did not satisfy: they are asked for one by one, with a closer view.
+    captions already that did not satisfy: they are asked for one by one, with a closer view. `rejected`: the caption of
+    the one wanted region that a person rejected; "" if none was.
     """
 
     name: str
@@ -54,6 +55,7 @@ class CaptionRequest:
     keep: Callable[[CaptionResult], object] | None = None
     again: bool = False
     picture_wh: tuple[int, int] | None = None
+    rejected: str = ""
 
     def shown(self) -> Sequence[MarkGroup]:
         """The pictures that the model sees: one with all regions, or the parts."""

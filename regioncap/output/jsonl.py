@@ -38,7 +38,8 @@ class RowFormat:
 
     def captioned(self, loaded: Row, drawn: Row, captioned: Row, flags: Sequence[Sequence[str]] = ()) -> Row:
         """An output line, from the `load`, `visualize` and `caption` versions of one row. `flags`: a list per region.
-        Flags, region fields and an image's place in its container are in the line only if there are any."""
+        Flags, people's edits, region fields and an image's place in its container are in the line only if there are
+        any."""
         texts = region_texts(captioned["captions"])
         sha256 = drawn["marked"]["sha256"]
         meta = {
@@ -51,6 +52,7 @@ class RowFormat:
             "dropped_bbox": drawn["dropped_bbox"],
             "width": drawn["width"],
             "height": drawn["height"],
+            "image_sha256": drawn["image_sha256"],
             "prompt": captioned["prompt"],
             "captioner": self.captioner,
             "model": self.model,
@@ -58,8 +60,8 @@ class RowFormat:
             "warnings": drawn["warnings"] + captioned.get("warnings", []),
         }
         meta |= ref_of(drawn).meta()
-        if "image_row" in meta:  # nothing else tells that the file was written again since
-            meta["image_sha256"] = drawn["image_sha256"]
+        if "edited" in captioned:
+            meta["edited"] = captioned["edited"]
         if any(flags):
             meta["flags"] = [list(names) for names in flags]
         if fields := region_lists(drawn.get("region_fields", [])):
