@@ -16,14 +16,15 @@ from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RegionCapError
 from regioncap.output.already_written import already_written
 from regioncap.output.audit_file import write_audit
+from regioncap.output.edits import list_unused
 from regioncap.output.join import (
     ShardSteps,
     incomplete_reason_of_run,
     redacted_config,
     row_format,
-    run_key,
     summary_of,
     with_bill,
+    write_key,
     write_rows,
 )
 from regioncap.output.lease import check_still_held, hold_output
@@ -57,12 +58,13 @@ def write_file(shards: Sequence[ShardSteps], context: RunContext, audit: Row | N
         with files.rows.writer() as out, files.rejects.writer() as rejects:
             tally = write_rows(shards, context, form, out, rejects)
             check_still_held(context)
+        unused, unused_file = list_unused(shards, context, files.unused_edits)
         if audit is not None:
             write_audit(files, audit)
         summary = summary_of(
             tally, context, problem=problem, audit=figures, output=files.rows.url, rejects_file=files.rejects.url,
-            write_key=run_key(shards, context, form), output_bytes=files.rows.size() or 0,
-            rejects_bytes=files.rejects.size() or 0,
+            write_key=write_key(shards, context, form), output_bytes=files.rows.size() or 0,
+            rejects_bytes=files.rejects.size() or 0, unused=unused, unused_edits_file=unused_file,
         )  # fmt: skip
         summary = with_bill(summary, context)
         files.summary.write(summary.model_dump_json(indent=1).encode() + b"\n")
@@ -110,6 +112,8 @@ def write(
     register_end(entry, summary.output, redacted_config(config), [[step.key for step in steps] for steps in shards])
     counts = {name: getattr(summary, name) for name in ("rows_in", "rows_out", "rejects", "regions")}
     record_run(context, "complete" if summary.complete else INCOMPLETE, summary.problem, **counts)
+    if summary.unused_edits_file:
+        logger.warning("%s edits fit no row: %s", f"{summary.edits['unused']:,}", summary.unused_edits_file)
     if config.report:
         write_page(context)
     return summary

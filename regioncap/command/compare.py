@@ -35,7 +35,7 @@ MAX_ROWS = 2000
 DEFAULT_ROWS = 50
 
 
-class _Rows(click.ParamType):
+class _Rows(click.ParamType[int | str]):
     """How many rows; or, since `run` has another option of that name, what a row of a table is."""
 
     name = "rows"
@@ -156,7 +156,7 @@ def _show(outcomes: Sequence[Outcome], place: Place) -> int:
     config = outcomes[0].setting.config
     page = SideBySide(f"{input_stem(config.input)} under {len(sides)} settings", sides, figures, words)
     pictures = Pictures(Written(place.files.place(config.output), config), place.files)
-    size = write_side_by_side(page, pictures, place, config.max_image_pixels)
+    size = write_side_by_side(page, config, pictures, place)
     say(f"{place.url}: {size / 1e6:,.1f} MB")
     return OK if all(outcome.rows and not outcome.stopped for outcome in outcomes) else STOPPED
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from regioncap.output.join import ShardSteps, incomplete_reason_of_shards, row_format, run_key
+from regioncap.output.join import ShardSteps, incomplete_reason_of_shards, row_format, write_key
 from regioncap.output.outputs import INCOMPLETE, FileOutputs, PartOutputs, is_parts_folder
 from regioncap.output.summary import Summary
 from regioncap.run.context import RunContext
@@ -12,7 +12,7 @@ from regioncap.run.context import RunContext
 
 def already_written(shards: Sequence[ShardSteps], context: RunContext) -> Summary | None:
     """The summary of the run that wrote the output of these shards, or their incomplete one; None if there is none."""
-    key = run_key(shards, context, row_format(context))
+    key = write_key(shards, context, row_format(context))
     if is_parts_folder(context.config.output):
         candidates = [PartOutputs(context.output).written(key)]
     else:

@@ -8,15 +8,16 @@ from collections.abc import Iterable, Sequence
 
 from regioncap.output.already_written import already_written
 from regioncap.output.audit_file import write_audit
+from regioncap.output.edits import list_unused
 from regioncap.output.join import (
     ShardSteps,
     Tally,
     incomplete_reason_of_run,
     key_of,
     row_format,
-    run_key,
     summary_of,
     with_bill,
+    write_key,
     write_rows,
 )
 from regioncap.output.lease import check_still_held
@@ -77,12 +78,14 @@ class PartWriter:
         if (before := already_written(shards, self._context)) is not None:
             return before
         problem, figures = incomplete_reason_of_run(shards, self._context, audit)
+        check_still_held(self._context)
+        unused, unused_file = list_unused(shards, self._context, files.unused_edits)
         summary = summary_of(
             tally, self._context, problem=problem, audit=figures, output=files.output.url,
-            rejects_file=f"{files.inside.url}/rejects/", write_key=run_key(shards, self._context, self._form),
+            rejects_file=f"{files.inside.url}/rejects/", write_key=write_key(shards, self._context, self._form),
             output_bytes=sum(part.bytes for part in parts), rejects_bytes=sum(part.rejects_bytes for part in parts),
+            unused=unused, unused_edits_file=unused_file,
         )  # fmt: skip
-        check_still_held(self._context)
         files.success.remove()
         if audit is not None:
             write_audit(files, audit)

@@ -55,6 +55,14 @@ class Captioned:
         """`with_bbox` or `without_bbox`."""
         return str(self.meta.get("type", ""))
 
+    @property
+    def edited(self) -> list[str | None]:
+        """What people decided on each region: `approved`, `edited`, `rejected`, or None for nothing."""
+        marks = self.meta.get("edited")
+        if not isinstance(marks, list):
+            return [None] * len(self.regions)
+        return [marks[number - 1] if number <= len(marks) else None for number in self.regions]
+
     def only(self, places: Sequence[int]) -> Captioned:
         """The row with only the regions at these indices."""
         return replace(

@@ -11,13 +11,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import regioncap
+from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RowReject
 from regioncap.output.pictures import Pictures
 from regioncap.output.reading import Captioned
 from regioncap.records import Row, dumps
+from regioncap.report.card_picture import card_picture
 from regioncap.report.cards import MAX_NAME_CHARS, MAX_RAW_CHARS, caption_budget, cut, picture_of, shown
 from regioncap.report.page import embedded, environment, policy_of
-from regioncap.report.thumbs import Thumb, thumb_of
+from regioncap.report.source import ReportOptions
 from regioncap.row_work import row_work
 from regioncap.storage.filesystem import Place
 from regioncap.storage.row_images import readable_name
@@ -55,11 +57,13 @@ class SideBySide:
 
 
 @image_libraries
-def write_side_by_side(page: SideBySide, pictures: Pictures, out: Place, max_image_pixels: int) -> int:
-    """Write the page to `out`, all or nothing, and return its size in bytes. Raises StorageError."""
+def write_side_by_side(page: SideBySide, config: RegionCapConfig, pictures: Pictures, out: Place) -> int:
+    """Write the page to `out`, all or nothing, and return its size in bytes. `config`: of any of the sides. Raises
+    StorageError."""
+    options = ReportOptions(page.title, config, pictures)
     size = 0
     with out.writer() as file:
-        for text in _render(page, _cards(page, pictures, max_image_pixels)):
+        for text in _render(page, _cards(page, options)):
             size += file.write(text.encode("utf-8", "replace"))
     return size
 
@@ -84,12 +88,12 @@ def _render(page: SideBySide, cards: Iterable[Row]) -> Iterator[str]:
     yield "</main>\n</body>\n</html>\n"
 
 
-def _cards(page: SideBySide, pictures: Pictures, max_image_pixels: int) -> Iterator[Row]:
+def _cards(page: SideBySide, options: ReportOptions) -> Iterator[Row]:
     numbers = page.numbers()
     for number in numbers:
         try:
             with row_work("compare", f"row {number}"):
-                yield _card(_carried_through(page), number, pictures, len(numbers), max_image_pixels)
+                yield _card(_carried_through(page), number, options, len(numbers))
         except RowReject as reject:
             yield {**_plain_card(number), "gone": shown(reject.message, MAX_NAME_CHARS)}
 
@@ -103,7 +107,7 @@ def _plain_card(number: int) -> Row:
     return {"number": number, "image": "", "thumb": "", "gone": "", "boxes": [], "regions": [], "rejects": {}}
 
 
-def _card(sides: Sequence[Side], number: int, pictures: Pictures, count: int, max_image_pixels: int) -> Row:
+def _card(sides: Sequence[Side], number: int, options: ReportOptions, count: int) -> Row:
     rows = {place: side.rows[number] for place, side in enumerate(sides) if number in side.rows}
     rejects = {place: side.rejects[number] for place, side in enumerate(sides) if number in side.rejects}
     card = {**_plain_card(number), "rejects": {place: _reject(reject) for place, reject in rejects.items()}}
@@ -112,11 +116,11 @@ def _card(sides: Sequence[Side], number: int, pictures: Pictures, count: int, ma
         return {**card, "image": _name(image), "gone": "rejected under every setting"}
     first = next(iter(rows.values()))
     boxes = list({dumps(box): box for row in rows.values() for box in row.bbox}.values())
-    thumb, gone = _thumb(first, pictures, count, max_image_pixels)
+    picture = card_picture(first.ref, first, options, count)
     room = caption_budget(count) // max(1, len(boxes) * len(sides))
     return {
         **card,
-        **picture_of(thumb, gone, boxes, (first.width, first.height)),
+        **picture_of(picture, dict(enumerate(boxes, start=1)), (first.width, first.height)),
         "image": _name(str(first.ref)),
         "regions": [_region(at, box, rows, room) for at, box in enumerate(boxes)],
     }
@@ -145,10 +149,3 @@ def _region(at: int, box: Sequence[float], rows: Mapping[int, Captioned], room: 
         if cell is not None:
             cell["same"] = cell["caption"] == first and place != next(iter(cells))
     return {"n": at + 1, "colour": at % len(PALETTE_RGB), "cells": cells}
-
-
-def _thumb(row: Captioned, pictures: Pictures, count: int, max_image_pixels: int) -> tuple[Thumb | None, str]:
-    try:
-        return thumb_of(pictures.read(row.ref), count, max_image_pixels), ""
-    except RowReject as reject:
-        return None, reject.message

@@ -36,7 +36,7 @@ def write(config: RegionCapConfig, sides: list[Side], words: tuple[str, ...] = (
     place = files.place(config.output.replace(".jsonl", ".html"))
     figures = [("consistent", ["91.0 % (88.0 to 94.0 %)"] * len(sides)), ("rows captioned", ["5 of 5"] * len(sides))]
     page = SideBySide("photos", sides, figures, words)
-    write_side_by_side(page, Pictures(Written(files.place(config.output), config), files), place, 100_000_000)
+    write_side_by_side(page, config, Pictures(Written(files.place(config.output), config), files), place)
     return Path(place.address)
 
 
