@@ -73,6 +73,7 @@ def key_of_answer(row: Row, prompt: Prompt, context: RunContext, request: Captio
             "system_prompt": prompt.system,
             **context.captioner.identity(),
             **({"again": list(request.wanted)} if request is not None and request.again else {}),
+            **({"rejected": request.rejected} if request is not None and request.rejected else {}),
             **({"arm": request.arm} if request is not None and request.arm else {}),
         }
     )
@@ -83,6 +84,24 @@ def repair_request(request: CaptionRequest, number: int) -> CaptionRequest:
     return replace(request, wanted=(number,), again=True)
 
 
+def rejected_request(request: CaptionRequest, number: int, caption: str) -> CaptionRequest:
+    """The request for another caption of a row's region `number`, instead of `caption`, which a person rejected."""
+    return replace(request, wanted=(number,), again=True, rejected=caption)
+
+
+def open_regions(row: Row, context: RunContext) -> tuple[int, ...]:
+    """The numbers of a drawn row's regions that nobody has decided on: the first request asks for these."""
+    edits = context.edits.of_row(row)
+    return tuple(number for number in range(1, row["valid_bboxes_num"] + 1) if number not in edits)
+
+
+def requests_for_rejected(row: Row, context: RunContext) -> Iterator[CaptionRequest]:
+    """The requests for other captions of a drawn row's regions whose captions people rejected."""
+    rejected = {number: edit for number, edit in context.edits.of_row(row).items() if not edit.final}
+    for number, edit in rejected.items():
+        yield rejected_request(request_of(row, context), number, edit.caption)
+
+
 def keys_of_answers(row: Row, context: RunContext) -> Iterator[tuple[str, tuple[int, ...]]]:
     """(key, its regions) of all answers that may be looked up for a drawn row: the first, and those requested again.
 
@@ -90,8 +109,9 @@ def keys_of_answers(row: Row, context: RunContext) -> Iterator[tuple[str, tuple[
     """
     request = request_of(row, context)
     yield key_of_answer(row, context.captioner.prompt(request), context), request.wanted
-    for number in request.wanted if context.config.repair_flags else ():
-        again = repair_request(request, number)
+    flagged = request.wanted if context.config.repair_flags else ()
+    repairs = (repair_request(request, number) for number in flagged)
+    for again in (*repairs, *requests_for_rejected(row, context)):
         yield key_of_answer(row, context.captioner.prompt(again), context, again), again.wanted
 
 
@@ -102,12 +122,13 @@ def ask(
     ignore_cached: bool = False,
     early: Mapping[str, PendingAnswer] = MappingProxyType({}),
 ) -> PendingAnswer:
-    """Look up which captions of a drawn row are cached, and request those that are missing.
+    """Look up which captions of a drawn row are cached, and request those that are missing and that nobody edited.
 
     `ignore_cached`: request all of them. `early`: what was requested ahead, by the answer's key. Raises RowReject for a
     row that lacks a field of the prompt.
     """
-    return send_for(row, request_of(row, context), context, ignore_cached, early)
+    needed = open_regions(row, context)
+    return send_for(row, request_of(row, context), context, ignore_cached, early, needed)
 
 
 def send_for(
@@ -116,12 +137,15 @@ def send_for(
     context: RunContext,
     ignore_cached: bool = False,
     early: Mapping[str, PendingAnswer] = MappingProxyType({}),
+    needed: tuple[int, ...] | None = None,
 ) -> PendingAnswer:
-    """As `ask`, for another request than the row's first."""
+    """As `ask`, for another request than the row's first. `needed`: those of its regions that matter; None: all."""
     prompt = context.captioner.prompt(request)
+    needed = request.wanted if needed is None else needed
     if not context.captioner.paid:
-        context.progress.add(Counts(captions_asked=len(request.wanted)))
-        return PendingAnswer(row, prompt.text, context.captioner.submit(request))
+        context.progress.add(Counts(captions_asked=len(needed)))
+        wanted = replace(request, wanted=needed)
+        return PendingAnswer(row, prompt.text, context.captioner.submit(wanted) if needed else _nothing())
     key = key_of_answer(row, prompt, context, request)
     if key in early:
         return replace(early[key], row=row, prompt=prompt.text)
@@ -129,11 +153,17 @@ def send_for(
     if owner:
         try:
             cached = CachedAnswer() if ignore_cached else CachedAnswer.find(key, request.wanted, context)
-            _complete(_Answer(key, request, cached, context))
+            _complete(_Answer(key, request, needed, cached, context))
         except BaseException as error:
             context.in_flight.settle(key, error)
             raise
     return PendingAnswer(row, prompt.text, future, owner, key)
+
+
+def _nothing() -> Future[CaptionResult]:
+    nothing: Future[CaptionResult] = Future()
+    nothing.set_result(CaptionResult({}))
+    return nothing
 
 
 def _complete(answer: _Answer) -> None:
@@ -141,7 +171,7 @@ def _complete(answer: _Answer) -> None:
     cached, context = answer.cached, answer.context
     if cached.to_store:
         cached.store(answer.key, context)
-    missing = tuple(number for number in answer.request.wanted if number not in cached.captions)
+    missing = tuple(number for number in answer.needed if number not in cached.captions)
     if not missing:
         answer.settle(CaptionResult(cached.captions, cached.usage, cached.warnings))
     elif cached.on_hold(context.config):
@@ -154,10 +184,12 @@ def _complete(answer: _Answer) -> None:
 
 @dataclass(frozen=True)
 class _Answer:
-    """An answer that is being completed: what is cached of it, and what comes."""
+    """An answer that is being completed: what is cached of it, and what comes. `needed`: which of the regions of its
+    `request` it is complete with."""
 
     key: str
     request: CaptionRequest
+    needed: tuple[int, ...]
     cached: CachedAnswer
     context: RunContext
 
@@ -197,7 +229,7 @@ class _Answer:
         self.context.in_flight.settle(self.key, result)
 
     def _incomplete(self, captions: Mapping[int, str]) -> bool:
-        return any(number not in captions for number in self.request.wanted)
+        return any(number not in captions for number in self.needed)
 
     def _with_cached(self, result: CaptionResult) -> CaptionResult:
         usage = Counter(self.cached.usage)

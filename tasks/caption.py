@@ -1,7 +1,7 @@
 """Step 6, `caption`: every region gets its caption.
 
 Looks up which answers are cached, requests the rest and stores each answer as it comes: see `tasks/answers.py`. Adds
-`captions` (one per region, in order), `prompt` and `usage`.
+`captions` (one per region, in order), `prompt` and `usage`; `edited` where people corrected any: see `tasks/edited.py`.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RowReject, Stopped
 from regioncap.output.audit_file import inconsistent_in
 from regioncap.output.caption_flags import FLAGS_VERSION, INCONSISTENT, flags_of
+from regioncap.output.edits import edits_of_shard
 from regioncap.records import Counts, Row, Step, rejected
 from regioncap.run.context import RunContext
 from regioncap.run.in_flight import PendingAnswer
@@ -28,6 +29,7 @@ from regioncap.run.runs import RUNS
 from regioncap.storage.steps import Manifest
 from regioncap.tasks.answers import ask, repair_request, request_of, send_for
 from regioncap.tasks.cached_answer import reading_rules, retry_settings_key
+from regioncap.tasks.edited import captioned_row, corrected, request_rejected
 from regioncap.tasks.map_rows import map_rows
 from regioncap.tasks.step import StepSpec, run_step
 
@@ -35,14 +37,20 @@ STEP_VERSION = 1
 STOP_CHECK_SECONDS = 0.25
 
 
-def finish(pending: PendingAnswer, context: RunContext) -> Row:
+def finish(
+    pending: PendingAnswer, context: RunContext, rejected_before: Mapping[int, PendingAnswer] = MappingProxyType({})
+) -> Row:
     """Wait for a row's answer: the row with all its captions, or a reject that keeps those that came.
 
-    Raises CaptionerError when no row can be captioned any more, Stopped.
+    `rejected_before`: what was requested in place of captions that people rejected, by region number. Raises
+    CaptionerError when no row can be captioned any more, Stopped.
     """
     result = result_of(pending.future, context)
     if not context.captioner.paid:
         context.progress.add(Counts(captions_new=len(result.captions)))
+    edits = context.edits.of_row(pending.row)
+    others = {number: result_of(other.future, context) for number, other in rejected_before.items()}
+    result = corrected(result, edits, others)
     missing = [number for number in range(1, pending.row["valid_bboxes_num"] + 1) if number not in result.captions]
     if missing:
         captions = {"captions": {str(number): text for number, text in sorted(result.captions.items())}}
@@ -53,15 +61,7 @@ def finish(pending: PendingAnswer, context: RunContext) -> Row:
         if result.on_hold:
             reject["reject"]["rests"] = retry_settings_key(context)
         return reject
-    texts = [result.captions[number] for number in sorted(result.captions)]
-    warnings = {"warnings": result.warnings} if result.warnings else {}
-    return {"captions": texts, "prompt": pending.prompt, "usage": result.usage, **warnings}
-
-
-def captions_by_number(captioned: Row) -> dict[int, str]:
-    """The captions that `finish` gave for a row, by region number; of a reject, those that came."""
-    captions = captioned.get("captions", {})
-    return dict(enumerate(captions, start=1)) if isinstance(captions, list) else {int(n): captions[n] for n in captions}
+    return captioned_row(pending.row, pending.prompt, result, edits)
 
 
 def flags_to_repair(row: Row, captions: Sequence[str], context: RunContext) -> list[set[FlagName]]:
@@ -75,8 +75,10 @@ def flags_to_repair(row: Row, captions: Sequence[str], context: RunContext) -> l
 
 
 def flagged(row: Row, captions: Sequence[str], context: RunContext) -> list[int]:
-    """The numbers of those of a drawn row's captions that have one of the flags to repair."""
-    return [number for number, names in enumerate(flags_to_repair(row, captions, context), start=1) if names]
+    """The numbers of those of a drawn row's captions that have one of the flags to repair. Those of regions that people
+    decided on are left as they are."""
+    edits, flags = context.edits.of_row(row), enumerate(flags_to_repair(row, captions, context), start=1)
+    return [number for number, names in flags if names and number not in edits]
 
 
 def request_repairs(row: Row, captioned: Row, context: RunContext) -> dict[int, PendingAnswer]:
@@ -139,10 +141,11 @@ def caption_rows(
     """
 
     def send(row: Row) -> Row:
-        return {"image": row["image"], "pending": ask(row, context, early=early)}
+        pending = ask(row, context, early=early)
+        return {"image": row["image"], "pending": pending, "rejected_before": request_rejected(row, context)}
 
     def receive(row: Row) -> Row:
-        captioned = finish(row["pending"], context)
+        captioned = finish(row["pending"], context, row["rejected_before"])
         context.progress.add(Counts(rows=1))
         return captioned
 
@@ -160,16 +163,24 @@ def _body(context: RunContext, step: Step) -> list[Row]:
 
 def _identity(context: RunContext) -> dict[str, Any]:
     rules = reading_rules(context)
-    repairs: dict[str, Any] = {
-        "repair_flags": sorted(context.config.repair_flags), "flags_version": FLAGS_VERSION
-    }  # fmt: skip
-    if INCONSISTENT in context.config.repair_flags:
-        repairs[INCONSISTENT] = inconsistent_in(context).digest()
+    repairs = {"repair_flags": sorted(context.config.repair_flags), "flags_version": FLAGS_VERSION}
     return {
         **context.captioner.identity(),
         **context.captioner.templates(),
         **({"rules": rules} if rules is not None else {}),
         **(repairs if context.config.repair_flags else {}),
+    }
+
+
+def _of_shard(context: RunContext, drawn: Step) -> dict[str, Any]:
+    """What the key has of people's corrections, and of what an audit found, where any concern the shard."""
+    edits = edits_of_shard(drawn, context)
+    again = {"focal_prompt": context.config.templates["focal_prompt"]} if edits.any_rejected else {}
+    repairs = INCONSISTENT in context.config.repair_flags
+    inconsistent = inconsistent_in(context).key_of_shard(drawn, context) if repairs else ""
+    return {
+        **({"edits": edits.key, **again} if edits.key else {}),
+        **({INCONSISTENT: inconsistent} if inconsistent else {}),
     }
 
 
@@ -182,7 +193,9 @@ def _still_valid(context: RunContext, manifest: Manifest, read: Callable[[], lis
     return not held_with or (not context.config.retry_rejects and set(held_with) == {settings})
 
 
-CAPTION = StepSpec("caption", STEP_VERSION, _body, still_valid=_still_valid, extra_key_parts=_identity)
+CAPTION = StepSpec(
+    "caption", STEP_VERSION, _body, still_valid=_still_valid, extra_key_parts=_identity, shard_key_parts=_of_shard
+)
 
 
 @task(name="caption", task_run_name="caption {step.shard:05d}", cache_policy=NO_CACHE)

@@ -14,14 +14,15 @@ from prefect.cache_policies import NO_CACHE
 
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RegionCapError
+from regioncap.output.edits import list_unused
 from regioncap.output.join import (
     ShardSteps,
     incomplete_reason_of_shards,
-    key_of,
     redacted_config,
     row_format,
     summary_of,
     with_bill,
+    write_key,
     write_rows,
 )
 from regioncap.output.lease import check_still_held, hold_output
@@ -48,16 +49,18 @@ def write_file(shards: Sequence[ShardSteps], context: RunContext) -> Summary:
     problem = incomplete_reason_of_shards(shards, context)
     files = FileOutputs(context.output, INCOMPLETE if problem else "")
     form = row_format(context)
-    key = key_of(shards, context, form)
+    key = write_key(shards, context, form)
     summary = files.written(key)
     if summary is None:
         hold_output(context)
         with files.rows.writer() as out, files.rejects.writer() as rejects:
             tally = write_rows(shards, context, form, out, rejects)
             check_still_held(context)
+        unused, unused_file = list_unused(shards, context, files.unused_edits)
         summary = summary_of(
             tally, context, problem=problem, output=files.rows.url, rejects_file=files.rejects.url, write_key=key,
             output_bytes=files.rows.size() or 0, rejects_bytes=files.rejects.size() or 0,
+            unused=unused, unused_edits_file=unused_file,
         )  # fmt: skip
         summary = with_bill(summary, context)
         files.summary.write(summary.model_dump_json(indent=1).encode() + b"\n")
@@ -101,6 +104,8 @@ def write(shards: list[ShardSteps], config: RegionCapConfig, parts: Sequence[Out
     register_end(entry, summary.output, redacted_config(config), [[step.key for step in steps] for steps in shards])
     counts = {name: getattr(summary, name) for name in ("rows_in", "rows_out", "rejects", "regions")}
     record_run(context, "complete" if summary.complete else INCOMPLETE, summary.problem, **counts)
+    if summary.unused_edits_file:
+        logger.warning("%s edits fit no row: %s", f"{summary.edits['unused']:,}", summary.unused_edits_file)
     if config.report:
         write_page(context)
     return summary

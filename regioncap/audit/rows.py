@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, TypeGuard, get_args
 
 Arm = Literal["permuted", "reversed"]
+Asking = Literal["permuted", "reversed", "control"]
 ARMS: tuple[Arm, ...] = get_args(Arm)
+AGAIN: tuple[Asking, ...] = get_args(Asking)
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,17 @@ class AuditedRow:
     control: Sequence[str | None]
     image_sha256: str = ""
 
-    def of_arm(self, arm: Arm) -> Sequence[str | None]:
-        """The captions of an arm, by box."""
-        return self.permuted if arm == "permuted" else self.reversed
+    def of(self, asking: Asking) -> Sequence[str | None]:
+        """The captions of an asking, by box."""
+        match asking:
+            case "permuted":
+                return self.permuted
+            case "reversed":
+                return self.reversed
+            case "control":
+                return self.control
+
+
+def is_caption(caption: str | None) -> TypeGuard[str]:
+    """Whether there is a caption."""
+    return bool(caption and caption.strip())

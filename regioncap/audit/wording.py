@@ -44,12 +44,10 @@ class Wording:
     """The weights of all terms in a collection of captions."""
 
     def __init__(self, captions: Iterable[str]) -> None:
-        holding: Counter[str] = Counter()
-        count = 0
-        for caption in captions:
-            holding.update(set(terms_of(caption)))
-            count += 1
-        self._weights = {term: math.log(count / held) for term, held in holding.items()}
+        self._terms: dict[str, Counter[str]] = {}
+        every = list(captions)
+        holding = Counter(term for caption in every for term in self._terms_of(caption))
+        self._weights = {term: math.log(len(every) / held) for term, held in holding.items()}
 
     def vectors(self, captions: Sequence[str | None]) -> FloatArray:
         """The captions as (N, terms) float64 rows of length 1; zeros for None and for captions without any weight.
@@ -60,7 +58,7 @@ class Wording:
         columns: dict[str, int] = {}
         cells: list[tuple[int, int, float]] = []
         for index, caption in enumerate(captions):
-            for term, times in Counter(terms_of(caption or "")).items():
+            for term, times in self._terms_of(caption or "").items():
                 weight = self._weights.get(term, 0.0) * (1 + math.log(times))
                 cells.append((index, columns.setdefault(term, len(columns)), weight))
         found = np.zeros((len(captions), len(columns)))
@@ -68,4 +66,10 @@ class Wording:
             rows, terms, weights = zip(*cells, strict=True)
             found[list(rows), list(terms)] = weights
         lengths = np.linalg.norm(found, axis=1, keepdims=True)
-        return np.divide(found, lengths, out=np.zeros_like(found), where=lengths > 0)
+        vectors: FloatArray = np.divide(found, lengths, out=np.zeros_like(found), where=lengths > 0)
+        return vectors
+
+    def _terms_of(self, caption: str) -> Counter[str]:
+        if caption not in self._terms:
+            self._terms[caption] = Counter(terms_of(caption))
+        return self._terms[caption]

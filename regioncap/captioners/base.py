@@ -39,8 +39,9 @@ class CaptionRequest:
     templates. `region_fields`: per region, for prompt templates. `parts`: what the model sees instead of `marked` when
     there are more regions than one picture can show; together they have all of them. `keep`: takes the result so far
     whenever a reply came, and at the end when regions are missing by the model's failure. `again`: `wanted` have
-    captions already that did not satisfy: they are asked for one by one, with a closer view. `arm`: an audit asks, and
-    how; None in a run. With `reversed`, `wanted` begins with the last region.
+    captions already that did not satisfy: they are asked for one by one, with a closer view. `rejected`: the caption of
+    the one wanted region that a person rejected; "" if none was. `arm`: an audit asks, and how; None in a run. With
+    `reversed`, `wanted` begins with the last region.
     """
 
     name: str
@@ -56,6 +57,7 @@ class CaptionRequest:
     keep: Callable[[CaptionResult], object] | None = None
     again: bool = False
     picture_wh: tuple[int, int] | None = None
+    rejected: str = ""
     arm: AuditArm | None = None
 
     @property

@@ -33,8 +33,8 @@ class RowRequests:
         """
         mode, request = self._prompts.mode, with_boxes(request, self._prompts.coordinates)
         focal = mode == "focal" or (mode == "auto" and repair > 0) or request.again
-        # In focal mode the same was asked before.
-        steps = repair + 1 if request.again and mode == "focal" else repair
+        # In focal mode the same was asked before, and what was rejected may have come from a closer view in any mode.
+        steps = repair + 1 if request.again and (mode == "focal" or request.rejected) else repair
         system = self._prompts.system_text(len(request.bbox), request.fields, request.region_fields, request.backwards)
         offset = TEMPERATURE_STEP * steps
         closer = "again" if request.again else "focal"

@@ -192,6 +192,7 @@ def show(summary: Summary) -> None:
         ("regions captioned", summary.regions),
         *((f"boxes dropped: {reason}", count) for reason, count in summary.boxes_dropped.items()),
         *((f"flagged: {name}", count) for name, count in summary.flags.items()),
+        *((f"edits: {name}", count) for name, count in summary.edits.items()),
         ("captions requested", summary.captions_asked),
         ("captions reused", summary.captions_reused),
         *((name, count) for name, count in _requests(summary) if count),
@@ -203,6 +204,8 @@ def show(summary: Summary) -> None:
     console.print(table)
     for name, path in (("output", summary.output), ("rejects", summary.rejects_file), ("summary", _summary(summary))):
         _print(console, f"{name:<8} {path}")
+    if summary.unused_edits_file:
+        _print(console, f"{summary.edits['unused']:,} edits fit no row: {summary.unused_edits_file}")
     if summary.problem:
         where = "" if summary.complete else f"; the output was written to {summary.output} instead"
         if not summary.complete and is_parts_folder(summary.output):

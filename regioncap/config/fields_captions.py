@@ -212,6 +212,15 @@ class CaptionSettings(InputSettings):
         "mentions_mark, refusal, duplicate_in_row, too_short, repeats, or inconsistent (found by `regioncap audit`).",
         "words",
     )
+    edits: str | None = setting(
+        None,
+        "Edits",
+        "File of people's corrections, as the report page saves them (….edits.jsonl); a path or any fsspec URL. "
+        "Approved and edited captions are taken from it and never requested; rejected ones are requested once more.",
+        "look",
+        read_by=("path",),
+        heading="Captions",
+    )
 
     @field_validator("accept_finish_reasons")
     @classmethod

@@ -59,6 +59,7 @@ class RegionCapConfig(DerivedSettings):
         if not self.output:
             object.__setattr__(self, "output", f"./{checks.input_stem(self.input)}.regioncap.jsonl")
         checks.check_addresses(self)
+        checks.check_edits(self)
         checks.check_encoding(self)
         checks.check_box_key(self)
         checks.check_output_key(self)

@@ -38,7 +38,8 @@ class RowFormat:
 
     def captioned(self, loaded: Row, drawn: Row, captioned: Row, flags: Sequence[Sequence[str]] = ()) -> Row:
         """An output line, from the `load`, `visualize` and `caption` versions of one row. `flags`: a list per region.
-        Flags, region fields and an image's place in its container are in the line only if there are any."""
+        Flags, people's edits, region fields and an image's place in its container are in the line only if there are
+        any."""
         texts = region_texts(captioned["captions"])
         sha256 = drawn["marked"]["sha256"]
         meta = {
@@ -59,6 +60,8 @@ class RowFormat:
             "warnings": drawn["warnings"] + captioned.get("warnings", []),
         }
         meta |= ref_of(drawn).meta()
+        if "edited" in captioned:
+            meta["edited"] = captioned["edited"]
         if any(flags):
             meta["flags"] = [list(names) for names in flags]
         if fields := region_lists(drawn.get("region_fields", [])):

@@ -6,6 +6,7 @@ import contextlib
 import io
 from collections.abc import Iterable, Sequence
 
+from regioncap.output.edits import list_unused
 from regioncap.output.join import (
     ShardSteps,
     Tally,
@@ -14,6 +15,7 @@ from regioncap.output.join import (
     row_format,
     summary_of,
     with_bill,
+    write_key,
     write_rows,
 )
 from regioncap.output.lease import check_still_held
@@ -70,15 +72,18 @@ class PartWriter:
         for part in parts:
             tally.add(Tally.of(part.tally))
         tally.check(sum(steps[-1].rows for steps in shards))
-        summary = summary_of(
-            tally, self._context, problem=problem, output=files.output.url,
-            rejects_file=f"{files.inside.url}/rejects/", write_key=key_of(shards, self._context, self._form),
-            output_bytes=sum(part.bytes for part in parts), rejects_bytes=sum(part.rejects_bytes for part in parts),
-        )  # fmt: skip
+        key = write_key(shards, self._context, self._form)
         before = files.read_summary()
-        if before is not None and before.write_key == summary.write_key and files.success.size() is not None:
+        if before is not None and before.write_key == key and files.success.size() is not None:
             return before
         check_still_held(self._context)
+        unused, unused_file = list_unused(shards, self._context, files.unused_edits)
+        summary = summary_of(
+            tally, self._context, problem=problem, output=files.output.url,
+            rejects_file=f"{files.inside.url}/rejects/", write_key=key,
+            output_bytes=sum(part.bytes for part in parts), rejects_bytes=sum(part.rejects_bytes for part in parts),
+            unused=unused, unused_edits_file=unused_file,
+        )  # fmt: skip
         files.success.remove()
         if summary.complete:
             files.write_index(parts)

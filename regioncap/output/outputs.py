@@ -6,7 +6,7 @@ Either one file, `out.jsonl`, with its companions beside it; or, if the output e
     out/_SUCCESS                    present when the parts are those of a complete run
     out/_regioncap/index.json       the parts in order, with rows and bytes
     out/_regioncap/rejects/…        the rows that could not be captioned, by part
-    out/_regioncap/summary.json, runs.jsonl, audit.json
+    out/_regioncap/summary.json, runs.jsonl, audit.json, unused_edits.jsonl
 """
 
 from __future__ import annotations
@@ -54,6 +54,11 @@ class Outputs:
     @property
     def summary(self) -> Place:
         """The summary: the commit mark."""
+        raise NotImplementedError
+
+    @property
+    def unused_edits(self) -> Place:
+        """People's corrections that fit no row; no file when there are none."""
         raise NotImplementedError
 
     @property
@@ -110,6 +115,11 @@ class FileOutputs(Outputs):
         return self._beside("summary.json")
 
     @property
+    def unused_edits(self) -> Place:
+        """People's corrections that fit no row; no file when there are none."""
+        return self._beside("unused_edits.jsonl")
+
+    @property
     def runs(self) -> Place:
         """One line for every run, complete or not."""
         return FileOutputs(self.output)._beside("runs.jsonl")
@@ -138,8 +148,8 @@ class FileOutputs(Outputs):
         return found if sizes == (found.output_bytes, found.rejects_bytes) else None
 
     def remove(self) -> None:
-        """Remove rows, rejects and summary."""
-        for place in (self.rows, self.rejects, self.summary):
+        """Remove rows, rejects, summary and what lies beside them."""
+        for place in (self.rows, self.rejects, self.summary, self.unused_edits):
             place.remove()
 
 
@@ -161,6 +171,11 @@ class PartOutputs(Outputs):
     def summary(self) -> Place:
         """The summary: the commit mark."""
         return self.inside.child("summary.json")
+
+    @property
+    def unused_edits(self) -> Place:
+        """People's corrections that fit no row; no file when there are none."""
+        return self.inside.child("unused_edits.jsonl")
 
     @property
     def runs(self) -> Place:

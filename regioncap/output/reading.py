@@ -55,6 +55,14 @@ class Captioned:
         """`with_bbox` or `without_bbox`."""
         return str(self.meta.get("type", ""))
 
+    @property
+    def edited(self) -> list[str | None]:
+        """What people decided on each region: `approved`, `edited`, `rejected`, or None for nothing."""
+        marks = self.meta.get("edited")
+        if not isinstance(marks, list):
+            return [None] * len(self.regions)
+        return [marks[number - 1] if number <= len(marks) else None for number in self.regions]
+
     def only(self, places: Sequence[int]) -> Captioned:
         """The row with only the regions at these indices."""
         return replace(
@@ -165,8 +173,7 @@ class Written:
     def _with_audit(self, row: Captioned) -> Captioned:
         """The row with what the last audit of the output found of its captions as they are now."""
         boxes = self._inconsistent.boxes(str(row.meta.get("image_sha256")), row.bbox, row.captions)
-        edited = row.meta.get("edited") or [None] * len(row.bbox)  # a person's word counts more
-        marked = {box for box in boxes if not edited[box]}
+        marked = {box for box in boxes if not row.edited[box]}  # a person's word counts more
         flags = [[*names, INCONSISTENT] if box in marked else names for box, names in enumerate(row.flags)]
         return replace(row, flags=flags) if marked else row
 

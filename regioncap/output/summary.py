@@ -34,6 +34,11 @@ class Summary(Bill):
     boxes_dropped: dict[str, int]
     flags: dict[str, int] = Field(default_factory=dict)
     """Regions by flag; a region may have several. See `regioncap.output.caption_flags`."""
+    edits: dict[str, int] = Field(default_factory=dict)
+    """Of people's corrections: regions of the output by mark (`approved`, `edited`, `rejected`), `rows` that have any,
+    and `unused`, edits that fit no row. Empty for a run without edits."""
+    unused_edits_file: str = ""
+    """Where the edits are listed that fit no row; "" if there are none."""
     captions_reused: int = 0
     """Regions whose caption existed before this run."""
     files_left_out: dict[str, int] = Field(default_factory=dict)

@@ -41,6 +41,8 @@ def _counts(summary: Summary) -> Iterator[tuple[str, str]]:
     yield "regions captioned", f"{summary.regions:,}"
     for flag, count in summary.flags.items():
         yield f"flagged: {_text(flag)}", f"{count:,}"
+    for name, count in summary.edits.items():
+        yield f"edits: {_text(name)}", f"{count:,}"
     if summary.requests:
         yield "requests", f"{summary.requests:,}"
     if summary.usd is not None:

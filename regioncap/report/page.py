@@ -18,13 +18,16 @@ import jinja2
 from markupsafe import Markup
 
 import regioncap
+from regioncap.captioners.plugin_captions import MAX_CAPTION_CHARS
 from regioncap.records import Row
 from regioncap.report.cards import shown
 from regioncap.report.compare import CHANGES, Comparison
+from regioncap.report.editable import edit_content
 from regioncap.report.selection import Overview
 from regioncap.report.source import NOT_YET
 
 HERE = Path(__file__).parent
+SCRIPTS = ("report.js", "drafts.js", "regions.js", "caption_editor.js", "editing.js")
 BARS = 24
 """Columns of the histogram; the last one counts everything above."""
 
@@ -37,12 +40,19 @@ LABELS = {"with_bbox": "boxes given", "without_bbox": "boxes found"}
 
 @dataclass
 class Page:
-    """What a page says besides its pictures. `tone` of `status`: good, bad or "". `key`: identifies its content."""
+    """What a page says besides its pictures. `tone` of `status`: good, bad or "". `key`: identifies its content.
+
+    For the editing mode, whose drafts the browser keeps by them: `output` and `run` identify the output and the run
+    that wrote it ("": known by its content only); `edits_file`: name of the file that it saves, "" for no such mode.
+    """
 
     title: str
     made: str
     sample: str
     key: str
+    output: str = ""
+    run: str = ""
+    edits_file: str = ""
     status: str = ""
     tone: str = ""
     facts: Sequence[tuple[str, Any]] = ()
@@ -61,9 +71,9 @@ def _environment() -> jinja2.Environment:
     )
 
 
-def _own(name: str) -> tuple[Markup, str]:
-    """One of our own files as embedded in the page, and its hash for the policy."""
-    text = (HERE / name).read_text(encoding="utf-8")
+def _own(*names: str) -> tuple[Markup, str]:
+    """Our own files, joined, as embedded in the page, and their hash for the policy."""
+    text = "".join((HERE / name).read_text(encoding="utf-8") for name in names)
     digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")
     return Markup(text), f"'sha256-{digest}'"
 
@@ -72,8 +82,8 @@ def render(
     page: Page, overview: Overview, shown_count: int, cards: Iterable[Row], versus: Comparison | None
 ) -> Iterator[str]:
     """The page, piece by piece; `cards` are consumed as they are written."""
-    style, style_hash = _own("report.css")
-    script, script_hash = _own("report.js")
+    style, style_hash = _own("report.css", "editing.css")
+    script, script_hash = _own(*SCRIPTS)
     policy = (
         f"default-src 'none'; img-src data:; style-src {style_hash}; script-src {script_hash}; "
         "base-uri 'none'; form-action 'none'"
@@ -96,10 +106,14 @@ def render(
             }
         )
     )
+    content = hashlib.sha256()
     for one in cards:
+        content.update(edit_content(one))
         yield card.render(card={"code_before": "", "message_before": "", **one})
         yield "\n"
-    yield _environment().get_template("page_end.html.j2").render(script=script)
+    editing = {"output": page.output, "run": page.run or content.hexdigest(), "file": page.edits_file}
+    editing["max_chars"] = MAX_CAPTION_CHARS
+    yield _environment().get_template("page_end.html.j2").render(script=script, editing=editing)
 
 
 def groups(overview: Overview, meanings: dict[str, str], versus: Comparison | None) -> list[Row]:

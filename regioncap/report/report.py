@@ -8,17 +8,17 @@ from __future__ import annotations
 import contextlib
 import os
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
-from regioncap.errors import RowReject
-from regioncap.image_ref import ImageRef
+from regioncap.errors import RowReject, UsageError
 from regioncap.output.caption_flags import MEANINGS
 from regioncap.output.pictures import Pictures
 from regioncap.output.reading import Captioned, Written
 from regioncap.records import Row
+from regioncap.report.card_picture import CardPicture, card_picture
 from regioncap.report.cards import caption_budget, card_of, reject_card
 from regioncap.report.compare import (
     Against,
@@ -30,17 +30,17 @@ from regioncap.report.compare import (
     change_of_row,
     words_changed,
 )
+from regioncap.report.editable import exact_budget
 from regioncap.report.page import render
 from regioncap.report.selection import Overview, Picked, Reservoirs, pick, sample_row
-from regioncap.report.source import ReportOptions, Source, reject_image
-from regioncap.report.thumbs import Thumb, thumb_of
+from regioncap.report.source import ChosenRows, ReportOptions, Source, reject_image
 from regioncap.report.words import page_of
 from regioncap.row_work import row_work
 from regioncap.storage.filesystem import Filesystems, Place
 from regioncap.storage.steps import digest
 from regioncap.vision.libraries import image_libraries
 
-REPORT_VERSION = 3
+REPORT_VERSION = 4
 """Part of a page's key: raise it when the same rows give a different page."""
 
 PAGE_SHARE_PER_GROUP = 40
@@ -86,11 +86,15 @@ def report_of(
     *,
     out: Place | None = None,
     against: Written | None = None,
+    where: Sequence[str] = (),
     most: int | None = None,
     overwrite: bool = True,
 ) -> ReportResult:
-    """Write the page of an output. `overwrite=False` reuses an existing page of the same content. Raises UsageError for
-    a file that is not an output, StorageError."""
+    """Write the page of an output, or of those of its rows and regions that meet all conditions of `where`.
+
+    `overwrite=False` reuses an existing page of the same content. Raises UsageError for a file that is not an output
+    and for conditions that no row meets, StorageError.
+    """
     out = out or report_place(written.place, files, against.place if against else None)
     most = most or written.settings.report_rows
     summary = written.summary
@@ -99,11 +103,12 @@ def report_of(
         written.place.url,
         written.settings,
         Pictures(written, files),
+        tuple(where),
         summary,
         against,
         against.place.url if against else "",
         "This run is incomplete: " + summary.problem if summary is not None and written.incomplete else "",
-        key=digest([REPORT_VERSION, keys, most, written.place.url]) if all(keys[: 2 if against else 1]) else "",
+        key=digest([REPORT_VERSION, keys, most, written.place.url, *where]) if all(keys[: 2 if against else 1]) else "",
     )
     if not overwrite and is_report_of(out, setting.key):
         rows = summary.rows_in if summary else 0
@@ -121,8 +126,12 @@ def is_report_of(place: Place, key: str) -> bool:
 
 @image_libraries
 def write_report(source: Source, setting: ReportOptions, out: Place, most: int) -> ReportResult:
-    """Write the page of `source` with at most `most` pictures to `out`, all or nothing."""
+    """Write the page of `source` with at most `most` pictures to `out`, all or nothing. Raises as `report_of` does."""
+    if setting.where:
+        source = ChosenRows(source, setting.where)
     overview, picked, versus = _survey(source, setting, most)
+    if setting.where and not overview.rows:
+        raise UsageError("--where: no row satisfies all conditions; the report would be empty")
     count = len(picked.rows) + len(picked.rejects)
     page = page_of(overview, count, picked, versus, setting, MEANINGS)
     size = 0
@@ -143,15 +152,15 @@ def _survey(source: Source, setting: ReportOptions, most: int) -> tuple[Overview
     changes, changed_rejects = (Reservoirs(max(1, most // PAGE_SHARE_PER_CHANGE)) for _ in range(2))
     rejected = Reservoirs(max(1, most // PAGE_SHARE_PER_GROUP))
     other = _against(setting)
-    for row in source.rows():
+    for number, row in enumerate(source.rows(), start=1):
         found.rows += 1
         with passed_over(row.image):
             found.add(row)
-            sample_row(special, row)
+            sample_row(special, row, number)
             if other is not None and versus is not None:
                 change = _compare_row(row, other.of_row(row), versus)
                 if change != "same":
-                    changes.offer(change, row.number)
+                    changes.offer(change, number)
     for number, reject in enumerate(source.rejects(), start=1):
         code = str(reject.get("code"))
         found.add_reject(code)
@@ -201,8 +210,7 @@ def _cards(source: Source, setting: ReportOptions, picked: Picked, count: int) -
 
     def of_row(row: Captioned, order: int, theirs: Other | None) -> Callable[[], Row]:
         def make() -> Row:
-            thumb, gone = _thumb(row.ref, row, setting, count)
-            card = card_of(row, order, thumb, gone, room)
+            card = card_of(row, order, card_picture(row.ref, row, setting, count), room, exact_budget(count))
             if other is not None:
                 add_comparison(card, row, theirs, change_of_row(row, theirs), room)
             return card
@@ -212,8 +220,8 @@ def _cards(source: Source, setting: ReportOptions, picked: Picked, count: int) -
     def of_reject(reject: Row, number: int, order: int, theirs: Other | None) -> Callable[[], Row]:
         def make() -> Row:
             image = reject_image(reject, setting.config.image_key)
-            thumb, gone = _thumb(image, None, setting, count) if image else (None, "")
-            card = reject_card(reject, number, order, str(image or ""), thumb, gone)
+            picture = card_picture(image, None, setting, count) if image else CardPicture()
+            card = reject_card(reject, number, order, str(image or ""), picture)
             if other is not None:
                 add_reject_comparison(card, theirs)
             return card
@@ -223,11 +231,11 @@ def _cards(source: Source, setting: ReportOptions, picked: Picked, count: int) -
     def makers() -> Iterator[Callable[[], Row]]:
         nonlocal order
         # Every row is looked up, shown or not, so that the other run's rows are matched as in the survey.
-        for row in source.rows():
+        for number, row in enumerate(source.rows(), start=1):
             theirs = None
             with passed_over(row.image):
                 theirs = other.of_row(row) if other is not None else None
-            if row.number in picked.rows:
+            if number in picked.rows:
                 order += 1
                 yield of_row(row, order, theirs)
         for number, reject in enumerate(source.rejects(), start=1):
@@ -248,7 +256,7 @@ def _card(make: Callable[[], Row], number: int, order: int, image: str) -> Row:
             return make()
     except RowReject as reject:
         shown = {"line": number, "step": "report", "code": reject.code, "message": reject.message}
-        return {**reject_card(shown, number, order, image, None, reject.message), "id": f"f{order}"}
+        return {**reject_card(shown, number, order, image, CardPicture(gone=reject.message)), "id": f"f{order}"}
 
 
 def _in_order(makers: Iterator[Callable[[], Row]]) -> Iterator[Row]:
@@ -262,17 +270,3 @@ def _in_order(makers: Iterator[Callable[[], Row]]) -> Iterator[Row]:
                 yield ahead.popleft().result()
         while ahead:
             yield ahead.popleft().result()
-
-
-def _thumb(image: ImageRef, row: Captioned | None, setting: ReportOptions, count: int) -> tuple[Thumb | None, str]:
-    """A small copy of the image or else of the row's marked picture; or None and the reason."""
-    try:
-        return thumb_of(setting.pictures.read(image), count, setting.config.max_image_pixels), ""
-    except RowReject as reject:
-        marked = setting.pictures.marked(row) if row is not None else None
-        if marked is None:
-            return None, reject.message
-        try:
-            return thumb_of(marked, count, setting.config.max_image_pixels), ""
-        except RowReject:
-            return None, reject.message

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from regioncap.captioners.base import Captioner, CaptionerOptions
 from regioncap.config.model import RegionCapConfig
 from regioncap.inputs.braces import expand
+from regioncap.inputs.edits import Edits, read_edits
 from regioncap.inputs.found_files import FoundInput, find_files
 from regioncap.inputs.inline_images import images_apart
 from regioncap.inputs.readers import (
@@ -96,6 +97,11 @@ class RunContext:
     def finder(self) -> PluginFinder | None:
         """The region finder that is the user's own, if the config names one. Raises UsageError."""
         return make_finder(self.config)
+
+    @cached_property
+    def edits(self) -> Edits:
+        """People's corrections; none if the config names no file of them. Raises what `read_edits` raises."""
+        return read_edits(self.files.place(self.config.edits)) if self.config.edits else Edits()
 
     def _make_captioner(self) -> Captioner:
         return make_captioner(CaptionerOptions(self.config, lambda: access_of(self.config), self.progress.add))
