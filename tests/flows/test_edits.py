@@ -11,12 +11,15 @@ from typing import Any
 import pytest
 
 from regioncap.captioners.fake_server import Behaviour, RunningServer
+from regioncap.command import terminal
 from regioncap.command.prune import Prune
 from regioncap.command.registered_runs import Register
 from regioncap.errors import UsageError
 from regioncap.output.summary import Summary
+from regioncap.report.run_summary import summary_page
 from regioncap.storage.cache_folder import CacheFolder
 from regioncap.storage.filesystem import Place
+from tests.support.commands import call
 from tests.support.edits import edit_of, marks_in, text_of, write_edits
 from tests.support.model_servers import images_of
 from tests.support.photos import write_photo
@@ -58,7 +61,9 @@ def counts(summary: Summary) -> tuple[int, ...]:
     return tuple(summary.edits[name] for name in ("approved", "edited", "rejected", "rows", "unused"))
 
 
-def test_what_people_say_is_in_the_output(folder: Path, run: Run, server: RunningServer) -> None:
+def test_what_people_say_is_in_the_output(
+    folder: Path, run: Run, server: RunningServer, capsys: pytest.CaptureFixture[str]
+) -> None:
     run(folder, **settings(server))
     before = (folder / "out.jsonl").read_bytes()
     rows = read_rows(folder / "out.jsonl")
@@ -82,6 +87,11 @@ def test_what_people_say_is_in_the_output(folder: Path, run: Run, server: Runnin
     unused = read_rows(folder / "out.unused_edits.jsonl")
     assert [one["image_sha256"] for one in unused] == ["0" * 64]
     assert summary.unused_edits_file.endswith("out.unused_edits.jsonl")
+    said = "1 approved, 1 edited, 1 rejected in 2 rows; 1 fit no row, listed in "
+    assert said in summary_page(summary, [])
+    assert "<td>edits: unused</td>" in summary._repr_html_()
+    terminal.show(summary)
+    assert f"1 edits fit no row: {folder}/out.unused_edits.jsonl" in capsys.readouterr().out
     asked = server.stats["requests"]
     again = run(folder, edits=edits, **settings(server))
     assert (counts(again), server.stats["requests"]) == (counts(summary), asked)
@@ -161,11 +171,13 @@ def test_prune_keeps_what_was_paid_for(folder: Path, run: Run, server: RunningSe
         Prune(Register.of(cache), before=float("inf")).answers()
 
 
-def test_wrong_edits_stop_the_run_before_it_begins(folder: Path, run: Run, server: RunningServer) -> None:
+def test_wrong_edits_stop_the_run_before_it_begins(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     edits = write_edits(folder / "e.jsonl", {"action": "edit"})
-    with pytest.raises(UsageError, match="1 wrong line; fix or remove:\nline 1: caption: expected text, got None"):
-        run(folder, edits=edits, **settings(server))
-    assert server.stats["requests"] == 0
+    out = ("--output", str(folder / "out.jsonl"), "--cache-path", str(folder / "cache"), "--captioner", "pixels")
+    for command in ("run", "plan", "try"):
+        ended = call(capsys, command, str(folder / "photos.jsonl"), "--edits", edits, *out)
+        assert ended.code == 2
+        assert "e.jsonl has 1 wrong line; fix or remove:\nline 1: caption: expected text, got None" in ended.err
     assert not (folder / "out.summary.json").exists()
 
 
