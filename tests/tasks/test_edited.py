@@ -125,8 +125,10 @@ def test_rows_of_which_all_is_decided_are_not_asked_for(project: Project) -> Non
 
 def test_an_edit_applies_to_every_region_with_its_image_and_box(project: Project) -> None:
     (first, *_) = project.run().rows
-    rows = [{"image": "photo0.png", "bbox": [BOXES[1], BOXES[0], BOXES[1]]}, {"image": f"{project.folder}/photo0.png"}]
-    rows[1]["bbox"] = [[60.5, 10.0, 20, 2e1]]
+    rows = [
+        {"image": "photo0.png", "bbox": [BOXES[1], BOXES[0], BOXES[1]]},
+        {"image": f"{project.folder}/photo0.png", "bbox": [[60.5, 10.0, 20, 2e1]]},
+    ]
     write_rows(project.folder / "photos.jsonl", rows)
     done = project.run(edit_of(first, 2, "edit", "Mine."))
     assert done.texts() == [["Mine.", "A wooden thing of kind 2.", "Mine."], ["Mine."]]
@@ -182,7 +184,7 @@ def test_a_rejected_caption_that_nothing_replaces_is_tried_again_by_later_runs(
 
 
 def test_the_pixels_captioner_has_no_other_caption(project: Project) -> None:
-    settings = {"captioner": "pixels", "model": None, "endpoint": []}
+    settings: dict[str, Any] = {"captioner": "pixels", "model": None, "endpoint": []}
     rows = project.run(**settings).rows
     done = project.run(edit_of(rows[0], 1, "reject"), edit_of(rows[1], 1, "edit", "Mine."), **settings)
     assert (done.made.codes(), done.texts()[0][0]) == (["captions_incomplete"], "Mine.")
