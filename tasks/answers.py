@@ -73,8 +73,8 @@ def key_of_answer(row: Row, prompt: Prompt, context: RunContext, request: Captio
             "system_prompt": prompt.system,
             **context.captioner.identity(),
             **({"again": list(request.wanted)} if request is not None and request.again else {}),
-            **({"arm": request.arm} if request is not None and request.arm else {}),
             **({"rejected": request.rejected} if request is not None and request.rejected else {}),
+            **({"arm": request.arm} if request is not None and request.arm else {}),
         }
     )
 

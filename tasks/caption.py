@@ -29,7 +29,7 @@ from regioncap.run.runs import RUNS
 from regioncap.storage.steps import Manifest
 from regioncap.tasks.answers import ask, repair_request, request_of, send_for
 from regioncap.tasks.cached_answer import reading_rules, retry_settings_key
-from regioncap.tasks.edited import captioned_row, corrected, request_rejected
+from regioncap.tasks.edited import NO_CORRECTIONS, Corrections, captioned_row, corrected, corrections_of
 from regioncap.tasks.map_rows import map_rows
 from regioncap.tasks.step import StepSpec, run_step
 
@@ -37,19 +37,16 @@ STEP_VERSION = 1
 STOP_CHECK_SECONDS = 0.25
 
 
-def finish(
-    pending: PendingAnswer, context: RunContext, rejected_before: Mapping[int, PendingAnswer] = MappingProxyType({})
-) -> Row:
+def finish(pending: PendingAnswer, context: RunContext, corrections: Corrections = NO_CORRECTIONS) -> Row:
     """Wait for a row's answer: the row with all its captions, or a reject that keeps those that came.
 
-    `rejected_before`: what was requested in place of captions that people rejected, by region number. Raises
-    CaptionerError when no row can be captioned any more, Stopped.
+    `corrections`: what people decided on the row. Raises CaptionerError when no row can be captioned any more, Stopped.
     """
     result = result_of(pending.future, context)
     if not context.captioner.paid:
         context.progress.add(Counts(captions_new=len(result.captions)))
-    edits = context.edits.of_row(pending.row)
-    others = {number: result_of(other.future, context) for number, other in rejected_before.items()}
+    edits = corrections.edits
+    others = {number: result_of(other.future, context) for number, other in corrections.requested.items()}
     result = corrected(result, edits, others)
     missing = [number for number in range(1, pending.row["valid_bboxes_num"] + 1) if number not in result.captions]
     if missing:
@@ -64,12 +61,6 @@ def finish(
     return captioned_row(pending.row, pending.prompt, result, edits)
 
 
-def captions_by_number(captioned: Row) -> dict[int, str]:
-    """The captions that `finish` gave for a row, by region number; of a reject, those that came."""
-    captions = captioned.get("captions", {})
-    return dict(enumerate(captions, start=1)) if isinstance(captions, list) else {int(n): captions[n] for n in captions}
-
-
 def flags_to_repair(row: Row, captions: Sequence[str], context: RunContext) -> list[set[FlagName]]:
     """Of each caption of a drawn row, those of its flags that are to be repaired."""
     wanted = set(context.config.repair_flags)
@@ -81,10 +72,9 @@ def flags_to_repair(row: Row, captions: Sequence[str], context: RunContext) -> l
 
 
 def flagged(row: Row, captions: Sequence[str], context: RunContext) -> list[int]:
-    """The numbers of those of a drawn row's captions that have one of the flags to repair; those that people decided on
-    are left as they are."""
-    edits = context.edits.of_row(row)
-    flags = enumerate(flags_to_repair(row, captions, context), start=1)
+    """The numbers of those of a drawn row's captions that have one of the flags to repair. Those of regions that people
+    decided on are left as they are."""
+    edits, flags = context.edits.of_row(row), enumerate(flags_to_repair(row, captions, context), start=1)
     return [number for number, names in flags if names and number not in edits]
 
 
@@ -149,10 +139,10 @@ def caption_rows(
 
     def send(row: Row) -> Row:
         pending = ask(row, context, early=early)
-        return {"image": row["image"], "pending": pending, "rejected_before": request_rejected(row, context)}
+        return {"image": row["image"], "pending": pending, "corrections": corrections_of(row, context)}
 
     def receive(row: Row) -> Row:
-        captioned = finish(row["pending"], context, row["rejected_before"])
+        captioned = finish(row["pending"], context, row["corrections"])
         context.progress.add(Counts(rows=1))
         return captioned
 
@@ -170,11 +160,7 @@ def _body(context: RunContext, step: Step) -> list[Row]:
 
 def _identity(context: RunContext) -> dict[str, Any]:
     rules = reading_rules(context)
-    repairs: dict[str, Any] = {
-        "repair_flags": sorted(context.config.repair_flags), "flags_version": FLAGS_VERSION
-    }  # fmt: skip
-    if INCONSISTENT in context.config.repair_flags:
-        repairs[INCONSISTENT] = inconsistent_in(context).digest()
+    repairs = {"repair_flags": sorted(context.config.repair_flags), "flags_version": FLAGS_VERSION}
     return {
         **context.captioner.identity(),
         **context.captioner.templates(),
@@ -183,11 +169,16 @@ def _identity(context: RunContext) -> dict[str, Any]:
     }
 
 
-def _edits(context: RunContext, drawn: Step) -> dict[str, Any]:
-    """What the key has of people's corrections, where any concern the shard."""
-    concerning = edits_of_shard(drawn, context)
-    again = {"focal_prompt": context.config.templates["focal_prompt"]} if concerning.any_rejected else {}
-    return {"edits": concerning.key, **again} if concerning.key else {}
+def _of_shard(context: RunContext, drawn: Step) -> dict[str, Any]:
+    """What the key has of people's corrections, and of what an audit found, where any concern the shard."""
+    edits = edits_of_shard(drawn, context)
+    again = {"focal_prompt": context.config.templates["focal_prompt"]} if edits.any_rejected else {}
+    repairs = INCONSISTENT in context.config.repair_flags
+    inconsistent = inconsistent_in(context).key_of_shard(drawn, context) if repairs else ""
+    return {
+        **({"edits": edits.key, **again} if edits.key else {}),
+        **({INCONSISTENT: inconsistent} if inconsistent else {}),
+    }
 
 
 def _still_valid(context: RunContext, manifest: Manifest, read: Callable[[], list[Row]]) -> bool:
@@ -200,7 +191,7 @@ def _still_valid(context: RunContext, manifest: Manifest, read: Callable[[], lis
 
 
 CAPTION = StepSpec(
-    "caption", STEP_VERSION, _body, still_valid=_still_valid, extra_key_parts=_identity, shard_key_parts=_edits
+    "caption", STEP_VERSION, _body, still_valid=_still_valid, extra_key_parts=_identity, shard_key_parts=_of_shard
 )
 
 

@@ -13,7 +13,7 @@ from functools import partial
 
 from regioncap.audit.arms import ArmRow, arm_rows, row_in_run
 from regioncap.audit.rows import AuditedRow
-from regioncap.captioners.base import CaptionRequest
+from regioncap.captioners.base import CaptionRequest, CaptionResult
 from regioncap.config.derived import AuditArm
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RowReject
@@ -24,7 +24,7 @@ from regioncap.run.context import RunContext
 from regioncap.run.in_flight import PendingAnswer
 from regioncap.tasks.answers import key_of_answer, repair_request, request_of, send_for
 from regioncap.tasks.cached_answer import CachedAnswer
-from regioncap.tasks.caption import captions_by_number, finish, result_of
+from regioncap.tasks.caption import result_of
 from regioncap.tasks.map_rows import map_rows
 
 
@@ -79,7 +79,7 @@ class _Asking:
     pending: PendingAnswer | None = None
     repairs: dict[int, PendingAnswer] = field(default_factory=dict)
     captions: dict[int, str] = field(default_factory=dict)
-    result: Row = field(default_factory=dict)
+    result: CaptionResult = field(default_factory=lambda: CaptionResult({}))
     keys: list[str] = field(default_factory=list)
 
     def send(self, request: CaptionRequest, context: RunContext) -> PendingAnswer:
@@ -131,8 +131,8 @@ def _sent(row: Row, context: RunContext) -> Row:
 
 def _received(row: Row, context: RunContext) -> Row:
     for asking in row["askings"]:
-        asking.result = finish(asking.pending, context)
-        asking.captions = captions_by_number(asking.result)
+        asking.result = result_of(asking.pending.future, context)
+        asking.captions = dict(asking.result.captions)
     return row
 
 
@@ -171,14 +171,14 @@ def _measurable(row: Row, context: RunContext) -> Row:
     """The row with what the audit measures. Raises RowReject if nothing came in any arm."""
     captioned, askings = row["captioned"], row["askings"]
     if not any(asking.captions for asking in askings):
-        reject = askings[0].result["reject"]
-        raise RowReject(reject["code"], reject["message"])
+        result = askings[0].result
+        raise RowReject(result.code or "captions_incomplete", result.message)
     return {**row, "audited": _audited(captioned, {asking.of.arm: asking for asking in askings})}
 
 
 def _audited(captioned: Captioned, askings: dict[AuditArm, _Asking]) -> AuditedRow:
     # A caption that a person has approved or written says nothing about the model.
-    edited = captioned.meta.get("edited") or [None] * len(captioned.bbox)
+    edited = captioned.edited
 
     def by_box(arm: AuditArm) -> list[str | None]:
         asking = askings.get(arm)

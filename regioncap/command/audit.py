@@ -129,8 +129,9 @@ def audit_lines(done: Audited) -> Iterator[tuple[str, str]]:
     yield "  in reverse order", _share(arms["reversed"]) if done.reversed else "not asked: focal mode has no order"
     yield "follow another box", f"{audit.count('follows_another'):,} of {len(audit.pairs):,} pairs"
     yield "undecided", f"{audit.count('undecided'):,}, since captions or objects are alike"
-    if audit.single_asking_errors is not None:
-        yield "errors of one asking", f"about {_percent(audit.single_asking_errors)} of captions, if that is all noise"
+    if (one := audit.single_asking) is not None:
+        interval = f"95 % interval {_percent(one.low)} to {_percent(one.high)}"
+        yield "errors of one asking", f"{_percent(one.errors)} of captions are on another box ({interval})"
     yield "rows asked about again", f"{len(audit.rows):,} of {done.sample.eligible:,} with two or more regions"
     if done.left_out:
         yield "rows left out", in_words(done.left_out)

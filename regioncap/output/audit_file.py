@@ -9,7 +9,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from regioncap.output.outputs import Outputs, outputs_at
-from regioncap.records import Row, dumps, loads
+from regioncap.records import Row, Step, dumps, loads
 from regioncap.run.context import RunContext
 from regioncap.storage.filesystem import Place
 from regioncap.storage.steps import digest
@@ -49,6 +49,8 @@ class InconsistentCaptions:
     def __init__(self, audit: Mapping[str, Any]) -> None:
         self._keys: defaultdict[str, set[str]] = defaultdict(set)
         """By the sha256 of their images."""
+        self._of_shards: dict[str, str] = {}
+        """What `key_of_shard` gave, by the sha256 of the shard's step."""
         for found in [*audit.get("inconsistent", ()), *audit.get("earlier", ())]:
             with contextlib.suppress(KeyError, TypeError, ValueError):  # a damaged entry marks nothing
                 key = caption_key(found["image_sha256"], found["bbox"], found["caption"])
@@ -67,9 +69,15 @@ class InconsistentCaptions:
         pairs = enumerate(zip(bbox, captions, strict=True))
         return [place for place, (box, text) in pairs if caption_key(image_sha256, box, text) in keys]
 
-    def digest(self) -> str:
-        """What changes with the captions, and with nothing else of an audit."""
-        return digest({"inconsistent": sorted(key for keys in self._keys.values() for key in keys)})
+    def key_of_shard(self, drawn: Step, context: RunContext) -> str:
+        """A digest of those of the images of a shard, given its step `visualize`; "" for none. Raises StepDamaged."""
+        if not self._keys:
+            return ""
+        if drawn.data not in self._of_shards:
+            images = {row["image_sha256"] for row in context.storage.read(drawn) if "reject" not in row}
+            keys = sorted(key for image in images & self._keys.keys() for key in self._keys[image])
+            self._of_shards[drawn.data] = digest({"inconsistent": keys}) if keys else ""
+        return self._of_shards[drawn.data]
 
 
 def inconsistent_in(context: RunContext) -> InconsistentCaptions:

@@ -173,8 +173,7 @@ class Written:
     def _with_audit(self, row: Captioned) -> Captioned:
         """The row with what the last audit of the output found of its captions as they are now."""
         boxes = self._inconsistent.boxes(str(row.meta.get("image_sha256")), row.bbox, row.captions)
-        edited = row.meta.get("edited") or [None] * len(row.bbox)  # a person's word counts more
-        marked = {box for box in boxes if not edited[box]}
+        marked = {box for box in boxes if not row.edited[box]}  # a person's word counts more
         flags = [[*names, INCONSISTENT] if box in marked else names for box, names in enumerate(row.flags)]
         return replace(row, flags=flags) if marked else row
 

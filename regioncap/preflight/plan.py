@@ -298,7 +298,8 @@ def _outdated_again(row: Row, captions: dict[int, str], context: RunContext) -> 
     """How many of the captions are outdated that were requested again for flagged ones."""
     if context.config.repair_flags and len(captions) == row["valid_bboxes_num"]:
         request = request_of(row, context)
-        for number in flagged(row, [captions[number] for number in request.wanted], context):
+        texts = [captions[number] for number in request.wanted]
+        for number in flagged(row, texts, context):
             again = repair_request(request, number)
             key = key_of_answer(row, context.captioner.prompt(again), context, again)
             yield len(CachedAnswer.find(key, again.wanted, context).outdated)

@@ -60,14 +60,14 @@ def test_the_figures_are_those_of_what_the_model_said(here: Path, seeing: Runnin
     assert audit.count("undecided") < len(audit.pairs) / 50
     for pair in audit.pairs:
         row = again.rows[pair.row]
-        first, now = colour_in(row.first[pair.box]), colour_in(row.of_arm(pair.arm)[pair.box])
+        first, now = colour_in(row.first[pair.box]), colour_in(row.of(pair.arm)[pair.box])
         if pair.verdict != "undecided":
             assert (pair.verdict == "follows") == (first == now)
         if pair.another is not None:
             assert colour_in(row.first[pair.another]) == now
     true = {row["image"]: row["colours"] for row in read_rows(here / "photos.jsonl")}
     wrong = [
-        colour_in(row.of_arm(arm)[box]) != true[row.image][box]
+        colour_in(row.of(arm)[box]) != true[row.image][box]
         for row in again.rows for arm in ARMS for box in range(REGIONS)
     ]  # fmt: skip
     assert 0 < sum(wrong) < len(wrong) / 2  # some were mixed up, and boxes are told apart all the same

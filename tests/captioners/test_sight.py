@@ -6,20 +6,19 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-import cv2
 import pytest
 
 from regioncap.captioners.fake.model import ParsedRequest, decoded
 from regioncap.captioners.fake.sight import UNSEEN, Sight, look, marks_in
 from regioncap.vision.drawing import draw_marks
-from regioncap.vision.images import encode_jpeg
+from regioncap.vision.images import decode, encode_jpeg
 from tests.support.panels import colour_in, panel_rows
 
 
 def marked(folder: Path, regions: int, seed: int = 0) -> tuple[bytes, list[str]]:
     """A picture with marks, as a JPEG, and the colours under them by number."""
     (row,) = panel_rows(folder, 1, regions, seed)
-    image = cv2.imread(str(folder / row["image"]))
+    image = decode((folder / row["image"]).read_bytes(), max_image_pixels=1_000_000)
     height, width = image.shape[:2]
     drawn = draw_marks(image, row["bbox"], full_size_wh=(width, height), dim=1.0)
     return encode_jpeg(drawn, 85), row["colours"]

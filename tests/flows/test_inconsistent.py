@@ -17,11 +17,10 @@ from regioncap.command.prune import Prune
 from regioncap.command.registered_runs import Register
 from regioncap.output.reading import Written, open_output
 from regioncap.output.where import Condition, chosen
-from regioncap.records import Step
 from regioncap.run.context import RunContext
 from regioncap.storage.cache_folder import CacheFolder
 from regioncap.storage.filesystem import Filesystems, Place
-from regioncap.storage.steps import digest
+from regioncap.storage.steps import digest, key_parts
 from regioncap.tasks.caption import CAPTION
 from tests.support.panels import colour_in, panel_rows
 from tests.support.rows import read_rows, write_rows
@@ -105,17 +104,22 @@ def test_only_runs_that_repair_it_depend_on_the_audit(tmp_path: Path) -> None:
     model = {"captioner": "openai", "model": "m", "endpoint": ["http://h/v1"]}
     (tmp_path / "photos.jsonl").touch()
 
-    def key(*flags: str) -> str:
+    def key(*flags: str, image: str = "ab" * 32) -> str:
+        """The key of `caption` for a shard with this image."""
         with closing(RunContext(config_of(tmp_path, **model, repair_flags=flags))) as context:
-            return digest(CAPTION.parts(context, Step(0, 0, "k", "b" * 64, 3, 1)))
+            parts = key_parts("visualize", "1", {"image": image}, "")
+            drawn = context.storage.at(5).write(parts, [{"image_sha256": image}], 0.0)
+            return digest(CAPTION.parts(context, drawn.reference(0)))
 
     before = {flags: key(*flags) for flags in [(), ("refusal",), ("refusal", "inconsistent")]}
+    elsewhere = key("inconsistent", image="cd" * 32)
     entry = {"image_sha256": "ab" * 32, "bbox": [1, 2, 3, 4], "caption": "a cup"}
     file = tmp_path / "out.audit.json"
     file.write_text(json.dumps({"schema": 1, "inconsistent": [entry], "consistent": {"share": 0.5}}))
     assert (key(), key("refusal")) == (before[()], before["refusal",])
     changed = key("refusal", "inconsistent")
     assert changed != before["refusal", "inconsistent"]
+    assert key("inconsistent", image="cd" * 32) == elsewhere  # shards that it does not concern stay done
     file.write_text(json.dumps({"schema": 1, "inconsistent": [], "earlier": [entry, {"a": 1}], "seed": 3}))
     assert key("refusal", "inconsistent") == changed
     file.write_text("{")
