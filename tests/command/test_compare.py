@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 import signal
 import subprocess
@@ -16,6 +17,7 @@ from regioncap.captioners.fake_server import Behaviour, RunningServer
 from regioncap.command.compare_settings import settings_of
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import UsageError
+from regioncap.vision.images import Picture
 from tests.support.commands import COMMAND, Ended, call, environment
 from tests.support.model_servers import images_of
 from tests.support.panels import panel_rows
@@ -24,6 +26,8 @@ from tests.support.rows import BOX, write_rows
 from tests.support.runs import Run
 
 ROWS = 12
+WIDTH = 96
+"""Of a photo, in pixels."""
 BOXES = [BOX, [60, 10, 20, 20]]
 
 
@@ -51,9 +55,10 @@ def figures(ended: Ended) -> dict[str, list[str]]:
 
 
 def paid(bodies: list[dict[str, Any]]) -> int:
-    """How many of the requests asked for captions: those that try the server out, with which it began, aside."""
-    probe = images_of(bodies[0])[0]
-    return sum(probe not in images_of(body) for body in bodies)
+    """How many of the requests asked for captions of the photos: those that try the server out have larger pictures."""
+    pictures = [base64.b64decode(images_of(body)[0].partition(",")[2]) for body in bodies]
+    widths = [Picture(picture, max_image_pixels=1 << 32).info.width for picture in pictures]
+    return widths.count(WIDTH)
 
 
 # --- which settings
