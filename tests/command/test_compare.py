@@ -98,6 +98,13 @@ def test_an_option_holds_one_setting_or_several(text: str, values: dict[str, obj
         ("", "expected name=value"),
         ("model=a model=b", "model: it is given twice"),
         ("limit=5", "limit: it decides which rows are read"),
+        (
+            "input=b.jsonl",
+            "input: it decides which rows are read, and all settings are compared on the same ones; remove "
+            "it here, and give INPUT instead",
+        ),
+        ("max_boxes=many", "max_boxes: expected a valid integer"),
+        ("endpoint=ftp://a/v1", "endpoint: expected a URL such as http"),
         ("rows=per_box", "rows: it decides which rows are read"),
         ("record_style=joined", "record_style: it decides the form of an output"),
         ("cache_path=/tmp/c", "cache_path: it applies to the whole comparison; remove it here, and give --cache-path"),
