@@ -126,6 +126,13 @@ def test_settings_that_are_given_twice_or_not_at_all() -> None:
         settings_of(base(), [], rows=5)
 
 
+def test_long_settings_that_begin_alike_have_names_of_their_own() -> None:
+    begin = "prompt=" + 60 * "Describe it. "
+    names = [setting.name for setting in settings_of(base(), [begin + "A", begin + "B"], rows=5)]
+    assert len(set(names)) == 3
+    assert max(map(len, names)) < 70
+
+
 def test_a_secret_in_an_option_is_not_shown() -> None:
     with pytest.raises(UsageError) as refused:
         settings_of(base(), ["request_headers=Authorization: sk-1234567890abcdef1234"], rows=5)
