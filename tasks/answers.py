@@ -177,7 +177,8 @@ def _complete(answer: _Answer) -> None:
     elif cached.on_hold(context.config):
         answer.settle(cached.held_back())
     else:
-        context.progress.add(Counts(captions_asked=len(missing)))
+        if answer.request.arm is None:
+            context.progress.add(Counts(captions_asked=len(missing)))
         future = context.captioner.submit(replace(answer.request, wanted=missing, keep=answer.keep))
         future.add_done_callback(answer.on_done)
 
@@ -221,7 +222,10 @@ class _Answer:
             return
         result = future.result()
         result.on_hold = result.model_failure and self.cached.failed_runs + 1 >= MAX_FAILED_RUNS
-        self.context.progress.add(Counts(captions_new=len(result.captions)))
+        new = len(result.captions)
+        self.context.progress.add(
+            Counts(captions_new=new) if self.request.arm is None else Counts(captions_audited=new)
+        )
         self.settle(self._with_cached(result))
 
     def settle(self, result: CaptionResult | BaseException) -> None:

@@ -28,7 +28,10 @@ if TYPE_CHECKING:
     from regioncap.audit.intervals import Share
     from regioncap.audit.sampling import Sample
 
-OF_RUNS = frozenset({"output", "shard_size", "runner", "dask_address", "max_reject_share", "on_config_change"})
+OF_RUNS = frozenset(
+    {"output", "shard_size", "runner", "dask_address", "max_reject_share", "on_config_change", "audit_rows",
+     "min_consistent"}
+)  # fmt: skip
 """Settings that have a meaning for runs only."""
 
 SETTINGS = (
@@ -110,7 +113,7 @@ def _saying_how_to_resume(context: RunContext, args: Sequence[str]) -> Iterator[
         raise
     except BaseException as error:
         context.stop_sending()
-        came = context.progress.counts.captions_new
+        came = context.progress.counts.captions_audited
         kept = f"{came:,} captions came and are kept" if context.captioner.paid else "Nothing is kept"
         error.add_note(f"{kept}; the output and its earlier audit are unchanged. Resume with:\n  {command_line(args)}")
         raise
@@ -135,7 +138,7 @@ def audit_lines(done: Audited) -> Iterator[tuple[str, str]]:
     bill = done.bill
     tokens = f"{bill.prompt_tokens:,} prompt and {bill.completion_tokens:,} answer tokens"
     price = f", {bill.usd:,.4f} US dollars" if bill.usd is not None else ""
-    yield "requests", f"{bill.requests:,} for {bill.captions_new:,} captions: {tokens}{price}"
+    yield "requests", f"{bill.requests:,} for {bill.captions_audited:,} captions: {tokens}{price}"
     yield "audit", done.place.url
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -95,6 +95,7 @@ def plan_lines(plan: Plan, config: RegionCapConfig) -> Iterator[str]:
         ("regions given", plan.regions_given),
         ("regions to find, at most", plan.regions_at_most),
         ("requests needed", plan.requests),
+        *_audit_counts(plan),
         ("prompt tokens, about", plan.prompt_tokens),
         ("answer tokens, about", plan.completion_tokens),
     ]
@@ -116,6 +117,12 @@ def plan_lines(plan: Plan, config: RegionCapConfig) -> Iterator[str]:
         f"tokens ({basis})."
     )
     yield "Repairs and failed requests are not included. Rows whose boxes all lie outside the picture count as done."
+
+
+def _audit_counts(plan: Plan) -> list[tuple[str, int]]:
+    if plan.audit is None or not plan.audit.requests:
+        return []
+    return [("rows to audit", plan.audit.rows), ("  requests, at most", plan.audit.requests)]
 
 
 def price_lines(plan: Plan, config: RegionCapConfig) -> Iterator[tuple[str, str]]:
@@ -198,6 +205,8 @@ def show(summary: Summary) -> None:
         *((name, count) for name, count in _requests(summary) if count),
     ):
         table.add_row(printable(name), f"{count:,}")
+    if summary.audit is not None:
+        table.add_row("asked for again", str(summary.audit))
     if summary.usd is not None:
         table.add_row("US dollars", f"{summary.usd:,.4f}")
     table.add_row("seconds", f"{summary.wall_seconds:,.1f}")
@@ -213,9 +222,21 @@ def show(summary: Summary) -> None:
         _print(_console(stderr=True), f"regioncap: {summary.problem}{where}")
 
 
+def show_table(names: Sequence[str], figures: Sequence[tuple[str, Sequence[str]]]) -> None:
+    """Print figures, each (its name, one text for each column), in a table with these columns."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("", overflow="fold")
+    for name in names:
+        table.add_column(printable(name), overflow="fold")
+    for title, cells in figures:
+        table.add_row(title, *map(printable, cells))
+    _console(stderr=False).print(table)
+
+
 def _requests(summary: Summary) -> tuple[tuple[str, int], ...]:
     return (
         ("captions repaired", summary.captions_repaired),
+        ("captions audited", summary.captions_audited),
         ("requests", summary.requests),
         ("requests retried", summary.requests_retried),
         ("prompt tokens", summary.prompt_tokens),

@@ -208,6 +208,17 @@ def check_prices(config: DerivedSettings) -> None:
         raise ValueError("max_usd: expected the prices usd_per_m_in and usd_per_m_out with it, got none")
 
 
+def check_audit(config: DerivedSettings) -> None:
+    """An audit requires captions that could be mixed up, and a least share an audit."""
+    if config.min_consistent is not None and not config.audit_rows:
+        raise ValueError("min_consistent: expected audit_rows with it, the number of rows to measure it on, got 0")
+    if config.audit_rows and config.captioner_name == "pixels":
+        raise ValueError(
+            "audit_rows: captioner 'pixels' sees no numbers, so its captions always follow their boxes; expected a "
+            "model, or audit_rows=0"
+        )
+
+
 def check_templates(config: DerivedSettings) -> None:
     """Every prompt must be a template, whether it is in use or not."""
     for name, text in config.templates.items():

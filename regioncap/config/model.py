@@ -68,6 +68,7 @@ class RegionCapConfig(DerivedSettings):
         checks.check_plugins(self)
         checks.check_requests(self)
         checks.check_prices(self)
+        checks.check_audit(self)
         checks.check_templates(self)
         checks.check_coordinates(self)
         checks.check_runner(self)

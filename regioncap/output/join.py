@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import AccountingError, RowReject
+from regioncap.output.audited import AuditFigures
 from regioncap.output.caption_flags import FLAGS, FLAGS_VERSION, flags_of
 from regioncap.output.edits import edit_counts
 from regioncap.output.jsonl import RowFormat, rejected_line
@@ -28,6 +29,9 @@ from regioncap.storage.urls import is_url, redact_url
 from regioncap.vision.frames import size_warning, stated_size
 
 STEP_VERSION = 3
+
+AUDIT_VERSION = 1
+"""Part of the key of a run that audits itself: raise it when the same captions give other figures."""
 
 JOINED = (1, 5, 6)
 """Numbers of the steps whose rows make up the output; step 5 repeats everything of step 4."""
@@ -198,15 +202,29 @@ def key_of(shards: Sequence[ShardSteps], context: RunContext, form: RowFormat) -
 
 
 def write_key(shards: Sequence[ShardSteps], context: RunContext, form: RowFormat) -> str:
-    """The write key of a whole output, with what lies beside it: the list of edits that fit no row."""
-    key = key_of(shards, context, form)
-    return digest({"rows": key, "edits": context.edits.sha256}) if context.config.edits else key
+    """The write key of a whole output, with what lies beside it: the list of edits that fit no row, and the run's own
+    audit."""
+    key, audit = key_of(shards, context, form), context.config.values_read_by("audit")
+    if context.config.edits:
+        key = digest({"rows": key, "edits": context.edits.sha256})
+    return digest({"written": key, "audit": audit, "audit_version": AUDIT_VERSION}) if audit else key
 
 
 def incomplete_reason_of_shards(shards: Sequence[ShardSteps], context: RunContext) -> str:
     """`incomplete_reason` the counts of these shards."""
     rows, rejects = sum(steps[-1].rows for steps in shards), sum(steps[-1].rejects for steps in shards)
     return incomplete_reason(rows, rejects, context.config.max_reject_share)
+
+
+def incomplete_reason_of_run(
+    shards: Sequence[ShardSteps], context: RunContext, audit: Row | None
+) -> tuple[str, AuditFigures | None]:
+    """(why a run with these shards and this audit is incomplete, "" when it is not; the figures of the audit)."""
+    figures = AuditFigures.of(audit) if audit is not None else None
+    problem = incomplete_reason_of_shards(shards, context)
+    if not problem and figures is not None:
+        problem = figures.problem(context.config.min_consistent)
+    return problem, figures
 
 
 def summary_of(tally: Tally, context: RunContext, *, problem: str, unused: int, **places: Any) -> Summary:

@@ -148,7 +148,7 @@ class FileOutputs(Outputs):
         return found if sizes == (found.output_bytes, found.rejects_bytes) else None
 
     def remove(self) -> None:
-        """Remove rows, rejects, summary and what lies beside them."""
+        """Remove rows, rejects, summary and what lies beside them; not the audit, whose findings later runs need."""
         for place in (self.rows, self.rejects, self.summary, self.unused_edits):
             place.remove()
 
@@ -209,6 +209,13 @@ class PartOutputs(Outputs):
     def rejects(self, name: str) -> Place:
         """The rejected rows of a part; no file when there are none."""
         return self.inside.child("rejects", name)
+
+    def written(self, key: str) -> Summary | None:
+        """The summary of the run that wrote these parts under this key, if they are still as it left them."""
+        found = self.read_summary()
+        if found is None or found.write_key != key:
+            return None
+        return found if found.complete == (self.success.size() is not None) else None
 
     def names(self) -> set[str]:
         """Names of all existing parts, those of earlier runs included."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import Field, PrivateAttr
 
+from regioncap.output.audited import AuditFigures
 from regioncap.output.summary_html import summary_html
 from regioncap.records import Row
 from regioncap.run.progress import Bill
@@ -34,6 +35,8 @@ class Summary(Bill):
     boxes_dropped: dict[str, int]
     flags: dict[str, int] = Field(default_factory=dict)
     """Regions by flag; a region may have several. See `regioncap.output.caption_flags`."""
+    audit: AuditFigures | None = None
+    """What was found where the run audited itself (`audit_rows`)."""
     edits: dict[str, int] = Field(default_factory=dict)
     """Of people's corrections: regions of the output by mark (`approved`, `edited`, `rejected`), `rows` that have any,
     and `unused`, edits that fit no row. Empty for a run without edits."""

@@ -17,6 +17,7 @@ from regioncap.captioners.row_requests import largest_row
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RegionCapError, RowReject
 from regioncap.image_ref import ref_of
+from regioncap.preflight.audit_plan import AuditPlan
 from regioncap.preflight.first_rows import FirstRows
 from regioncap.preflight.key_hints import key_hints
 from regioncap.preflight.named_keys import check_named_keys
@@ -99,16 +100,20 @@ class Plan:
     """In words, keys that are probably meant."""
     outdated: list[int] = field(default_factory=list, repr=False)
     """Of each row that has some, how many captions will be requested again since today's rules do not accept them."""
+    audit: AuditPlan | None = field(default=None, repr=False)
+    """What the run's own audit asks for; it is in the tokens and the price, and in no other count."""
 
     @property
     def prompt_tokens(self) -> int:
         """Of all requests."""
-        return round(self.requests * (self.image_tokens + self.text_tokens))
+        requests = self.requests + (self.audit.requests if self.audit is not None else 0)
+        return round(requests * (self.image_tokens + self.text_tokens))
 
     @property
     def completion_tokens(self) -> int:
         """Of all answers."""
-        return round(self.regions_to_ask * self.answer_tokens)
+        regions = self.regions_to_ask + (self.audit.regions if self.audit is not None else 0)
+        return round(regions * self.answer_tokens)
 
     @property
     def outdated_in_words(self) -> str:
@@ -127,7 +132,7 @@ def count(context: RunContext, shards: Iterable[Shard], sizes: list[tuple[int, i
 
     Raises UsageError and InputDamaged for the input, StorageError.
     """
-    planned = Plan()
+    planned = Plan(audit=AuditPlan(context.config))
     for shard in shards:
         done = find_cached_steps(shard, context, STEPS)
         if done is not None and sizes is None:  # the run meets the same shard next, and need not check it again
@@ -148,16 +153,22 @@ def count(context: RunContext, shards: Iterable[Shard], sizes: list[tuple[int, i
 
 def plan(config: RegionCapConfig) -> Plan:
     """Plan a run. Raises what `count` raises."""
-    sizes: list[tuple[int, int]] = []
     with contextlib.closing(RunContext(config)) as context:
-        first = FirstRows(context)
-        edits = len(context.edits)  # wrong ones are refused before the input is read
-        check_named_keys(config, first)
-        hints = key_hints(config, first)
-        prompts = Prompts.of(config)
-        planned = count(context, first.whole_input() or context.shards(), sizes)
-        planned.hints = [*hints, UNKNOWN_EDITS.format(edits)] if edits and not planned.exact else hints
-        planned.files_left_out = context.found.left_out
+        return plan_of(context)
+
+
+def plan_of(context: RunContext) -> Plan:
+    """Plan the run of `context`. Raises what `count` raises."""
+    config = context.config
+    sizes: list[tuple[int, int]] = []
+    first = FirstRows(context)
+    edits = len(context.edits)  # wrong ones are refused before the input is read
+    check_named_keys(config, first)
+    hints = key_hints(config, first)
+    prompts = Prompts.of(config)
+    planned = count(context, first.whole_input() or context.shards(), sizes)
+    planned.hints = [*hints, UNKNOWN_EDITS.format(edits)] if edits and not planned.exact else hints
+    planned.files_left_out = context.found.left_out
     if sizes:
         shown = [fit_size(size, max_pixels=config.max_pixels) for size in sizes]
         planned.image_tokens = statistics.mean(math.ceil(w / PATCH) * math.ceil(h / PATCH) for w, h in shown)
@@ -170,7 +181,8 @@ def plan(config: RegionCapConfig) -> Plan:
 
 
 def _count_row(row: Row, missing: Missing | None, context: RunContext, planned: Plan) -> bool:
-    """Count one row; returns whether anything is asked for it. `missing`: None where only the row itself can tell."""
+    """Count one row; returns whether anything is asked for it, maybe only by an audit. `missing`: None where only the
+    row itself can tell."""
     config = context.config
     try:
         if "reject" in row:
@@ -192,6 +204,7 @@ def _count_row(row: Row, missing: Missing | None, context: RunContext, planned: 
         planned.with_bbox += 1
         regions = min(config.max_boxes, len(routed["boxes"]))
         planned.regions_given += regions
+    audited = planned.audit is not None and planned.audit.add(regions)
     if missing is None and len(context.edits):
         planned.exact = False
     if missing == Missing():
@@ -200,7 +213,7 @@ def _count_row(row: Row, missing: Missing | None, context: RunContext, planned: 
         planned.certain = planned.certain or missing is not None
         _count_requests(regions, missing or Missing(regions), config, planned)
         return True
-    return False
+    return audited
 
 
 def _count_requests(regions: int, missing: Missing, config: RegionCapConfig, planned: Plan) -> None:

@@ -77,7 +77,7 @@ def card_of(row: Captioned, order: int, picture: CardPicture, room: int, exact_r
     each, exact = room // max(1, len(row.bbox)), ExactTexts(exact_room)
     longest = max((len(caption) for caption in row.captions), default=0)
     return {
-        **_picture(picture, dict(zip(row.regions, row.bbox, strict=True)), (row.width, row.height)),
+        **picture_of(picture, dict(zip(row.regions, row.bbox, strict=True)), (row.width, row.height)),
         **edit_target(row, picture),
         "id": f"r{row.number}",
         "label": f"#{row.number:,}",
@@ -108,7 +108,7 @@ def reject_card(reject: Row, number: int, order: int, image: str, picture: CardP
         regions.append({**_plain_region(int(key) if key.isdigit() else 0), "caption": caption, "cut": whole})
     line = reject.get("line", number)
     return {
-        **_picture(picture, {}, (1, 1)),
+        **picture_of(picture, {}, (1, 1)),
         "sha256": "",
         "locked": "",
         "id": f"x{number}",
@@ -131,7 +131,8 @@ def reject_card(reject: Row, number: int, order: int, image: str, picture: CardP
     }
 
 
-def _picture(picture: CardPicture, boxes: Mapping[int, Sequence[float]], size: tuple[int, int]) -> Row:
+def picture_of(picture: CardPicture, boxes: Mapping[int, Sequence[float]], size: tuple[int, int]) -> Row:
+    """A card's picture with its boxes by number (xywh, in pixels of the picture of `size`), or why it has none."""
     thumb = picture.thumb
     if thumb is None:
         return {"thumb": "", "gone": shown(picture.gone, MAX_NAME_CHARS), "boxes": []}

@@ -61,7 +61,8 @@ class Page:
 
 
 @cache
-def _environment() -> jinja2.Environment:
+def environment() -> jinja2.Environment:
+    """The templates of this folder; whatever is filled into them is escaped."""
     return jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE),
         autoescape=True,
@@ -71,32 +72,36 @@ def _environment() -> jinja2.Environment:
     )
 
 
-def _own(*names: str) -> tuple[Markup, str]:
-    """Our own files, joined, as embedded in the page, and their hash for the policy."""
+def embedded(*names: str) -> tuple[Markup, str]:
+    """Our own files of these names as one, as embedded in a page, and its hash for the policy."""
     text = "".join((HERE / name).read_text(encoding="utf-8") for name in names)
     digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")
     return Markup(text), f"'sha256-{digest}'"
+
+
+def policy_of(style_hash: str, script_hash: str = "'none'") -> str:
+    """The content security policy of a page with this style and script: nothing else is loaded or run."""
+    return (
+        f"default-src 'none'; img-src data:; style-src {style_hash}; script-src {script_hash}; "
+        "base-uri 'none'; form-action 'none'"
+    )
 
 
 def render(
     page: Page, overview: Overview, shown_count: int, cards: Iterable[Row], versus: Comparison | None
 ) -> Iterator[str]:
     """The page, piece by piece; `cards` are consumed as they are written."""
-    style, style_hash = _own("report.css", "editing.css")
-    script, script_hash = _own(*SCRIPTS)
-    policy = (
-        f"default-src 'none'; img-src data:; style-src {style_hash}; script-src {script_hash}; "
-        "base-uri 'none'; form-action 'none'"
-    )
-    card = _environment().get_template("card.html.j2")
+    style, style_hash = embedded("report.css", "editing.css")
+    script, script_hash = embedded(*SCRIPTS)
+    card = environment().get_template("card.html.j2")
     yield (
-        _environment()
+        environment()
         .get_template("page.html.j2")
         .render(
             vars(page)
             | {
                 "facts": [{"name": name, "value": shown(value, MAX_FACT_CHARS)} for name, value in page.facts],
-                "policy": policy,
+                "policy": policy_of(style_hash, script_hash),
                 "style": style,
                 "version": regioncap.__version__,
                 "groups": groups(overview, page.meanings, versus),
@@ -113,7 +118,7 @@ def render(
         yield "\n"
     editing = {"output": page.output, "run": page.run or content.hexdigest(), "file": page.edits_file}
     editing["max_chars"] = MAX_CAPTION_CHARS
-    yield _environment().get_template("page_end.html.j2").render(script=script, editing=editing)
+    yield environment().get_template("page_end.html.j2").render(script=script, editing=editing)
 
 
 def groups(overview: Overview, meanings: dict[str, str], versus: Comparison | None) -> list[Row]:

@@ -97,6 +97,8 @@ def _first_lines(summary: Summary, report: str) -> Iterator[tuple[str, str]]:
     yield "flags", f"{sum(summary.flags.values()):,}{_by_name(summary.flags)}" if summary.flags else "none"
     if summary.edits:
         yield "edits", edits_of(summary)
+    if summary.audit is not None:
+        yield "audit", f"{summary.audit} in {summary.audit.rows:,} rows that were asked about again"
     yield "cost", cost_of(summary)
     yield "report", address(report) if report else "none; the setting Report, or `regioncap report`, writes one"
     yield "output", address(summary.output)
@@ -138,6 +140,7 @@ def _numbers(summary: Summary) -> str:
     ]
     more = (
         ("captions repaired", summary.captions_repaired),
+        ("captions audited", summary.captions_audited),
         ("requests", summary.requests),
         ("requests retried", summary.requests_retried),
         ("prompt tokens", summary.prompt_tokens),

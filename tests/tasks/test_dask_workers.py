@@ -162,6 +162,16 @@ def test_byte_for_byte_as_with_threads_and_the_counts_are_right(
     assert outputs(folder) == expected
 
 
+def test_the_run_is_audited_and_what_that_costs_is_counted(
+    folder: Path, run: Run, cluster: Cluster, server: RunningServer
+) -> None:
+    found = run(folder, **settings(server, audit_rows=4, max_requests=1000), **on(cluster))
+    assert found.audit is not None
+    assert found.audit.rows == 4
+    assert found.requests == server.stats["requests"] == ROWS + 4 * 3 + 3 * TRIED_OUT
+    assert (found.captions_new, found.captions_reused) == (found.regions, 0)
+
+
 def test_both_processes_have_a_hand_in_it_and_nothing_of_the_run_is_left(
     folder: Path, run: Run, cluster: Cluster, server: RunningServer
 ) -> None:
