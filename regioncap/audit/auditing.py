@@ -10,8 +10,7 @@ from regioncap.audit.asking import AskedAgain, asked_again
 from regioncap.audit.figures import Audit, measure
 from regioncap.audit.sampling import Sample
 from regioncap.errors import RegionCapError, UsageError
-from regioncap.output.audit_file import caption_key, read_audit, write_audit
-from regioncap.output.outputs import outputs_at
+from regioncap.output.audit_file import caption_key, found_inconsistent, write_audit
 from regioncap.output.reading import Written
 from regioncap.records import Counts, Row
 from regioncap.run.context import RunContext
@@ -61,7 +60,7 @@ def audit_output(
     audit = measure(again.rows, seed=seed)
     bill = context.progress.bill()
     record = {**record_of(again, audit, sample, context), "bill": bill.model_dump()}
-    place = write_audit(outputs_at(written.place), record)
+    place = write_audit(written.files, record)
     return Audited(audit, sample, again.left_out, "reversed" in context.config.audit_arms, bill, place)
 
 
@@ -83,18 +82,16 @@ def record_of(again: AskedAgain, audit: Audit, sample: Sample, context: RunConte
 def _still_inconsistent(output: Place, audit: Audit) -> Iterator[dict[str, Any]]:
     """What earlier audits found and this one did not look at: captions that a run has replaced since, and would have
     again without that, and rows that were not in the sample."""
-    earlier: Row = read_audit(output) or {}
     looked_at = {
         caption_key(row.image_sha256, row.bbox[box], caption)
         for row in audit.rows
         for box, caption in enumerate(row.first)
         if caption
     }
-    for found in [*earlier.get("inconsistent", ()), *earlier.get("earlier", ())]:
-        key = caption_key(found["image_sha256"], found["bbox"], found["caption"])
-        if key not in looked_at:
-            looked_at.add(key)
-            yield {name: found[name] for name in ("image", "image_sha256", "bbox", "caption")}
+    for found in found_inconsistent(output):
+        if found["key"] not in looked_at:
+            looked_at.add(found.pop("key"))
+            yield found
 
 
 CODES_IN_WORDS = {

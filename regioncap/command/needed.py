@@ -11,7 +11,7 @@ from regioncap.command.stopped_runs import RowsOfRun
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import InputDamaged, RegionCapError, RowReject, StorageError, UsageError
 from regioncap.inputs.readers import tar_index_names
-from regioncap.output.audit_file import answers_of_audit
+from regioncap.output.audit_file import answers_of_audits
 from regioncap.records import Row
 from regioncap.row_work import row_work
 from regioncap.run.context import RunContext
@@ -88,7 +88,7 @@ class Needed:
             config = run.config(self._place, finished=True, image_root=".", **finder)
             try:
                 with contextlib.closing(RunContext(config)) as context:
-                    needed.update(answers_of_audit(context.output))
+                    needed.update(answers_of_audits(context.output))
                     for key in _keys(self._rows_drawn(run), context):
                         needed.add(key)
             except StepsGone:

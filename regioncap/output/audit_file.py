@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from regioncap.output.outputs import Outputs, outputs_at
+from regioncap.output.outputs import INCOMPLETE, FileOutputs, Outputs, is_parts_folder, outputs_at
 from regioncap.records import Row, Step, dumps, loads
 from regioncap.run.context import RunContext
 from regioncap.storage.filesystem import Place
@@ -18,24 +18,51 @@ SCHEMA = 1
 """Of the file: raised when a reader of the old one would misread the new one."""
 
 
-def read_audit(output: Place) -> Row | None:
-    """The audit of the output at `output`; None when there is none, or the file is damaged or of another kind."""
+def read_audit(output: Place, *, incomplete: bool = False) -> Row | None:
+    """The audit of the output at `output`, or of the incomplete run beside it; None when there is none, or the file is
+    damaged or of another kind."""
+    files = FileOutputs(output, INCOMPLETE) if incomplete else outputs_at(output)
     with contextlib.suppress(FileNotFoundError, ValueError):
-        found = loads(outputs_at(output).audit.read())
+        found = loads(files.audit.read())
         if isinstance(found, dict) and found.get("schema") == SCHEMA:
             return found
     return None
 
 
 def write_audit(files: Outputs, audit: Row) -> Place:
-    """Write the audit beside the output with these files; where it is."""
+    """Write the audit beside the output with these files; where it is. Of a complete run it takes the place of the
+    incomplete one's, whose findings are among its earlier ones."""
     files.audit.write(dumps({"schema": SCHEMA, **audit}) + b"\n")
+    if isinstance(files, FileOutputs) and not files.variant:
+        FileOutputs(files.output, INCOMPLETE).audit.remove()
     return files.audit
 
 
-def answers_of_audit(output: Place) -> list[str]:
-    """The keys of the answers that the audit of the output at `output` rests on."""
-    return [str(key) for key in (read_audit(output) or {}).get("answers", ())]
+def _audits(output: Place) -> Iterator[Row]:
+    """The audits of the output at `output`: that of the complete run, and that of the incomplete one beside it."""
+    for incomplete in (False,) if is_parts_folder(output.address) else (False, True):
+        if found := read_audit(output, incomplete=incomplete):
+            yield found
+
+
+def answers_of_audits(output: Place) -> list[str]:
+    """The keys of the answers that the audits of the output at `output` rest on."""
+    return [str(key) for audit in _audits(output) for key in _list(audit, "answers")]
+
+
+def found_inconsistent(output: Place) -> Iterator[dict[str, Any]]:
+    """What the audits of the output at `output` found: entries with `image_sha256`, `bbox` and `caption`. Damaged ones
+    are left out."""
+    for audit in _audits(output):
+        for found in [*_list(audit, "inconsistent"), *_list(audit, "earlier")]:
+            with contextlib.suppress(KeyError, TypeError, ValueError):
+                key = caption_key(str(found["image_sha256"]), found["bbox"], found["caption"])
+                yield {"key": key, **{name: found.get(name) for name in ("image", "image_sha256", "bbox", "caption")}}
+
+
+def _list(audit: Row, name: str) -> list[Any]:
+    found = audit.get(name)
+    return found if isinstance(found, list) else []
 
 
 def caption_key(image_sha256: str, box: Iterable[float], caption: str) -> str:
@@ -46,20 +73,18 @@ def caption_key(image_sha256: str, box: Iterable[float], caption: str) -> str:
 class InconsistentCaptions:
     """The captions that audits found to follow another box. One that is replaced is not among them any more."""
 
-    def __init__(self, audit: Mapping[str, Any]) -> None:
+    def __init__(self, found: Iterable[Mapping[str, Any]] = ()) -> None:
         self._keys: defaultdict[str, set[str]] = defaultdict(set)
         """By the sha256 of their images."""
         self._of_shards: dict[str, str] = {}
         """What `key_of_shard` gave, by the sha256 of the shard's step."""
-        for found in [*audit.get("inconsistent", ()), *audit.get("earlier", ())]:
-            with contextlib.suppress(KeyError, TypeError, ValueError):  # a damaged entry marks nothing
-                key = caption_key(found["image_sha256"], found["bbox"], found["caption"])
-                self._keys[found["image_sha256"]].add(key)
+        for each in found:
+            self._keys[str(each["image_sha256"])].add(each["key"])
 
     @classmethod
     def of(cls, output: Place) -> InconsistentCaptions:
         """Those of the output at `output`; none where it was not audited."""
-        return cls(read_audit(output) or {})
+        return cls(found_inconsistent(output))
 
     def boxes(self, image_sha256: str, bbox: Sequence[Sequence[float]], captions: Sequence[str]) -> list[int]:
         """The indices of a row's boxes that have such a caption."""

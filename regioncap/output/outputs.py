@@ -148,8 +148,8 @@ class FileOutputs(Outputs):
         return found if sizes == (found.output_bytes, found.rejects_bytes) else None
 
     def remove(self) -> None:
-        """Remove rows, rejects, summary and what lies beside them."""
-        for place in (self.rows, self.rejects, self.summary, self.audit, self.unused_edits):
+        """Remove rows, rejects, summary and what lies beside them; not the audit, whose findings later runs need."""
+        for place in (self.rows, self.rejects, self.summary, self.unused_edits):
             place.remove()
 
 

@@ -137,7 +137,11 @@ def test_a_caption_that_changed_or_that_a_person_approved_is_not_flagged(
         {"image_sha256": meta["image_sha256"], "bbox": [float(value) for value in box], "caption": text[10:]}
         for box, text in zip(meta["bbox"], line["mdvp_record"], strict=True)
     ]
-    (tmp_path / "out.audit.json").write_text(json.dumps({"schema": 1, "inconsistent": found}))
+    audits = tmp_path / "out.incomplete.audit.json", tmp_path / "out.audit.json"
+    audits[0].write_text(json.dumps({"schema": 1, "inconsistent": found[:1]}))
+    assert inconsistent(tmp_path) == [("panels0.png", [1])]  # that of a run that stayed incomplete counts, too
+    damaged = [{"bbox": 1}, 7, {**found[0], "bbox": ["x"]}, {**found[0], "image_sha256": []}]
+    audits[1].write_text(json.dumps({"schema": 1, "inconsistent": [*damaged, *found], "earlier": 3}))
     assert inconsistent(tmp_path) == [("panels0.png", [1, 2])]
     meta["edited"] = ["approved", None]
     write_rows(tmp_path / "out.jsonl", [line])
