@@ -18,7 +18,7 @@ import jinja2
 from markupsafe import Markup
 
 import regioncap
-from regioncap.captioners.plugin_captions import MAX_CAPTION_CHARS
+from regioncap.inputs.edits import MAX_CAPTION_CHARS
 from regioncap.records import Row
 from regioncap.report.cards import shown
 from regioncap.report.compare import CHANGES, Comparison

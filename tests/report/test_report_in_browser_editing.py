@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from regioncap.inputs.edits import problem_of, read_edits
 from regioncap.output.reading import open_output
 from regioncap.storage.filesystem import Filesystems
 from tests.support.outputs import EVIL_CAPTIONS, LONG, Make, output_row
@@ -61,7 +62,10 @@ def saved(page: Page, to: Path) -> list[Edit]:
         press(page, "s")
     assert download.value.suggested_filename == "out.edits.jsonl"
     download.value.save_as(to)
-    return read_rows(to)
+    rows = read_rows(to)
+    as_read = read_edits(Filesystems().place(str(to)))  # as a run does
+    assert [edit.caption for edit in as_read] == [row["caption"].strip() for row in rows]
+    return rows
 
 
 def sha256_of(path: Path) -> str:
@@ -96,6 +100,11 @@ def test_captions_are_reviewed_by_keyboard_alone(browser: Browser, report: Path,
     ]
     assert [(edit["image"], edit["region"]) for edit in edits[:3]] == [("p1.png", 1), ("p2.png", 1), ("p2.png", 2)]
     assert all(edit["time"].endswith("Z") for edit in edits)
+    as_read = read_edits(Filesystems().place(str(folder / "saved.jsonl")))
+    row = {"image_sha256": second, "bbox": [[4, 5, 20.5, 30], [6, 5, 20.5, 30]]}
+    assert {n: (edit.action, edit.caption) for n, edit in as_read.of_row(row).items()} == {
+        1: ("edit", "A better text."), 2: ("reject", "Thing 2.2."),
+    }  # fmt: skip
     assert opened.troubles == []
     assert [url for url in opened.requests if not url.startswith(("file:", "data:", "blob:"))] == []
 
@@ -292,6 +301,20 @@ def test_what_the_run_would_refuse_is_refused_at_once(browser: Browser, report: 
         press(page, "Escape")
         expect(field).to_have_count(0)
     expect(page.locator("#reviewed")).to_have_text("0 of 6 reviewed")
+
+
+CAPTIONS = [
+    *EVIL, "", "A cat.", "x" * 20_000, "x" * 20_001, "\U0001f600" * 20_000,
+    "A cat. <Region 2> a dog", "Left of <region2>", "< region_3 > x", "\u3002<region\uff11>",
+    "a\nb", "a\x1cb", "a\x7fb", "a\u2029b", "a\ufeffb", "a\u2066b", "a\uffffb", "a\u200db",
+]  # fmt: skip
+
+
+def test_page_and_run_agree_on_what_a_caption_is(browser: Browser, report: Path) -> None:
+    page = open_page(browser, report).page
+    problems = page.evaluate(f"{json.dumps(CAPTIONS)}.map((text) => edits.problemOf(text, 20_000))")
+    refused = [not text.strip() or bool(problem_of(text.strip())) for text in CAPTIONS]
+    assert [bool(problem) for problem in problems] == refused
 
 
 def test_pasted_lines_become_one(browser: Browser, report: Path) -> None:
