@@ -154,7 +154,7 @@ def bars(overview: Overview) -> list[Row]:
     """The histogram's columns, with their positions in the drawing."""
     if not overview.histogram:
         return []
-    last = min(max(overview.histogram), BARS)
+    last = max(1, min(max(overview.histogram), BARS))
     counts = {number: overview.histogram[number] for number in range(1, last + 1)}
     above = sum(count for number, count in overview.histogram.items() if number > last)
     counts[last] += above

@@ -17,7 +17,7 @@ from regioncap.storage.filesystem import Filesystems
 from tests.support.outputs import EVIL_CAPTIONS, LONG, Make, output_row
 from tests.support.pages import chromium, needs_chromium, open_in, open_page, page_of
 from tests.support.photos import write_photo
-from tests.support.rows import read_rows
+from tests.support.rows import BOX, read_rows
 
 pytestmark = needs_chromium
 
@@ -365,6 +365,26 @@ def test_rows_of_unknown_images_are_not_edited(browser: Browser, tmp_path: Path,
     press(page, "n", "x")
     expect(page.locator("#reviewed")).to_have_text("1 of 1 reviewed: 0 approved, 0 edited, 1 rejected")
     assert [edit["image_sha256"] for edit in saved(page, tmp_path / "saved.jsonl")] == ["e" * 64]
+
+
+def test_the_missing_captions_of_a_reject_are_written(browser: Browser, tmp_path: Path, make_output: Make) -> None:
+    write_photo(tmp_path / "p.png", 1)
+    known = {"image_sha256": sha256_of(tmp_path / "p.png"), "width": 96, "height": 64, "bbox": [[4, 5, 20.5, 30], BOX]}
+    reject = {"line": 7, "row": {"image": "p.png"}, "step": "caption", "code": "captions_incomplete", "message": "m",
+              "captions": {"2": "One that came."}, **known}  # fmt: skip
+    page_of(make_output([output_row("p.png", [])], (reject,)))
+    page = open_page(browser, tmp_path / "out.report.html").page
+    expect(page.locator("#x1 svg rect")).to_have_count(2)
+    press(page, "n", "a")
+    expect(page.locator("#said")).to_contain_text("A caption cannot be empty.")
+    press(page, "x")
+    expect(page.locator("#said")).to_have_text("Region 1 of line 7 has no caption to reject; edit it.")
+    type_caption(page, "What is there.")
+    press(page, "a")
+    edits = saved(page, tmp_path / "saved.jsonl")
+    assert [(edit["action"], edit["caption"], edit["bbox"]) for edit in edits] == [
+        ("edit", "What is there.", [4, 5, 20.5, 30]), ("approve", "One that came.", BOX),
+    ]  # fmt: skip
 
 
 def test_one_image_and_box_in_two_rows_have_one_edit(browser: Browser, tmp_path: Path, make_output: Make) -> None:
