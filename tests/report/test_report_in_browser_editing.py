@@ -15,7 +15,7 @@ from regioncap.inputs.edits import problem_of, read_edits
 from regioncap.output.reading import open_output
 from regioncap.storage.filesystem import Filesystems
 from tests.support.outputs import EVIL_CAPTIONS, LONG, Make, output_row
-from tests.support.pages import chromium, needs_chromium, open_in, open_page, page_of
+from tests.support.pages import chromium, needs_chromium, open_in, open_page, page_of, reload
 from tests.support.photos import write_photo
 from tests.support.rows import BOX, read_rows
 
@@ -85,7 +85,7 @@ def test_captions_are_reviewed_by_keyboard_alone(browser: Browser, report: Path,
     press(page, "u")
     expect(page.locator("#said")).to_have_text("Undone: Region 1 of #3 rejected")
     expect(page.locator("li:focus")).to_have_attribute("data-r", "1")
-    page.reload()
+    reload(page)
     expect(page.locator("#reviewed")).to_have_text("3 of 6 reviewed: 1 approved, 1 edited, 1 rejected")
     press(page, "n", "A")
     edits = saved(page, folder / "saved.jsonl")
@@ -169,7 +169,7 @@ def test_a_newer_run_takes_over_what_is_of_the_same_text(browser: Browser, repor
     expect(page.locator("#r2 p.mine")).to_have_text(["Thing 2.1."])
     edits = saved(page, report.with_name("saved.jsonl"))
     assert [edit["caption"] for edit in edits] == ["Thing 1.1.", "Thing 2.1.", "Thing 2.2.", "Thing 3.2."]
-    page.reload()
+    reload(page)
     expect(page.locator("#earlier")).to_be_hidden()
 
 
@@ -241,7 +241,7 @@ def test_where_nothing_can_be_stored_the_page_says_so(browser: Browser, report: 
     assert opened.troubles == ["beforeunload"]  # the browser asks, and stays
     edits = saved(page, report.with_name("saved.jsonl"))
     assert [edit["action"] for edit in edits] == ["approve"]
-    page.reload()
+    reload(page)
     assert opened.troubles == ["beforeunload"]
 
 
@@ -255,7 +255,7 @@ def test_hostile_captions_come_back_exactly(browser: Browser, tmp_path: Path, ma
     opened = open_in(profile, tmp_path / "out.report.html")
     page = opened.page
     press(page, "ArrowRight", *["x"] * len(EVIL))
-    page.reload()
+    reload(page)
     edits = saved(page, tmp_path / "saved.jsonl")
     assert [edit["caption"] for edit in edits] == [text.replace("\ud800", "\ufffd") for text in EVIL]
     assert opened.troubles == []
@@ -275,7 +275,7 @@ def test_hostile_texts_are_typed_and_come_back_exactly(browser: Browser, report:
     press(page, "ArrowRight")
     for text in texts:
         type_caption(page, text)
-    page.reload()
+    reload(page)
     expect(page.locator("#reviewed")).to_have_text("6 of 6 reviewed: 0 approved, 6 edited, 0 rejected")
     assert [edit["caption"] for edit in saved(page, report.with_name("saved.jsonl"))] == texts
     assert page.title() == "out.jsonl · RegionCap"
