@@ -27,7 +27,7 @@ from regioncap.run.runs import RUNS
 from regioncap.storage.steps import Manifest
 from regioncap.tasks.answers import ask, repair_request, request_of, send_for
 from regioncap.tasks.cached_answer import reading_rules, retry_settings_key
-from regioncap.tasks.edited import captioned_row, corrected, request_rejected
+from regioncap.tasks.edited import NO_CORRECTIONS, Corrections, captioned_row, corrected, corrections_of
 from regioncap.tasks.map_rows import map_rows
 from regioncap.tasks.step import StepSpec, run_step
 
@@ -35,19 +35,16 @@ STEP_VERSION = 1
 STOP_CHECK_SECONDS = 0.25
 
 
-def finish(
-    pending: PendingAnswer, context: RunContext, rejected_before: Mapping[int, PendingAnswer] = MappingProxyType({})
-) -> Row:
+def finish(pending: PendingAnswer, context: RunContext, corrections: Corrections = NO_CORRECTIONS) -> Row:
     """Wait for a row's answer: the row with all its captions, or a reject that keeps those that came.
 
-    `rejected_before`: what was requested in place of captions that people rejected, by region number. Raises
-    CaptionerError when no row can be captioned any more, Stopped.
+    `corrections`: what people decided on the row. Raises CaptionerError when no row can be captioned any more, Stopped.
     """
     result = _result(pending.future, context)
     if not context.captioner.paid:
         context.progress.add(Counts(captions_new=len(result.captions)))
-    edits = context.edits.of_row(pending.row)
-    others = {number: _result(other.future, context) for number, other in rejected_before.items()}
+    edits = corrections.edits
+    others = {number: _result(other.future, context) for number, other in corrections.requested.items()}
     result = corrected(result, edits, others)
     missing = [number for number in range(1, pending.row["valid_bboxes_num"] + 1) if number not in result.captions]
     if missing:
@@ -134,10 +131,10 @@ def caption_rows(
 
     def send(row: Row) -> Row:
         pending = ask(row, context, early=early)
-        return {"image": row["image"], "pending": pending, "rejected_before": request_rejected(row, context)}
+        return {"image": row["image"], "pending": pending, "corrections": corrections_of(row, context)}
 
     def receive(row: Row) -> Row:
-        captioned = finish(row["pending"], context, row["rejected_before"])
+        captioned = finish(row["pending"], context, row["corrections"])
         context.progress.add(Counts(rows=1))
         return captioned
 

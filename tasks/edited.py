@@ -19,9 +19,24 @@ from regioncap.run.in_flight import PendingAnswer
 from regioncap.tasks.answers import requests_for_rejected, send_for
 
 
-def request_rejected(row: Row, context: RunContext) -> dict[int, PendingAnswer]:
-    """Request other captions of a drawn row's regions whose captions people rejected; by region number."""
-    return {request.wanted[0]: _send(row, request, context) for request in requests_for_rejected(row, context)}
+@dataclass(frozen=True)
+class Corrections:
+    """What people decided on a row: its `edits`, and what was `requested` in place of captions that they rejected; by
+    region number."""
+
+    edits: Mapping[int, Edit]
+    requested: Mapping[int, PendingAnswer]
+
+
+NO_CORRECTIONS = Corrections({}, {})
+
+
+def corrections_of(row: Row, context: RunContext) -> Corrections:
+    """What people decided on a drawn row. Requests other captions where they rejected some."""
+    requests = requests_for_rejected(row, context)
+    return Corrections(
+        context.edits.of_row(row), {request.wanted[0]: _send(row, request, context) for request in requests}
+    )
 
 
 def _send(row: Row, request: CaptionRequest, context: RunContext) -> PendingAnswer:

@@ -105,7 +105,7 @@ def largest_request(config: RegionCapConfig, prompts: Prompts) -> ChatRequest:
     shown = request.wanted
     system = prompts.system_text(config.max_boxes, request.fields, request.region_fields)
     picture = typical_picture(config.max_pixels)
-    if not config.asks_closer:
+    if not config.may_ask_closer:
         return ChatRequest(system, marks_question(prompts, request, shown, shown), (picture,), shown)
     text = prompts.focal_text(1, config.max_boxes, request.fields, request.region_fields)
     return ChatRequest(system, text, (picture, typical_picture(config.max_pixels // FOCAL_SHARE)), (1,))

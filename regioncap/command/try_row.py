@@ -30,7 +30,7 @@ from regioncap.storage.image_errors import shown_image
 from regioncap.tasks.answers import ask
 from regioncap.tasks.caption import finish
 from regioncap.tasks.draw_row import draw_row
-from regioncap.tasks.edited import request_rejected
+from regioncap.tasks.edited import corrections_of
 from regioncap.tasks.extract import extract_row
 from regioncap.tasks.load import load_row
 from regioncap.tasks.normalize import normalize_row
@@ -111,7 +111,7 @@ def _or_raise(row: Row) -> Row:
 def _captioned(row: Row, context: RunContext, say: Say) -> bool:
     if isinstance(context.captioner, VlmCaptioner):
         context.captioner.session.on_response(_tracer(say))
-    result = finish(ask(row, context, ignore_cached=True), context, request_rejected(row, context))
+    result = finish(ask(row, context, ignore_cached=True), context, corrections_of(row, context))
     say("")
     # A reject keeps the captions that came, by their numbers as text; there may be none.
     kept = result.get("captions", {}) if "reject" in result else dict(enumerate(result["captions"], start=1))

@@ -67,6 +67,11 @@ class DerivedSettings(RunSettings):
         return self.prompt_mode in ("focal", "auto") or bool(self.repair_flags)
 
     @property
+    def may_ask_closer(self) -> bool:
+        """As `asks_closer`, also for regions whose captions people rejected; other regions are asked for as without."""
+        return self.asks_closer or bool(self.edits)
+
+    @property
     def gives_boxes(self) -> bool:
         """Whether prompts without the user's own words give the regions' boxes."""
         return self.prompt_mode in ("marks+coords", "coords")
@@ -134,7 +139,8 @@ class DerivedSettings(RunSettings):
     def keys_in_templates(self) -> dict[str, str]:
         """The row's own keys that the prompts in use name, each with the first template that does."""
         found: dict[str, str] = {}
-        for name, text in self.templates_in_use().items():
+        closer = {"focal_prompt": self.templates["focal_prompt"]} if self.uses_model and self.may_ask_closer else {}
+        for name, text in (self.templates_in_use() | closer).items():
             ours = BUILT_IN_NAMES[name] | (BOX_NAMES[name] if self.box_coordinates is not None else frozenset())
             for key in template_names(text, name):
                 if key not in ours and key not in self.region_fields:

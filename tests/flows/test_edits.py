@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import random
 import shutil
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from regioncap.captioners.fake_server import Behaviour, RunningServer
+from regioncap.command import terminal
 from regioncap.command.prune import Prune
 from regioncap.command.registered_runs import Register
 from regioncap.errors import UsageError
 from regioncap.output.summary import Summary
-from regioncap.preflight.plan import plan
-from regioncap.preflight.settings_diff import changed_settings
-from regioncap.run.context import RunContext
+from regioncap.report.run_summary import summary_page
 from regioncap.storage.cache_folder import CacheFolder
 from regioncap.storage.filesystem import Place
-from regioncap.tasks.shard import STEPS, find_cached_steps
+from tests.support.commands import call
 from tests.support.edits import edit_of, marks_in, text_of, write_edits
 from tests.support.model_servers import images_of
 from tests.support.photos import write_photo
@@ -64,7 +61,9 @@ def counts(summary: Summary) -> tuple[int, ...]:
     return tuple(summary.edits[name] for name in ("approved", "edited", "rejected", "rows", "unused"))
 
 
-def test_what_people_say_is_in_the_output(folder: Path, run: Run, server: RunningServer) -> None:
+def test_what_people_say_is_in_the_output(
+    folder: Path, run: Run, server: RunningServer, capsys: pytest.CaptureFixture[str]
+) -> None:
     run(folder, **settings(server))
     before = (folder / "out.jsonl").read_bytes()
     rows = read_rows(folder / "out.jsonl")
@@ -84,10 +83,15 @@ def test_what_people_say_is_in_the_output(folder: Path, run: Run, server: Runnin
     ]  # fmt: skip
     assert marks_in(folder / "out.jsonl") == [["approved", "edited"], [None, "rejected"], None, None]
     assert (summary.captions_asked, summary.rejects) == (1, 0)
-    assert [len(images_of(body)) for body in recorded].count(2) == 1  # the closer view
+    assert 2 in [len(images_of(body)) for body in recorded]  # the closer view
     unused = read_rows(folder / "out.unused_edits.jsonl")
     assert [one["image_sha256"] for one in unused] == ["0" * 64]
     assert summary.unused_edits_file.endswith("out.unused_edits.jsonl")
+    said = "1 approved, 1 edited, 1 rejected in 2 rows; 1 fit no row, listed in "
+    assert said in summary_page(summary, [])
+    assert "<td>edits: unused</td>" in summary._repr_html_()
+    terminal.show(summary)
+    assert f"1 edits fit no row: {folder}/out.unused_edits.jsonl" in capsys.readouterr().out
     asked = server.stats["requests"]
     again = run(folder, edits=edits, **settings(server))
     assert (counts(again), server.stats["requests"]) == (counts(summary), asked)
@@ -121,106 +125,19 @@ def test_a_thousand_rows_keep_their_edits_whatever_becomes_of_them(
         row["bbox"] = [[float(number) for number in row["bbox"][0]]]  # type: ignore[index]
     random.Random(8).shuffle(rows)
     write_rows(tmp_path / "photos.jsonl", rows)
-    for name in ("a-model", "another"):
-        summary = run(tmp_path, edits=edits, shard_size=130, **settings(server, model_id=name))
-        assert counts(summary) == (666, 334, 0, 1000, 0)
-        found = {
-            row["meta_info"]["image_sha256"] + str([*map(trimmed, row["meta_info"]["bbox"][0])]): text_of(row)
-            for row in read_rows(tmp_path / "out.jsonl")
-        }
-        assert found == expected
-        assert (summary.captions_asked, summary.requests) == (0, 0)
+    summary = run(tmp_path, edits=edits, shard_size=130, **settings(server))  # before, no model was asked
+    assert counts(summary) == (666, 334, 0, 1000, 0)
+    found = {
+        row["meta_info"]["image_sha256"] + str([*map(trimmed, row["meta_info"]["bbox"][0])]): text_of(row)
+        for row in read_rows(tmp_path / "out.jsonl")
+    }
+    assert found == expected
+    assert (summary.captions_asked, summary.requests) == (0, 0)
     assert server.stats["requests"] == 0
 
 
 def trimmed(number: float) -> float:
     return int(number) if number == int(number) else number
-
-
-def test_only_open_regions_are_asked_for_and_the_answer_of_the_row_stays(
-    folder: Path, run: Run, server: RunningServer
-) -> None:
-    run(folder, **settings(server))
-    edits = write_edits(folder / "e.jsonl", *(edit_of(row, 1) for row in read_rows(folder / "out.jsonl")))
-    recorded = server.record()
-    other = settings(server, prompt="What is in {regions}?")
-    assert run(folder, edits=edits, **other).captions_asked == PHOTOS
-    asked = [body["messages"][-1]["content"] for body in recorded]
-    questions = [part["text"] for parts in asked for part in parts if part["type"] == "text"]
-    assert sum("Describe only <region2>." in text for text in questions) == PHOTOS
-    # Without the edits the rest of each answer is asked for, and no more.
-    assert run(folder, **other).captions_asked == PHOTOS
-    assert run(folder, edits=edits, **other).captions_asked == 0
-    assert run(folder, **settings(server)).captions_asked == 0
-
-
-def test_a_rejected_caption_that_comes_back_leaves_the_row_incomplete(
-    folder: Path, run: Run, server: RunningServer
-) -> None:
-    server.change(caption=lambda pictures, number: "A wooden thing.")
-    run(folder, **settings(server))
-    rows = read_rows(folder / "out.jsonl")
-    reject = edit_of(rows[0], 2, "reject")
-    edits = write_edits(folder / "e.jsonl", reject)
-    summary = run(folder, edits=edits, **settings(server))
-    assert summary.rejects_by_code == {"captions_incomplete": 1}
-    (rejected,) = read_rows(folder / "out.rejects.jsonl")
-    assert "region 2 was rejected, and the model gave the same once more" in rejected["message"]
-    assert rejected["captions"] == {"1": "A wooden thing."}
-    asked = server.stats["requests"]
-    assert run(folder, edits=edits, **settings(server)).rejects == 1
-    assert server.stats["requests"] == asked
-    # A later word of a person completes it.
-    write_edits(folder / "e.jsonl", reject, edit_of(rows[0], 2, "edit", "A tin thing."))
-    summary = run(folder, edits=edits, **settings(server))
-    assert (summary.rejects, counts(summary), server.stats["requests"]) == (0, (0, 1, 0, 1, 0), asked)
-
-
-def test_what_replaced_a_rejected_caption_may_be_rejected_too(folder: Path, run: Run, server: RunningServer) -> None:
-    run(folder, **settings(server))
-    edits = write_edits(folder / "e.jsonl", edit_of(read_rows(folder / "out.jsonl")[0], 1, "reject"))
-    run(folder, edits=edits, **settings(server))
-    second = read_rows(folder / "out.jsonl")[0]
-    assert text_of(second) == "A closer view of thing 1."
-    server.change(caption=lambda pictures, number: f"A third thing {number}.")
-    write_edits(folder / "e.jsonl", edit_of(second, 1, "reject"))
-    assert run(folder, edits=edits, **settings(server)).captions_asked == 1
-    assert text_of(read_rows(folder / "out.jsonl")[0]) == "A third thing 1."
-
-
-def test_an_edit_completes_a_row_on_hold(folder: Path, run: Run, server: RunningServer) -> None:
-    server.change(
-        caption=lambda pictures, number: "A cup here." if number == 1 else "I'm sorry, I can't help with that."
-    )
-    bad = settings(server, max_repairs=0, max_reject_share=1)
-    for _ in range(4):
-        summary = run(folder, **bad)
-    assert summary.rejects == PHOTOS
-    asked = server.stats["requests"]
-    sha256s = [json.loads(line)["image_sha256"] for line in drawn_lines(folder)]
-    edits = write_edits(
-        folder / "e.jsonl",
-        *({"image_sha256": s, "bbox": BOXES[1], "action": "edit", "caption": "A saucer."} for s in sha256s),
-    )
-    summary = run(folder, edits=edits, **bad)
-    assert (summary.rows_out, counts(summary)) == (PHOTOS, (0, PHOTOS, 0, PHOTOS, 0))
-    assert server.stats["requests"] == asked
-    assert texts(folder) == [["A cup here.", "A saucer."]] * PHOTOS
-
-
-def drawn_lines(folder: Path) -> list[str]:
-    (file,) = (folder / "cache" / "regioncap_step5").glob("*.jsonl")
-    return file.read_text().splitlines()
-
-
-def test_flagged_captions_of_people_are_not_repaired(folder: Path, run: Run, server: RunningServer) -> None:
-    server.change(caption=lambda pictures, number: "A closer look at it." if len(pictures) > 1 else "A cup.")
-    run(folder, **settings(server))
-    rows = read_rows(folder / "out.jsonl")
-    edits = write_edits(folder / "e.jsonl", edit_of(rows[0], 1), edit_of(rows[1], 2, "edit", "Odd."))
-    summary = run(folder, edits=edits, **settings(server, repair_flags="too_short"))
-    assert summary.captions_asked == 2 * PHOTOS - 2
-    assert texts(folder)[:2] == [["A cup.", "A closer look at it."], ["A closer look at it.", "Odd."]]
 
 
 def test_parts_that_no_edit_concerns_stay_as_they_are(folder: Path, run: Run, server: RunningServer) -> None:
@@ -241,21 +158,6 @@ def test_parts_that_no_edit_concerns_stay_as_they_are(folder: Path, run: Run, se
     assert (again.edits, again.unused_edits_file) == (summary.edits, summary.unused_edits_file)
 
 
-def test_plan_counts_what_edits_leave(folder: Path, run: Run, server: RunningServer) -> None:
-    run(folder, **settings(server))
-    rows = read_rows(folder / "out.jsonl")
-    edits = write_edits(
-        folder / "e.jsonl", edit_of(rows[0], 1), edit_of(rows[0], 2), edit_of(rows[1], 2), edit_of(rows[2], 1, "reject")
-    )
-    other = settings(server, model_id="another", edits=edits)
-    planned = plan(config_of(folder, **other))
-    assert (planned.rows_done, planned.regions_to_ask, planned.requests) == (1, 5, 4)
-    asked = run(folder, **other)
-    assert asked.captions_asked == planned.regions_to_ask
-    after = plan(config_of(folder, **other))
-    assert (after.rows_done, after.requests) == (PHOTOS, 0)
-
-
 def test_prune_keeps_what_was_paid_for(folder: Path, run: Run, server: RunningServer) -> None:
     run(folder, **settings(server))
     rows = read_rows(folder / "out.jsonl")
@@ -269,25 +171,13 @@ def test_prune_keeps_what_was_paid_for(folder: Path, run: Run, server: RunningSe
         Prune(Register.of(cache), before=float("inf")).answers()
 
 
-def test_only_shards_that_edits_concern_run_again(folder: Path, run: Run) -> None:
-    run(folder)
-    config = config_of(
-        folder,
-        edits=write_edits(folder / "e.jsonl", {**edit_of(read_rows(folder / "out.jsonl")[0]), "bbox": [1, 2, 3, 4]}),
-    )
-    with closing(RunContext(config)) as context:
-        assert all(find_cached_steps(shard, context, STEPS) for shard in context.shards())
-    write_edits(folder / "e.jsonl", edit_of(read_rows(folder / "out.jsonl")[0]))
-    with closing(RunContext(config)) as context:
-        assert not any(find_cached_steps(shard, context, STEPS) for shard in context.shards())
-    assert changed_settings(config_of(folder), config) == []
-
-
-def test_wrong_edits_stop_the_run_before_it_begins(folder: Path, run: Run, server: RunningServer) -> None:
+def test_wrong_edits_stop_the_run_before_it_begins(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     edits = write_edits(folder / "e.jsonl", {"action": "edit"})
-    with pytest.raises(UsageError, match="1 wrong line; fix or remove:\nline 1: caption: expected text, got None"):
-        run(folder, edits=edits, **settings(server))
-    assert server.stats["requests"] == 0
+    out = ("--output", str(folder / "out.jsonl"), "--cache-path", str(folder / "cache"), "--captioner", "pixels")
+    for command in ("run", "plan", "try"):
+        ended = call(capsys, command, str(folder / "photos.jsonl"), "--edits", edits, *out)
+        assert ended.code == 2
+        assert "e.jsonl has 1 wrong line; fix or remove:\nline 1: caption: expected text, got None" in ended.err
     assert not (folder / "out.summary.json").exists()
 
 

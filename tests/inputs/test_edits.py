@@ -165,6 +165,15 @@ def test_files_of_other_programs_are_read(tmp_path: Path, form: str) -> None:
     assert of_region(read_edits(Place(str(path)))).caption == "Ein Krug, rötlich."
 
 
+def test_a_file_in_a_store_is_read() -> None:
+    place = Place("memory://edits-of-tests/e.jsonl")
+    place.write(gzip.compress(json.dumps(edit()).encode()))
+    assert len(read_edits(place)) == 1
+    place.remove()
+    with pytest.raises(UsageError, match="edits: there is no file memory://edits-of-tests"):
+        read_edits(place)
+
+
 def test_what_is_no_file_of_edits_is_refused(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "gone.jsonl"):
         with pytest.raises(UsageError, match="edits: there is no file"):
