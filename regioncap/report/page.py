@@ -111,8 +111,8 @@ def render(
         content.update(edit_content(one))
         yield card.render(card={"code_before": "", "message_before": "", **one})
         yield "\n"
-    editing = {"output": page.output, "run": page.run or content.hexdigest(), "file": page.edits_file}
-    editing["max_chars"] = MAX_CAPTION_CHARS
+    known_by = {"output": page.output, "run": page.run or content.hexdigest()}
+    editing = {**known_by, "file": page.edits_file, "max_chars": MAX_CAPTION_CHARS}
     yield _environment().get_template("page_end.html.j2").render(script=script, editing=editing)
 
 
