@@ -70,9 +70,9 @@ class LiveSource:
         """The rejects so far, and rows that are not captioned yet, which have the code `NOT_YET`."""
         for state, row in self._seen():
             if state == "rejected" and row.result is not None:
-                yield sound(rejected_line(row.loaded, row.result))
+                yield sound(rejected_line(row.loaded, row.drawn or {}, row.result))
             elif state == "not_yet":
-                yield sound(rejected_line(row.loaded, _not_yet(row)))
+                yield sound(rejected_line(row.loaded, row.drawn or {}, _not_yet(row)))
 
     def _seen(self) -> Iterator[tuple[State, RowSoFar]]:
         for steps, states in self._begun:

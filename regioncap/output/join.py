@@ -144,7 +144,7 @@ def write_rows(shards: Sequence[ShardSteps], context: RunContext, form: RowForma
                 last = rejected("write", reject.code, reject.message)
             if "reject" in last:
                 tally.rejects[last["reject"]["code"]] += 1
-                rejects.write(dumps(rejected_line(loaded, last)) + b"\n")
+                rejects.write(dumps(rejected_line(loaded, drawn, last)) + b"\n")
             else:
                 out.write(line)
     tally.check(sum(steps[-1].rows for steps in shards))

@@ -81,9 +81,14 @@ def region_lists(of_regions: Sequence[Row]) -> dict[str, list[Any]]:
     return {name: values for name, values in lists.items() if any(value not in (None, "") for value in values)}
 
 
-def rejected_line(loaded: Row, last: Row) -> Row:
-    """A line of the rejects file: the row as it was read (its text if it is no JSON object), and what went wrong; with
-    the image's place in its container, as `meta_info` of an output row has it."""
+REGION_KEYS = ("image_sha256", "width", "height", "bbox")
+"""What a reject says of its image and regions, if it is known: people can still write the captions."""
+
+
+def rejected_line(loaded: Row, drawn: Row, last: Row) -> Row:
+    """A line of the rejects file, from the `load`, `visualize` and last versions of one row: the row as it was read
+    (its text if it is no JSON object) and what went wrong; the image's place in its container and its regions, as
+    `meta_info` of an output row has them."""
     source = {"source": loaded["source"]} if "source" in loaded else {}
     kept: Row = {key: last[key] for key in ("dropped_bbox", "captions") if key in last}
     row = loaded["row"] if "row" in loaded else loaded["raw"]
@@ -91,4 +96,5 @@ def rejected_line(loaded: Row, last: Row) -> Row:
     reject = last["reject"]
     reason: Row = {"step": reject["step"], "code": reject["code"], "message": f"{where}: {reject['message']}"}
     place = ref_of(loaded).meta() if "image" in loaded else {}
-    return {"line": loaded["line"], **source, **place, "row": row, **reason, **kept}
+    regions = {} if "reject" in drawn else {key: drawn[key] for key in REGION_KEYS if key in drawn}
+    return {"line": loaded["line"], **source, **place, "row": row, **reason, **kept, **regions}

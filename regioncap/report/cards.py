@@ -10,7 +10,7 @@ from typing import Any
 from regioncap.output.reading import Captioned
 from regioncap.records import Row, dumps
 from regioncap.report.card_picture import CardPicture
-from regioncap.report.editable import ExactTexts, edit_region, edit_target
+from regioncap.report.editable import MIN_EXACT, ExactTexts, edit_region, edit_target
 from regioncap.report.thumbs import place_boxes
 from regioncap.storage.row_images import readable_name
 from regioncap.storage.urls import redact_url
@@ -78,7 +78,7 @@ def card_of(row: Captioned, order: int, picture: CardPicture, room: int, exact_r
     longest = max((len(caption) for caption in row.captions), default=0)
     return {
         **picture_of(picture, dict(zip(row.regions, row.bbox, strict=True)), (row.width, row.height)),
-        **edit_target(row, picture),
+        **edit_target(row.meta.get("image_sha256"), picture),
         "id": f"r{row.number}",
         "label": f"#{row.number:,}",
         "order": order,
@@ -100,17 +100,11 @@ def card_of(row: Captioned, order: int, picture: CardPicture, room: int, exact_r
 
 def reject_card(reject: Row, number: int, order: int, image: str, picture: CardPicture) -> Row:
     """The card of a rejected row, with the captions it received. `number`: position among the rejects, from 1."""
-    received = reject.get("captions")
-    captions = {str(key): str(text) for key, text in received.items()} if isinstance(received, dict) else {}
-    regions = []
-    for key, text in captions.items():
-        caption, whole = cut(text, MIN_BYTES)
-        regions.append({**_plain_region(int(key) if key.isdigit() else 0), "caption": caption, "cut": whole})
+    boxes = dict(enumerate(reject.get("bbox") or (), start=1))
     line = reject.get("line", number)
     return {
-        **picture_of(picture, {}, (1, 1)),
-        "sha256": "",
-        "locked": "",
+        **picture_of(picture, boxes, (int(reject.get("width", 1)), int(reject.get("height", 1)))),
+        **(edit_target(reject.get("image_sha256"), picture) if boxes else {"sha256": "", "locked": ""}),
         "id": f"x{number}",
         "label": f"line {line}",
         "order": order,
@@ -124,11 +118,26 @@ def reject_card(reject: Row, number: int, order: int, image: str, picture: CardP
         "flagged": 0,
         "longest": 0,
         "shortest": 0,
-        "regions": regions,
+        "regions": _received(reject, boxes),
         "notes": [],
         "raw": shown(reject.get("row"), MAX_RAW_CHARS),
         "change": "",
     }
+
+
+def _received(reject: Row, boxes: Mapping[int, Sequence[float]]) -> list[Row]:
+    """The regions of a rejected row, as far as they are known: those with a box, or with a caption."""
+    given = reject.get("captions")
+    received = given.items() if isinstance(given, dict) else ()
+    captions = {int(key) if str(key).isdigit() else 0: str(text) for key, text in received}
+    exact, regions = ExactTexts(MIN_EXACT), []
+    for number in sorted({*boxes, *captions}):
+        text = captions.get(number, "")
+        caption, whole = cut(text, MIN_BYTES)
+        box = dumps(boxes[number]).decode() if number in boxes else ""
+        own = {"caption": caption, "cut": whole, "box": box, **exact.of(text, caption)}
+        regions.append({**_plain_region(number), **own})
+    return regions
 
 
 def picture_of(picture: CardPicture, boxes: Mapping[int, Sequence[float]], size: tuple[int, int]) -> Row:

@@ -20,7 +20,8 @@ const edits = (() => {
     return "";
   };
 
-  const keyOf = (sha, bbox) => `${sha} ${JSON.stringify(bbox)}`;
+  /* What an edit is found again by: boxes are the same up to a thousandth of a pixel, as for the run. */
+  const keyOf = (sha, bbox) => `${sha} ${bbox.map((value) => Math.round(value * 1000) / 1000)}`;
 
   /* An edit as a line of the file. `box`: its bbox as JSON, digit for digit as in the output. */
   const lineOf = (edit, box = JSON.stringify(edit.bbox)) => {

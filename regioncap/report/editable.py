@@ -28,9 +28,9 @@ def exact_budget(count: int) -> int:
     return min(MAX_EXACT, max(MIN_EXACT, EXACT_BYTES // max(count, 1)))
 
 
-def edit_target(row: Captioned, picture: CardPicture) -> Row:
-    """What edits of the row are kept for: `sha256` of its image, or why it cannot be edited (`locked`)."""
-    recorded = str(row.meta.get("image_sha256") or "")
+def edit_target(recorded: str | None, picture: CardPicture) -> Row:
+    """What edits of a row are kept for: `sha256` of its image, or why it cannot be edited (`locked`). `recorded`: the
+    sha256 of the image that was captioned, where the output has it."""
     if recorded and picture.sha256 and recorded != picture.sha256:
         return {"sha256": "", "locked": REPLACED}
     sha256 = recorded or picture.sha256

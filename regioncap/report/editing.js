@@ -219,7 +219,7 @@
   /* What an earlier run's draft is for this output: its region's text is the same; it is done; or it is another text. */
   const standing = (region, edit) => {
     if (region.base === STATES[edit.action] && (edit.action === "reject" || edit.caption === region.text)) return "done";
-    return edit.was === region.text ? "same" : "other";
+    return (edit.was ?? edit.caption) === region.text ? "same" : "other";
   };
   const takeOver = (earlier) => {
     const others = new Map(), names = [];

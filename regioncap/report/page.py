@@ -18,7 +18,7 @@ import jinja2
 from markupsafe import Markup
 
 import regioncap
-from regioncap.captioners.plugin_captions import MAX_CAPTION_CHARS
+from regioncap.inputs.edits import MAX_CAPTION_CHARS
 from regioncap.records import Row
 from regioncap.report.cards import shown
 from regioncap.report.compare import CHANGES, Comparison
@@ -116,8 +116,8 @@ def render(
         content.update(edit_content(one))
         yield card.render(card={"code_before": "", "message_before": "", **one})
         yield "\n"
-    editing = {"output": page.output, "run": page.run or content.hexdigest(), "file": page.edits_file}
-    editing["max_chars"] = MAX_CAPTION_CHARS
+    known_by = {"output": page.output, "run": page.run or content.hexdigest()}
+    editing = {**known_by, "file": page.edits_file, "max_chars": MAX_CAPTION_CHARS}
     yield environment().get_template("page_end.html.j2").render(script=script, editing=editing)
 
 
@@ -159,7 +159,7 @@ def bars(overview: Overview) -> list[Row]:
     """The histogram's columns, with their positions in the drawing."""
     if not overview.histogram:
         return []
-    last = min(max(overview.histogram), BARS)
+    last = max(1, min(max(overview.histogram), BARS))
     counts = {number: overview.histogram[number] for number in range(1, last + 1)}
     above = sum(count for number, count in overview.histogram.items() if number > last)
     counts[last] += above

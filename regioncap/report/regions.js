@@ -36,7 +36,7 @@ const editableRegions = (drafts) => {
       return {
         image_sha256: this.card.dataset.sha, bbox: JSON.parse(this.line.dataset.box), action, caption,
         image: this.card.querySelector(".name").title, region: Number(this.line.dataset.r),
-        time: new Date().toISOString(), was: this.text,
+        time: new Date().toISOString(), ...(caption === this.text ? {} : { was: this.text }),
       };
     }
   }

@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from regioncap.inputs.edits import problem_of, read_edits
 from regioncap.output.reading import open_output
 from regioncap.storage.filesystem import Filesystems
 from tests.support.outputs import EVIL_CAPTIONS, LONG, Make, output_row
-from tests.support.pages import chromium, needs_chromium, open_in, open_page, page_of
+from tests.support.pages import chromium, needs_chromium, open_in, open_page, page_of, reload
 from tests.support.photos import write_photo
-from tests.support.rows import read_rows
+from tests.support.rows import BOX, read_rows
 
 pytestmark = needs_chromium
 
@@ -61,7 +62,10 @@ def saved(page: Page, to: Path) -> list[Edit]:
         press(page, "s")
     assert download.value.suggested_filename == "out.edits.jsonl"
     download.value.save_as(to)
-    return read_rows(to)
+    rows = read_rows(to)
+    as_read = read_edits(Filesystems().place(str(to)))  # as a run does
+    assert [edit.caption for edit in as_read] == [row["caption"].strip() for row in rows]
+    return rows
 
 
 def sha256_of(path: Path) -> str:
@@ -81,7 +85,7 @@ def test_captions_are_reviewed_by_keyboard_alone(browser: Browser, report: Path,
     press(page, "u")
     expect(page.locator("#said")).to_have_text("Undone: Region 1 of #3 rejected")
     expect(page.locator("li:focus")).to_have_attribute("data-r", "1")
-    page.reload()
+    reload(page)
     expect(page.locator("#reviewed")).to_have_text("3 of 6 reviewed: 1 approved, 1 edited, 1 rejected")
     press(page, "n", "A")
     edits = saved(page, folder / "saved.jsonl")
@@ -96,6 +100,11 @@ def test_captions_are_reviewed_by_keyboard_alone(browser: Browser, report: Path,
     ]
     assert [(edit["image"], edit["region"]) for edit in edits[:3]] == [("p1.png", 1), ("p2.png", 1), ("p2.png", 2)]
     assert all(edit["time"].endswith("Z") for edit in edits)
+    as_read = read_edits(Filesystems().place(str(folder / "saved.jsonl")))
+    row = {"image_sha256": second, "bbox": [[4, 5, 20.5, 30], [6, 5, 20.5, 30]]}
+    assert {n: (edit.action, edit.caption) for n, edit in as_read.of_row(row).items()} == {
+        1: ("edit", "A better text."), 2: ("reject", "Thing 2.2."),
+    }  # fmt: skip
     assert opened.troubles == []
     assert [url for url in opened.requests if not url.startswith(("file:", "data:", "blob:"))] == []
 
@@ -160,7 +169,7 @@ def test_a_newer_run_takes_over_what_is_of_the_same_text(browser: Browser, repor
     expect(page.locator("#r2 p.mine")).to_have_text(["Thing 2.1."])
     edits = saved(page, report.with_name("saved.jsonl"))
     assert [edit["caption"] for edit in edits] == ["Thing 1.1.", "Thing 2.1.", "Thing 2.2.", "Thing 3.2."]
-    page.reload()
+    reload(page)
     expect(page.locator("#earlier")).to_be_hidden()
 
 
@@ -232,7 +241,7 @@ def test_where_nothing_can_be_stored_the_page_says_so(browser: Browser, report: 
     assert opened.troubles == ["beforeunload"]  # the browser asks, and stays
     edits = saved(page, report.with_name("saved.jsonl"))
     assert [edit["action"] for edit in edits] == ["approve"]
-    page.reload()
+    reload(page)
     assert opened.troubles == ["beforeunload"]
 
 
@@ -246,7 +255,7 @@ def test_hostile_captions_come_back_exactly(browser: Browser, tmp_path: Path, ma
     opened = open_in(profile, tmp_path / "out.report.html")
     page = opened.page
     press(page, "ArrowRight", *["x"] * len(EVIL))
-    page.reload()
+    reload(page)
     edits = saved(page, tmp_path / "saved.jsonl")
     assert [edit["caption"] for edit in edits] == [text.replace("\ud800", "\ufffd") for text in EVIL]
     assert opened.troubles == []
@@ -266,7 +275,7 @@ def test_hostile_texts_are_typed_and_come_back_exactly(browser: Browser, report:
     press(page, "ArrowRight")
     for text in texts:
         type_caption(page, text)
-    page.reload()
+    reload(page)
     expect(page.locator("#reviewed")).to_have_text("6 of 6 reviewed: 0 approved, 6 edited, 0 rejected")
     assert [edit["caption"] for edit in saved(page, report.with_name("saved.jsonl"))] == texts
     assert page.title() == "out.jsonl · RegionCap"
@@ -292,6 +301,20 @@ def test_what_the_run_would_refuse_is_refused_at_once(browser: Browser, report: 
         press(page, "Escape")
         expect(field).to_have_count(0)
     expect(page.locator("#reviewed")).to_have_text("0 of 6 reviewed")
+
+
+CAPTIONS = [
+    *EVIL, "", "A cat.", "x" * 20_000, "x" * 20_001, "\U0001f600" * 20_000,
+    "A cat. <Region 2> a dog", "Left of <region2>", "< region_3 > x", "\u3002<region\uff11>",
+    "a\nb", "a\x1cb", "a\x7fb", "a\u2029b", "a\ufeffb", "a\u2066b", "a\uffffb", "a\u200db",
+]  # fmt: skip
+
+
+def test_page_and_run_agree_on_what_a_caption_is(browser: Browser, report: Path) -> None:
+    page = open_page(browser, report).page
+    problems = page.evaluate(f"{json.dumps(CAPTIONS)}.map((text) => edits.problemOf(text, 20_000))")
+    refused = [not text.strip() or bool(problem_of(text.strip())) for text in CAPTIONS]
+    assert [bool(problem) for problem in problems] == refused
 
 
 def test_pasted_lines_become_one(browser: Browser, report: Path) -> None:
@@ -342,6 +365,26 @@ def test_rows_of_unknown_images_are_not_edited(browser: Browser, tmp_path: Path,
     press(page, "n", "x")
     expect(page.locator("#reviewed")).to_have_text("1 of 1 reviewed: 0 approved, 0 edited, 1 rejected")
     assert [edit["image_sha256"] for edit in saved(page, tmp_path / "saved.jsonl")] == ["e" * 64]
+
+
+def test_the_missing_captions_of_a_reject_are_written(browser: Browser, tmp_path: Path, make_output: Make) -> None:
+    write_photo(tmp_path / "p.png", 1)
+    known = {"image_sha256": sha256_of(tmp_path / "p.png"), "width": 96, "height": 64, "bbox": [[4, 5, 20.5, 30], BOX]}
+    reject = {"line": 7, "row": {"image": "p.png"}, "step": "caption", "code": "captions_incomplete", "message": "m",
+              "captions": {"2": "One that came."}, **known}  # fmt: skip
+    page_of(make_output([output_row("p.png", [])], (reject,)))
+    page = open_page(browser, tmp_path / "out.report.html").page
+    expect(page.locator("#x1 svg rect")).to_have_count(2)
+    press(page, "n", "a")
+    expect(page.locator("#said")).to_contain_text("A caption cannot be empty.")
+    press(page, "x")
+    expect(page.locator("#said")).to_have_text("Region 1 of line 7 has no caption to reject; edit it.")
+    type_caption(page, "What is there.")
+    press(page, "a")
+    edits = saved(page, tmp_path / "saved.jsonl")
+    assert [(edit["action"], edit["caption"], edit["bbox"]) for edit in edits] == [
+        ("edit", "What is there.", [4, 5, 20.5, 30]), ("approve", "One that came.", BOX),
+    ]  # fmt: skip
 
 
 def test_one_image_and_box_in_two_rows_have_one_edit(browser: Browser, tmp_path: Path, make_output: Make) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Dialog, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Dialog, Page, expect, sync_playwright
 
 from regioncap.output.reading import open_output
 from regioncap.report.report import report_of
@@ -24,12 +24,16 @@ ARGUMENTS = [
     "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
 
+LIMIT_MS = 60_000
+"""How long an expectation is waited for: a busy machine is no defect."""
+
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: apt-get install chromium")
 
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
     """A running browser without a window."""
+    expect.set_options(timeout=LIMIT_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield browser
@@ -58,14 +62,28 @@ class Opened:
 
 def open_page(browser: Browser, path: Path, **context: Any) -> Opened:
     """The page at `path`, in a browser profile of its own."""
-    return open_in(browser.new_context(**{"viewport": {"width": 1300, "height": 900}, **context}), path)
+    profile = browser.new_context(**{"viewport": {"width": 1300, "height": 900}, **context})
+    return open_in(profile, path, scripts=context.get("java_script_enabled", True))
 
 
-def open_in(profile: BrowserContext, path: Path) -> Opened:
+def open_in(profile: BrowserContext, path: Path, scripts: bool = True) -> Opened:
     """The page at `path`, in a new tab of a browser profile, which has what its pages stored."""
     opened = Opened(profile.new_page())
     opened.page.goto(path.as_uri())
+    if scripts:
+        until_painted(opened.page)
     return opened
+
+
+def until_painted(page: Page) -> None:
+    """Wait for the page's first frames: keys that are pressed before are lost."""
+    page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+
+def reload(page: Page) -> None:
+    """Load the page again, as its user would."""
+    page.reload()
+    until_painted(page)
 
 
 def page_of(output: Path | str, **more: Any) -> str:
