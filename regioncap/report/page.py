@@ -58,6 +58,7 @@ class Page:
     facts: Sequence[tuple[str, Any]] = ()
     tiles: list[Row] = field(default_factory=list)
     meanings: dict[str, str] = field(default_factory=dict)
+    audit: Row | None = None
 
 
 @cache
@@ -82,7 +83,7 @@ def render(
     page: Page, overview: Overview, shown_count: int, cards: Iterable[Row], versus: Comparison | None
 ) -> Iterator[str]:
     """The page, piece by piece; `cards` are consumed as they are written."""
-    style, style_hash = _own("report.css", "editing.css")
+    style, style_hash = _own("report.css", "editing.css", "audit.css")
     script, script_hash = _own(*SCRIPTS)
     policy = (
         f"default-src 'none'; img-src data:; style-src {style_hash}; script-src {script_hash}; "
