@@ -112,8 +112,8 @@ def write(
     register_end(entry, summary.output, redacted_config(config), [[step.key for step in steps] for steps in shards])
     counts = {name: getattr(summary, name) for name in ("rows_in", "rows_out", "rejects", "regions")}
     record_run(context, "complete" if summary.complete else INCOMPLETE, summary.problem, **counts)
-    if summary.unused_edits_file:
-        logger.warning("%s edits fit no row: %s", f"{summary.edits['unused']:,}", summary.unused_edits_file)
+    if summary.unused_edits:
+        logger.warning("%s: %s", summary.unused_edits, summary.unused_edits_file)
     if config.report:
         write_page(context)
     return summary

@@ -213,8 +213,8 @@ def show(summary: Summary) -> None:
     console.print(table)
     for name, path in (("output", summary.output), ("rejects", summary.rejects_file), ("summary", _summary(summary))):
         _print(console, f"{name:<8} {path}")
-    if summary.unused_edits_file:
-        _print(console, f"{summary.edits['unused']:,} edits fit no row: {summary.unused_edits_file}")
+    if summary.unused_edits:
+        _print(console, f"{summary.unused_edits}: {summary.unused_edits_file}")
     if summary.problem:
         where = "" if summary.complete else f"; the output was written to {summary.output} instead"
         if not summary.complete and is_parts_folder(summary.output):

@@ -64,6 +64,12 @@ class Summary(Bill):
         self._pictures = pictures
         return self
 
+    @property
+    def unused_edits(self) -> str:
+        """In words, how many edits fit no row; "" if all of them do."""
+        count = self.edits.get("unused", 0)
+        return f"{count:,} {'edit fits' if count == 1 else 'edits fit'} no row" if count else ""
+
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         """What a prompt shows: not the settings, which are the larger part."""
         for name in ("complete", "problem", "rows_in", "rows_out", "rejects", "regions", "output", "wall_seconds"):

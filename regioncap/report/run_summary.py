@@ -110,8 +110,8 @@ def edits_of(summary: Summary) -> str:
     """What came of people's corrections."""
     marks = ", ".join(f"{count:,} {name}" for name, count in summary.edits.items() if name not in ("rows", "unused"))
     text = f"{marks} in {summary.edits['rows']:,} rows"
-    if summary.unused_edits_file:
-        text += f"; {summary.edits['unused']:,} fit no row, listed in {address(summary.unused_edits_file)}"
+    if summary.unused_edits:
+        text += f"; {summary.unused_edits}, see {address(summary.unused_edits_file)}"
     return text
 
 

@@ -87,11 +87,11 @@ def test_what_people_say_is_in_the_output(
     unused = read_rows(folder / "out.unused_edits.jsonl")
     assert [one["image_sha256"] for one in unused] == ["0" * 64]
     assert summary.unused_edits_file.endswith("out.unused_edits.jsonl")
-    said = "1 approved, 1 edited, 1 rejected in 2 rows; 1 fit no row, listed in "
+    said = "1 approved, 1 edited, 1 rejected in 2 rows; 1 edit fits no row, see "
     assert said in summary_page(summary, [])
     assert "<td>edits: unused</td>" in summary._repr_html_()
     terminal.show(summary)
-    assert f"1 edits fit no row: {folder}/out.unused_edits.jsonl" in capsys.readouterr().out
+    assert f"1 edit fits no row: {folder}/out.unused_edits.jsonl" in capsys.readouterr().out
     asked = server.stats["requests"]
     again = run(folder, edits=edits, **settings(server))
     assert (counts(again), server.stats["requests"]) == (counts(summary), asked)
