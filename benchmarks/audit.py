@@ -62,7 +62,7 @@ def coverage(model: Model, rows: int, regions: int, seeds: int) -> Coverage:
 
 def within(low: float | None, value: float, high: float | None) -> bool:
     """Whether the value is between two ends, give or take rounding."""
-    return low is not None and high is not None and low - 1e-9 <= value <= high + 1e-9
+    return low is not None and high is not None and bool(low - 1e-9 <= value <= high + 1e-9)
 
 
 def models(keep: float) -> Iterator[Model]:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from regioncap.audit.groups import GROUPINGS, GROUPS, Grouping, groups_of
-from regioncap.audit.intervals import Share, share_of
-from regioncap.audit.likeness import Yardstick, likeness_of, yardstick_of
-from regioncap.audit.rows import AGAIN, ARMS, Arm, Asking, AuditedRow, is_caption
+from regioncap.audit.intervals import Bootstrap, Share
+from regioncap.audit.judgements import Judgements
+from regioncap.audit.likeness import BoolArray, Wordings, Yardstick, likeness_of
+from regioncap.audit.rows import AGAIN, ARMS, Arm, AuditedRow, is_caption
 from regioncap.audit.single_asking import SingleAsking, single_asking
 from regioncap.audit.verdicts import VERDICTS, Pair, Verdict, pairs_of
 from regioncap.audit.wording import Wording
@@ -27,16 +28,17 @@ class Audit:
     """What came of an audit.
 
     `rows`: the audited rows, those with two regions or more. `pairs`: a verdict for each row, box and arm that has both
-    captions. `missing`: the number of pairs that lack one; arms that were not asked at all do not count. `control`: the
-    verdicts on the control. `yardstick`: what similarities mean here. `seed`: of the bootstrap.
+    captions. `control`: the same for the control. `missing`: the number of pairs of the arms that lack a caption; an
+    arm that was not asked at all lacks none. `yardstick`: what similarities mean here. `seed`: of the bootstrap.
     """
 
     rows: Sequence[AuditedRow] = field(repr=False)
     pairs: Sequence[Pair] = field(repr=False)
-    missing: int
     control: Sequence[Pair] = field(repr=False)
+    missing: int
     yardstick: Yardstick
     seed: int
+    judgements: Judgements = field(repr=False)
 
     def count(self, verdict: Verdict, arm: Arm | None = None) -> int:
         """Number of pairs with this verdict, in one arm or in both."""
@@ -50,49 +52,46 @@ class Audit:
     @cached_property
     def consistent(self) -> Share:
         """The share of all pairs, undecided ones included, that were found to follow their box."""
-        return self._share(self.pairs, {"follows"})
+        return self._consistent(self._in_arms)
 
     @cached_property
     def at_most(self) -> Share:
         """The share of all pairs that follow their box if all undecided ones do."""
-        return self._share(self.pairs, {"follows", "undecided"})
+        return self.judgements.share(~self.judgements.follows_another, self._in_arms, self._in_arms)
 
     @cached_property
     def arms(self) -> dict[Arm, Share]:
         """The consistent share of each arm."""
-        return {arm: self._share(self._of_arm(arm), {"follows"}) for arm in ARMS}
+        return {arm: self._consistent(self.judgements.askings == arm) for arm in ARMS}
 
     @cached_property
     def repeated(self) -> Share:
         """The consistent share of the control: how far captions follow their boxes when nothing is changed."""
-        return self._share(self.control, {"follows"})
+        return self._consistent(self.judgements.askings == "control")
 
     @cached_property
     def groups(self) -> dict[Grouping, dict[str, Share]]:
-        """The consistent share by the groups of `GROUPS`; those without pairs are left out."""
+        """The consistent share by the groups of `GROUPS`; groups without pairs are left out."""
         of_rows = [groups_of(row) for row in self.rows]
+        pairs = list(zip(self.judgements.rows.tolist(), self.judgements.boxes.tolist(), strict=True))
         found: dict[Grouping, dict[str, Share]] = {}
         for grouping in GROUPINGS:
-            members: dict[str, list[Pair]] = {name: [] for name in GROUPS[grouping]}
-            for pair in self.pairs:
-                members[of_rows[pair.row][grouping][pair.box]].append(pair)
-            found[grouping] = {
-                name: self._share(pairs, {"follows"}, MIN_GROUP_ROWS, MIN_GROUP_PAIRS)
-                for name, pairs in members.items()
-                if pairs
+            names = np.array([of_rows[row][grouping][box] for row, box in pairs])
+            shares = {
+                name: self._consistent(
+                    self._in_arms & (names == name), min_rows=MIN_GROUP_ROWS, min_pairs=MIN_GROUP_PAIRS
+                )
+                for name in GROUPS[grouping]
             }
+            found[grouping] = {name: share for name, share in shares.items() if share.pairs}
         return found
 
     @cached_property
     def single_asking(self) -> SingleAsking | None:
         """What the decided pairs say about one asking; of the arm in which more of them disagree, since what a model
-        confuses by number alone shows in one only."""
-        found = []
-        for arm in ARMS:
-            decided = [pair for pair in self._of_arm(arm) if pair.verdict != "undecided"]
-            regions = [len(self.rows[pair.row].bbox) for pair in decided]
-            found.append(single_asking(self._share(decided, {"follows"}), regions, arm))
-        return max(filter(None, found), key=lambda one: one.at_least, default=None)
+        confuses by number alone shows in one of them only."""
+        of_arms = (self._single_asking(arm) for arm in ARMS)
+        return max(filter(None, of_arms), key=lambda one: one.at_least, default=None)
 
     @property
     def single_asking_errors(self) -> float | None:
@@ -100,35 +99,39 @@ class Audit:
         return None if self.single_asking is None else self.single_asking.errors
 
     def as_json(self) -> dict[str, Any]:
-        """What `out.audit.json` holds; docs/audit.md describes it."""
+        """What `out.audit.json` holds of it; docs/audit.md describes it."""
+        of_arms = {arm: [pair for pair in self.pairs if pair.arm == arm] for arm in ARMS}
         return {
             "seed": self.seed,
             "consistent": self.consistent.as_json(),
             "at_most": self.at_most.as_json(),
-            **{verdict: self.count(verdict) for verdict in VERDICTS},
+            **_counts(self.pairs),
             "missing": self.missing,
-            "arms": {arm: share.as_json() | self._counts(self._of_arm(arm)) for arm, share in self.arms.items()},
-            "control": self.repeated.as_json() | self._counts(self.control),
+            "arms": {arm: share.as_json() | _counts(of_arms[arm]) for arm, share in self.arms.items()},
+            "control": self.repeated.as_json() | _counts(self.control),
             "single_asking": None if self.single_asking is None else self.single_asking.as_json(),
             "groups": {
                 grouping: [{"group": name, **share.as_json()} for name, share in shares.items()]
                 for grouping, shares in self.groups.items()
             },
-            "yardstick": asdict(self.yardstick),
+            "alike": self.yardstick.alike,
             "inconsistent": [self._described(pair) for pair in self.inconsistent],
         }
 
-    def _of_arm(self, arm: Arm) -> list[Pair]:
-        return [pair for pair in self.pairs if pair.arm == arm]
+    @cached_property
+    def _in_arms(self) -> BoolArray:
+        return self.judgements.askings != "control"
 
-    def _counts(self, pairs: Sequence[Pair]) -> dict[str, int]:
-        counts = Counter(pair.verdict for pair in pairs)
-        return {verdict: counts[verdict] for verdict in VERDICTS}
+    def _consistent(self, chosen: BoolArray, *, min_rows: int = 1, min_pairs: int = 1) -> Share:
+        return self.judgements.share(self.judgements.follows, chosen, chosen, min_rows=min_rows, min_pairs=min_pairs)
 
-    def _share(self, pairs: Sequence[Pair], hits: Collection[Verdict], min_rows: int = 1, min_pairs: int = 1) -> Share:
-        of_rows = np.bincount([pair.row for pair in pairs], minlength=len(self.rows))
-        found = np.bincount([pair.row for pair in pairs if pair.verdict in hits], minlength=len(self.rows))
-        return share_of(found, of_rows, seed=self.seed, min_rows=min_rows, min_pairs=min_pairs)
+    def _single_asking(self, arm: Arm) -> SingleAsking | None:
+        of_arm = self.judgements.askings == arm
+        agreement = self.judgements.share(self.judgements.follows, self.judgements.decided, of_arm)
+        regions = [
+            len(self.rows[pair.row].bbox) for pair in self.pairs if pair.arm == arm and pair.verdict != "undecided"
+        ]
+        return single_asking(agreement, regions, arm)
 
     def _described(self, pair: Pair) -> dict[str, Any]:
         row = self.rows[pair.row]
@@ -146,21 +149,25 @@ class Audit:
         }
 
 
+def _counts(pairs: Sequence[Pair]) -> dict[str, int]:
+    counts = Counter(pair.verdict for pair in pairs)
+    return {verdict: counts[verdict] for verdict in VERDICTS}
+
+
 def measure(rows: Iterable[AuditedRow], *, seed: int) -> Audit:
     """How far captions follow their boxes. Rows with fewer than two boxes have nothing to confuse and do not count."""
     audited = [row for row in rows if len(row.bbox) > 1]
-    wording = Wording(caption for row in audited for asked in _askings(row) for caption in asked if is_caption(caption))
+    askings = [asked for row in audited for asked in (row.first, *map(row.of, AGAIN))]
+    wording = Wording(caption for asked in askings for caption in asked if is_caption(caption))
     likeness = [likeness_of(row, wording) for row in audited]
-    yardstick = yardstick_of(likeness)
-    pairs: dict[Asking, list[Pair]] = {asking: [] for asking in AGAIN}
-    for index, (row, alike) in enumerate(zip(audited, likeness, strict=True)):
-        for asking in AGAIN:
-            pairs[asking] += pairs_of(index, row, asking, alike, yardstick)
+    bootstrap = Bootstrap(len(audited), Wordings(likeness), seed)
+    yardstick = Yardstick(float(bootstrap.nodes[bootstrap.own]))
+    pairs = {
+        asking: [pair for index, row in enumerate(likeness) for pair in pairs_of(index, asking, row, yardstick)]
+        for asking in AGAIN
+    }
     of_arms = [pair for arm in ARMS for pair in pairs[arm]]
-    asked = [arm for arm in ARMS if any(is_caption(caption) for row in audited for caption in row.of(arm))]
-    missing = len(asked) * sum(len(row.bbox) for row in audited) - len(of_arms)
-    return Audit(audited, of_arms, missing, pairs["control"], yardstick, seed)
-
-
-def _askings(row: AuditedRow) -> list[Sequence[str | None]]:
-    return [row.first, *map(row.of, AGAIN)]
+    asked_arms = [arm for arm in ARMS if any(is_caption(caption) for row in audited for caption in row.of(arm))]
+    missing = len(asked_arms) * sum(len(row.bbox) for row in audited) - len(of_arms)
+    judgements = Judgements.of(likeness, bootstrap)
+    return Audit(audited, of_arms, pairs["control"], missing, yardstick, seed, judgements)

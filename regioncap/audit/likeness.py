@@ -10,14 +10,22 @@ import numpy.typing as npt
 
 from regioncap.audit.rows import AGAIN, Asking, AuditedRow, is_caption
 from regioncap.audit.wording import FloatArray, Wording
+from regioncap.output.caption_flags import refuses
 
-ALIKE_QUANTILE = 0.2
+BoolArray = npt.NDArray[np.bool_]
+
+NOISE_QUANTILE = 0.1
+"""Of the similarities between two wordings of one thing: the share of them that count as exceptions."""
+
+SHARPNESS = 10.0
+"""Chosen with `benchmarks/audit.py`: where a tenth of the wordings have a similarity of 0.55 or less, it is what a
+logistic regression of "the same thing" on similarity gives. Taken as given, since a regression on the rows of one audit
+varies so much that intervals would be too wide."""
+
 MAX_SHARPNESS = 30.0
 """So that no verdict rests on a smaller difference in similarity than log(0.95 / 0.05) / 30 = 0.1."""
 
-NEWTON_STEPS = 25
-
-_NO_MORE_THAN_ROUNDING = 1e-9
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -25,14 +33,17 @@ class Likeness:
     """Similarities within a row of N boxes, 0..1; 0 where a caption is missing.
 
     `again`: for each asking (N, N), [i, j] is the caption that box i has in it to the one that box j has in the output.
-    `output`: (N, N), of the captions of box i and box j in the output. `within`: the same, averaged over the output and
-    the other askings. `complete`: the askings that miss no caption; none if the output misses one.
+    `within`: (N, N), of the captions that box i and box j have in one asking, averaged over the output and the other
+    askings. `paired`: for each asking (N,), whether box i has a caption in it and in the output. `telling`: whether,
+    besides, neither of the two is a refusal.
+
+    Of several rows with as many boxes each array has one dimension more, the first; see `stacked`.
     """
 
     again: dict[Asking, FloatArray]
-    output: FloatArray
     within: FloatArray
-    complete: frozenset[Asking]
+    paired: dict[Asking, BoolArray]
+    telling: dict[Asking, BoolArray]
 
 
 def likeness_of(row: AuditedRow, wording: Wording) -> Likeness:
@@ -40,95 +51,90 @@ def likeness_of(row: AuditedRow, wording: Wording) -> Likeness:
     askings = [row.first, *(row.of(asking) for asking in AGAIN)]
     vectors = wording.vectors([caption for captions in askings for caption in captions])
     first, *others = vectors.reshape(len(askings), len(row.bbox), -1)
-    present = np.array([[is_caption(caption) for caption in captions] for captions in askings], dtype=float)
-    both = np.einsum("ai,aj->ij", present, present)
-    output = first @ first.T
-    total = sum((found @ found.T for found in others), output)
+    present = np.array([[is_caption(caption) for caption in captions] for captions in askings])
+    telling = np.array([[is_caption(caption) and not refuses(caption) for caption in captions] for captions in askings])
+    both = np.einsum("ai,aj->ij", present, present, dtype=float)
+    total = sum((found @ found.T for found in others), first @ first.T)
     return Likeness(
         {asking: found @ first.T for asking, found in zip(AGAIN, others, strict=True)},
-        output,
         np.divide(total, both, out=np.zeros_like(total), where=both > 0),
-        frozenset(asking for asking, found in zip(AGAIN, present[1:], strict=True) if (found * present[0]).all()),
+        {asking: found & present[0] for asking, found in zip(AGAIN, present[1:], strict=True)},
+        {asking: found & telling[0] for asking, found in zip(AGAIN, telling[1:], strict=True)},
+    )
+
+
+def stacked(rows: Sequence[Likeness]) -> Likeness:
+    """The rows, which have as many boxes, as one."""
+    return Likeness(
+        {asking: np.stack([row.again[asking] for row in rows]) for asking in AGAIN},
+        np.stack([row.within for row in rows]),
+        {asking: np.stack([row.paired[asking] for row in rows]) for asking in AGAIN},
+        {asking: np.stack([row.telling[asking] for row in rows]) for asking in AGAIN},
     )
 
 
 @dataclass(frozen=True)
 class Yardstick:
-    """What similarities mean in an audit.
+    """What similarities mean in an audit, 0..1.
 
-    `alike`: from this similarity on, the captions of two boxes are as alike as two wordings of one. `sharpness`: how
-    much a difference in similarity tells: a caption belongs to box j rather than to box k with odds of
-    exp(sharpness x (similarity to j - similarity to k)) to 1.
+    `alike`: how alike two wordings of one thing are at least, but for exceptions. What is that alike may be one thing.
     """
 
     alike: float
-    sharpness: float
 
-    def alike_boxes(self, likeness: Likeness) -> npt.NDArray[np.bool_]:
-        """(N, N): whether the words do not tell box i from box j."""
-        alike = likeness.within >= self.alike - _NO_MORE_THAN_ROUNDING
-        return alike & ~np.eye(len(alike), dtype=bool)
+    @property
+    def sharpness(self) -> float:
+        """How much a difference in similarity tells: the less, the more two wordings of one thing differ."""
+        return min(MAX_SHARPNESS, SHARPNESS / max(1 - self.alike, SHARPNESS / MAX_SHARPNESS))
+
+    def alike_boxes(self, likeness: Likeness) -> BoolArray:
+        """(…, N, N): whether the words do not tell box i from box j, since the captions that the two have in one asking
+        are as alike as two wordings of one thing."""
+        alike = likeness.within >= self.alike - _ROUNDING
+        return alike & ~np.eye(alike.shape[-1], dtype=bool)
 
     def chances(self, similarities: FloatArray) -> FloatArray:
-        """(N, N) similarities, [i, j] of a caption i to the caption of box j, as the chances that i belongs to j; each
-        line's sum is 1."""
-        odds = np.exp(self.sharpness * (similarities - similarities.max(axis=1, keepdims=True)))
-        chances: FloatArray = odds / odds.sum(axis=1, keepdims=True)
+        """The chances that caption i belongs to box j, from (…, N, N) similarities [i, j] to the caption of box j.
+
+        The odds of box j against box k are exp(`sharpness` x (similarity to j - similarity to k)). Against a single
+        other box, a chance of 0.95 takes a difference of 0.29 x (1 - `alike`).
+        """
+        odds = np.exp(self.sharpness * (similarities - similarities.max(axis=-1, keepdims=True)))
+        chances: FloatArray = odds / odds.sum(axis=-1, keepdims=True)
         return chances
 
 
-def yardstick_of(rows: Sequence[Likeness]) -> Yardstick:
-    """What similarities mean here, learned from the control.
+class Wordings:
+    """Two wordings of one thing, as often as the audit has them; from them comes the yardstick.
 
-    Output and control were asked for in the same way, so a box's two captions differ by the model's own noise alone.
-    How alike such a pair is: the caption in the output and the nearest one of the row's control, whichever box that
-    belongs to, so that captions which the model mixed up in one of the two do not count as noise. Two boxes are alike
-    if the captions they have in one asking are as alike as the least alike fifth of such pairs. For the others a
-    logistic regression tells such pairs from captions of different boxes by their similarity; its slope is the
-    sharpness.
+    Output and control were asked for in the same way, so they differ by what the model's own noise does to words. A
+    caption in the output and the nearest one in the control of the row are two wordings of one thing: the nearest,
+    whichever box it belongs to, so that boxes which the model mixed up in one of the two do not count as noise.
 
-    A model that samples nothing repeats itself in the control, and yet words things otherwise when the numbers change.
-    So the arms are measured in the same way, and the one with the most noise decides.
+    A model that does not sample repeats itself in the control, and yet words things otherwise when the numbers change.
+    So the arms are measured in the same way, and the asking with the most noise decides. Rows that miss a caption tell
+    nothing; without any other all boxes are alike.
     """
-    nearest = {asking: _nearest(asking, rows) for asking in AGAIN}
-    measured = [asking for asking in AGAIN if nearest[asking]]
-    if not measured:
-        return Yardstick(0.0, 0.0)
-    quantiles = [float(np.quantile(np.concatenate(nearest[asking]), ALIKE_QUANTILE)) for asking in measured]
-    by_alike = Yardstick(min(quantiles), 0.0)
-    different = np.concatenate(
-        [row.output[~by_alike.alike_boxes(row) & ~np.eye(len(row.output), dtype=bool)] for row in rows]
-    )
-    slopes = []
-    for asking in measured:
-        known = [row for row in rows if asking in row.complete]
-        clear = [~by_alike.alike_boxes(row).any(axis=1) for row in known]
-        same = [near[chosen] for near, chosen in zip(nearest[asking], clear, strict=True)]
-        slopes.append(_slope(np.concatenate(same), different))
-    return Yardstick(by_alike.alike, min(MAX_SHARPNESS, *slopes))
 
+    def __init__(self, rows: Sequence[Likeness]) -> None:
+        self._measured: list[tuple[FloatArray, npt.NDArray[np.intp]]] = []
+        """For each asking the similarities, lowest first, and the rows that they are from."""
+        for asking in AGAIN:
+            known = [
+                (index, row.again[asking].max(axis=0)) for index, row in enumerate(rows) if row.paired[asking].all()
+            ]
+            if known:
+                similarities = np.concatenate([near for _, near in known])
+                of_rows = np.repeat([index for index, _ in known], [len(near) for _, near in known])
+                order = similarities.argsort(kind="stable")
+                self._measured.append((similarities[order], of_rows[order]))
 
-def _nearest(asking: Asking, rows: Sequence[Likeness]) -> list[FloatArray]:
-    """For each row that misses no caption in `asking`: (N,), how near the nearest caption there is to each box's in the
-    output."""
-    return [row.again[asking].max(axis=0) for row in rows if asking in row.complete]
-
-
-def _slope(same: FloatArray, different: FloatArray) -> float:
-    """Slope of the logistic regression of "same" on similarity, both sides weighing the same; 0 or more.
-
-    A weak prior (normal, standard deviation `MAX_SHARPNESS`) keeps it finite where the two sides do not overlap.
-    """
-    if not len(same) or not len(different):
-        return 0.0
-    inputs = np.column_stack([np.ones(len(same) + len(different)), np.concatenate([same, different])])
-    labels = np.repeat([1.0, 0.0], [len(same), len(different)])
-    weights = np.repeat([1.0, len(same) / len(different)], [len(same), len(different)])
-    prior = np.diag([1e-6, MAX_SHARPNESS**-2])
-    found = np.zeros(2)
-    for _ in range(NEWTON_STEPS):
-        expected = 1 / (1 + np.exp(-inputs @ found))
-        gradient = inputs.T @ (weights * (labels - expected)) - prior @ found
-        curvature = (inputs * (weights * expected * (1 - expected))[:, None]).T @ inputs + prior
-        found = found + np.linalg.solve(curvature, gradient)
-    return max(0.0, float(found[1]))
+    def alike(self, draws: npt.NDArray[np.int64]) -> FloatArray:
+        """(draws,): `Yardstick.alike` if the audit had the rows as often as each of `draws`, (draws, rows), says."""
+        found = np.zeros((max(1, len(self._measured)), len(draws)))
+        for index, (similarities, of_rows) in enumerate(self._measured):
+            times = draws[:, of_rows].cumsum(axis=1)
+            place = (times >= NOISE_QUANTILE * times[:, -1:]).argmax(axis=1)
+            found[index] = similarities[place]
+        lowest: FloatArray = found.min(axis=0)
+        return lowest

@@ -44,7 +44,8 @@ class Wording:
     """The weights of all terms in a collection of captions."""
 
     def __init__(self, captions: Iterable[str]) -> None:
-        self._terms: dict[str, Counter[str]] = {}
+        self._terms: dict[str, dict[str, float]] = {}
+        """By caption, the weight that the number of its occurrences gives each term."""
         every = list(captions)
         holding = Counter(term for caption in every for term in self._terms_of(caption))
         self._weights = {term: math.log(len(every) / held) for term, held in holding.items()}
@@ -58,9 +59,9 @@ class Wording:
         columns: dict[str, int] = {}
         cells: list[tuple[int, int, float]] = []
         for index, caption in enumerate(captions):
-            for term, times in self._terms_of(caption or "").items():
-                weight = self._weights.get(term, 0.0) * (1 + math.log(times))
-                cells.append((index, columns.setdefault(term, len(columns)), weight))
+            for term, weight in self._terms_of(caption or "").items():
+                column = columns.setdefault(term, len(columns))
+                cells.append((index, column, self._weights.get(term, 0.0) * weight))
         found = np.zeros((len(captions), len(columns)))
         if cells:
             rows, terms, weights = zip(*cells, strict=True)
@@ -69,7 +70,7 @@ class Wording:
         vectors: FloatArray = np.divide(found, lengths, out=np.zeros_like(found), where=lengths > 0)
         return vectors
 
-    def _terms_of(self, caption: str) -> Counter[str]:
+    def _terms_of(self, caption: str) -> dict[str, float]:
         if caption not in self._terms:
-            self._terms[caption] = Counter(terms_of(caption))
+            self._terms[caption] = {term: 1 + math.log(times) for term, times in Counter(terms_of(caption)).items()}
         return self._terms[caption]

@@ -147,7 +147,7 @@ def picture_of(picture: CardPicture, boxes: Mapping[int, Sequence[float]], size:
 def _plain_region(number: int) -> Row:
     colour = (number - 1) % len(PALETTE_RGB)
     texts = {"fields": "", "parts": None, "box": "", "exact": "", "edited": "", "locked": ""}
-    return {"n": number, "colour": colour, "flags": [], "flags_before": [], **texts}
+    return {"n": number, "colour": colour, "flags": [], "flags_before": [], "audit": [], **texts}
 
 
 def _region(row: Captioned, place: int, room: int, exact: ExactTexts) -> Row:

@@ -58,6 +58,7 @@ class Page:
     facts: Sequence[tuple[str, Any]] = ()
     tiles: list[Row] = field(default_factory=list)
     meanings: dict[str, str] = field(default_factory=dict)
+    audit: Row | None = None
 
 
 @cache
@@ -91,7 +92,7 @@ def render(
     page: Page, overview: Overview, shown_count: int, cards: Iterable[Row], versus: Comparison | None
 ) -> Iterator[str]:
     """The page, piece by piece; `cards` are consumed as they are written."""
-    style, style_hash = embedded("report.css", "editing.css")
+    style, style_hash = embedded("report.css", "editing.css", "audit.css")
     script, script_hash = embedded(*SCRIPTS)
     card = environment().get_template("card.html.j2")
     yield (

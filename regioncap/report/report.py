@@ -14,10 +14,13 @@ from dataclasses import dataclass
 from functools import partial
 
 from regioncap.errors import RowReject, UsageError
+from regioncap.output.audit_file import read_audit
 from regioncap.output.caption_flags import MEANINGS
 from regioncap.output.pictures import Pictures
 from regioncap.output.reading import Captioned, Written
 from regioncap.records import Row
+from regioncap.report.audit_findings import Findings
+from regioncap.report.audit_section import audit_section
 from regioncap.report.card_picture import CardPicture, card_picture
 from regioncap.report.cards import caption_budget, card_of, reject_card
 from regioncap.report.compare import (
@@ -98,6 +101,7 @@ def report_of(
     out = out or report_place(written.place, files, against.place if against else None)
     most = most or written.settings.report_rows
     summary = written.summary
+    audit = read_audit(written.place) if against is None else None
     keys = [one.summary.write_key if one and one.summary else "" for one in (written, against)]
     setting = ReportOptions(
         written.place.url,
@@ -108,7 +112,10 @@ def report_of(
         against,
         against.place.url if against else "",
         "This run is incomplete: " + summary.problem if summary is not None and written.incomplete else "",
-        key=digest([REPORT_VERSION, keys, most, written.place.url, *where]) if all(keys[: 2 if against else 1]) else "",
+        audit=audit,
+        key=digest([REPORT_VERSION, keys, most, written.place.url, *where, audit])
+        if all(keys[: 2 if against else 1])
+        else "",
     )
     if not overwrite and is_report_of(out, setting.key):
         rows = summary.rows_in if summary else 0
@@ -129,14 +136,16 @@ def write_report(source: Source, setting: ReportOptions, out: Place, most: int) 
     """Write the page of `source` with at most `most` pictures to `out`, all or nothing. Raises as `report_of` does."""
     if setting.where:
         source = ChosenRows(source, setting.where)
-    overview, picked, versus = _survey(source, setting, most)
+    findings = Findings(setting.audit or {})
+    overview, picked, versus = _survey(source, setting, most, findings)
     if setting.where and not overview.rows:
         raise UsageError("--where: no row satisfies all conditions; the report would be empty")
     count = len(picked.rows) + len(picked.rejects)
     page = page_of(overview, count, picked, versus, setting, MEANINGS)
+    page.audit = audit_section(setting.audit, findings) if setting.audit else None
     size = 0
     with out.writer() as file:
-        for text in render(page, overview, count, _cards(source, setting, picked, count), versus):
+        for text in render(page, overview, count, _cards(source, setting, picked, count, findings), versus):
             size += file.write(text.encode("utf-8", "replace"))
     return ReportResult(out, count, overview.all, size)
 
@@ -144,7 +153,9 @@ def write_report(source: Source, setting: ReportOptions, out: Place, most: int) 
 # --- which rows
 
 
-def _survey(source: Source, setting: ReportOptions, most: int) -> tuple[Overview, Picked, Comparison | None]:
+def _survey(
+    source: Source, setting: ReportOptions, most: int, findings: Findings
+) -> tuple[Overview, Picked, Comparison | None]:
     """Count all rows and choose which to show, in one pass."""
     found = Overview(not_begun=setting.not_begun)
     versus = Comparison() if setting.against is not None else None
@@ -157,6 +168,7 @@ def _survey(source: Source, setting: ReportOptions, most: int) -> tuple[Overview
         with passed_over(row.image):
             found.add(row)
             sample_row(special, row, number)
+            findings.look_at(row, number)
             if other is not None and versus is not None:
                 change = _compare_row(row, other.of_row(row), versus)
                 if change != "same":
@@ -174,7 +186,8 @@ def _survey(source: Source, setting: ReportOptions, most: int) -> tuple[Overview
     if other is not None and versus is not None:
         versus.only_there, versus.codes_before = other.left(), other.codes
         versus.flags_before, versus.flagged_before = other.flags, other.flagged
-    rows, rejects = special.numbers() | changes.numbers(), rejected.numbers() | changed_rejects.numbers()
+    rows = special.numbers() | changes.numbers() | findings.worst().keys()
+    rejects = rejected.numbers() | changed_rejects.numbers()
     return found, pick(found, rows, rejects, most), versus
 
 
@@ -203,7 +216,7 @@ def _compare_row(row: Captioned, other: Other | None, versus: Comparison) -> str
 # --- the pictures
 
 
-def _cards(source: Source, setting: ReportOptions, picked: Picked, count: int) -> Iterator[Row]:
+def _cards(source: Source, setting: ReportOptions, picked: Picked, count: int, findings: Findings) -> Iterator[Row]:
     """The cards of the chosen rows, in order; thumbnails are made in parallel."""
     room, other = caption_budget(count), _against(setting)
     order = 0
@@ -211,6 +224,8 @@ def _cards(source: Source, setting: ReportOptions, picked: Picked, count: int) -
     def of_row(row: Captioned, order: int, theirs: Other | None) -> Callable[[], Row]:
         def make() -> Row:
             card = card_of(row, order, card_picture(row.ref, row, setting, count), room, exact_budget(count))
+            for place, found in findings.of_row(row).items():
+                card["regions"][place]["audit"] = found
             if other is not None:
                 add_comparison(card, row, theirs, change_of_row(row, theirs), room)
             return card
