@@ -28,7 +28,7 @@ from regioncap.run.credentials import filesystems_of
 from regioncap.storage.filesystem import Place
 
 if TYPE_CHECKING:
-    from regioncap.command.compare_run import Comparison, Outcome
+    from regioncap.command.compare_run import ComparedSettings, Outcome
     from regioncap.preflight.plan import Plan
 
 MAX_ROWS = 2000
@@ -81,7 +81,7 @@ def compare(
     base = completed(config_from(source, config_file, flags))
     settings = settings_of(base, changes, numbers[-1] if numbers else DEFAULT_ROWS)
 
-    from regioncap.command.compare_run import Comparison, checked, read_sample
+    from regioncap.command.compare_run import ComparedSettings, checked, read_sample
 
     sample = read_sample(settings[0])
     found = [checked(setting, sample) for setting in settings]
@@ -91,7 +91,7 @@ def compare(
         say(line, err=not plan_only)
     if plan_only:
         return OK
-    comparison = Comparison(settings, sample, _watch)
+    comparison = ComparedSettings(settings, sample, _watch)
     _run(comparison)
     return _show(comparison.outcomes, _page_place(base, page))
 
@@ -119,7 +119,7 @@ def _price_lines(settings: Sequence[Setting], plans: Sequence[Plan]) -> Iterator
         yield f"all together: about {total:,.4f} US dollars"
 
 
-def _run(comparison: Comparison) -> None:
+def _run(comparison: ComparedSettings) -> None:
     """Run it; a stop says what is kept and how to go on."""
     try:
         with sigterm_like_ctrl_c():
@@ -139,12 +139,12 @@ def _page_place(base: RegionCapConfig, page: str | None) -> Place:
 
 def _show(outcomes: Sequence[Outcome], place: Place) -> int:
     """Print the table and what it says, write the page, and give the exit code."""
-    from regioncap.command.compare_figures import audits_of, figures_of, flagged_rows, words_of
+    from regioncap.command.compare_figures import audits_of, conclusions_of, figures_of, flagged_rows
 
     audits = audits_of(outcomes)
-    figures, words = figures_of(outcomes, audits), words_of(outcomes, audits)
+    figures, conclusions = figures_of(outcomes, audits), conclusions_of(outcomes, audits)
     terminal.show_table([outcome.setting.name for outcome in outcomes], figures)
-    for text in words:
+    for text in conclusions:
         say(text)
     for outcome in outcomes:
         if outcome.stopped:
@@ -154,7 +154,7 @@ def _show(outcomes: Sequence[Outcome], place: Place) -> int:
         for one, audit in zip(outcomes, audits, strict=True)
     ]
     config = outcomes[0].setting.config
-    page = SideBySide(f"{input_stem(config.input)} under {len(sides)} settings", sides, figures, words)
+    page = SideBySide(f"{input_stem(config.input)} under {len(sides)} settings", sides, figures, conclusions)
     pictures = Pictures(Written(place.files.place(config.output), config), place.files)
     size = write_side_by_side(page, config, pictures, place)
     say(f"{place.url}: {size / 1e6:,.1f} MB")

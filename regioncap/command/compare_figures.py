@@ -129,7 +129,7 @@ def _price(one: Outcome) -> str:
 # --- in words
 
 
-def words_of(outcomes: Sequence[Outcome], audits: Sequence[Audit | None]) -> list[str]:
+def conclusions_of(outcomes: Sequence[Outcome], audits: Sequence[Audit | None]) -> list[str]:
     """Which settings are clearly more consistent, and which only seem so; and what else the figures do not tell."""
     shares = {
         one.setting.name: audit.consistent

@@ -85,7 +85,7 @@ def checked(setting: Setting, sample: Sequence[Shard]) -> tuple[Checked, Plan]:
         raise UsageError(f"{setting.option}: {error}" if setting.option else str(error)) from None
 
 
-class Comparison:
+class ComparedSettings:
     """The settings, one after the other: so their times can be compared, and what they may spend together is known."""
 
     def __init__(self, settings: Sequence[Setting], sample: Sequence[Shard], watch: Watch) -> None:

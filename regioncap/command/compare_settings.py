@@ -15,6 +15,7 @@ from regioncap.config.model import RegionCapConfig
 from regioncap.errors import UsageError
 from regioncap.masking import mask
 from regioncap.preflight.settings_diff import asked_for
+from regioncap.printable import printable
 from regioncap.records import cut_text, shorten
 
 AS_GIVEN = "as given"
@@ -31,18 +32,10 @@ _PART = re.compile(
 )
 
 ONE_FOR_ALL = frozenset(
-    {
-        "output",
-        "runner",
-        "dask_address",
-        "max_usd",
-        "max_requests",
-        "max_reject_share",
-        "on_config_change",
-        "audit_rows",
-        "min_consistent",
-    }
-)
+    {"output", "runner", "dask_address", "max_usd", "max_requests", "max_reject_share", "on_config_change",
+     "audit_rows", "min_consistent"}
+)  # fmt: skip
+"""Settings that concern the comparison as a whole, or an output, which there is none of."""
 
 
 @dataclass(frozen=True)
@@ -67,14 +60,16 @@ def settings_of(base: RegionCapConfig, changes: Sequence[str], rows: int) -> lis
     if not changes:
         raise UsageError("--with: expected at least one setting to compare with, such as --with prompt_mode=focal")
     base = base.model_copy(update=_for_sample(base, rows))
-    found = [Setting(AS_GIVEN, "", base)]
+    found = {"": Setting(AS_GIVEN, "", base)}
     for text in changes:
         made = _changed(base, text)
-        if any(made.name == other.name for other in found):
+        if made.option in found:
             raise UsageError(f"{made.option}: it is given twice; remove one of them")
-        same = next((other.name for other in found if asked_for(other.config) == asked_for(made.config)), "")
-        found.append(replace(made, same_as=same))
-    return [replace(setting, config=_audited(setting.config)) for setting in found]
+        if any(made.name == other.name for other in found.values()):  # their beginnings are the same
+            made = replace(made, name=f"{made.name} ({len(found) + 1})")
+        same = next((other.name for other in found.values() if asked_for(other.config) == asked_for(made.config)), "")
+        found[made.option] = replace(made, same_as=same)
+    return [replace(setting, config=_audited(setting.config)) for setting in found.values()]
 
 
 def _for_sample(base: RegionCapConfig, rows: int) -> dict[str, Any]:
@@ -99,7 +94,7 @@ def _changed(base: RegionCapConfig, text: str) -> Setting:
         config = RegionCapConfig(**{**base.model_dump(exclude_unset=True), **values})
     except UsageError as error:
         raise UsageError(f"{option}: {error}") from None
-    return Setting(cut_text(_shown(text), MAX_NAME_CHARS), option, config)
+    return Setting(printable(cut_text(_shown(text), MAX_NAME_CHARS)), option, config)
 
 
 def _parts(text: str) -> Iterator[tuple[str, str]]:
@@ -139,7 +134,8 @@ def _check_may_differ(name: str) -> None:
         why = "applies to the whole comparison"
     else:
         return
-    raise UsageError(f"{name}: it {why}; remove it here, and give {flag_of(name)} instead if it is needed")
+    instead = "INPUT" if name == "input" else flag_of(name)
+    raise UsageError(f"{name}: it {why}; remove it here, and give {instead} instead if it is needed")
 
 
 def _shown(text: str) -> str:

@@ -43,7 +43,8 @@ class AuditFigures(BaseModel):
             return ""
         return (
             f"only {in_percent(self.consistent, self.low, self.high)} of the captions that were asked for again follow "
-            f"their regions: the whole interval is below min_consistent={least:g}"
+            f"their regions ({100 * self.undecided / max(self.pairs, 1):.1f} % are undecided): the whole interval is "
+            f"below min_consistent={least:g}"
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 import signal
 import subprocess
@@ -16,6 +17,7 @@ from regioncap.captioners.fake_server import Behaviour, RunningServer
 from regioncap.command.compare_settings import settings_of
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import UsageError
+from regioncap.vision.images import Picture
 from tests.support.commands import COMMAND, Ended, call, environment
 from tests.support.model_servers import images_of
 from tests.support.panels import panel_rows
@@ -24,6 +26,8 @@ from tests.support.rows import BOX, write_rows
 from tests.support.runs import Run
 
 ROWS = 12
+WIDTH = 96
+"""Of a photo, in pixels."""
 BOXES = [BOX, [60, 10, 20, 20]]
 
 
@@ -51,9 +55,10 @@ def figures(ended: Ended) -> dict[str, list[str]]:
 
 
 def paid(bodies: list[dict[str, Any]]) -> int:
-    """How many of the requests asked for captions: those that try the server out, with which it began, aside."""
-    probe = images_of(bodies[0])[0]
-    return sum(probe not in images_of(body) for body in bodies)
+    """How many of the requests asked for captions of the photos: those that try the server out have larger pictures."""
+    pictures = [base64.b64decode(images_of(body)[0].partition(",")[2]) for body in bodies]
+    widths = [Picture(picture, max_image_pixels=1 << 32).info.width for picture in pictures]
+    return widths.count(WIDTH)
 
 
 # --- which settings
@@ -93,6 +98,13 @@ def test_an_option_holds_one_setting_or_several(text: str, values: dict[str, obj
         ("", "expected name=value"),
         ("model=a model=b", "model: it is given twice"),
         ("limit=5", "limit: it decides which rows are read"),
+        (
+            "input=b.jsonl",
+            "input: it decides which rows are read, and all settings are compared on the same ones; remove "
+            "it here, and give INPUT instead",
+        ),
+        ("max_boxes=many", "max_boxes: expected a valid integer"),
+        ("endpoint=ftp://a/v1", "endpoint: expected a URL such as http"),
         ("rows=per_box", "rows: it decides which rows are read"),
         ("record_style=joined", "record_style: it decides the form of an output"),
         ("cache_path=/tmp/c", "cache_path: it applies to the whole comparison; remove it here, and give --cache-path"),
@@ -112,6 +124,13 @@ def test_settings_that_are_given_twice_or_not_at_all() -> None:
         settings_of(base(), ["dim=0.5", " dim=0.5"], rows=5)
     with pytest.raises(UsageError, match="--with: expected at least one"):
         settings_of(base(), [], rows=5)
+
+
+def test_long_settings_that_begin_alike_have_names_of_their_own() -> None:
+    begin = "prompt=" + 60 * "Describe it. "
+    names = [setting.name for setting in settings_of(base(), [begin + "A", begin + "B"], rows=5)]
+    assert len(set(names)) == 3
+    assert max(map(len, names)) < 70
 
 
 def test_a_secret_in_an_option_is_not_shown() -> None:

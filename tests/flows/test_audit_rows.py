@@ -13,6 +13,7 @@ from regioncap.captioners.fake.sight import Sight
 from regioncap.captioners.fake_server import Behaviour, RunningServer
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import BudgetReached, UsageError
+from regioncap.report.run_summary import summary_page
 from tests.support.panels import panel_rows
 from tests.support.rows import read_rows, write_rows
 from tests.support.runs import Run
@@ -57,6 +58,8 @@ def test_a_run_whose_captions_follow_their_regions_is_complete(
     assert summary.audit.consistent > 0.9
     assert (summary.captions_new, summary.captions_audited, summary.captions_reused) == (96, 240, 0)
     assert figures(tmp_path)["rows"] == 20
+    assert f"**audit**: {summary.audit} in 20 rows" in summary_page(summary, [])
+    assert str(summary.audit) in summary._repr_html_()
 
 
 def test_a_run_whose_captions_are_mixed_up_is_incomplete_and_leaves_the_output(
@@ -66,7 +69,7 @@ def test_a_run_whose_captions_are_mixed_up_is_incomplete_and_leaves_the_output(
     mixing_up(server)
     summary = run(tmp_path, **settings)
     assert (summary.complete, summary.ok) == (False, False)
-    assert "follow their regions: the whole interval is below min_consistent=0.9" in summary.problem
+    assert "follow their regions (0.0 % are undecided): the whole interval is below min_cons" in summary.problem
     assert (tmp_path / "out.jsonl").read_text() == '{"earlier": true}\n'
     assert len(read_rows(tmp_path / "out.incomplete.jsonl")) == ROWS
     assert figures(tmp_path, "out.incomplete")["follows_another"] > 0

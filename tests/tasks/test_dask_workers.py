@@ -168,7 +168,8 @@ def test_the_run_is_audited_and_what_that_costs_is_counted(
     found = run(folder, **settings(server, audit_rows=4, max_requests=1000), **on(cluster))
     assert found.audit is not None
     assert found.audit.rows == 4
-    assert found.requests == server.stats["requests"] == ROWS + 4 * 3 + 3 * TRIED_OUT
+    assert found.requests == server.stats["requests"]
+    assert 0 < found.requests - ROWS - 4 * 3 <= 3 * TRIED_OUT  # two workers and the run itself tried the server out
     assert (found.captions_new, found.captions_reused) == (found.regions, 0)
 
 
