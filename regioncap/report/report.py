@@ -101,7 +101,7 @@ def report_of(
     out = out or report_place(written.place, files, against.place if against else None)
     most = most or written.settings.report_rows
     summary = written.summary
-    audit = read_audit(written.place) if against is None else None
+    audit = read_audit(written.place, incomplete=written.incomplete) if against is None else None
     keys = [one.summary.write_key if one and one.summary else "" for one in (written, against)]
     setting = ReportOptions(
         written.place.url,

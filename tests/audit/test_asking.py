@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import re
+import shutil
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -15,21 +17,49 @@ from regioncap.audit.figures import measure
 from regioncap.audit.rows import ARMS
 from regioncap.captioners.fake.model import decoded
 from regioncap.captioners.fake.sight import look, marks_in
-from regioncap.captioners.fake_server import RunningServer, Sight
+from regioncap.captioners.fake_server import Behaviour, RunningServer, Sight
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import BudgetReached
+from regioncap.flows.region_caption import region_caption
 from regioncap.output.reading import Captioned, open_output
 from regioncap.records import Counts
 from regioncap.run.context import RunContext
 from regioncap.storage.filesystem import Filesystems
-from tests.audit.conftest import MIX_UPS, REGIONS, ROWS
 from tests.support.model_servers import images_of
 from tests.support.panels import colour_in, panel_rows
 from tests.support.rows import read_rows, write_rows
 from tests.support.runs import Run, config_of
 
+ROWS, REGIONS = 12, 5
+MIX_UPS = {"number": 0.2}
 PROBES = 1
 """Requests that try the server out, once a session."""
+
+
+@pytest.fixture(scope="module")
+def seeing() -> Iterator[RunningServer]:
+    """A model server that sees what is under a mark, and mixes regions up in some requests."""
+    with RunningServer(Behaviour(latency=0.0, slots=8, sight=Sight(MIX_UPS))) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def made(seeing: RunningServer, prefect_server: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `photos.jsonl`, `out.jsonl` and `cache`: a run over panels, of a few regions each."""
+    folder = tmp_path_factory.mktemp("panels")
+    write_rows(folder / "photos.jsonl", panel_rows(folder, ROWS, REGIONS))
+    model = {"captioner": "openai", "model": "fake-vlm", "endpoint": [seeing.url], "max_boxes": REGIONS}
+    region_caption(config_of(folder, **model))
+    return folder
+
+
+@pytest.fixture
+def here(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of that folder, which is the current one."""
+    folder = tmp_path / "here"
+    shutil.copytree(made, folder)
+    monkeypatch.chdir(folder)
+    return folder
 
 
 def settings(folder: Path, server: RunningServer, **more: Any) -> RegionCapConfig:
