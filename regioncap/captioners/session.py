@@ -32,6 +32,8 @@ from regioncap.captioners.loop import LoopThread
 from regioncap.captioners.probe import Probe
 from regioncap.captioners.prompts import Prompts
 from regioncap.captioners.queue_watch import QueueWatcher
+from regioncap.captioners.remembered import RememberedFindings
+from regioncap.captioners.retrying import Retrying
 from regioncap.captioners.row_requests import RowRequests
 from regioncap.captioners.sending import OnResponse, Sender
 from regioncap.captioners.server_errors import EndpointFailed, NotThere
@@ -40,6 +42,9 @@ from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RowReject, RunStopped, Stopped
 from regioncap.masking import outside_text
 from regioncap.records import Counts
+
+EARLY_ROWS = 4
+"""Rows that are sent while the servers are still being tried out."""
 
 IO_THREADS = 32
 """Pictures read and answers kept at once: in an object store each may take a tenth of a second."""
@@ -51,7 +56,8 @@ logger = logging.getLogger("regioncap")
 @dataclass(frozen=True)
 class Server:
     """Where a server is, and what gives access to it. `revive`: called when it does not answer; may restart it, and
-    raises CaptionerError when it is gone for good."""
+    raises CaptionerError when it is gone for good. One that has it is our own, and another one in every run: nothing
+    that is found out about it is remembered."""
 
     url: str
     access: Access = field(default_factory=Access)
@@ -62,7 +68,8 @@ class CaptionSession:
     """See the module's text. Made once a process; `submit` may be called from any thread.
 
     `connect`: gives the servers, may take its time (starts them) and is called once, for the first row.
-    `count`: adds to the run's counts, by name. `policy`: how failures are met.
+    `count`: adds to the run's counts, by name. `policy`: how failures are met. `remembered`: what earlier runs found
+    out about servers.
     """
 
     def __init__(
@@ -71,25 +78,34 @@ class CaptionSession:
         connect: Callable[[], Sequence[Server]],
         count: Callable[[Counts], None],
         policy: RetryPolicy | None = None,
+        remembered: RememberedFindings | None = None,
     ) -> None:
         self._config = config
         self._connect = connect
         self._count = count
-        policy = policy or RetryPolicy(patience=config.server_patience)
+        self._policy = policy = policy or RetryPolicy(patience=config.server_patience)
         self._prompts = Prompts.of(config)
         self._requests = RowRequests(config, self._prompts)
         self._keeping = Keeping()
         self._loop = LoopThread("caption-session", IO_THREADS, self._wind_down)
         self.budget = Budget.of(config, count)
         self._dispatcher = Dispatcher(self.budget)
-        self._probe = Probe(config, self._prompts, self.budget, policy, self._dispatcher.pause)
-        self._sender = Sender(self._dispatcher, self._probe, self.budget, policy, self._loop.spawn)
+        self._probe = Probe(
+            config, self._prompts, self.budget,
+            dispatcher=self._dispatcher, retrying=Retrying(self.budget, policy, self._dispatcher.pause),
+            remembered=remembered or RememberedFindings(None), spawn=self._loop.spawn, on_reached=self._record_reached,
+        )  # fmt: skip
+        self._sender = Sender(self._dispatcher, self._probe, self.budget, policy, self._loop.spawn, self._try_out_again)
         self._watcher = QueueWatcher(self._dispatcher)
         self._order = itertools.count()
         self._rows: set[Future[CaptionResult]] = set()
         self._preparing: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
         """An endpoint became ready, or is left out."""
+        self._reached: asyncio.Future[Endpoint] | None = None
+        """The first endpoint that is there and is being tried out."""
+        self._early_rows = 0
+        """How many more rows may be sent before that is over."""
         self._client: aiohttp.ClientSession | None = None
 
     @property
@@ -111,8 +127,9 @@ class CaptionSession:
         return future
 
     def get_ready(self) -> None:
-        """Try the servers out now: a request will come. Errors are raised to the rows that come."""
-        self._loop.submit(self._ready)
+        """Try the servers out now: a request will come. Errors are raised to the rows that come; the first of these
+        need not wait until it is over."""
+        self._loop.submit(self._get_ready)
 
     def stop_sending(self) -> None:
         """Send no more requests, and do not wait for those in flight. Rows that wait get `Stopped` when these have
@@ -137,8 +154,6 @@ class CaptionSession:
             await self._client.close()
 
     async def _row(self, request: CaptionRequest, order: int) -> CaptionResult:
-        await self._ready()
-        await self._dispatcher.admit(order)
         conversation = RowConversation(
             request,
             lambda asked: self._sender.send(asked, order),
@@ -148,13 +163,40 @@ class CaptionSession:
             count=self._count,
         )
         try:
-            return await conversation.captions()
+            await self._ask_early(conversation, order)
+            await self._ready()
+            return await self._captions(conversation, order)
         except RowReject as reject:
             return CaptionResult({}, code=reject.code, message=reject.message)
+
+    async def _captions(self, conversation: RowConversation, order: int) -> CaptionResult:
+        await self._dispatcher.admit(order)
+        try:
+            return await conversation.captions()
         finally:
             self._dispatcher.leave()
 
+    async def _ask_early(self, conversation: RowConversation, order: int) -> None:
+        """Ask about a row while the servers are being tried out, if it is one of the first."""
+        if self._early_rows <= 0 or self._preparing is None or self._preparing.done():
+            return
+        self._early_rows -= 1
+        reached = self._reached = self._reached or asyncio.get_running_loop().create_future()
+        await asyncio.wait({reached, self._preparing}, return_when=asyncio.FIRST_COMPLETED)
+        if reached.done() and not self._preparing.done():
+            endpoint = reached.result()
+            await conversation.ask_early(lambda asked: self._sender.send_early(endpoint, asked, order))
+
     # --- getting ready
+
+    async def _get_ready(self) -> None:
+        self._early_rows = EARLY_ROWS
+        await self._ready()
+
+    def _record_reached(self, endpoint: Endpoint) -> None:
+        self._reached = self._reached or asyncio.get_running_loop().create_future()
+        if not self._reached.done():
+            self._reached.set_result(endpoint)
 
     async def _ready(self) -> None:
         """Servers are there, and a largest picture went through. Once; raises the same CaptionerError to all."""
@@ -178,17 +220,25 @@ class CaptionSession:
         return Endpoint(
             server.url, config.model or "", Sampling.of(config), config.request_timeout, InFlightLimit(limit),
             Transport(client, server.access), max_caption_chars=config.max_caption_chars, revive=server.revive,
-            health=EndpointHealth(ready=False), dialect=Dialect(Sampling.of(config).temperature),
+            given_url=server.url if server.revive is None else "", health=EndpointHealth(ready=False),
+            dialect=Dialect(Sampling.of(config).temperature),
             accepted_words=frozenset(config.accept_finish_reasons), on_resend=self.budget.record_resend,
             request_body=config.request_body,
         )  # fmt: skip
 
-    async def _try_out(self, endpoint: Endpoint) -> None:
-        """Have the endpoint take part as soon as it was tried out with success; leave it out while it fails."""
+    def _try_out_again(self, endpoint: Endpoint) -> None:
+        """Nothing is sent to the endpoint until it was tried out, whatever is remembered of it."""
+        endpoint.remembered = endpoint.health.ready = False
+        endpoint.structure, endpoint.dialect = None, Dialect(endpoint.sampling.temperature)
+        self._loop.spawn(self._try_out(endpoint, again=True))
+
+    async def _try_out(self, endpoint: Endpoint, *, again: bool = False) -> None:
+        """Have the endpoint take part as soon as it was tried out with success; leave it out while it fails. `again`:
+        do not believe what is remembered of it."""
         with contextlib.suppress(RunStopped):
             while not endpoint.health.ready:
                 try:
-                    await self._probe(endpoint)
+                    await self._probe(endpoint, again=again)
                     endpoint.health.ready = True
                 except EndpointFailed as error:
                     self._dispatcher.leave_out(endpoint, error)
@@ -196,7 +246,7 @@ class CaptionSession:
                     if not isinstance(error, NotThere):
                         return
                     # Another one may be at work: this one takes part when it is started.
-                    await self._probe.wait_until_there(endpoint)
+                    await self._probe.wait_until_there(endpoint, self._policy.max_pause)
                     endpoint.health.left_out = None
                 except RunStopped:
                     raise

@@ -98,7 +98,8 @@ class RunContext:
         return make_finder(self.config)
 
     def _make_captioner(self) -> Captioner:
-        return make_captioner(CaptionerOptions(self.config, lambda: access_of(self.config), self.progress.add))
+        options = CaptionerOptions(self.config, lambda: access_of(self.config), self.progress.add, self.cache)
+        return make_captioner(options)
 
     def shards(self) -> Generator[Shard]:
         """The input's shards, from the first on, with the images that rows hold apart; its files are listed once.
