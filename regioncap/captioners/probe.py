@@ -151,12 +151,9 @@ class Probe:
     async def _recall(self, endpoint: Endpoint) -> bool:
         """Whether an earlier run found out all that must be known; the endpoint knows it then."""
         found = await asyncio.to_thread(self._remembered.get, endpoint.given_url, endpoint.model)
-        if (
-            found is None
-            or found.asked != self._config.structure
-            or found.listed != endpoint.listed
-            or not found.covers(largest_size(self._config, self._prompts))
-        ):
+        if found is None or found.asked != self._config.structure:
+            return False
+        if found.lists_another(endpoint.listed) or not found.covers(largest_size(self._config, self._prompts)):
             return False
         last = ChatResponse("", found.finish, accepted=found.finish in endpoint.accepted_words)
         if not tells_its_end(last, found.structure):

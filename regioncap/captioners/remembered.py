@@ -46,6 +46,10 @@ class Findings:
         """Whether a request of this size is known to fit."""
         return all(size <= self.largest.get(name, 0) for name, size in largest.items())
 
+    def lists_another(self, listed: Mapping[str, str]) -> bool:
+        """Whether the server's list tells of another model, or of one that is served in another way."""
+        return bool(self.listed and listed) and self.listed != listed
+
 
 def name_of(url: str, model: str) -> str:
     """The name, without its ending, of the file about `model` at the base URL `url`, as it is set."""
@@ -70,7 +74,7 @@ class RememberedFindings:
         """What is known of `model` at `url`; None for nothing of use, or where `url` is ""."""
         place = self._place(url, model)
         try:
-            return place and _findings_in(place.read())
+            return None if place is None else _findings_in(place.read())
         except FileNotFoundError:
             return None
         except (StorageError, ValueError, RecursionError) as error:

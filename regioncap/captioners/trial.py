@@ -83,7 +83,8 @@ class Trial:
     async def run(self, *, at_once: bool) -> None:
         """Ask all that must be asked: `structure` and `answer` are known then. `at_once`: do not wait for one answer
         before the next question. Raises EndpointFailed, RunStopped, and Refused for the size of the largest request."""
-        strands = [self._try_largest, *(partial(self._try_form, form) for form in OTHERS)]
+        strands: list[Callable[[], Strand]] = [self._try_largest]
+        strands += [partial(self._try_form, form) for form in OTHERS]
         try:
             await (self._together if at_once else self._in_turn)(strands)
         finally:

@@ -29,7 +29,7 @@ TICK = 100_000
 """Files after which it is said how many were counted."""
 
 FREE = "made again from the input, costs CPU only"
-TRIED = "found out again, costs three requests a server"
+TRIED = "found out again, costs a few requests a server"
 DRAWN = "drawn again when an output names them, costs CPU only"
 PAID = "paid for: removed, they are requested again"
 
