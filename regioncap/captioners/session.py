@@ -25,6 +25,7 @@ from regioncap.captioners.budget import Budget
 from regioncap.captioners.chat import Sampling
 from regioncap.captioners.dialect import Dialect
 from regioncap.captioners.dispatch import Dispatcher
+from regioncap.captioners.early_rows import EarlyRows
 from regioncap.captioners.endpoint import Endpoint
 from regioncap.captioners.health import EndpointHealth, RetryPolicy
 from regioncap.captioners.limits import InFlightLimit, split_limit
@@ -42,9 +43,6 @@ from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RowReject, RunStopped, Stopped
 from regioncap.masking import outside_text
 from regioncap.records import Counts
-
-EARLY_ROWS = 4
-"""Rows that are sent while the servers are still being tried out."""
 
 IO_THREADS = 32
 """Pictures read and answers kept at once: in an object store each may take a tenth of a second."""
@@ -90,10 +88,12 @@ class CaptionSession:
         self._loop = LoopThread("caption-session", IO_THREADS, self._wind_down)
         self.budget = Budget.of(config, count)
         self._dispatcher = Dispatcher(self.budget)
+        self._early = EarlyRows()
         self._probe = Probe(
             config, self._prompts, self.budget,
             dispatcher=self._dispatcher, retrying=Retrying(self.budget, policy, self._dispatcher.pause),
-            remembered=remembered or RememberedFindings(None), spawn=self._loop.spawn, on_reached=self._record_reached,
+            remembered=remembered or RememberedFindings(None), spawn=self._loop.spawn,
+            on_reached=self._early.record_reached,
         )  # fmt: skip
         self._sender = Sender(self._dispatcher, self._probe, self.budget, policy, self._loop.spawn, self._try_out_again)
         self._watcher = QueueWatcher(self._dispatcher)
@@ -102,10 +102,6 @@ class CaptionSession:
         self._preparing: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
         """An endpoint became ready, or is left out."""
-        self._reached: asyncio.Future[Endpoint] | None = None
-        """The first endpoint that is there and is being tried out."""
-        self._early_rows = 0
-        """How many more rows may be sent before that is over."""
         self._client: aiohttp.ClientSession | None = None
 
     @property
@@ -178,25 +174,15 @@ class CaptionSession:
 
     async def _ask_early(self, conversation: RowConversation, order: int) -> None:
         """Ask about a row while the servers are being tried out, if it is one of the first."""
-        if self._early_rows <= 0 or self._preparing is None or self._preparing.done():
-            return
-        self._early_rows -= 1
-        reached = self._reached = self._reached or asyncio.get_running_loop().create_future()
-        await asyncio.wait({reached, self._preparing}, return_when=asyncio.FIRST_COMPLETED)
-        if reached.done() and not self._preparing.done():
-            endpoint = reached.result()
+        endpoint = await self._early.endpoint(self._preparing)
+        if endpoint is not None:
             await conversation.ask_early(lambda asked: self._sender.send_early(endpoint, asked, order))
 
     # --- getting ready
 
     async def _get_ready(self) -> None:
-        self._early_rows = EARLY_ROWS
+        self._early.allow()
         await self._ready()
-
-    def _record_reached(self, endpoint: Endpoint) -> None:
-        self._reached = self._reached or asyncio.get_running_loop().create_future()
-        if not self._reached.done():
-            self._reached.set_result(endpoint)
 
     async def _ready(self) -> None:
         """Servers are there, and a largest picture went through. Once; raises the same CaptionerError to all."""

@@ -151,7 +151,7 @@ def test_what_is_known_of_servers_goes_that_no_run_asks(project: Path, run: Run)
     cache = project / "cache"
     (entry,) = (cache / "regioncap_runs").glob("*.json")
     content = json.loads(entry.read_text())
-    asked = {"captioner": "openai", "endpoint": ["http://me:secret@here/v1"], "model": "m"}
+    asked = {"captioner": "openai", "endpoint": ["http://here/v1"], "model": "m"}
     entry.write_text(json.dumps({**content, "config": {**content["config"], **asked}}))
     remembered = RememberedFindings(Place(str(cache / "endpoints")))
     for url in ("http://here/v1", "http://gone/v1"):
