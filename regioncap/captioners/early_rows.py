@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from regioncap.captioners.endpoint import Endpoint
 
@@ -34,7 +35,8 @@ class EarlyRows:
             return None
         self._left -= 1
         reached = self._future()
-        await asyncio.wait({reached, preparing}, return_when=asyncio.FIRST_COMPLETED)
+        either: set[asyncio.Future[Any]] = {reached, preparing}
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         return reached.result() if reached.done() and not preparing.done() else None
 
     def _future(self) -> asyncio.Future[Endpoint]:
