@@ -7,6 +7,7 @@ import datetime
 import logging
 import time
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
 from regioncap.captioners.budget import Budget
@@ -16,6 +17,7 @@ from regioncap.captioners.dispatch import Dispatcher
 from regioncap.captioners.endpoint import Endpoint, Sent
 from regioncap.captioners.health import CircuitBreaker, RetryPolicy
 from regioncap.captioners.probe import Probe
+from regioncap.captioners.replies import parse_response
 from regioncap.captioners.server_errors import RESUMES, EndpointFailed, Refused, TryAgain
 from regioncap.captioners.soundness import Soundness
 from regioncap.errors import CaptionerError, RunStopped
@@ -47,7 +49,7 @@ class Sender:
         budget: Budget,
         policy: RetryPolicy,
         spawn: Spawn,
-        try_out_again: Callable[[Endpoint], object],
+        try_out_again: Callable[[Endpoint], asyncio.Task[None]],
     ) -> None:
         self._dispatcher = dispatcher
         self._budget = budget
@@ -57,6 +59,8 @@ class Sender:
         self._try_out_again = try_out_again
         self._soundness = Soundness(self._answers_known_good, spawn)
         self._revivals: dict[int, asyncio.Task[None]] = {}
+        self._trials: dict[int, asyncio.Task[None]] = {}
+        """By endpoints that are tried out again, or were."""
         self.breaker = CircuitBreaker(policy.patience)
         self.on_response: OnResponse | None = None
         """Called with every answer to a row's request."""
@@ -72,10 +76,8 @@ class Sender:
             endpoint = await self._dispatcher.acquire(order)
             failed_at, remembered = time.monotonic(), endpoint.remembered
             try:
-                response = await self._attempt(endpoint, request)
-                if self._counts(endpoint, response, request, remembered=remembered):
-                    return response
-                continue
+                response: ChatResponse | None = await self._attempt(endpoint, request)
+                failure: TryAgain | Refused | None = None
             except EndpointFailed as error:
                 self._dispatcher.leave_out(endpoint, error)
                 continue
@@ -83,12 +85,21 @@ class Sender:
                 failure, failed_at = error, time.monotonic()
             finally:
                 self._dispatcher.release(endpoint)
+            if failure is None:
+                if remembered and response is not None:
+                    response = await self._believed(endpoint, request, response)
+                if response is not None:
+                    return response
+                continue
             if isinstance(failure, Refused):
                 if await self._is_its_own_fault(endpoint, failure, failed_at, remembered=remembered):
                     raise failure
                 continue
             tries += not (failure.overloaded or failure.unreachable)
-            if tries >= self._policy.max_tries:
+            if tries >= self._policy.max_tries and remembered and failure.senseless:
+                self._doubt(endpoint, failure.reason)
+                tries = 0
+            elif tries >= self._policy.max_tries:
                 # Either it is this request that makes the server fail, or the server failed at all of them.
                 if again or endpoint.health.good_at > first_at:
                     raise failure
@@ -97,18 +108,25 @@ class Sender:
             self._budget.record_retry()
             await self._wait(endpoint, failure, tries)
 
-    def _counts(self, endpoint: Endpoint, response: ChatResponse, request: ChatRequest, *, remembered: bool) -> bool:
-        """Whether the answer counts; else its request must be sent again. `remembered`: it was sent to an endpoint of
-        which all was known from an earlier run, and may contradict that."""
-        if not remembered or not contradicts(response, request.wanted):
-            return True
-        self._doubt(endpoint, f"an answer was not of the form {response.form}, or ended with {response.word[:40]!r}")
-        return False
+    async def _believed(self, endpoint: Endpoint, request: ChatRequest, response: ChatResponse) -> ChatResponse | None:
+        """The answer as far as it may be believed of an endpoint of which all was found out by an earlier run; None if
+        its request must be sent again."""
+        if not contradicts(response, request.wanted):
+            return response
+        self._doubt(endpoint, f"an answer has not the form {response.form}, or ended with {response.word[:40]!r}")
+        # The run may end with this row, and what is being found out is for the next one.
+        await asyncio.shield(self._trials[id(endpoint)])
+        unheld = replace(response, form="none")  # no form closes what is in it
+        if len(parse_response(unheld, request.wanted).captions) == len(request.wanted):
+            return unheld
+        self._budget.record_retry()
+        return None
 
     async def _is_its_own_fault(
         self, endpoint: Endpoint, refused: Refused, failed_at: float, *, remembered: bool
     ) -> bool:
-        """Whether a request was refused for what is in it; else it must be sent again. `remembered`: see `_counts`."""
+        """Whether a request was refused for what is in it; else it must be sent again. `remembered`: all that was known
+        of the endpoint by then was found out by an earlier run."""
         sound = await self._soundness.confirmed(endpoint, failed_at)
         if remembered and not endpoint.remembered:
             return False  # tried out since: it is sent in another way now
@@ -124,7 +142,7 @@ class Sender:
         """What an earlier run found out about the endpoint does not hold any more."""
         if endpoint.remembered:
             logger.info("%s is tried out again: %s", endpoint.url, reason)
-            self._try_out_again(endpoint)
+            self._trials[id(endpoint)] = self._try_out_again(endpoint)
 
     async def send_early(self, endpoint: Endpoint, request: ChatRequest, order: int) -> ChatResponse:
         """The answer to a request of row `order` at an endpoint that is still being tried out.

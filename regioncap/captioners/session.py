@@ -212,37 +212,37 @@ class CaptionSession:
             request_body=config.request_body,
         )  # fmt: skip
 
-    def _try_out_again(self, endpoint: Endpoint) -> None:
+    def _try_out_again(self, endpoint: Endpoint) -> asyncio.Task[None]:
         """Nothing is sent to the endpoint until it was tried out, whatever is remembered of it."""
         endpoint.remembered = endpoint.health.ready = False
         endpoint.structure, endpoint.dialect = None, Dialect(endpoint.sampling.temperature)
-        self._loop.spawn(self._try_out(endpoint, again=True))
+        return self._loop.spawn(self._try_out(endpoint, again=True))
 
     async def _try_out(self, endpoint: Endpoint, *, again: bool = False) -> None:
-        """Have the endpoint take part as soon as it was tried out with success; leave it out while it fails. `again`:
-        do not believe what is remembered of it."""
+        """Have the endpoint take part if it is tried out with success, else leave it out; one that is not there takes
+        part when it is started. `again`: do not believe what is remembered of it."""
         with contextlib.suppress(RunStopped):
-            while not endpoint.health.ready:
-                try:
-                    await self._probe(endpoint, again=again)
-                    endpoint.health.ready = True
-                except EndpointFailed as error:
-                    self._dispatcher.leave_out(endpoint, error)
-                    self._changed.set()
-                    if not isinstance(error, NotThere):
-                        return
-                    # Another one may be at work: this one takes part when it is started.
-                    await self._probe.wait_until_there(endpoint, self._policy.max_pause)
-                    endpoint.health.left_out = None
-                except RunStopped:
-                    raise
-                except Exception as error:  # a bug, and nobody awaits this: rows would wait for ever
-                    logger.debug("%s was tried out", endpoint.url, exc_info=True)
-                    self._dispatcher.leave_out(endpoint, _bug(endpoint, error))
-                    self._changed.set()
-                    return
-            self._dispatcher.dispatch()
+            try:
+                await self._probe(endpoint, again=again)
+                endpoint.health.ready = True
+                self._dispatcher.dispatch()
+            except EndpointFailed as error:
+                self._dispatcher.leave_out(endpoint, error)
+                if isinstance(error, NotThere):
+                    self._loop.spawn(self._wait_for(endpoint, again=again))
+            except RunStopped:
+                raise
+            except Exception as error:  # a bug, and nobody awaits this: rows would wait for ever
+                logger.debug("%s was tried out", endpoint.url, exc_info=True)
+                self._dispatcher.leave_out(endpoint, _bug(endpoint, error))
         self._changed.set()
+
+    async def _wait_for(self, endpoint: Endpoint, *, again: bool) -> None:
+        """Try the endpoint out when it is there. Another one may be at work."""
+        with contextlib.suppress(RunStopped):
+            await self._probe.wait_until_there(endpoint, self._policy.max_pause)
+            endpoint.health.left_out = None
+            await self._try_out(endpoint, again=again)
 
     async def _first_ready(self) -> None:
         """Returns when one endpoint is ready; the others may load their model for as long as they need.

@@ -15,6 +15,7 @@ from regioncap.captioners.chat import ChatResponse
 from regioncap.captioners.contradiction import contradicts
 from regioncap.captioners.fake.persona import PLAIN
 from regioncap.captioners.fake_server import PERSONAS, RunningServer, ScriptedResponse
+from regioncap.captioners.health import RetryPolicy
 from regioncap.captioners.remembered import RememberedFindings
 from regioncap.captioners.session import CaptionSession, Server
 from regioncap.config.model import RegionCapConfig
@@ -194,6 +195,7 @@ STOPS: dict[str, tuple[dict[str, Any], str]] = {
     "no word for the end": ({"persona": replace(PLAIN, stop="")}, "--accept-finish-reasons absent"),
     "another model": ({"model": "other"}, "It lists: other"),
     "another key": ({"key": "sk-other"}, "refused the key"),
+    "streams only": ({"script": lambda body: ScriptedResponse("data: {}\n\n")}, "comes only as a stream"),
     "no eyes": ({"persona": PERSONAS["llamacpp-text"]}, "mmproj"),
 }  # fmt: skip
 
@@ -206,7 +208,7 @@ def test_a_server_that_cannot_be_used_any_more_stops_the_run_and_strikes_no_row(
     server = serve(persona=replace(PLAIN, lists="") if "no list" in case else PLAIN)
     requests_of_run(server, captioner_of, tmp_path)
     server.change(**change)
-    found, kept, _ = run_on_exchanged(server, captioner_of, tmp_path)
+    found, kept, _ = run_on_exchanged(server, captioner_of, tmp_path, policy=RetryPolicy(max_pause=0.05))
     assert all(isinstance(error, CaptionerError) for error in found)
     assert words in str(found[-1])
     assert_no_strike(kept)
