@@ -17,6 +17,7 @@ from regioncap.config.derived import AuditArm
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RejectCode
 from regioncap.records import Counts
+from regioncap.storage.filesystem import Place
 
 
 @dataclass(frozen=True)
@@ -109,11 +110,12 @@ class CaptionResult:
 class CaptionerOptions:
     """What a captioner is made from: the config; `access`: reads the credentials for each endpoint when they are
     needed, and raises CaptionerError for one that is missing; `count`: adds to the run's counts, by name, from any
-    thread."""
+    thread; `cache`: where what was found out about servers is remembered, None for nowhere."""
 
     config: RegionCapConfig
     access: Callable[[], Sequence[Access]] = tuple
     count: Callable[[Counts], None] = lambda counts: None
+    cache: Place | None = None
 
 
 class Captioner(Protocol):

@@ -192,7 +192,7 @@ def messages_of(images: Sequence[bytes], text: str, system: str = "") -> list[di
 def read_response(content: bytes) -> ChatResponse:
     """The answer in the body of a chat completion. Raises ValueError if there is neither an answer nor an error."""
     try:
-        data = _loads(content)
+        data = loads_body(content)
         prompt, completion = (
             _tokens(data.get("usage"), "prompt_tokens"),
             _tokens(data.get("usage"), "completion_tokens"),
@@ -271,7 +271,7 @@ def _word(given: Any) -> str:
     return str(given).strip() or ABSENT if given is not None else ABSENT
 
 
-def _loads(content: bytes) -> Any:
+def loads_body(content: bytes) -> Any:
     """A body's JSON. Servers send byte order marks, NaN, 1e400 and lone surrogates, which orjson refuses."""
     content = content.removeprefix(b"\xef\xbb\xbf")
     try:
@@ -291,15 +291,3 @@ def _tokens(usage: Any, name: str) -> int:
         return count if count <= MAX_TOKENS_COUNTED else 0
     except (KeyError, TypeError, ValueError, OverflowError):
         return 0
-
-
-def model_names(content: bytes) -> list[str] | None:
-    """The names in the body of a list of models; None when it is something else."""
-    try:
-        listed = _loads(content)
-        models = listed["data"] if isinstance(listed, dict) else listed
-        if models is None:  # Ollama without a model
-            return []
-        return [str(model["id"]) for model in models]
-    except (ValueError, KeyError, TypeError):
-        return None

@@ -18,6 +18,9 @@ TEMPERATURE_STEP = 0.3
 FOCAL_SHARE = 4
 """A closer view has this part of `max_pixels`."""
 
+MIN_CHARS = 4096
+"""About a thousand tokens: what is shorter is as good as this long."""
+
 
 class RowRequests:
     """Composes the requests of rows, by the config's prompts."""
@@ -101,11 +104,27 @@ def largest_row(config: RegionCapConfig, prompts: Prompts, word: str = "…") ->
 
 def largest_request(config: RegionCapConfig, prompts: Prompts) -> ChatRequest:
     """The largest request that rows of this config can lead to, with a picture that weighs what photos weigh."""
+    system, text, wanted = _largest_texts(config, prompts)
+    picture = typical_picture(config.max_pixels)
+    if not config.may_ask_closer:
+        return ChatRequest(system, text, (picture,), wanted)
+    return ChatRequest(system, text, (picture, typical_picture(config.max_pixels // FOCAL_SHARE)), wanted)
+
+
+def _largest_texts(config: RegionCapConfig, prompts: Prompts) -> tuple[str, str, tuple[int, ...]]:
+    """(system prompt, prompt, regions asked for) of the largest request."""
     request = largest_row(config, prompts)
     shown = request.wanted
     system = prompts.system_text(config.max_boxes, request.fields, request.region_fields)
-    picture = typical_picture(config.max_pixels)
     if not config.may_ask_closer:
-        return ChatRequest(system, marks_question(prompts, request, shown, shown), (picture,), shown)
-    text = prompts.focal_text(1, config.max_boxes, request.fields, request.region_fields)
-    return ChatRequest(system, text, (picture, typical_picture(config.max_pixels // FOCAL_SHARE)), (1,))
+        return system, marks_question(prompts, request, shown, shown), tuple(shown)
+    return system, prompts.focal_text(1, config.max_boxes, request.fields, request.region_fields), (1,)
+
+
+def largest_size(config: RegionCapConfig, prompts: Prompts) -> dict[str, int]:
+    """How much the largest request has of what servers limit, by name; texts in steps, so that another word in a prompt
+    is not another size."""
+    system, text, wanted = _largest_texts(config, prompts)
+    chars = max(MIN_CHARS, 1 << (len(system) + len(text) - 1).bit_length())
+    sizes = {"pixels": config.max_pixels, "images": 1 + config.may_ask_closer, "chars": chars}
+    return {**sizes, "tokens": config.max_tokens, "regions": len(wanted)}

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from regioncap.captioners.remembered import names_for
 from regioncap.command.registered_runs import Register, RegisteredRun
 from regioncap.command.stopped_runs import RowsOfRun
 from regioncap.config.model import RegionCapConfig
@@ -65,6 +66,13 @@ class Needed:
             except (RegionCapError, FileNotFoundError):
                 return None
         return needed
+
+    def trials(self) -> set[str] | None:
+        """Names of what is remembered of the servers of the latest runs; None if a run's settings cannot be read."""
+        try:
+            return {name for run in self.register.runs for name in names_for(run.config(self._place, finished=False))}
+        except RegionCapError:
+            return None
 
     def marks(self) -> set[str] | None:
         """Digests of the marked pictures that the latest finished runs drew; None if that cannot be told of a run."""

@@ -108,7 +108,7 @@ class RunContext:
 
     def _make_captioner(self) -> Captioner:
         config = left_of_limits(self.config, self.progress.bill())  # an earlier one may have been closed
-        return make_captioner(CaptionerOptions(config, lambda: access_of(self.config), self.progress.add))
+        return make_captioner(CaptionerOptions(config, lambda: access_of(self.config), self.progress.add, self.cache))
 
     def shards(self) -> Generator[Shard]:
         """The input's shards, from the first on, with the images that rows hold apart; its files are listed once.

@@ -39,8 +39,9 @@ ANSWERS = Kind("answers", ("captions",), re.compile(r"[0-9a-f]{32}\.json"))
 MARKS = Kind("marked pictures", ("marks",), re.compile(r"[0-9a-f]{64}\.jpg"))
 ROW_IMAGES = Kind("images of rows", ("images",), re.compile(r"[0-9a-f]{64}"))
 TAR_INDEXES = Kind("tar indexes", ("tars",), re.compile(r"[0-9a-f]{64}\.rows"))
+TRIALS = Kind("trials of servers", ("endpoints",), re.compile(r"[0-9a-f]{32}\.json"), by_digest=False)
 PROBES = Kind("probes of clusters", ("dask",), re.compile(r"[0-9a-f]+\.probe"), by_digest=False)
-OF_ALL_PREFIXES = (ANSWERS, MARKS, ROW_IMAGES, TAR_INDEXES, PROBES)
+OF_ALL_PREFIXES = (ANSWERS, MARKS, ROW_IMAGES, TAR_INDEXES, TRIALS, PROBES)
 
 
 def step_files(prefix: str) -> Kind:
