@@ -26,7 +26,9 @@ SUMS = FROZEN / "SHA256SUMS"
 COMMAND = (
     "import sys, regioncap; from pathlib import Path; root = sys.argv.pop(1)\n"
     "assert Path(regioncap.__file__).is_relative_to(root), f'{regioncap.__file__} is not of {root}'\n"
-    "from regioncap.command.app import main; main()"
+    "import regioncap.command as entry\n"
+    "if not hasattr(entry, 'main'): import regioncap.command.app as entry\n"  # before the entry was there
+    "entry.main()"
 )
 """The `regioncap` command, of the code that PYTHONPATH names and no other."""
 
