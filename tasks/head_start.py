@@ -7,24 +7,38 @@ What is begun here is taken up by the shard's own steps (`regioncap.run.shard_ru
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 
 from regioncap.errors import RegionCapError, Stopped
 from regioncap.image_ref import ref_of
-from regioncap.records import Row, Shard
+from regioncap.records import WITH_BBOX, Row, Shard
 from regioncap.run.context import RunContext
 from regioncap.run.credentials import needs_prefect
 from regioncap.run.shard_run import ShardRun
-from regioncap.tasks.extract import EXTRACT, extract_row
+from regioncap.tasks.draw_row import read_unchanged
+from regioncap.tasks.extract import EXTRACT, WHOLE_PIXELS, extract_row
 from regioncap.tasks.load import LOAD, load_rows, pack, stats_of
 from regioncap.tasks.route import ROUTE, routed
 from regioncap.tasks.shard import find_cached_steps, shard_run_of
+from regioncap.vision.images import Picture
+
+
+@contextlib.contextmanager
+def head_start(context: RunContext) -> Iterator[None]:
+    """In this block, in which Prefect starts, the first shard is begun. Enter it when the run has passed its checks and
+    holds its output. A run that ends with an error sends nothing more from then on."""
+    begin_first_shard(context)
+    try:
+        yield
+    except BaseException:
+        context.stop_sending()
+        raise
 
 
 def begin_first_shard(context: RunContext) -> None:
     """Try the servers out, and find, draw and request the first shard's rows, in the threads for pixels.
 
-    Only for servers that are there already and whose secrets are not in Prefect, and for images on this machine. Call
-    it when the run has passed its checks and holds its output.
+    Only for servers that are there already and whose secrets are not in Prefect, and for images on this machine.
     """
     config = context.config
     if config.captioner_name != "openai" or config.runner != "threads" or needs_prefect(config):
@@ -59,4 +73,14 @@ def _rows_with_near_images(shard: Shard, context: RunContext) -> list[Row]:
 def _extract(row: Row, shard_run: ShardRun, context: RunContext) -> Row:
     if context.stop.is_set():
         raise Stopped
-    return extract_row(row, context.images.read, context.config, shard_run.on_regions_found, context.finder)
+    found = extract_row(row, context.images.read, context.config, shard_run.on_regions_found, context.finder)
+    if found["type"] == WITH_BBOX and found["width"] * found["height"] <= WHOLE_PIXELS:
+        _draw(found, shard_run, context)
+    return found
+
+
+def _draw(found: Row, shard_run: ShardRun, context: RunContext) -> None:
+    """Draw a row that brought its boxes, whose picture `extract` does not decode."""
+    picture = Picture(read_unchanged(found, context.images.read), max_image_pixels=context.config.max_image_pixels)
+    picture.pixels(keep_full_size=True)
+    shard_run.on_regions_found(found, picture)

@@ -5,6 +5,7 @@ Prefect is imported inside the commands that need it: it takes seconds, and read
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import click
@@ -46,14 +47,12 @@ def _run(config: RegionCapConfig) -> Summary:
     with uncollected():
         from regioncap.preflight.check import check
         from regioncap.preflight.start import take_output
-        from regioncap.tasks.head_start import begin_first_shard
+        from regioncap.tasks.head_start import head_start
 
     context = RUNS.context(config)
     will_ask = take_output(context, check(context))
     check_prefect_home()
-    with terminal.watching(config):
-        if will_ask:
-            begin_first_shard(context)
+    with terminal.watching(config), head_start(context) if will_ask else contextlib.nullcontext():
         with uncollected():
             from regioncap.flows.region_caption import region_caption
 
