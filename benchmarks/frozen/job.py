@@ -49,8 +49,9 @@ def rows_of(listing: str) -> list[dict[str, Any]]:
 
 def draw(image: str, bbox: list[list[float]] | None) -> tuple[bytes, str] | None:
     """The marked JPEG and the question of one row; None for a picture in which no region is found."""
-    pixels = cv2.imdecode(np.frombuffer(Path(image).read_bytes(), np.uint8), cv2.IMREAD_COLOR)
-    assert pixels is not None, image
+    decoded = cv2.imdecode(np.frombuffer(Path(image).read_bytes(), np.uint8), cv2.IMREAD_COLOR)
+    assert decoded is not None, image
+    pixels = np.asarray(decoded, np.uint8)
     if bbox is None:
         bbox = [] if _is_flat(pixels) else edges(pixels, max_boxes=MAX_BOXES).tolist()
     if not bbox:
