@@ -21,7 +21,6 @@ import datetime as dt
 import os
 import statistics
 import subprocess
-import sys
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -119,4 +118,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -16,5 +16,5 @@ def test_a_call_sends_no_heartbeats_unless_asked_to() -> None:
     with settings_of_calls():
         assert heartbeat() is None
     assert heartbeat() == outside
-    with temporary_settings({"flows.heartbeat_frequency": 60}), settings_of_calls():  # type: ignore[dict-item]
+    with temporary_settings({"flows.heartbeat_frequency": 60}), settings_of_calls():
         assert heartbeat() == 60
