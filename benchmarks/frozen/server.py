@@ -33,8 +33,8 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 MODEL = "fake-vlm"
-TRIAL = b"QZ7"
-"""In requests that try out whether a form is enforced."""
+TRIAL = "QZ7"
+"""In the forms of requests that try out whether a form is enforced."""
 
 ASKED = re.compile(r"<region(\d+)>: …")
 
@@ -88,14 +88,14 @@ class Server:
         came = time.time()
         self.first_at = came if self.first_at is None else self.first_at
         try:
-            raw = await request.body()
+            body = json.loads(await request.body())
         except ClientDisconnect:
             return Response(status_code=400)
-        body = json.loads(raw)
         pictures, text = read(body)
         numbers = ASKED.findall(text)
         entry = ["+".join(pictures), came, None]
-        if numbers and TRIAL not in raw:
+        forms = {name: value for name, value in body.items() if name != "messages"}  # base64 holds any three letters
+        if numbers and TRIAL not in str(forms):
             self.log.append(entry)
         self.requests += 1
         self.in_flight += 1
