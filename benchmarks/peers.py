@@ -50,7 +50,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from throughput import Case, fake_server, make_photos
+from frozen.photos import make_photos
+from throughput import Case, fake_server
 
 from regioncap.captioners.fake_server import digest_of
 

@@ -20,7 +20,8 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from throughput import Case, fake_server, make_photos
+from frozen.photos import make_photos
+from throughput import Case, fake_server
 
 DEADLINE_SECONDS = 300
 

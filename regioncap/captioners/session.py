@@ -181,7 +181,8 @@ class CaptionSession:
     # --- getting ready
 
     async def _get_ready(self) -> None:
-        self._early.allow()
+        if self._preparing is None:
+            self._early.allow()
         await self._ready()
 
     async def _ready(self) -> None:
