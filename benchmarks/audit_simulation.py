@@ -1,6 +1,6 @@
 """Simulates audits without a server: does the interval hold what it estimates, and do the verdicts say what is true?
 
-    python benchmarks/audit.py --seeds 500 --rows 60
+    python benchmarks/audit_simulation.py --seeds 500 --rows 60
 
 One line for every number of regions, kind of mix-up and share of askings with one. `true`: share of pairs in which both
 askings described the same thing. `found`: what the audits find on average. `holds`: share of seeds in which the
