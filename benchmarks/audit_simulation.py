@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from audit_model import Model
 
 from regioncap.audit.figures import Audit, measure
-from regioncap.audit.verdicts import VERDICTS
+from regioncap.audit.verdicts import VERDICTS, Verdict
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Coverage:
     """What came of many simulated audits of one model. All are shares, 0..1."""
 
     true: float
-    verdicts: dict[str, float]
+    verdicts: dict[Verdict, float]
     holds: float
     """Share of audits whose interval holds the average share found to follow."""
     holds_true: float

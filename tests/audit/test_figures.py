@@ -26,8 +26,8 @@ def row(
 ) -> AuditedRow:
     """A row of boxes side by side; what is not given is as in the output."""
     boxes = [[40.0 * index, 0.0, 30.0, 30.0] for index in range(len(first))]
-    again = [first if captions is None else captions for captions in (backwards, control)]
-    return AuditedRow(number, "a.jpg", 640, 480, boxes, first, permuted, *again, image_sha256="f" * 64)
+    in_reverse, as_before = (first if captions is None else captions for captions in (backwards, control))
+    return AuditedRow(number, "a.jpg", 640, 480, boxes, first, permuted, in_reverse, as_before, image_sha256="f" * 64)
 
 
 def moves(audit: Audit) -> list[tuple[int, int | None]]:
