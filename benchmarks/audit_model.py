@@ -98,7 +98,9 @@ class Model:
             captions[asking] = [things[thing].described(words, self.keep) for thing in described[asking]]
         bbox = [[rng.uniform(0, 500), rng.uniform(0, 400), rng.uniform(10, 300), rng.uniform(10, 200)] for _ in things]
         same = sum(a == b for arm in ARMS for a, b in zip(described["first"], described[arm], strict=True))
-        return AuditedRow(number, f"{number}.jpg", 800, 600, bbox, **captions), same
+        first, with_other_numbers, in_reverse, control = captions.values()
+        row = AuditedRow(number, f"{number}.jpg", 800, 600, bbox, first, with_other_numbers, in_reverse, control)
+        return row, same
 
     def _mixed(self, regions: int, rng: random.Random) -> list[int]:
         """The thing described for each box: two exchanged or, more seldom, all moved on by one."""

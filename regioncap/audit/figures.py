@@ -120,7 +120,8 @@ class Audit:
 
     @cached_property
     def _in_arms(self) -> BoolArray:
-        return self.judgements.askings != "control"
+        in_arms: BoolArray = self.judgements.askings != "control"
+        return in_arms
 
     def _consistent(self, chosen: BoolArray, *, min_rows: int = 1, min_pairs: int = 1) -> Share:
         return self.judgements.share(self.judgements.follows, chosen, chosen, min_rows=min_rows, min_pairs=min_pairs)

@@ -27,6 +27,7 @@ DRAWS = 500
 NODES = 7
 """Values of the yardstick at which pairs are judged for the bootstrap, besides the audit's own."""
 
+ROUNDING = 1e-12
 NORMAL_QUANTILE = 1.959963984540054
 """Of a 95 % interval."""
 
@@ -71,9 +72,13 @@ class Bootstrap:
 
     def variance(self, hits: FloatArray, pairs: FloatArray) -> float:
         """The variance of the share of hits; `hits`, `pairs`: (nodes, rows)."""
-        found, whole = (((self._draws @ counts.T) * self._weights).sum(axis=1) for counts in (hits, pairs))
-        rows = np.count_nonzero(pairs[self.own])
+        found, whole = self._drawn(hits), self._drawn(pairs)
+        rows = int(np.count_nonzero(pairs[self.own]))
         return float(np.var(found[whole > 0] / whole[whole > 0])) * rows / max(1, rows - 1)
+
+    def _drawn(self, counts: FloatArray) -> FloatArray:
+        totals: FloatArray = ((self._draws @ counts.T) * self._weights).sum(axis=1)
+        return totals
 
 
 def share_of(
@@ -91,7 +96,7 @@ def share_of(
     share = float(own.sum() / total)
     variance = bootstrap.variance(hits, pairs)
     # Where no row differs, as where all is consistent, nothing says that the pairs of a row are independent.
-    independent = min(total, share * (1 - share) / variance) if variance > 0 and 0 < share < 1 else float(rows)
+    independent = min(total, share * (1 - share) / variance) if variance > ROUNDING and 0 < share < 1 else float(rows)
     low, high = _wilson(share, independent, _quantile(rows))
     return Share(share, low, high, int(total), rows)
 

@@ -40,7 +40,7 @@ class Judgements:
         sizes = np.array([len(row.within) for row in likeness])
         for size, asking in product(np.unique(sizes), AGAIN):
             of_size = np.flatnonzero(sizes == size)
-            group = stacked([likeness[index] for index in of_size])
+            group = stacked([likeness[index] for index in of_size.tolist()])
             row, box = np.nonzero(group.paired[asking])
             judged = [judge(group, asking, yardstick) for yardstick in yardsticks]
             rows.append(of_size[row])

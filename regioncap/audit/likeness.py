@@ -18,9 +18,9 @@ NOISE_QUANTILE = 0.1
 """Of the similarities between two wordings of one thing: the share of them that count as exceptions."""
 
 SHARPNESS = 10.0
-"""Chosen with `benchmarks/audit.py`: where a tenth of the wordings have a similarity of 0.55 or less, it is what a
-logistic regression of "the same thing" on similarity gives. Taken as given, since a regression on the rows of one audit
-varies so much that intervals would be too wide."""
+"""Chosen with `benchmarks/audit_simulation.py`: where a tenth of the wordings have a similarity of 0.55 or less, it is
+what a logistic regression of "the same thing" on similarity gives. Taken as given, since a regression on the rows of
+one audit varies so much that intervals would be too wide."""
 
 MAX_SHARPNESS = 30.0
 """So that no verdict rests on a smaller difference in similarity than log(0.95 / 0.05) / 30 = 0.1."""

@@ -30,9 +30,8 @@ class Findings:
         for one in record.get("inconsistent") or ():
             with contextlib.suppress(AttributeError, KeyError, TypeError, ValueError):  # a damaged entry is no finding
                 key = _key(one["image_sha256"] or one["image"], one["bbox"], one["caption"])
-                another = f"region {int(one['another']) + 1}"
                 again = shown(one["again"], MAX_CAPTION_CHARS)
-                self._found[key].append({"arm": ARMS[one["arm"]], "again": again, "another": another})
+                self._found[key].append({"arm": ARMS[one["arm"]], "again": again, "another": int(one["another"]) + 1})
         self._rows: dict[int, Row] = {}
         self._still: set[Any] = set()
 
@@ -40,22 +39,19 @@ class Findings:
         """Count what was found in a row of the output. `position`: among the rows of the page's source, from 1."""
         found = self.of_row(row)
         if found:
-            moves = [
-                {"from": row.regions[place], "to": one["another"], "arm": one["arm"]}
-                for place, ones in found.items()
-                for one in ones
-            ]
-            self._rows[position] = {
-                "id": f"r{row.number}",
-                "label": f"#{row.number:,}",
-                "image": row.image,
-                "moves": moves,
-            }
+            moves: defaultdict[str, list[Row]] = defaultdict(list)
+            for place, ones in found.items():
+                for one in ones:
+                    moves[one["arm"]].append({"box": row.regions[place], "another": one["another"]})
+            texts = {"id": f"r{row.number}", "label": f"#{row.number:,}", "image": shown(row.image, MAX_CAPTION_CHARS)}
+            self._rows[position] = {**texts, "moves": dict(moves), "count": sum(map(len, moves.values()))}
             self._still |= {_key_of(row, place) for place in found}
 
     def of_row(self, row: Captioned) -> dict[int, list[Row]]:
-        """What was found in a row, by the indices of its boxes: `arm` in words, the caption `again`, and whose caption
-        that is (`another`)."""
+        """What was found in a row, by the indices of its boxes.
+
+        `arm`: in words; `again`: the caption that came in it; `another`: the number of the region that has such a one.
+        """
         if not self._found:
             return {}
         found = {place: self._found.get(_key_of(row, place)) for place in range(len(row.bbox))}
@@ -63,7 +59,7 @@ class Findings:
 
     def worst(self) -> dict[int, Row]:
         """The rows with the most findings by their positions, worst first."""
-        ranked = sorted(self._rows, key=lambda position: (-len(self._rows[position]["moves"]), position))
+        ranked = sorted(self._rows, key=lambda position: (-self._rows[position]["count"], position))
         return {position: self._rows[position] for position in ranked[:MAX_WORST]}
 
     @property

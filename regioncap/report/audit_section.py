@@ -21,6 +21,7 @@ SCALE_STEP = 0.1
 """The scale of the intervals begins at a multiple of this and ends at 1."""
 
 MAX_NAME_CHARS = 40
+NO_BREAK_SPACE = "\xa0"
 
 
 def audit_section(record: Mapping[str, Any], findings: Findings) -> Row | None:
@@ -49,11 +50,10 @@ def percent(share: float) -> str:
     """A share in percent; 100 and 0 only if it is that.
 
     >>> percent(0.1234), percent(0.99999), percent(1)
-    ('12.3 %', '99.9 %', '100 %')
+    ('12.3\\xa0%', '99.9\\xa0%', '100\\xa0%')
     """
-    if share in (0, 1):
-        return f"{share:.0%}".replace("%", " %")
-    return f"{min(99.9, max(0.1, 100 * share)):.1f} %"
+    number = f"{100 * share:.0f}" if share in (0, 1) else f"{min(99.9, max(0.1, 100 * share)):.1f}"
+    return f"{number}{NO_BREAK_SPACE}%"
 
 
 def _known(share: Mapping[str, Any]) -> bool:

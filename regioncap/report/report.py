@@ -103,6 +103,7 @@ def report_of(
     summary = written.summary
     audit = read_audit(written.place, incomplete=written.incomplete) if against is None else None
     keys = [one.summary.write_key if one and one.summary else "" for one in (written, against)]
+    known = all(keys[: 2 if against else 1])
     setting = ReportOptions(
         written.place.url,
         written.settings,
@@ -113,9 +114,7 @@ def report_of(
         against.place.url if against else "",
         "This run is incomplete: " + summary.problem if summary is not None and written.incomplete else "",
         audit=audit,
-        key=digest([REPORT_VERSION, keys, most, written.place.url, *where, audit])
-        if all(keys[: 2 if against else 1])
-        else "",
+        key=digest([REPORT_VERSION, keys, most, written.place.url, *where, audit]) if known else "",
     )
     if not overwrite and is_report_of(out, setting.key):
         rows = summary.rows_in if summary else 0

@@ -1,6 +1,6 @@
 """Simulates audits without a server: does the interval hold what it estimates, and do the verdicts say what is true?
 
-    python benchmarks/audit.py --seeds 500 --rows 60
+    python benchmarks/audit_simulation.py --seeds 500 --rows 60
 
 One line for every number of regions, kind of mix-up and share of askings with one. `true`: share of pairs in which both
 askings described the same thing. `found`: what the audits find on average. `holds`: share of seeds in which the
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from audit_model import Model
 
 from regioncap.audit.figures import Audit, measure
-from regioncap.audit.verdicts import VERDICTS
+from regioncap.audit.verdicts import VERDICTS, Verdict
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Coverage:
     """What came of many simulated audits of one model. All are shares, 0..1."""
 
     true: float
-    verdicts: dict[str, float]
+    verdicts: dict[Verdict, float]
     holds: float
     """Share of audits whose interval holds the average share found to follow."""
     holds_true: float
