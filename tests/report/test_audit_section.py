@@ -10,6 +10,7 @@ import pytest
 from regioncap.audit.figures import measure
 from regioncap.audit.rows import AuditedRow
 from regioncap.output.audit_file import write_audit
+from regioncap.output.outputs import outputs_at
 from regioncap.storage.filesystem import Filesystems
 from tests.support.outputs import Make, output_row
 from tests.support.pages import page_of
@@ -28,7 +29,7 @@ def output(make_output: Make) -> Path:
         rows.append(row)
         audited.append(AuditedRow(number, row["image"], 96, 64, box, CAPTIONS, again, CAPTIONS, CAPTIONS, sha256))
     path = make_output(rows)
-    write_audit(Filesystems().place(str(path)), measure(audited, seed=0).as_json())
+    write_audit(outputs_at(Filesystems().place(str(path))), measure(audited, seed=0).as_json())
     return path
 
 
