@@ -19,12 +19,11 @@ from regioncap.preflight.start import start
 from regioncap.run.context import RunContext, completed
 from regioncap.run.kept import CALL, DEPLOYMENT
 from regioncap.run.runs import RUNS
+from regioncap.tasks.record_stop import record_stop
 from regioncap.tasks.run_log import forward_logs_to_prefect
 from regioncap.tasks.run_page import page_of
 from regioncap.tasks.scheduling import open_workers
-from regioncap.tasks.so_far import count_kept
 from regioncap.tasks.workers import Workers
-from regioncap.tasks.write import record_run
 
 logger = logging.getLogger("regioncap")
 
@@ -75,9 +74,7 @@ def _stop_recorded(context: RunContext) -> Iterator[None]:
         raise
     except BaseException as error:
         with contextlib.suppress(Exception):  # the record of a stop must not hide why the run stopped
-            context.lazy_captioner.close()  # what came is kept by then, and nothing comes after that
-            record_run(context, "stopped", str(error) or type(error).__name__)
-            context.kept = count_kept(context)
+            record_stop(context, error)
             _say_what_is_kept(context, error)
         raise
 

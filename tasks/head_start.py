@@ -14,6 +14,7 @@ from regioncap.image_ref import ref_of
 from regioncap.records import WITH_BBOX, Row, Shard
 from regioncap.run.context import RunContext
 from regioncap.run.credentials import needs_prefect
+from regioncap.run.runs import RUNS
 from regioncap.run.shard_run import ShardRun
 from regioncap.tasks.draw_row import read_unchanged
 from regioncap.tasks.extract import EXTRACT, WHOLE_PIXELS, extract_row
@@ -26,12 +27,17 @@ from regioncap.vision.images import Picture
 @contextlib.contextmanager
 def head_start(context: RunContext) -> Iterator[None]:
     """In this block, in which Prefect starts, the first shard is begun. Enter it when the run has passed its checks and
-    holds its output. A run that ends with an error sends nothing more from then on."""
-    begin_first_shard(context)
+    holds its output. A run that ends with an error sends nothing more from then on, and is put on record."""
     try:
+        begin_first_shard(context)
         yield
-    except BaseException:
+    except BaseException as error:
         context.stop_sending()
+        if RUNS.find(context.config) is context:  # else the flow began, and put its own end on record
+            from regioncap.tasks.record_stop import record_stop  # imports what is needed at the end only
+
+            with contextlib.suppress(Exception):  # it must not hide why the run stopped
+                record_stop(context, error)
         raise
 
 

@@ -43,7 +43,9 @@ def saying_how_to_resume(config: RegionCapConfig, args: Sequence[str]) -> Iterat
         more = command_line([*_without(ON_CHANGE, args), ON_CHANGE, "recaption"])
         error.add_note(f"{_kept_before(error, context)} To request new ones:\n  {more}")
         raise
-    except UsageError:
+    except UsageError as error:
+        if context.kept is not None:  # Prefect cannot be used, which shows only after the first requests
+            error.add_note(f"{context.kept} Resume with:\n  {command}")
         raise
     except BaseException as error:
         if isinstance(error, OutputInUse) and not error.lost:

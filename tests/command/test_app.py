@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.abc
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+import regioncap.command
 from regioncap.config.model import RegionCapConfig
 from tests.support.commands import COMMAND, ROOT, call
 
@@ -100,3 +102,19 @@ def test_a_plugin_that_does_not_return_does_not_keep_the_command() -> None:
     done = subprocess.run([sys.executable, "-c", PLUGIN_AT_WORK], capture_output=True, text=True, timeout=240)
     assert (done.returncode, "0.1" in done.stdout) == (0, True)
     assert "extractor 'my_pkg.yolo:find' is still at work and is not waited for" in done.stderr
+
+
+def test_ctrl_c_while_the_command_is_imported_is_a_stop(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Interrupted(importlib.abc.MetaPathFinder):
+        def find_spec(self, name: str, *_: object) -> None:
+            if name == "regioncap.command.app":
+                raise KeyboardInterrupt
+
+    monkeypatch.delitem(sys.modules, "regioncap.command.app", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Interrupted(), *sys.meta_path])
+    with pytest.raises(SystemExit) as end:
+        regioncap.command.main()
+    assert end.value.code == 1
+    assert capsys.readouterr().err == "regioncap: stopped\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -126,3 +127,38 @@ def test_a_run_that_ends_with_an_error_sends_nothing_more(tmp_path: Path, server
         with pytest.raises(KeyboardInterrupt), head_start(context):
             raise KeyboardInterrupt
         assert context.stop.is_set()
+
+
+def test_neither_does_one_that_ends_while_rows_are_begun(
+    tmp_path: Path, server: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("regioncap.tasks.head_start._begin", interrupted)
+    with run_of(tmp_path, settings(server)) as context:
+        with pytest.raises(KeyboardInterrupt), head_start(context):
+            pass
+        assert context.stop.is_set()
+
+
+def test_what_was_paid_for_before_an_end_without_a_flow_is_on_record(tmp_path: Path, server: RunningServer) -> None:
+    with run_of(tmp_path, settings(server)) as context:
+        with pytest.raises(KeyboardInterrupt), head_start(context):
+            until(lambda: answered_early(context))
+            raise KeyboardInterrupt
+        regions = context.progress.counts.captions_new
+        assert context.kept is not None
+        assert context.kept.count == regions
+        runs = Path(context.config.output).with_suffix(".runs.jsonl")
+    (line,) = map(json.loads, runs.read_text().splitlines())
+    assert (line["outcome"], line["captions_new"]) == ("stopped", regions)
+    assert line["requests"] == server.stats["requests"]
+
+
+def test_the_record_of_a_flow_that_began_is_its_own(tmp_path: Path, server: RunningServer) -> None:
+    with run_of(tmp_path, settings(server)) as context:
+        with pytest.raises(KeyboardInterrupt), head_start(context):
+            RUNS.close(context.config)
+            raise KeyboardInterrupt
+        assert context.kept is None

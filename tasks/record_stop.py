@@ -1,0 +1,14 @@
+"""How a run that stops is put on record: beside its output, and as the number of captions that it leaves."""
+
+from __future__ import annotations
+
+from regioncap.run.context import RunContext
+from regioncap.tasks.so_far import count_kept
+from regioncap.tasks.write import record_run
+
+
+def record_stop(context: RunContext, error: BaseException) -> None:
+    """Close the captioner, record that `error` stopped the run, and set `context.kept`."""
+    context.lazy_captioner.close()  # what came is kept by then, and nothing comes after that
+    record_run(context, "stopped", str(error) or type(error).__name__)
+    context.kept = count_kept(context)
