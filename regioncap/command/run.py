@@ -46,18 +46,20 @@ def run(source: str | None, config_file: str | None, **flags: Any) -> int:
 def _run(config: RegionCapConfig) -> Summary:
     with uncollected():
         from regioncap.preflight.check import check
-        from regioncap.preflight.start import take_output
+        from regioncap.preflight.start import report, take_output
         from regioncap.tasks.head_start import head_start
 
     context = RUNS.context(config)
-    will_ask = take_output(context, check(context))
+    checked = check(context)
+    will_ask = take_output(context, checked)
     check_prefect_home()
-    watching = terminal.watching(context, terminal.run_in_words(config), "starting Prefect …")
-    with watching, head_start(context) if will_ask else contextlib.nullcontext():
-        with uncollected():
-            from regioncap.flows.region_caption import region_caption
+    with terminal.watching(context, terminal.run_in_words(config), "starting Prefect …"):
+        report(context, checked)
+        with head_start(context) if will_ask else contextlib.nullcontext():
+            with uncollected():
+                from regioncap.flows.region_caption import region_caption
 
-        return region_caption(config)
+            return region_caption(config)
 
 
 @click.command(cls=GroupedCommand)

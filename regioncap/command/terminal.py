@@ -25,7 +25,7 @@ from regioncap.inputs.found_files import in_words
 from regioncap.output.outputs import PartOutputs, is_parts_folder
 from regioncap.output.summary import Summary
 from regioncap.printable import printable
-from regioncap.run.context import RunContext
+from regioncap.run.context import REPORTED, RunContext
 from regioncap.run.progress import Progress as RunProgress
 from regioncap.storage.filesystem import Place
 from regioncap.storage.urls import redact_url
@@ -68,6 +68,7 @@ def _log_handler(console: Console) -> logging.Handler:
     else:
         handler = logging.StreamHandler()
         handler.setFormatter(PrintableFormatter("%(levelname)s: %(message)s"))
+    handler.addFilter(lambda record: not getattr(record, REPORTED, False))
     return handler
 
 

@@ -7,7 +7,6 @@ the images are the input, one row each.
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
@@ -43,8 +42,6 @@ _LONGEST_EXTENSION = 12
 
 BESIDE_ROWS, NO_EXTENSION, OTHER = "images beside rows", "without extension", "other"
 
-logger = logging.getLogger("regioncap")
-
 
 @dataclass(frozen=True)
 class FoundInput:
@@ -59,11 +56,10 @@ class FoundInput:
     images: list[str] = field(default_factory=list)
     left_out: dict[str, int] = field(default_factory=dict)
 
-    def report_left_out(self) -> None:
-        """Log what is not read, if anything."""
-        if self.left_out:
-            what = f"{len(self.data):,} data files" if self.data else f"{len(self.images):,} images"
-            logger.info("input: %s are read; left out: %s", what, in_words(self.left_out))
+    def left_out_in_words(self) -> str:
+        """What is not read; "" for nothing."""
+        what = f"{len(self.data):,} data files" if self.data else f"{len(self.images):,} images"
+        return f"input: {what} are read; left out: {in_words(self.left_out)}" if self.left_out else ""
 
 
 def in_words(left_out: dict[str, int]) -> str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Iterator
 
 from regioncap.errors import OutputInUse, StorageError
 from regioncap.inputs.edits import MARKS, Edits
 from regioncap.output.lease import hold_output
 from regioncap.preflight.check import Checked
 from regioncap.preflight.plan import Plan
-from regioncap.run.context import RunContext
+from regioncap.run.context import REPORTED, RunContext
 
 logger = logging.getLogger("regioncap")
 
@@ -20,22 +21,34 @@ def start(context: RunContext, checked: Checked) -> None:
 
     Raises OutputInUse, StorageError: see `hold_output`.
     """
-    config = context.config
-    context.found.report_left_out()
-    if context.images_note:
-        logger.info("%s", context.images_note)
-    if checked.differences:
-        logger.warning("settings differ from the output's last run: %s", "; ".join(checked.differences))
-    for hint in checked.hints:
-        logger.warning("%s", hint)
-    if checked.outdated:
-        logger.warning("%s", checked.outdated)
-    if context.config.edits:
-        logger.info("%s", edits_in_words(context.edits))
-    if context.captioner.paid:
-        logger.info("%s", work_left(checked.left)[0])
-    if take_output(context, checked) and config.runner == "threads":  # elsewhere those that ask prepare themselves
+    report(context, checked)
+    if take_output(context, checked) and context.config.runner == "threads":  # elsewhere those that ask prepare
         context.captioner.get_ready()
+
+
+def report(context: RunContext, checked: Checked) -> None:
+    """Log what is to be known before anything is sent. The command does it first, and the flow again, for Prefect's
+    log: what was logged before is marked as `REPORTED`."""
+    for level, text in _to_report(context, checked):
+        logger.log(level, "%s", text, extra={REPORTED: text in context.reported})
+        context.reported.add(text)
+
+
+def _to_report(context: RunContext, checked: Checked) -> Iterator[tuple[int, str]]:
+    if left_out := context.found.left_out_in_words():
+        yield logging.INFO, left_out
+    if context.images_note:
+        yield logging.INFO, context.images_note
+    if checked.differences:
+        yield logging.WARNING, f"settings differ from the output's last run: {'; '.join(checked.differences)}"
+    for hint in checked.hints:
+        yield logging.WARNING, hint
+    if checked.outdated:
+        yield logging.WARNING, checked.outdated
+    if context.config.edits:
+        yield logging.INFO, edits_in_words(context.edits)
+    if context.captioner.paid:
+        yield logging.INFO, work_left(checked.left)[0]
 
 
 def edits_in_words(edits: Edits) -> str:

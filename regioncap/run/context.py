@@ -48,6 +48,10 @@ if TYPE_CHECKING:
     from regioncap.vision.plugin_finder import PluginFinder
 
 
+REPORTED = "reported"
+"""The attribute of a line of the log that was seen before: by the command, before Prefect was there to keep it."""
+
+
 class RunContext:
     """Everything that the tasks of a process need for one config; see `regioncap.run.runs` for how they find it."""
 
@@ -67,6 +71,8 @@ class RunContext:
         self.threads = RunThreads(config.threads)
         self.images_note = ""
         """What was found out about how rows hold their images, and should be said, once it is known."""
+        self.reported: set[str] = set()
+        """What the run said before it sent anything."""
         self.stop = threading.Event()
         """Set when the run ends, in whichever way: every loop over rows looks at it."""
         self.run_name = ""

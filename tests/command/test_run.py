@@ -16,6 +16,7 @@ import pytest
 from regioncap.captioners import pixels
 from regioncap.captioners.fake_server import PERSONAS, Behaviour, RunningServer
 from regioncap.captioners.supervisor import descendants
+from regioncap.run.context import RunContext
 from tests.support.commands import COMMAND, ROOT, call, environment, regioncap
 from tests.support.photos import write_photo
 from tests.support.rows import BOX, read_rows, write_rows
@@ -130,6 +131,29 @@ def test_a_home_that_prefect_cannot_write_to_is_reported_at_once(
     assert done.code == 2
     assert f"Prefect cannot write to {here}/photos.jsonl/home (Not a directory)" in done.err
     assert "PREFECT_API_URL" in done.err
+
+
+def test_what_is_reported_before_anything_is_sent_is_reported_once(
+    here: Path, prefect_server: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The head start sends before the flow is there, whose log has the same lines."""
+    errors = ""
+
+    def begin(context: RunContext) -> None:
+        nonlocal errors
+        errors = capsys.readouterr().err
+
+    monkeypatch.setattr("regioncap.tasks.head_start.begin_first_shard", begin)
+    with RunningServer(Behaviour(latency=0.0)) as server:
+        flags = ["run", "photos.jsonl", "--endpoint", server.url, "--model", "fake-vlm", "--output", "out.jsonl"]
+        done = call(capsys, *flags)
+        assert "no answers yet: captions for all regions will be requested" in errors
+        again = call(capsys, *flags, "--prompt", "What is in {regions}?")
+    assert (done.code, again.code) == (0, 0)
+    assert "settings differ from the output's last run: prompt" in errors
+    assert "captions for" in errors
+    for text in ("settings differ", "captions for", "no answers yet"):
+        assert text not in done.err + again.err
 
 
 def test_a_prefect_server_that_is_not_there_is_one_clear_line(project: Path) -> None:

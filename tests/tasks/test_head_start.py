@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,13 @@ def captioned(context: RunContext) -> list[Row]:
     return context.storage.read(run_steps(keep_input(shard, context), context.config, False)[-1])
 
 
+def interrupted_in_head_start(context: RunContext, before: Callable[[], object] = lambda: None) -> None:
+    """Ctrl-C while Prefect starts, after `before`."""
+    with contextlib.suppress(KeyboardInterrupt), head_start(context):
+        before()
+        raise KeyboardInterrupt
+
+
 def test_what_was_begun_is_taken_up(tmp_path: Path, server: RunningServer, monkeypatch: pytest.MonkeyPatch) -> None:
     reads: Counter[str] = Counter()
     read = ImageFiles.read
@@ -124,8 +132,7 @@ def test_nothing_is_begun(tmp_path: Path, server: RunningServer, more: dict[str,
 
 def test_a_run_that_ends_with_an_error_sends_nothing_more(tmp_path: Path, server: RunningServer) -> None:
     with run_of(tmp_path, settings(server)) as context:
-        with pytest.raises(KeyboardInterrupt), head_start(context):
-            raise KeyboardInterrupt
+        interrupted_in_head_start(context)
         assert context.stop.is_set()
 
 
@@ -144,9 +151,7 @@ def test_neither_does_one_that_ends_while_rows_are_begun(
 
 def test_what_was_paid_for_before_an_end_without_a_flow_is_on_record(tmp_path: Path, server: RunningServer) -> None:
     with run_of(tmp_path, settings(server)) as context:
-        with pytest.raises(KeyboardInterrupt), head_start(context):
-            until(lambda: answered_early(context))
-            raise KeyboardInterrupt
+        interrupted_in_head_start(context, lambda: until(lambda: answered_early(context)))
         regions = context.progress.counts.captions_new
         assert context.kept is not None
         assert context.kept.count == regions
@@ -158,7 +163,5 @@ def test_what_was_paid_for_before_an_end_without_a_flow_is_on_record(tmp_path: P
 
 def test_the_record_of_a_flow_that_began_is_its_own(tmp_path: Path, server: RunningServer) -> None:
     with run_of(tmp_path, settings(server)) as context:
-        with pytest.raises(KeyboardInterrupt), head_start(context):
-            RUNS.close(context.config)
-            raise KeyboardInterrupt
+        interrupted_in_head_start(context, lambda: RUNS.close(context.config))
         assert context.kept is None
