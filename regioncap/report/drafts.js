@@ -4,7 +4,7 @@ const edits = (() => {
   const ACTIONS = ["approve", "edit", "reject"];
   const BREAKS = /[\t\n\v\f\r\x1c-\x1e\x85\u2028\u2029]+/g;
   const NO_TEXT = /[\0-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufeff\ufffe\uffff]/gu;
-  const LABEL = /(?:^|[.!?。！？…])\s*(<\s*region[\s_]*\p{Nd}+\s*>)/iu;
+  const LABEL = /(?:^|[.!?。！？…])\s*(<\s*reg[iıİ]on[\s_]*\p{Nd}+\s*>)/iu;
 
   /* Text as one line: line breaks and tabs, as pasted text has them, become blanks; what cannot be seen is left out. */
   const oneLine = (text) => text.replace(BREAKS, " ").replace(NO_TEXT, "");

@@ -340,6 +340,7 @@ def test_what_the_run_would_refuse_is_refused_at_once(browser: Browser, report: 
 CAPTIONS = [
     *EVIL, "", "A cat.", "x" * 20_000, "x" * 20_001, "\U0001f600" * 20_000,
     "A cat. <Region 2> a dog", "Left of <region2>", "< region_3 > x", "\u3002<region\uff11>",
+    "<REG\u0130ON1> x", "<reg\u0131on 1>",
     "a\nb", "a\x1cb", "a\x7fb", "a\u2029b", "a\ufeffb", "a\u2066b", "a\uffffb", "a\u200db",
 ]  # fmt: skip
 
