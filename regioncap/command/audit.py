@@ -25,6 +25,7 @@ from regioncap.run.credentials import check_environment
 if TYPE_CHECKING:
     # They import Prefect, which takes seconds.
     from regioncap.audit.auditing import Audited
+    from regioncap.audit.figures import Audit
     from regioncap.audit.intervals import Share
     from regioncap.audit.sampling import Sample
 
@@ -128,10 +129,12 @@ def audit_lines(done: Audited) -> Iterator[tuple[str, str]]:
     yield "  with other numbers", _share(arms["permuted"])
     yield "  in reverse order", _share(arms["reversed"]) if done.reversed else "not asked: focal mode has no order"
     yield "follow another box", f"{audit.count('follows_another'):,} of {len(audit.pairs):,} pairs"
-    yield "undecided", f"{audit.count('undecided'):,}, since captions or objects are alike"
+    yield "undecided", _undecided(audit)
+    if audit.missing:
+        yield "without a new caption", f"{audit.missing:,}, which are no pairs"
     if (one := audit.single_asking) is not None:
         interval = f"95 % interval {_percent(one.low)} to {_percent(one.high)}"
-        yield "errors of one asking", f"{_percent(one.errors)} of captions are on another box ({interval})"
+        yield "errors of one asking", f"{_percent(one.errors)} on another box ({interval}), if they are independent"
     yield "rows asked about again", f"{len(audit.rows):,} of {done.sample.eligible:,} with two or more regions"
     if done.left_out:
         yield "rows left out", in_words(done.left_out)
@@ -140,6 +143,13 @@ def audit_lines(done: Audited) -> Iterator[tuple[str, str]]:
     price = f", {bill.usd:,.4f} US dollars" if bill.usd is not None else ""
     yield "requests", f"{bill.requests:,} for {bill.captions_audited:,} captions: {tokens}{price}"
     yield "audit", done.place.url
+
+
+def _undecided(audit: Audit) -> str:
+    count = audit.count("undecided")
+    if not count or audit.at_most.share is None:
+        return f"{count:,}"
+    return f"{count:,}: the words fit no box alone; {_percent(audit.at_most.share)} are consistent if all of these are"
 
 
 def _share(share: Share) -> str:
