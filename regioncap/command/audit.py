@@ -167,6 +167,7 @@ def _plan(sample: Sample, context: RunContext) -> int:
     """Say what the audit would ask for and cost."""
     from regioncap.audit.asking import left_to_ask
     from regioncap.captioners.prompts import Prompts
+    from regioncap.command.compare_figures import tokens_per_region
     from regioncap.preflight.plan import PATCH, Plan, text_tokens
     from regioncap.vision.images import fit_size
 
@@ -180,6 +181,8 @@ def _plan(sample: Sample, context: RunContext) -> int:
     )
     if known := [tokens for each in left for tokens in each.known]:
         planned.answer_tokens = statistics.fmean(known)
+    elif of_run := tokens_per_region(sample.rows):
+        planned.answer_tokens = of_run[1]
     for name, text in (
         ("rows to ask about again", f"{len(left):,} of {sample.eligible:,} with two or more regions"),
         *terminal.price_lines(planned, config),
