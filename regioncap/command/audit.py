@@ -131,7 +131,7 @@ def audit_lines(done: Audited) -> Iterator[tuple[str, str]]:
     yield "follow another box", f"{audit.count('follows_another'):,} of {len(audit.pairs):,} pairs"
     yield "undecided", _undecided(audit)
     if audit.missing:
-        yield "without a new caption", f"{audit.missing:,}, which are no pairs"
+        yield "not compared", f"{audit.missing:,}: no new caption came, or people decided about the caption"
     if (one := audit.single_asking) is not None:
         interval = f"95 % interval {_percent(one.low)} to {_percent(one.high)}"
         yield "errors of one asking", f"{_percent(one.errors)} on another box ({interval}), if they are independent"

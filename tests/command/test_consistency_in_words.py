@@ -68,7 +68,7 @@ def test_what_is_undecided_or_missing_is_told(lines: Callable[[Audit], dict[str,
     assert undecided["consistent"].startswith("0.0 % of 160 pairs")
     assert undecided["undecided"].startswith("160: ")
     assert "100.0 % are consistent if all of these are" in undecided["undecided"]
-    assert "without a new caption" not in undecided
+    assert "not compared" not in undecided
     missing = lines(measured([BUS, DOG], [BUS, None]))
-    assert missing["without a new caption"].startswith("80,")
+    assert missing["not compared"].startswith("80: ")
     assert missing["undecided"] == "0" or "consistent if all of these are" in missing["undecided"]
