@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from regioncap.audit.asking import AskedAgain, asked_again
 from regioncap.audit.figures import Audit, measure
 from regioncap.audit.sampling import Sample
+from regioncap.audit.verdicts import Verdict
 from regioncap.errors import RegionCapError, UsageError
 from regioncap.output.audit_file import caption_key, found_inconsistent, write_audit
 from regioncap.output.reading import Written
@@ -80,18 +82,23 @@ def record_of(again: AskedAgain, audit: Audit, sample: Sample, context: RunConte
 
 
 def _still_inconsistent(output: Place, audit: Audit) -> Iterator[dict[str, Any]]:
-    """What earlier audits found and this one did not look at: captions that a run has replaced since, and would have
-    again without that, and rows that were not in the sample."""
-    looked_at = {
-        caption_key(row.image_sha256, row.bbox[box], caption)
-        for row in audit.rows
-        for box, caption in enumerate(row.first)
-        if caption
-    }
+    """What earlier audits found and this one did not settle: captions that a run has replaced since, and would have
+    again without that; rows that were not in the sample; and captions of which this one cannot tell."""
+    settled = _settled(audit)
     for found in found_inconsistent(output):
-        if found["key"] not in looked_at:
-            looked_at.add(found.pop("key"))
+        if found["key"] not in settled:
+            settled.add(found.pop("key"))
             yield found
+
+
+def _settled(audit: Audit) -> set[str]:
+    """The keys of the captions that follow another box, and of those that follow their own whenever asked again."""
+    verdicts: defaultdict[str, set[Verdict]] = defaultdict(set)
+    for pair in audit.pairs:
+        row = audit.rows[pair.row]
+        key = caption_key(row.image_sha256, row.bbox[pair.box], str(row.first[pair.box]))
+        verdicts[key].add(pair.verdict)
+    return {key for key, of in verdicts.items() if "follows_another" in of or of == {"follows"}}
 
 
 CODES_IN_WORDS = {

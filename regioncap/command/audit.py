@@ -25,6 +25,7 @@ from regioncap.run.credentials import check_environment
 if TYPE_CHECKING:
     # They import Prefect, which takes seconds.
     from regioncap.audit.auditing import Audited
+    from regioncap.audit.figures import Audit
     from regioncap.audit.intervals import Share
     from regioncap.audit.sampling import Sample
 
@@ -59,13 +60,13 @@ def audit(output_name: str, rows: int, seed: int, plan: bool, **flags: Any) -> i
     the run. Exit code 1: some rows of the sample could not be asked about.
     """
     from regioncap.audit.auditing import check_auditable
-    from regioncap.audit.sampling import sample_of
+    from regioncap.audit.sampling import NOTHING_TO_AUDIT, sample_of
 
     files = files_from(flags)
     written = open_output(output_name, files, cache_path=flags["cache_path"], image_root=flags["image_root"])
     sample = sample_of(written.rows(), rows, seed)
     if not sample.rows:
-        raise UsageError(f"{written.place.url}: no row has two or more regions, so there are no numbers to mix up")
+        raise UsageError(f"{written.place.url}: {NOTHING_TO_AUDIT}")
     with contextlib.closing(RunContext(_config_of(written, sample, flags))) as context:
         check_auditable(context)
         if plan:
@@ -128,10 +129,12 @@ def audit_lines(done: Audited) -> Iterator[tuple[str, str]]:
     yield "  with other numbers", _share(arms["permuted"])
     yield "  in reverse order", _share(arms["reversed"]) if done.reversed else "not asked: focal mode has no order"
     yield "follow another box", f"{audit.count('follows_another'):,} of {len(audit.pairs):,} pairs"
-    yield "undecided", f"{audit.count('undecided'):,}, since captions or objects are alike"
+    yield "undecided", _undecided(audit)
+    if audit.missing:
+        yield "not compared", f"{audit.missing:,}: no new caption came, or people decided about the caption"
     if (one := audit.single_asking) is not None:
         interval = f"95 % interval {_percent(one.low)} to {_percent(one.high)}"
-        yield "errors of one asking", f"{_percent(one.errors)} of captions are on another box ({interval})"
+        yield "errors of one asking", f"{_percent(one.errors)} on another box ({interval}), if they are independent"
     yield "rows asked about again", f"{len(audit.rows):,} of {done.sample.eligible:,} with two or more regions"
     if done.left_out:
         yield "rows left out", in_words(done.left_out)
@@ -140,6 +143,13 @@ def audit_lines(done: Audited) -> Iterator[tuple[str, str]]:
     price = f", {bill.usd:,.4f} US dollars" if bill.usd is not None else ""
     yield "requests", f"{bill.requests:,} for {bill.captions_audited:,} captions: {tokens}{price}"
     yield "audit", done.place.url
+
+
+def _undecided(audit: Audit) -> str:
+    count = audit.count("undecided")
+    if not count or audit.at_most.share is None:
+        return f"{count:,}"
+    return f"{count:,}: the words fit no box alone; {_percent(audit.at_most.share)} are consistent if all of these are"
 
 
 def _share(share: Share) -> str:
@@ -157,6 +167,7 @@ def _plan(sample: Sample, context: RunContext) -> int:
     """Say what the audit would ask for and cost."""
     from regioncap.audit.asking import left_to_ask
     from regioncap.captioners.prompts import Prompts
+    from regioncap.command.compare_figures import tokens_per_region
     from regioncap.preflight.plan import PATCH, Plan, text_tokens
     from regioncap.vision.images import fit_size
 
@@ -170,6 +181,8 @@ def _plan(sample: Sample, context: RunContext) -> int:
     )
     if known := [tokens for each in left for tokens in each.known]:
         planned.answer_tokens = statistics.fmean(known)
+    elif of_run := tokens_per_region(sample.rows):
+        planned.answer_tokens = of_run[1]
     for name, text in (
         ("rows to ask about again", f"{len(left):,} of {sample.eligible:,} with two or more regions"),
         *terminal.price_lines(planned, config),

@@ -24,9 +24,9 @@ TOO_FEW = (
     "How consistent captions are is known of fewer than two settings: it needs a model, and rows with two regions or "
     "more that come through under every setting."
 )
-UPPER_BOUND = (
-    "Consistent means that a caption follows its region when it is asked for again with other numbers and in another "
-    "order: an upper bound on the share that is right."
+NOT_RIGHT = (
+    "Consistent means that a caption was seen to follow its region when it was asked for again with other numbers and "
+    "in another order. It is not the same as right: what is mixed up in the same way each time looks consistent."
 )
 
 Figures = list[tuple[str, list[str]]]
@@ -131,33 +131,41 @@ def _price(one: Outcome) -> str:
 
 def conclusions_of(outcomes: Sequence[Outcome], audits: Sequence[Audit | None]) -> list[str]:
     """Which settings are clearly more consistent, and which only seem so; and what else the figures do not tell."""
-    shares = {
-        one.setting.name: audit.consistent
+    measured = {
+        one.setting.name: audit
         for one, audit in zip(outcomes, audits, strict=True)
         if audit is not None and audit.consistent.share is not None
     }
     words = [_same_answers(one.setting.name, one.setting.same_as) for one in outcomes if one.setting.same_as]
-    if len(shares) < 2:
+    if len(measured) < 2:
         return [*words, TOO_FEW]
-    best = max(shares, key=lambda name: shares[name].share or 0.0)
-    return [*words, *_against_best(best, shares), UPPER_BOUND]
+    best = max(measured, key=lambda name: measured[name].consistent.share or 0.0)
+    return [*words, *_against_best(best, measured), NOT_RIGHT]
 
 
 def _same_answers(name: str, other: str) -> str:
     return f"“{name}” asks for the same answers as “{other}”: only rows that failed there can differ."
 
 
-def _against_best(best: str, shares: Mapping[str, Share]) -> Iterator[str]:
-    for name, share in shares.items():
+def _against_best(best: str, measured: Mapping[str, Audit]) -> Iterator[str]:
+    most = measured[best].consistent
+    for name, audit in measured.items():
+        share = audit.consistent
         if name == best:
             continue
-        if (share.high or 0.0) < (shares[best].low or 0.0):
+        if (share.high or 0.0) >= (most.low or 0.0):
             yield (
-                f"“{best}” is clearly more consistent than “{name}”: {_in_words(shares[best])} against "
-                f"{_in_words(share)}; the intervals do not overlap."
+                f"“{best}” and “{name}”: {_in_words(most)} and {_in_words(share)}; the intervals overlap, so "
+                "neither is clearly more consistent. More --rows would narrow them."
+            )
+        elif (audit.at_most.high or 0.0) >= (most.low or 0.0):
+            yield (
+                f"“{best}” was seen to be consistent more often than “{name}”: {_in_words(most)} against "
+                f"{_in_words(share)}. But {_part('undecided', audit)} of “{name}” are undecided; if they are "
+                "consistent, neither is clearly more consistent."
             )
         else:
             yield (
-                f"“{best}” and “{name}”: {_in_words(shares[best])} and {_in_words(share)}; the intervals overlap, so "
-                "neither is clearly more consistent. More --rows would narrow them."
+                f"“{best}” is clearly more consistent than “{name}”: {_in_words(most)} against "
+                f"{_in_words(share)}; the intervals do not overlap, not even if all that is undecided is consistent."
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -17,15 +18,22 @@ from regioncap.storage.steps import digest
 SCHEMA = 1
 """Of the file: raised when a reader of the old one would misread the new one."""
 
+logger = logging.getLogger("regioncap")
+
 
 def read_audit(output: Place, *, incomplete: bool = False) -> Row | None:
     """The audit of the output at `output`, or of the incomplete run beside it; None when there is none, or the file is
-    damaged or of another kind."""
-    files = FileOutputs(output, INCOMPLETE) if incomplete else outputs_at(output)
-    with contextlib.suppress(FileNotFoundError, ValueError):
-        found = loads(files.audit.read())
+    damaged or of another kind, which is logged."""
+    place = (FileOutputs(output, INCOMPLETE) if incomplete else outputs_at(output)).audit
+    try:
+        text = place.read()
+    except FileNotFoundError:
+        return None
+    with contextlib.suppress(ValueError):
+        found = loads(text)
         if isinstance(found, dict) and found.get("schema") == SCHEMA:
             return found
+    logger.warning("%s is damaged, or of another version: what it found is not known. Rerun regioncap audit", place.url)
     return None
 
 

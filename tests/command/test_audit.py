@@ -96,6 +96,9 @@ def test_its_price_is_told_before(here: Path, audit: Audit, server: RunningServe
     said = lines_of(audit("--plan"))
     assert (said["requests needed"], said["rows to ask about again"][:6]) == (str(ASKED), f"{ROWS} of {ROWS}")
     assert {"prompt tokens, about", "answer tokens, about", "US dollars, about"} <= set(said)
+    lines = [row for row in read_rows(here / "out.jsonl") if len(row["mdvp_record"]) > 1]
+    used = sum(row["meta_info"]["usage"]["completion_tokens"] for row in lines)  # for each region as much as in the run
+    assert int(said["answer tokens, about"].replace(",", "")) == 3 * used
     assert server.stats["requests"] == asked
     assert not (here / "out.audit.json").exists()
     audit("--rows", "2")

@@ -100,7 +100,7 @@ def test_a_run_repairs_what_an_audit_found(tmp_path: Path, run: Run, server: Run
     )
 
 
-def test_only_runs_that_repair_it_depend_on_the_audit(tmp_path: Path) -> None:
+def test_only_runs_that_repair_it_depend_on_the_audit(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     model = {"captioner": "openai", "model": "m", "endpoint": ["http://h/v1"]}
     (tmp_path / "photos.jsonl").touch()
 
@@ -124,6 +124,7 @@ def test_only_runs_that_repair_it_depend_on_the_audit(tmp_path: Path) -> None:
     assert key("refusal", "inconsistent") == changed
     file.write_text("{")
     assert key("refusal", "inconsistent") == before["refusal", "inconsistent"]
+    assert "out.audit.json is damaged" in caplog.text  # else captions that were replaced would come back unnoticed
 
 
 def test_a_caption_that_changed_or_that_a_person_approved_is_not_flagged(
