@@ -234,7 +234,7 @@ def test_a_look_before_an_export_that_throws_costs_nothing(to: str, hook: str, o
     ("hook", "named"),
     [
         ("regioncap.report.report.card_of", 1),
-        ("regioncap.report.report.thumb_of", 1),
+        ("regioncap.report.card_picture.thumb_of", 1),
         ("regioncap.report.report.sample_row", 0),
         ("regioncap.report.selection.Overview.add", 0),
     ],

@@ -72,13 +72,14 @@ def test_a_stopped_run_pays_for_nothing_twice(tmp_path: Path, caption: Caption, 
 
 @pytest.fixture
 def back_to_the_first_prompt(tmp_path: Path, caption: Caption) -> set[str]:
-    """Runs of one output with two prompts finished; the third, with the first prompt and a new row, was stopped before
-    anything was asked. The names of the answers."""
+    """Runs of one output with two prompts finished; the third, with the first prompt and two new rows, was stopped
+    after one of these. The names of the answers."""
     caption()
     caption(prompt=OTHER_PROMPT)
-    write_photo(tmp_path / "new.png", ROWS)
     with (tmp_path / "photos.jsonl").open("a") as rows:
-        rows.write(json.dumps({"image": "new.png", "bbox": [BOX, [60, 10, 20, 20]]}) + "\n")
+        for number in (ROWS, ROWS + 1):
+            write_photo(tmp_path / f"{number}.png", number)
+            rows.write(json.dumps({"image": f"{number}.png", "bbox": [BOX, [60, 10, 20, 20]]}) + "\n")
     with pytest.raises(BudgetReached):
         caption(max_requests=1)
     return names(tmp_path)

@@ -209,11 +209,10 @@ def test_a_signal_that_prefects_own_server_gets_too_ends_the_run_at_once(
         running.wait()
     assert running.returncode == 1
     assert "Resume with:\n  regioncap run photos.jsonl" in errors
-    if number == signal.SIGTERM:  # its server may say that it was ended
+    if number == signal.SIGTERM:
         assert "regioncap: terminated" in errors
-    else:
-        assert "Traceback" not in errors
-        assert "ERROR" not in errors
+    # Prefect's server, which is signalled at the same time, may show a traceback of its end: none of it is ours.
+    assert "/regioncap/" not in errors
 
 
 IMPATIENT = """

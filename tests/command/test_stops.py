@@ -72,9 +72,8 @@ def test_a_killed_run_says_what_it_keeps_and_the_command_that_goes_on(
 ) -> None:
     running = subprocess.Popen([*COMMAND, "run", *flags], env=environment(), stderr=subprocess.PIPE, text=True)
     until(lambda: running.poll() is not None or server.stats["answered"] > 4, every=0.05)
-    server.change(
-        latency=20.0
-    )  # however late the signal comes, the run is not at its end; slots are free again by then
+    # However late the signal comes, the run is not at its end; and its requests hold the server's slots no longer.
+    server.change(latency=20.0)
     running.send_signal(number)
     _, errors = running.communicate(timeout=120)
     server.change(latency=0.0)
