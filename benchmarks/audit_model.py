@@ -1,4 +1,4 @@
-"""A simulated captioner of pictures with several boxes, which mixes them up as often as it is told to.
+"""A simulated captioner for pictures with several boxes, which mixes them up at a given rate.
 
 It describes each thing in words that vary from asking to asking, and knows which thing it described: so what an audit
 finds can be compared with what is true.

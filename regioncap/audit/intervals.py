@@ -1,7 +1,8 @@
 """A share of pairs with its interval, by bootstrap over rows.
 
 The regions of a row are not independent: a picture that confuses the model confuses it about several. So rows are
-drawn, each with all its pairs. Every draw is measured anew: the yardstick for words comes from the rows too.
+drawn, each with all its pairs. The whole measurement is repeated for every draw: the yardstick for
+words comes from the rows too.
 
 The plain percentile bootstrap is too narrow for shares near 1: with 20 rows and 2 % of mix-ups its 95 % intervals held
 the share in 53 to 70 % of simulated audits. So the bootstrap only says how much the share varies, hence how many

@@ -113,7 +113,7 @@ class Sender:
         its request must be sent again."""
         if not contradicts(response, request.wanted):
             return response
-        self._doubt(endpoint, f"an answer has not the form {response.form}, or ended with {response.word[:40]!r}")
+        self._doubt(endpoint, f"an answer does not have the form {response.form}, or ended with {response.word[:40]!r}")
         # The run may end with this row, and what is being found out is for the next one.
         await asyncio.shield(self._trials[id(endpoint)])
         unheld = replace(response, form="none")  # no form closes what is in it

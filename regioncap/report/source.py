@@ -55,7 +55,7 @@ class ReportOptions:
     """What a page is made from besides its rows.
 
     `pictures`: reads its images. `where`: conditions that its rows and regions meet. `against`: another run to compare
-    with. `note`: a remark on an unfinished run. `not_begun`: number of its rows that it has not started. `audit`:
+    with. `note`: a remark on an unfinished run. `not_begun`: number of its rows not started. `audit`:
     what the file of the output's audit holds, if there is one. `key`: identifies the content of the page; "" if
     unknown.
     """

@@ -43,4 +43,4 @@ def test_only_a_caption_that_follows_its_box_is_taken_out(tmp_path: Path) -> Non
     assert kept(audited([BUS, DOG, TREE], [BUS, DOG, TREE])) == ["a bicycle", BUS]
     assert kept(audited([BUS, DOG, TREE], [BUS, DOG, None])) == [TREE, "a bicycle", BUS]  # no caption came
     assert kept(audited([BUS, DOG, TREE], [BUS, "I cannot help with that.", TREE])) == [DOG, "a bicycle", BUS]
-    assert kept(audited([BUS, DOG, TREE], [DOG, BUS, TREE])) == ["a bicycle", BUS]  # found anew
+    assert kept(audited([BUS, DOG, TREE], [DOG, BUS, TREE])) == ["a bicycle", BUS]  # found again

@@ -1,4 +1,4 @@
-"""The fake model that sees: what it names is what is under the mark, and it mixes up what it is told to."""
+"""The fake model that sees: what it names is what is under the mark, and it mixes regions up on request."""
 
 from __future__ import annotations
 
