@@ -12,14 +12,16 @@ from dataclasses import dataclass, replace
 from functools import partial
 from types import MappingProxyType
 
-from regioncap.captioners.base import CaptionRequest, CaptionResult, MarkGroup, Prompt
+from regioncap.captioners.base import CaptionRequest, CaptionResult, MarkGroup, Prompt, Received
 from regioncap.captioners.replies import joined
 from regioncap.records import Counts, Row
 from regioncap.run.context import RunContext
 from regioncap.run.in_flight import PendingAnswer
 from regioncap.storage.answers import answer_key
+from regioncap.storage.journal import Entry
 from regioncap.tasks.cached_answer import MAX_FAILED_RUNS, CachedAnswer
 from regioncap.tasks.draw_row import marked_jpeg, read_unchanged
+from regioncap.tasks.recovery import recover_once
 from regioncap.vision.drawing import DRAW_VERSION
 from regioncap.vision.images import fit_size
 
@@ -126,6 +128,7 @@ def send_for(
     future, owner = context.in_flight.claim(key)
     if owner:
         try:
+            recover_once(context)
             cached = CachedAnswer() if ignore_cached else CachedAnswer.find(key, request.wanted, context)
             _complete(_Answer(key, request, cached, context))
         except BaseException as error:
@@ -146,7 +149,9 @@ def _complete(answer: _Answer) -> None:
         answer.settle(cached.held_back())
     else:
         context.progress.add(Counts(captions_asked=len(missing)))
-        future = context.captioner.submit(replace(answer.request, wanted=missing, keep=answer.keep))
+        future = context.captioner.submit(
+            replace(answer.request, wanted=missing, record=answer.record, keep=answer.keep)
+        )
         future.add_done_callback(answer.on_done)
 
 
@@ -159,6 +164,14 @@ class _Answer:
     cached: CachedAnswer
     context: RunContext
 
+    def record(self, received: Received) -> None:
+        """Put a reply into the journal, before anything else is done with it: from there it survives a kill."""
+        entry = Entry(
+            self.key, self.request.wanted, self.context.captioner.model, received.order, received.reply.as_json(),
+            received.prompt_tokens, received.completion_tokens,
+        )  # fmt: skip
+        self.context.journal.append(entry)
+
     def keep(self, result: CaptionResult) -> None:
         """Store what there is by now, whatever becomes of the rest."""
         whole = self._with_cached(result)
@@ -170,14 +183,16 @@ class _Answer:
         captions = {**latest.captions, **whole.captions}
         complete = not self._incomplete(captions)
         failed = result.model_failure and not complete
+        replies = [reply.as_json() for reply in result.replies]
         CachedAnswer(
             captions=captions,
             usage=whole.usage,
             warnings=whole.warnings,
-            replies=joined(self.cached.replies, [reply.as_json() for reply in result.replies], latest.replies),
+            replies=joined(self.cached.replies, replies, latest.replies),
             failed_runs=self.cached.failed_runs + 1 if failed else 0 if complete else latest.failed_runs,
             failure=result.message if failed else latest.failure,
         ).store(self.key, self.context)
+        self.context.journal.stored(self.key, replies)
 
     def on_done(self, future: Future[CaptionResult]) -> None:
         """The captioner is done with what was missing."""

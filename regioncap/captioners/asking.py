@@ -6,17 +6,20 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
-from regioncap.captioners.base import CaptionRequest, CaptionResult
+from regioncap.captioners.base import CaptionRequest, CaptionResult, Received
 from regioncap.captioners.chat import ChatRequest, ChatResponse
 from regioncap.captioners.prompts import label
-from regioncap.captioners.reading.parsing import Parsed, is_refusal
+from regioncap.captioners.reading.parsing import is_refusal
 from regioncap.captioners.replies import QUOTED_CHARS, Reply, parse_response
 from regioncap.captioners.row_requests import RowRequests
 from regioncap.captioners.server_errors import Refused, TryAgain
 from regioncap.config.model import RegionCapConfig
 from regioncap.records import Counts
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 Send = Callable[[ChatRequest], Awaitable[ChatResponse]]
 """Has a request answered by some endpoint. Raises Refused, TryAgain when tries are used up, RunStopped."""
@@ -24,12 +27,25 @@ Send = Callable[[ChatRequest], Awaitable[ChatResponse]]
 LONG_REPLY_CHARS = 1_000
 """Longer replies are read in a thread, so that they do not hold up the event loop: this one takes about 0.5 ms."""
 
+RECORDED_AT_ONCE_CHARS = 4_000
+"""Longer replies are brought into the form in which they are stored in a thread, too: this one takes about 0.3 ms."""
+
 
 class Keeping:
     """The tasks that keep something. They go on when their row is given up: what they keep was paid for."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
+        self._recorded = 0
+
+    async def others_recorded(self) -> None:
+        """A reply is on record: returns when no others come at this moment, so that none waits until this one is
+        read."""
+        self._recorded += 1
+        before = 0
+        while before != self._recorded:
+            before = self._recorded
+            await asyncio.sleep(0)
 
     async def run(self, keeping: Coroutine[Any, Any, None]) -> None:
         """Run `keeping`; returns when it is done, and lets it go on when the caller is cancelled."""
@@ -102,12 +118,11 @@ class RowConversation:
         self._asked += 1
         order = self._asked
         response = await self._send(asked)
+        reply = await self._recorded(asked, response, order)
         result, usage = self._result, self._usage
         usage.update(requests=1, prompt_tokens=response.prompt_tokens, completion_tokens=response.completion_tokens)
-        if len(response.text) > LONG_REPLY_CHARS:
-            read, self._replies[order] = await asyncio.to_thread(self._read, response, asked)
-        else:  # handing it to a thread would take longer
-            read, self._replies[order] = self._read(response, asked)
+        read = await _in_thread_if(len(response.text) > LONG_REPLY_CHARS, parse_response, response, asked.wanted)
+        self._replies[order] = reply
         found = read.captions
         if found:
             if repair or self._request.again:
@@ -120,9 +135,13 @@ class RowConversation:
         await self._keep()
         return "" if len(found) == len(asked.wanted) else self._problem_of(response, read.reason)
 
-    def _read(self, response: ChatResponse, asked: ChatRequest) -> tuple[Parsed, Reply]:
-        read = parse_response(response, asked.wanted)
-        return read, Reply.of(asked, response, read)
+    async def _recorded(self, asked: ChatRequest, response: ChatResponse, order: int) -> Reply:
+        """The response as it is stored, on record before anything else is done with it."""
+        reply = await _in_thread_if(len(response.text) > RECORDED_AT_ONCE_CHARS, Reply.of, asked, response)
+        if self._request.record is not None:
+            self._request.record(Received(reply, order, response.prompt_tokens, response.completion_tokens))
+            await self._keeping.others_recorded()
+        return reply
 
     def _problem_of(self, response: ChatResponse, reason: str) -> str:
         begin = " ".join(response.text[:QUOTED_CHARS].split())
@@ -174,3 +193,8 @@ class RowConversation:
                 )  # fmt: skip
                 await asyncio.to_thread(keep, so_far)
                 self._kept = count
+
+
+async def _in_thread_if(long: bool, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """`function(*args)`, in a thread if it takes `long`: else handing it over would take longer than itself."""
+    return await asyncio.to_thread(function, *args, **kwargs) if long else function(*args, **kwargs)

@@ -27,6 +27,16 @@ class MarkGroup:
 
 
 @dataclass(frozen=True)
+class Received:
+    """A reply that just came. `order`: of its request among the row's, from 1. Tokens as the server counts them."""
+
+    reply: Reply
+    order: int
+    prompt_tokens: int
+    completion_tokens: int
+
+
+@dataclass(frozen=True)
 class CaptionRequest:
     """One picture whose regions need captions.
 
@@ -36,7 +46,8 @@ class CaptionRequest:
     `bbox`: (N, 4) xywh in pixels of the picture as displayed, region i+1 at index i.
     `wanted`: the region numbers (from 1) to caption; the others have captions already. `fields`: the row, for prompt
     templates. `region_fields`: per region, for prompt templates. `parts`: what the model sees instead of `marked` when
-    there are more regions than one picture can show; together they have all of them. `keep`: takes the result so far
+    there are more regions than one picture can show; together they have all of them. `record`: takes each reply before
+    anything else is done with it, on the event loop's thread, so it must be quick. `keep`: takes the result so far
     whenever a reply came, and at the end when regions are missing by the model's failure. `again`: `wanted` have
     captions already that did not satisfy: they are asked for one by one, with a closer view.
     """
@@ -51,6 +62,7 @@ class CaptionRequest:
     fields: Mapping[str, Any] = field(default_factory=dict)
     region_fields: Sequence[Mapping[str, Any]] = ()
     parts: Sequence[MarkGroup] = ()
+    record: Callable[[Received], object] | None = None
     keep: Callable[[CaptionResult], object] | None = None
     again: bool = False
     picture_wh: tuple[int, int] | None = None

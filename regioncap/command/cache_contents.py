@@ -12,6 +12,7 @@ from regioncap.config.model import RegionCapConfig
 from regioncap.errors import UsageError
 from regioncap.storage.cache_folder import (
     ANSWERS,
+    JOURNALS,
     MARKS,
     MAX_NAMED,
     PROBES,
@@ -30,6 +31,7 @@ TICK = 100_000
 FREE = "made again from the input, costs CPU only"
 DRAWN = "drawn again when an output names them, costs CPU only"
 PAID = "paid for: removed, they are requested again"
+TAKEN_UP = "replies that are not stored yet: of runs that go on, or that the next run recovers"
 
 
 @dataclass
@@ -134,6 +136,7 @@ def _kinds(folder: CacheFolder, register: Register, leftovers: Count) -> Iterato
     yield TAR_INDEXES, Count("tar indexes", FREE, _prune(folder)), needed.tar_indexes() if known else None
     yield MARKS, Count("marked pictures", DRAWN, _prune(folder, "--marks")), needed.marks() if known else None
     yield ANSWERS, Count("answers", PAID, _prune(folder, "--answers")), _answers(needed) if known else None
+    yield JOURNALS, Count(JOURNALS.name, TAKEN_UP), None
     for prefix in folder.prefixes:
         yield register_of(prefix), Count(f"register ({prefix})"), None
     yield PROBES, leftovers, set()

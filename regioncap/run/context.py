@@ -36,6 +36,7 @@ from regioncap.storage.answers import Answers
 from regioncap.storage.bounded_read import reader_of
 from regioncap.storage.filesystem import Filesystems
 from regioncap.storage.images import ImageFiles
+from regioncap.storage.journal import Journal, journal_folder
 from regioncap.storage.leases import Lease
 from regioncap.storage.row_images import RowImages
 from regioncap.storage.steps import STEP_NAMES, StepStorage
@@ -59,6 +60,10 @@ class RunContext:
         self.images = _images_of(config, self.files, self.row_images)
         self.marks = MarkedPictures(self.cache.child("marks"), keep=config.draw_visualization)
         self.answers = Answers(self.cache.child("captions"))
+        self.journal = Journal(journal_folder(self.cache))
+        self.recovery = threading.Lock()
+        """Held while it is looked for what killed runs left in their journals."""
+        self.recovered = False
         self.in_flight = InFlight()
         self.shard_runs = ShardRuns()
         self.progress = Progress(config.prices)
@@ -137,6 +142,7 @@ class RunContext:
         """Close the captioner, the threads and open files, and let the output go; what is in flight is stopped."""
         self.stop.set()
         self.lazy_captioner.close()
+        self.journal.close()
         self.threads.close()
         self.images.close()
         if self.lease is not None:

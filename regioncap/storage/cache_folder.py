@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 from regioncap.errors import StorageError, UsageError
 from regioncap.storage.filesystem import Place
 from regioncap.storage.items import Item
+from regioncap.storage.journal import JOURNAL, NAME
 from regioncap.storage.leftovers import CUT_OFF
 from regioncap.storage.runs import RUNS
 from regioncap.storage.steps import STEP_NAMES
@@ -40,7 +41,8 @@ MARKS = Kind("marked pictures", ("marks",), re.compile(r"[0-9a-f]{64}\.jpg"))
 ROW_IMAGES = Kind("images of rows", ("images",), re.compile(r"[0-9a-f]{64}"))
 TAR_INDEXES = Kind("tar indexes", ("tars",), re.compile(r"[0-9a-f]{64}\.rows"))
 PROBES = Kind("probes of clusters", ("dask",), re.compile(r"[0-9a-f]+\.probe"), by_digest=False)
-OF_ALL_PREFIXES = (ANSWERS, MARKS, ROW_IMAGES, TAR_INDEXES, PROBES)
+JOURNALS = Kind("journals", (JOURNAL,), NAME, by_digest=False)
+OF_ALL_PREFIXES = (ANSWERS, MARKS, ROW_IMAGES, TAR_INDEXES, PROBES, JOURNALS)
 
 
 def step_files(prefix: str) -> Kind:

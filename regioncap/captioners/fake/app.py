@@ -114,7 +114,9 @@ class FakeApp:
         if await self._loads(behaviour):
             return self._error("loading")
         parsed = await self._parse(body, behaviour)
-        if parsed.numbers and self.stats.first_regions_at is None and PROBE_WORD not in str(parsed.forms):
+        if not parsed.numbers or PROBE_WORD in str(parsed.forms):
+            self.stats.trials.add(digest)
+        elif self.stats.first_regions_at is None:
             self.stats.first_regions_at = time.time()
         fault = self._fault(parsed)
         failure = await self._fail(request, fault, behaviour)
@@ -190,6 +192,8 @@ class FakeApp:
         self.stats.running += 1
         try:
             await asyncio.sleep(behaviour.latency)
+            if behaviour.beat:
+                await asyncio.sleep(-time.monotonic() % behaviour.beat)
         finally:
             self.stats.running -= 1
             if self.stats.first_regions_at is not None:
@@ -206,7 +210,7 @@ class FakeApp:
         if response is None:
             response = Response(content, media_type="application/json")
             if fault not in BROKEN_OFF:
-                self.stats.record_answer(digest)
+                self.stats.record_answer(digest, seen=seen)
         for callback in self.on_answer:
             callback(self.stats.answered)
         return response

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 
 @dataclass
@@ -21,6 +21,14 @@ class Bill:
         self.requests += 1
         self.prompt_tokens += prompt_tokens
         self.completion_tokens += completion_tokens
+
+
+class Repeat(NamedTuple):
+    """A request that was answered before and came again. `digest`: which it is. Seconds since 1970."""
+
+    digest: str
+    answered_at: float
+    repeated_at: float
 
 
 @dataclass
@@ -42,8 +50,11 @@ class Stats:
     billed: Bill = field(default_factory=Bill)
     unseen: Bill = field(default_factory=Bill)
     faults: Counter[str] = field(default_factory=Counter)
-    seen: dict[str, bool] = field(default_factory=dict, repr=False)
-    """Digest of each request, and whether it was answered."""
+    answered_at: dict[str, float | None] = field(default_factory=dict, repr=False)
+    """Digest of each request, and when it was answered last, to a client that was still there; None if never."""
+    repeats: list[Repeat] = field(default_factory=list, repr=False)
+    trials: set[str] = field(default_factory=set, repr=False)
+    """Digests of the requests that tried the server out."""
     first_at: float | None = None
     """When the first request came."""
     first_regions_at: float | None = None
@@ -56,17 +67,22 @@ class Stats:
         """A request came."""
         self.first_at = time.time() if self.first_at is None else self.first_at
         self.requests += 1
-        if digest in self.seen:
+        if digest in self.answered_at:
             self.sent_again += 1
-            self.sent_again_after_answer += self.seen[digest]
-        self.seen.setdefault(digest, False)
+            answered_at = self.answered_at[digest]
+            if answered_at is not None:
+                self.sent_again_after_answer += 1
+                self.repeats.append(Repeat(digest, answered_at, time.time()))
+        self.answered_at.setdefault(digest, None)
         self.in_flight += 1
         self.peak_in_flight = max(self.peak_in_flight, self.in_flight)
 
-    def record_answer(self, digest: str) -> None:
-        """A request is answered as it should be, or with a fault that changes only the text."""
+    def record_answer(self, digest: str, *, seen: bool) -> None:
+        """A request is answered as it should be, or with a fault that changes only the text. `seen`: its client is
+        there."""
         self.answered += 1
-        self.seen[digest] = True
+        if seen:
+            self.answered_at[digest] = time.time()
 
     def record_cost(self, prompt_tokens: int, completion_tokens: int, *, seen: bool) -> None:
         """An answer was made. `seen`: the client can read what it cost."""
@@ -81,7 +97,7 @@ class Stats:
         names = ("requests", "answered", "sent_again", "sent_again_after_answer", "peak_in_flight")
         return {
             **{name: getattr(self, name) for name in names},
-            "distinct": len(self.seen),
+            "distinct": len(self.answered_at),
             "faults": dict(self.faults),
             "billed": asdict(self.billed),
             "unseen": asdict(self.unseen),
