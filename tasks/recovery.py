@@ -50,9 +50,7 @@ def _recover(journal: DeadJournal, context: RunContext) -> None:
     if recovered:
         logger.info("recovered from a killed run: %d replies that it had not stored yet", recovered)
     if damaged:
-        logger.warning(
-            "%s: damaged entries skipped: %d; their captions may be requested again", journal.path, damaged
-        )
+        logger.warning("%s: damaged entries skipped: %d; their captions may be requested again", journal.path, damaged)
 
 
 def _is_reply(entry: Entry) -> bool:

@@ -45,7 +45,7 @@ TOGETHER = (
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Give this process a Prefect home and a cache of its own, before anything imports Prefect: nothing of the user's."""
+    """Give this process a Prefect home and a cache of its own, before anything imports Prefect: none of the user's."""
     # A busy machine is no defect: nothing here is judged by the clock.
     hypothesis.settings.register_profile(
         "regioncap", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
