@@ -18,10 +18,11 @@ from regioncap.records import Counts, Row
 from regioncap.run.context import RunContext
 from regioncap.run.in_flight import PendingAnswer
 from regioncap.storage.answers import answer_key
+from regioncap.storage.claims import Claim
 from regioncap.storage.journal import Entry
 from regioncap.tasks.cached_answer import MAX_FAILED_RUNS, CachedAnswer
 from regioncap.tasks.draw_row import marked_jpeg, read_unchanged
-from regioncap.tasks.recovery import recover_once
+from regioncap.tasks.recovery import recover
 from regioncap.vision.drawing import DRAW_VERSION
 from regioncap.vision.images import fit_size
 
@@ -128,9 +129,10 @@ def send_for(
     future, owner = context.in_flight.claim(key)
     if owner:
         try:
-            recover_once(context)
+            recover(context)
+            context.claims.join()
             cached = CachedAnswer() if ignore_cached else CachedAnswer.find(key, request.wanted, context)
-            _complete(_Answer(key, request, cached, context))
+            _complete(_Answer(key, request, cached, context, anew=ignore_cached))
         except BaseException as error:
             context.in_flight.settle(key, error)
             raise
@@ -148,21 +150,49 @@ def _complete(answer: _Answer) -> None:
     elif cached.on_hold(context.config):
         answer.settle(cached.held_back())
     else:
-        context.progress.add(Counts(captions_asked=len(missing)))
+        claim = partial(answer.claim, len(missing))
         future = context.captioner.submit(
-            replace(answer.request, wanted=missing, record=answer.record, keep=answer.keep)
+            replace(answer.request, wanted=missing, claim=claim, record=answer.record, keep=answer.keep)
         )
         future.add_done_callback(answer.on_done)
 
 
 @dataclass(frozen=True)
 class _Answer:
-    """An answer that is being completed: what is cached of it, and what comes."""
+    """An answer that is being completed: what is cached of it, and what comes. `anew`: whatever is cached."""
 
     key: str
     request: CaptionRequest
     cached: CachedAnswer
     context: RunContext
+    anew: bool = False
+
+    def claim(self, missing: int) -> bool:
+        """Whether captions for the regions that are `missing` may be requested now: no other run does, or did."""
+        if not self.anew:
+            claim = self.context.claims.acquire(self.key)
+            if claim is Claim.TAKEN or (claim is Claim.OURS and self._came_elsewhere()):
+                return False
+        self.context.progress.add(Counts(captions_asked=missing))
+        return True
+
+    def _came_elsewhere(self) -> bool:
+        """Whether another run has stored captions since it was looked up."""
+        latest = CachedAnswer.find(self.key, self.request.wanted, self.context)
+        if latest.captions.keys() <= self.cached.captions.keys():
+            return False
+        self.context.claims.release(self.key)
+        return True
+
+    def _resume(self, taken_over: bool) -> None:
+        """The answer may have come to another run, or is for this one to request now. `taken_over`: since the other is
+        dead."""
+        try:
+            if taken_over:
+                recover(self.context, again=True)
+            _complete(replace(self, cached=CachedAnswer.find(self.key, self.request.wanted, self.context)))
+        except BaseException as error:
+            self.settle(error)
 
     def record(self, received: Received) -> None:
         """Put a reply into the journal, before anything else is done with it: from there it survives a kill."""
@@ -201,12 +231,16 @@ class _Answer:
             self.settle(error)
             return
         result = future.result()
+        if result.elsewhere:
+            self.context.claims.when_free(self.key, self._resume)
+            return
         result.on_hold = result.model_failure and self.cached.failed_runs + 1 >= MAX_FAILED_RUNS
         self.context.progress.add(Counts(captions_new=len(result.captions)))
         self.settle(self._with_cached(result))
 
     def settle(self, result: CaptionResult | BaseException) -> None:
-        """Hand the result to all rows that wait for it."""
+        """Hand the result to all rows that wait for it, in other runs too."""
+        self.context.claims.release(self.key)
         self.context.in_flight.settle(self.key, result)
 
     def _incomplete(self, captions: Mapping[int, str]) -> bool:

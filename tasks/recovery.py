@@ -18,14 +18,14 @@ from regioncap.tasks.cached_answer import CachedAnswer, reading_rules
 logger = logging.getLogger("regioncap")
 
 
-def recover_once(context: RunContext) -> None:
-    """Store what killed runs on this cache left in their journals on this machine, unless this run has done so.
+def recover(context: RunContext, *, again: bool = False) -> None:
+    """Store what killed runs on this cache left in their journals on this machine; once a run, unless `again`.
 
     Nothing happens for a captioner without replies. Raises StorageError.
     """
     with context.recovery:
         folder = journal_folder(context.cache)
-        if context.recovered or folder is None or reading_rules(context) is None:
+        if (context.recovered and not again) or folder is None or reading_rules(context) is None:
             return
         try:
             with dead_journals(folder) as journals:

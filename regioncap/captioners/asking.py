@@ -96,7 +96,9 @@ class RowConversation:
             missing = self._missing()
             if not missing:
                 break
-            asked = await asyncio.to_thread(self._requests.compose, self._request, missing, repair)
+            asked = await asyncio.to_thread(self._composed, missing, repair)
+            if asked is None:
+                return CaptionResult({}, elsewhere=True)
             outcomes = await asyncio.gather(*(self._ask(each, repair) for each in asked), return_exceptions=True)
             for outcome in outcomes:
                 if isinstance(outcome, BaseException):
@@ -109,6 +111,13 @@ class RowConversation:
         if result.model_failure:
             await self._keep(failed=True)
         return result
+
+    def _composed(self, missing: tuple[int, ...], repair: int) -> list[ChatRequest] | None:
+        """The requests for what is missing; None when nothing may be sent, since another run requests it."""
+        claim = self._request.claim
+        if not repair and claim is not None and not claim():
+            return None
+        return self._requests.compose(self._request, missing, repair)
 
     def _missing(self) -> tuple[int, ...]:
         return tuple(number for number in self._request.wanted if number not in self._result.captions)

@@ -34,7 +34,9 @@ from regioncap.run.shard_run import ShardRuns
 from regioncap.run.threads import RunThreads
 from regioncap.storage.answers import Answers
 from regioncap.storage.bounded_read import reader_of
+from regioncap.storage.claims import Claims
 from regioncap.storage.filesystem import Filesystems
+from regioncap.storage.holders import Holder
 from regioncap.storage.images import ImageFiles
 from regioncap.storage.journal import Journal, journal_folder
 from regioncap.storage.leases import Lease
@@ -50,7 +52,8 @@ if TYPE_CHECKING:
 class RunContext:
     """Everything that the tasks of a process need for one config; see `regioncap.run.runs` for how they find it."""
 
-    def __init__(self, config: RegionCapConfig) -> None:
+    def __init__(self, config: RegionCapConfig, run: str = "") -> None:
+        """`run`: the same for all processes of a run."""
         self.config = config
         self.files = filesystems_of(config)
         self.cache = self.files.place(config.cache_path)
@@ -84,6 +87,10 @@ class RunContext:
         """The command line that resumes the run; "" where it was not started by a command."""
         self.prefect_lost = threading.Event()
         """Set when Prefect's server is gone: nothing more is shown there."""
+        self.claims = Claims(
+            self.cache, lambda: Holder.here(self.run_name), self.stop, group=run,
+            pool=None if self.cache.is_local else self.threads.io,
+        )  # fmt: skip
         self.lazy_captioner = LazyCaptioner(self._make_captioner, self.stop)
         self.cached_shards: dict[str, tuple[Step, ...]] = {}
         """The steps of shards that the preflight found done, by the key of their input, for the run not to check them
@@ -143,6 +150,7 @@ class RunContext:
         self.stop.set()
         self.lazy_captioner.close()
         self.journal.close()
+        self.claims.close()
         self.threads.close()
         self.images.close()
         if self.lease is not None:

@@ -13,7 +13,7 @@ from regioncap.captioners.replies import Reply
 from regioncap.run.context import RunContext
 from regioncap.storage.journal import Entry, Journal, dead_journals, journal_folder
 from regioncap.tasks.cached_answer import CachedAnswer
-from regioncap.tasks.recovery import recover_once
+from regioncap.tasks.recovery import recover
 from tests.support.runs import config_of
 
 KEY = "ab" * 16
@@ -51,7 +51,7 @@ CAPTIONS = {1: "A dog.", 2: "A cat.", 3: "A cow."}
 def test_it_becomes_an_answer_as_if_the_run_had_gone_on(context: RunContext) -> None:
     entry = received(WHOLE)
     leave(context, entry)
-    recover_once(context)
+    recover(context)
     assert context.answers.get(KEY) == {
         "captions": {"1": "A dog.", "2": "A cat.", "3": "A cow."}, "model": "m-of-then", "rules": RULES_VERSION,
         "usage": {"requests": 1, "prompt_tokens": 100, "completion_tokens": 10}, "replies": [entry.reply],
@@ -62,7 +62,7 @@ def test_it_becomes_an_answer_as_if_the_run_had_gone_on(context: RunContext) -> 
 
 def test_the_first_that_was_asked_for_counts_whichever_came_first(context: RunContext) -> None:
     leave(context, received("<region1>: A bird.\n<region2>: A cat.", 2), received("<region1>: A dog.", 1))
-    recover_once(context)
+    recover(context)
     assert answer(context).captions == {1: "A dog.", 2: "A cat."}
     assert answer(context).usage["requests"] == 2
 
@@ -72,7 +72,7 @@ def test_what_is_stored_stays_and_what_it_lacks_is_added(context: RunContext) ->
     stored = CachedAnswer({1: "A wolf."}, {"requests": 1}, replies=[reply], failed_runs=2, failure="it refused")
     stored.store(KEY, context)
     leave(context, received("<region1>: A wolf."), received("<region1>: A dog.\n<region2>: A cat.", 2))
-    recover_once(context)
+    recover(context)
     found = answer(context)
     assert (found.captions, found.usage["requests"]) == ({1: "A wolf.", 2: "A cat."}, 2)
     assert (found.failed_runs, len(found.replies)) == (2, 2)
@@ -83,14 +83,14 @@ def test_an_answer_that_has_it_already_is_not_touched(context: RunContext) -> No
     CachedAnswer({1: "A wolf."}, {"requests": 1}, replies=[entry.reply]).store(KEY, context)
     before = context.cache.child("captions", KEY[:2], f"{KEY}.json").version()
     leave(context, entry)
-    recover_once(context)
+    recover(context)
     assert context.cache.child("captions", KEY[:2], f"{KEY}.json").version() == before
 
 
 @pytest.mark.parametrize(("text", "finish"), [("?? ??", "stop"), (WHOLE, "odd_word"), ("<region1>: A do", "length")])
 def test_a_reply_that_yields_nothing_is_stored_and_no_caption(context: RunContext, text: str, finish: str) -> None:
     leave(context, received(text, finish=finish))
-    recover_once(context)
+    recover(context)
     assert (answer(context).captions, len(answer(context).replies)) == ({}, 1)
 
 
@@ -99,22 +99,22 @@ def test_entries_that_are_no_replies_are_skipped_and_named(
 ) -> None:
     other = Entry("cd" * 16, WANTED, "m", 1, {"say": "a dog"})
     leave(context, other, received(WHOLE))
-    recover_once(context)
+    recover(context)
     assert answer(context).captions == CAPTIONS
     assert context.answers.get(other.key) is None
     assert "damaged entries skipped: 1" in caplog.text
 
 
 def test_it_is_looked_for_once_a_run(context: RunContext) -> None:
-    recover_once(context)
+    recover(context)
     leave(context, received(WHOLE))
-    recover_once(context)
+    recover(context)
     assert context.answers.get(KEY) is None
 
 
 def test_a_captioner_without_replies_leaves_it_to_others(context: RunContext, tmp_path: Path) -> None:
     leave(context, received(WHOLE))
     with closing(RunContext(config_of(tmp_path))) as pixels:
-        recover_once(pixels)
-    recover_once(context)
+        recover(pixels)
+    recover(context)
     assert answer(context).captions == CAPTIONS

@@ -116,8 +116,8 @@ class FakeApp:
         parsed = await self._parse(body, behaviour)
         if not parsed.numbers or PROBE_WORD in str(parsed.forms):
             self.stats.trials.add(digest)
-        elif self.stats.first_regions_at is None:
-            self.stats.first_regions_at = time.time()
+        else:
+            self.stats.record_regions()
         fault = self._fault(parsed)
         failure = await self._fail(request, fault, behaviour)
         if failure is not None:

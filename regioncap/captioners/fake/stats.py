@@ -40,6 +40,8 @@ class Stats:
     """
 
     requests: int = 0
+    for_regions: int = 0
+    """Of those, all that ask for regions and do not try the server out."""
     answered: int = 0
     sent_again: int = 0
     sent_again_after_answer: int = 0
@@ -77,6 +79,11 @@ class Stats:
         self.in_flight += 1
         self.peak_in_flight = max(self.peak_in_flight, self.in_flight)
 
+    def record_regions(self) -> None:
+        """The request asks for regions."""
+        self.for_regions += 1
+        self.first_regions_at = time.time() if self.first_regions_at is None else self.first_regions_at
+
     def record_answer(self, digest: str, *, seen: bool) -> None:
         """A request is answered as it should be, or with a fault that changes only the text. `seen`: its client is
         there."""
@@ -94,7 +101,7 @@ class Stats:
         last answer, which are `seconds` apart. `first_at`, `first_regions_at`: seconds since 1970."""
         span = self.last_at - self.first_regions_at if self.first_regions_at is not None else 0.0
         share = self.busy_seconds / (span * slots) if span > 0 else 0.0
-        names = ("requests", "answered", "sent_again", "sent_again_after_answer", "peak_in_flight")
+        names = ("requests", "for_regions", "answered", "sent_again", "sent_again_after_answer", "peak_in_flight")
         return {
             **{name: getattr(self, name) for name in names},
             "distinct": len(self.answered_at),
