@@ -193,7 +193,8 @@ class Claims:
                 self._pool.submit(self._remove, names)
 
     def when_free(self, key: str, resume: Resume) -> None:
-        """Have `resume` called, in some thread, when the claim on the answer `key` is gone, or ours. It must not raise."""
+        """Have `resume` called, in some thread, when the claim on the answer `key` is gone, or ours. It must not
+        raise."""
         with self._lock:
             off = self._off
             if not off:

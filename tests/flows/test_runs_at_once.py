@@ -94,7 +94,8 @@ def test_each_answer_is_requested_once(
 ) -> None:
     cache, names = cache_on(store, request, tmp_path), [f"run{number}" for number in range(runs)]
     every = [settings_of(tmp_path, server, cache, name, turned=name == "run1") for name in names]
-    ended = [process.communicate(timeout=300)[1].decode() for process in map(start, every)]
+    processes = [start(settings) for settings in every]
+    ended = [process.communicate(timeout=300)[1].decode() for process in processes]
     assert server.stats["for_regions"] == ROWS, ended
     captions = [captions_in(tmp_path, name) for name in names]
     assert len(captions[0]) == ROWS
