@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from regioncap.errors import StorageError, UsageError
+from regioncap.storage.claim_records import NAME as CLAIM_NAME
 from regioncap.storage.claims import CLAIMS
-from regioncap.storage.claims import NAME as CLAIM_NAME
 from regioncap.storage.filesystem import Place
 from regioncap.storage.items import Item
 from regioncap.storage.journal import JOURNAL, NAME

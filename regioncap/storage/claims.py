@@ -1,11 +1,8 @@
 """Claims on answers: of several runs on one cache that need the same one, one requests it, and the others wait for it.
 
-    {cache}/claims/{key}            the claim on an answer: whose it is
-    {cache}/claims/{key}.{token}    it was taken over from the run `token`, which is dead; the last one counts
-
-A claim is made only where there is none (`conditional_writes`), and is removed when its answer is stored, or given up.
-As long as a run is alone on its cache it makes no claims; see `live_runs` for how runs find out. When another comes,
-claims are made for all that was requested already, and only then the other one begins.
+A claim lies in `{cache}/claims/` until its answer is stored, or given up: see `claim_records`. As long as a run is
+alone on its cache it makes none; see `live_runs` for how runs find out. When another comes, claims are made for all
+that was requested already, and only then the other one begins.
 
 A claim is a record of its holder: claims that outlive their run, as those of a provider's batch will, can say so there.
 """
@@ -15,24 +12,26 @@ from __future__ import annotations
 import contextlib
 import enum
 import logging
-import re
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import TypeVar
 
 from regioncap.errors import StorageError
-from regioncap.storage.conditional_writes import content_of, create_record
+from regioncap.storage.claim_records import Chain, ClaimRecords
 from regioncap.storage.filesystem import Place
 from regioncap.storage.holders import Holder
+from regioncap.storage.leases import COMMITTING
 from regioncap.storage.live_runs import LiveRuns, register_live
 from regioncap.storage.store_lease import TTL_SECONDS, UNKNOWN, Clock
 
 CLAIMS = "claims"
-NAME = re.compile(r"[0-9a-f]{32}(?:\.[0-9a-f]{32})?")
 
 ANSWER_SECONDS = 30.0
 """A run that starts waits at most this long until those that live claim what they have requested."""
+
+T = TypeVar("T")
 
 logger = logging.getLogger("regioncap")
 
@@ -52,13 +51,12 @@ Resume = Callable[[bool], None]
 
 @dataclass
 class _Waiting:
-    """An answer that another run requests. `resume`: see `when_free`. `chain`: the names of its claims, the last one's
-    holder is `token`, as of `seen_at`."""
+    """An answer that another run requests. `resume`: see `when_free`. `chain`: its claim, as read; its first record was
+    `written_at` then. `unknown_since`: from when on it has not said whose it is."""
 
     resume: Resume
-    chain: list[str] = field(default_factory=list)
-    token: str = ""
-    seen_at: float = -1.0
+    chain: Chain | None = None
+    written_at: float | None = None
     unknown_since: float | None = None
 
 
@@ -80,7 +78,7 @@ class Claims:
         clock: Clock | None = None,
     ) -> None:
         self._cache = cache
-        self._folder = cache.child(CLAIMS)
+        self._records = ClaimRecords(cache.child(CLAIMS))
         self._make_holder = holder
         self._group = group
         self._pool = pool
@@ -92,8 +90,8 @@ class Claims:
         self._lock = threading.Lock()
         self._shared = False
         """Whether other runs are, or were, there, and the store can keep claims apart."""
-        self._held: dict[str, list[str]] = {}
-        """What this run requests: key and the names of its claims."""
+        self._held: dict[str, Sequence[str]] = {}
+        """What this run requests: by key the records of its claims."""
         self._waiting: dict[str, _Waiting] = {}
         self._announced = False
         self._ended = threading.Event()
@@ -110,6 +108,8 @@ class Claims:
             if self._joined:
                 return
             self._joined = True
+            if self._cache.address.startswith(COMMITTING):
+                return
             try:
                 self._live = register_live(self._cache, self._make_holder(), self._group, self._clock)
                 if self._live.others():
@@ -143,13 +143,13 @@ class Claims:
             self._give_up(f"{self._cache.url} has no conditional writes, so {others}")
 
     def _claim_held(self, key: str) -> None:
-        made = create_record(self._folder.child(key), self._record)
+        made = self._records.make(key, self._holder)
         with self._lock:
             if made and key in self._held:
                 self._held[key] = [key]
                 made = False
         if made:
-            self._remove([key])  # its answer came meanwhile
+            self._records.remove([key])  # its answer came meanwhile
 
     def close(self) -> None:
         """The run ends: give up all claims and leave."""
@@ -157,10 +157,8 @@ class Claims:
         with self._joining:
             self._joined = True
             with self._lock:
-                names = [name for names in self._held.values() for name in names]
-                self._held.clear()
-                self._waiting.clear()
-            for _ in self._map(lambda name: self._remove([name]), names):
+                held, self._held, self._waiting = self._held, {}, {}
+            for _ in self._map(self._records.remove, held.values()):
                 pass
             if self._live is not None:
                 self._live.withdraw()
@@ -175,7 +173,7 @@ class Claims:
                 return Claim.OURS if self._held[key] else Claim.ALONE
         made: bool | None = None
         with contextlib.suppress(StorageError):  # a claim that cannot be made stops nothing
-            made = create_record(self._folder.child(key), self._record)
+            made = self._records.make(key, self._holder)
         if made is False:
             return Claim.TAKEN
         with self._lock:
@@ -186,11 +184,8 @@ class Claims:
         """The answer is stored, or is not requested any more."""
         with self._lock:
             names = self._held.pop(key, None)
-        if names and self._pool is None:
-            self._remove(names)
-        elif names and self._pool is not None:
-            with contextlib.suppress(RuntimeError):  # the run has ended
-                self._pool.submit(self._remove, names)
+        if names:
+            self._do(self._records.remove, names)
 
     def when_free(self, key: str, resume: Resume) -> None:
         """Have `resume` called, in some thread, when the claim on the answer `key` is gone, or ours. It must not
@@ -200,21 +195,23 @@ class Claims:
             if not off:
                 self._waiting[key] = _Waiting(resume)
         if off:
-            self._call(resume, False)
+            self._do(resume, False)
 
     @property
-    def _record(self) -> bytes:
+    def _holder(self) -> Holder:
         assert self._live is not None
-        return self._live.holder.record()
+        return self._live.holder
 
-    def _remove(self, names: Iterable[str]) -> None:
-        """Remove the claims on an answer, the first one first: without it the others count for nothing."""
-        with contextlib.suppress(StorageError):
-            for name in names:
-                self._folder.child(name).remove()
+    def _do(self, do: Callable[..., object], *args: object) -> None:
+        """`do(*args)`, in a thread where that takes long."""
+        if self._pool is None:
+            do(*args)
+        else:
+            with contextlib.suppress(RuntimeError):  # the run has ended
+                self._pool.submit(do, *args)
 
-    def _map(self, do: Callable[[str], None], names: Iterable[str]) -> Iterable[None]:
-        return map(do, names) if self._pool is None else self._pool.map(do, names)
+    def _map(self, do: Callable[[T], None], each: Iterable[T]) -> Iterable[None]:
+        return map(do, each) if self._pool is None else self._pool.map(do, each)
 
     # --- the one thread that looks whether others came, and whether answers did
 
@@ -242,11 +239,11 @@ class Claims:
             self._off, self._shared = True, False
             waiting, self._waiting = self._waiting, {}
         for each in waiting.values():
-            self._call(each.resume, False)
+            self._do(each.resume, False)
 
     def _sweep(self, live: LiveRuns) -> None:
         """Remove what dead runs left."""
-        claims = {item.name: item.changed_at for item in self._folder.items()}
+        claims = self._records.listed()
         living = {run.token for run in live.all_living()}
 
         def remove_if_dead(key: str) -> None:
@@ -260,74 +257,44 @@ class Claims:
         with self._lock:
             waiting = dict(self._waiting)
         # Listed before the runs are: a claim of a run that has just come is not one of the dead.
-        claims = {item.name: item.changed_at for item in self._folder.items()} if waiting else {}
+        claims = self._records.listed() if waiting else {}
         runs = live.all_living()
         if not self._announced and any(run.group != live.group for run in runs):
             self._share()
         living = {run.token for run in runs}
-        for key, each in waiting.items():
-            if key not in claims or self._is_over(key, each, claims, living):
+
+        def resume_if_over(key: str) -> None:
+            if key not in claims or self._is_over(key, waiting[key], claims, living):
                 with self._lock:
                     self._waiting.pop(key, None)
                     taken_over = key in self._held
-                self._call(each.resume, taken_over)
+                self._do(waiting[key].resume, taken_over)
 
-    def _call(self, resume: Resume, taken_over: bool) -> None:
-        if self._pool is None:
-            resume(taken_over)
-        else:
-            with contextlib.suppress(RuntimeError):  # the run has ended
-                self._pool.submit(resume, taken_over)
+        for _ in self._map(resume_if_over, waiting):
+            pass
 
     def _is_over(self, key: str, waiting: _Waiting, claims: dict[str, float], living: set[str]) -> bool:
         """Whether the claim on an answer is gone, or ours by now, since its holder is dead."""
-        if waiting.seen_at != claims[key] or waiting.token not in living:
-            if not self._read_chain(key, waiting, claims):
-                return True
-            waiting.seen_at = claims[key]
-        if waiting.token:
-            waiting.unknown_since = None
-            return waiting.token not in living and self._take_over(key, waiting)
+        if waiting.chain is None or waiting.written_at != claims[key] or waiting.chain.token not in living:
+            waiting.chain, waiting.written_at = self._records.chain_of(key, claims), claims[key]
+        chain = waiting.chain
+        if chain is None:
+            return True
+        return chain.token not in living and self._is_dead(waiting, chain) and self._take_over(key, chain)
+
+    def _is_dead(self, waiting: _Waiting, chain: Chain) -> bool:
+        assert self._live is not None
+        if chain.token:
+            # It may just have come.
+            return chain.token not in {run.token for run in self._live.all_living()}
         # It is being written, or its writer was killed right then.
         now = self._clock.now()
-        waiting.unknown_since = waiting.unknown_since if waiting.unknown_since is not None else now
-        return now - waiting.unknown_since > TTL_SECONDS and self._take_over(key, waiting)
+        waiting.unknown_since = now if waiting.unknown_since is None else waiting.unknown_since
+        return now - waiting.unknown_since > TTL_SECONDS
 
-    def _read_chain(self, key: str, waiting: _Waiting, claims: dict[str, float]) -> bool:
-        """Find out who holds a claim; False when there is none any more."""
-        chain, name = [], key
-        while name in claims:
-            data = content_of(self._folder.child(name))
-            if data is None:
-                return False
-            chain.append(name)
-            token = _token_in(data)
-            name = f"{key}.{token}"
-        waiting.chain, waiting.token = chain, token
-        return True
-
-    def _take_over(self, key: str, waiting: _Waiting) -> bool:
-        """Take the claim of a run that is dead, unless another is faster."""
-        assert self._live is not None
-        if waiting.token in {run.token for run in self._live.all_living()}:  # it has just come
-            return False
-        last, name = waiting.chain[-1], f"{key}.{waiting.token or NOBODY}"
-        if create_record(self._folder.child(name), self._record) is not True:
-            return False
-        # Whoever held it may have been followed, and the claim ended, since it was read.
-        before = content_of(self._folder.child(last))
-        if before is None or _token_in(before) != waiting.token:
-            self._remove([name])
-            return False
-        with self._lock:
-            self._held[key] = [*waiting.chain, name]
-        return True
-
-
-NOBODY = "0" * 32
-"""Stands for the run of a claim that says nothing."""
-
-
-def _token_in(data: bytes) -> str:
-    holder = Holder.read(data)
-    return holder.token if holder is not None else ""
+    def _take_over(self, key: str, chain: Chain) -> bool:
+        names = self._records.take_over(chain, self._holder)
+        if names is not None:
+            with self._lock:
+                self._held[key] = names
+        return names is not None
