@@ -36,15 +36,12 @@ class Keeping:
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
-        self._recorded = 0
+        self._turn = asyncio.Lock()
 
-    async def others_recorded(self) -> None:
-        """A reply is on record: returns when no others come at this moment, so that none waits until this one is
-        read."""
-        self._recorded += 1
-        before = 0
-        while before != self._recorded:
-            before = self._recorded
+    async def turn(self) -> None:
+        """Wait until a reply that is on record may be read: one after the other, with what has arrived meanwhile put on
+        record between them."""
+        async with self._turn:
             await asyncio.sleep(0)
 
     async def run(self, keeping: Coroutine[Any, Any, None]) -> None:
@@ -149,7 +146,7 @@ class RowConversation:
         reply = await _in_thread_if(len(response.text) > RECORDED_AT_ONCE_CHARS, Reply.of, asked, response)
         if self._request.record is not None:
             self._request.record(Received(reply, order, response.prompt_tokens, response.completion_tokens))
-            await self._keeping.others_recorded()
+            await self._keeping.turn()
         return reply
 
     def _problem_of(self, response: ChatResponse, reason: str) -> str:

@@ -42,6 +42,7 @@ class Sender:
         self._spawn = spawn
         self._probe = probe
         self._soundness = Soundness(self._answers_known_good, spawn)
+        self._turn = asyncio.Lock()
         self._revivals: dict[int, asyncio.Task[None]] = {}
         self.breaker = CircuitBreaker(policy.patience)
         self.on_response: OnResponse | None = None
@@ -92,6 +93,8 @@ class Sender:
     async def _attempt(self, endpoint: Endpoint, request: ChatRequest) -> ChatResponse:
         sent = Sent(time.monotonic(), endpoint.answered)
         try:
+            async with self._turn:  # one after the other, so that answers are read between them
+                await asyncio.sleep(0)
             self._budget.record_request()
             response = await endpoint.send(request)
             self._budget.record_response(response, request)
