@@ -25,8 +25,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from frozen.photos import make_photos
 from prefect_server import prefect_server
-from throughput import Case, fake_server, make_photos
+from throughput import Case, fake_server
 
 from regioncap.config.model import RegionCapConfig
 from regioncap.flows.region_caption import region_caption

@@ -10,9 +10,9 @@ The job: JPEGs of 640x480, half of them with boxes; find regions in the others, 
 by `regioncap fake-vlm`, write a JSONL. The pixel work is one function of RegionCap's own parts, in `peers/job.py`; what
 is measured is what is around it. All may have as many requests under way (RegionCap finds its limit out). Answers name
 picture and region, and each contestant's file is checked: the same pictures, each asked about once, no answer missing.
-RegionCap sends one request more, which tries the server out. Its requests also hold the answer to a form (a regex), and
-it alone keeps step files and marked pictures. By hand and datatrove keep each answer as it comes, Ray those of a block
-with what it wrote; Daft keeps none (its checkpoints need a Ray cluster).
+RegionCap sends three requests more, which try the server out. Its requests also hold the answer to a form (a regex),
+but for the first four, and it alone keeps step files and marked pictures. By hand and datatrove keep each answer as it
+comes, Ray those of a block with what it wrote; Daft keeps none (its checkpoints need a Ray cluster).
 
 Every run has a process, a folder and a server of its own; contestants take turns; figures are medians of the runs.
 `wall_s`: the whole process. `job_s`: from the job's first line after imports and, for Ray and RegionCap, after their
@@ -50,7 +50,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from throughput import Case, fake_server, make_photos
+from frozen.photos import make_photos
+from throughput import Case, fake_server
 
 from regioncap.captioners.fake_server import digest_of
 
@@ -76,7 +77,7 @@ class Contestant:
 
 
 CONTESTANTS = {
-    "regioncap_run": Contestant("flows", "out.jsonl", trials=1),
+    "regioncap_run": Contestant("flows", "out.jsonl", trials=3),
     "by_hand": Contestant("aiohttp"),
     "datatrove_runner": Contestant("datatrove"),
     "daft_prompt": Contestant("daft"),
@@ -258,7 +259,7 @@ def kill_and_go_on(name: str, case: Case, listing: Path, wanted: Answers) -> dic
         stats = stats_of(url)
         check(name, folder, stats["requests"], wanted, exactly=False)
     in_flight = killed["requests"] - killed["answered"]
-    twice = stats["requests"] - 2 * trials - len(wanted) - in_flight
+    twice = stats["requests"] - trials - len(wanted) - in_flight
     told = {"answered": killed["answered"] - trials, "in_flight": in_flight, "requests": stats["requests"]}
     return {**told, "twice": max(0, twice)}
 

@@ -20,8 +20,9 @@ import time
 import urllib.request
 from pathlib import Path
 
+from frozen.photos import make_photos
 from prefect_server import prefect_server
-from throughput import Case, fake_server, make_photos
+from throughput import Case, fake_server
 
 ROWS = 40
 REGIONCAP = str(Path(sys.executable).with_name("regioncap"))

@@ -121,7 +121,7 @@ def _command(name: str, command: click.Command) -> Iterator[str]:
     own = [option for option in options if not _is_setting(option)]
     if own:
         yield "| option | meaning |\n|---|---|\n" + "\n".join(_row(option, context) for option in own)
-    if set(shared) >= RegionCapConfig.model_fields.keys() - {"input"}:
+    if {*shared, *(option.name for option in own)} >= RegionCapConfig.model_fields.keys() - {"input"}:
         yield "Every [setting](settings.md) is an option, too."
     elif shared:
         yield "Settings: " + ", ".join(f"[`{flag_of(each)}`](settings.md#{each})" for each in shared) + "."

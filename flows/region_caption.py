@@ -1,12 +1,13 @@
 """The flow: check the cache, submit, write.
 
-Shards that are in the cache are reused, the others are submitted, a few at a time; when all are done, the output is
-written.
+Shards that are in the cache are reused, the others are submitted, a few at a time; when all are done, a sample of their
+rows is audited if that is wanted, and the output is written.
 """
 
 from __future__ import annotations
 
 from regioncap.config.model import RegionCapConfig
+from regioncap.flows.audited import audited
 from regioncap.flows.end_states import ends_in_words
 from regioncap.flows.parameters import FLOW_NAME, checked
 from regioncap.flows.run_name import run_name
@@ -41,9 +42,10 @@ def region_caption(config: RegionCapConfig) -> Summary:
             done = window.wait_for_all()
             if window.reused_shards:
                 reuse(window.reused_shards, window.reused_rows)
-            workers.close_captioners()
             try:
-                return show(write(done, context.config, window.parts), done, context)
+                audit = audited(done, context, workers)
+                workers.close_captioners()
+                return show(write(done, context.config, window.parts, audit), done, context)
             except StepDamaged:
                 # The step is no longer in the cache, so the next attempt does its shard again.
                 if attempt == ATTEMPTS:

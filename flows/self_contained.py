@@ -51,7 +51,7 @@ class SelfContainedFlow(Flow[P, R]):
     else:
 
         def __call__(self, config=None, *, return_state=False, wait_for=None, **settings):
-            with no_telemetry, loopback_without_proxy, plain_errors, brief_console, _own_server_settings():
+            with no_telemetry, loopback_without_proxy, plain_errors, brief_console, settings_of_calls():
                 try:
                     config = config_of_call(config, settings)
                     ensure_server()
@@ -95,8 +95,11 @@ def _is_sigterm(error: BaseException) -> bool:
 
 
 @contextlib.contextmanager
-def _own_server_settings() -> Iterator[None]:
+def settings_of_calls() -> Iterator[None]:
+    """Prefect's settings in a call; what the user's environment or profile says stays."""
     defaults: dict[Any, Any] = {getattr(prefect.settings, name): value for name, value in OWN_SERVER.items()}
+    # Whoever calls sees that a run is alive; at its end Prefect would wait for its heartbeat, which sleeps a second.
+    defaults["flows.heartbeat_frequency"] = None
     with prefect.settings.temporary_settings(set_defaults=defaults):
         yield
 

@@ -81,6 +81,7 @@ class Counts:
     captions_asked: int = 0
     captions_new: int = 0
     captions_repaired: int = 0
+    captions_audited: int = 0
     requests: int = 0
     requests_retried: int = 0
     prompt_tokens: int = 0

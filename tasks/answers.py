@@ -21,7 +21,7 @@ from regioncap.storage.answers import answer_key
 from regioncap.storage.claims import Claim
 from regioncap.storage.journal import Entry
 from regioncap.tasks.cached_answer import MAX_FAILED_RUNS, CachedAnswer
-from regioncap.tasks.draw_row import marked_jpeg, read_unchanged
+from regioncap.tasks.draw_row import groups_of, marked_jpeg, read_unchanged
 from regioncap.tasks.recovery import recover
 from regioncap.vision.drawing import DRAW_VERSION
 from regioncap.vision.images import fit_size
@@ -31,6 +31,7 @@ KEY_VERSION = 1
 
 def request_of(row: Row, context: RunContext) -> CaptionRequest:
     """The first request for a row: all of its regions. Pictures are read when the captioner needs them."""
+    groups = groups_of(row, context.config)
     return CaptionRequest(
         name=row["image"],
         image=lambda: read_unchanged(row, context.images.read),
@@ -43,8 +44,8 @@ def request_of(row: Row, context: RunContext) -> CaptionRequest:
         fields=row.get("fields", {}),
         region_fields=row.get("region_fields", ()),
         parts=[
-            MarkGroup(tuple(part["regions"]), partial(marked_jpeg, row, context, number))
-            for number, part in enumerate(row.get("parts", []))
+            MarkGroup(group, partial(marked_jpeg, row, context, number))
+            for number, group in enumerate(groups if len(groups) > 1 else ())
         ],
     )
 
@@ -59,10 +60,10 @@ def _picture_wh(row: Row, context: RunContext) -> tuple[int, int]:
 def key_of_answer(row: Row, prompt: Prompt, context: RunContext, request: CaptionRequest | None = None) -> str:
     """The key of the row's answer: everything that decides its words, and nothing else.
 
-    `request`: given where captions are requested again, since that answer is stored beside the first.
+    `request`: given where captions are requested again, also by an audit: that answer is stored beside the first.
     """
     marks = {**context.config.values_read_by("drawing"), "draw_version": DRAW_VERSION}
-    groups = context.config.groups_of(len(row["bbox"]))
+    groups = groups_of(row, context.config)
     if len(groups) > 1:  # else all regions share one picture, whatever the setting
         marks["groups"] = [len(group) for group in groups]
     return answer_key(
@@ -75,6 +76,8 @@ def key_of_answer(row: Row, prompt: Prompt, context: RunContext, request: Captio
             "system_prompt": prompt.system,
             **context.captioner.identity(),
             **({"again": list(request.wanted)} if request is not None and request.again else {}),
+            **({"rejected": request.rejected} if request is not None and request.rejected else {}),
+            **({"arm": request.arm} if request is not None and request.arm else {}),
         }
     )
 
@@ -84,6 +87,24 @@ def repair_request(request: CaptionRequest, number: int) -> CaptionRequest:
     return replace(request, wanted=(number,), again=True)
 
 
+def rejected_request(request: CaptionRequest, number: int, caption: str) -> CaptionRequest:
+    """The request for another caption of a row's region `number`, instead of `caption`, which a person rejected."""
+    return replace(request, wanted=(number,), again=True, rejected=caption)
+
+
+def open_regions(row: Row, context: RunContext) -> tuple[int, ...]:
+    """The numbers of a drawn row's regions that nobody has decided on: the first request asks for these."""
+    edits = context.edits.of_row(row)
+    return tuple(number for number in range(1, row["valid_bboxes_num"] + 1) if number not in edits)
+
+
+def requests_for_rejected(row: Row, context: RunContext) -> Iterator[CaptionRequest]:
+    """The requests for other captions of a drawn row's regions whose captions people rejected."""
+    rejected = {number: edit for number, edit in context.edits.of_row(row).items() if not edit.final}
+    for number, edit in rejected.items():
+        yield rejected_request(request_of(row, context), number, edit.caption)
+
+
 def keys_of_answers(row: Row, context: RunContext) -> Iterator[tuple[str, tuple[int, ...]]]:
     """(key, its regions) of all answers that may be looked up for a drawn row: the first, and those requested again.
 
@@ -91,8 +112,9 @@ def keys_of_answers(row: Row, context: RunContext) -> Iterator[tuple[str, tuple[
     """
     request = request_of(row, context)
     yield key_of_answer(row, context.captioner.prompt(request), context), request.wanted
-    for number in request.wanted if context.config.repair_flags else ():
-        again = repair_request(request, number)
+    flagged = request.wanted if context.config.repair_flags else ()
+    repairs = (repair_request(request, number) for number in flagged)
+    for again in (*repairs, *requests_for_rejected(row, context)):
         yield key_of_answer(row, context.captioner.prompt(again), context, again), again.wanted
 
 
@@ -103,12 +125,13 @@ def ask(
     ignore_cached: bool = False,
     early: Mapping[str, PendingAnswer] = MappingProxyType({}),
 ) -> PendingAnswer:
-    """Look up which captions of a drawn row are cached, and request those that are missing.
+    """Look up which captions of a drawn row are cached, and request those that are missing and that nobody edited.
 
     `ignore_cached`: request all of them. `early`: what was requested ahead, by the answer's key. Raises RowReject for a
     row that lacks a field of the prompt.
     """
-    return send_for(row, request_of(row, context), context, ignore_cached, early)
+    needed = open_regions(row, context)
+    return send_for(row, request_of(row, context), context, ignore_cached, early, needed)
 
 
 def send_for(
@@ -117,12 +140,15 @@ def send_for(
     context: RunContext,
     ignore_cached: bool = False,
     early: Mapping[str, PendingAnswer] = MappingProxyType({}),
+    needed: tuple[int, ...] | None = None,
 ) -> PendingAnswer:
-    """As `ask`, for another request than the row's first."""
+    """As `ask`, for another request than the row's first. `needed`: those of its regions that matter; None: all."""
     prompt = context.captioner.prompt(request)
+    needed = request.wanted if needed is None else needed
     if not context.captioner.paid:
-        context.progress.add(Counts(captions_asked=len(request.wanted)))
-        return PendingAnswer(row, prompt.text, context.captioner.submit(request))
+        context.progress.add(Counts(captions_asked=len(needed)))
+        wanted = replace(request, wanted=needed)
+        return PendingAnswer(row, prompt.text, context.captioner.submit(wanted) if needed else _nothing())
     key = key_of_answer(row, prompt, context, request)
     if key in early:
         return replace(early[key], row=row, prompt=prompt.text)
@@ -132,11 +158,17 @@ def send_for(
             recover(context)
             context.claims.join()
             cached = CachedAnswer() if ignore_cached else CachedAnswer.find(key, request.wanted, context)
-            _complete(_Answer(key, request, cached, context, anew=ignore_cached))
+            _complete(_Answer(key, request, needed, cached, context, anew=ignore_cached))
         except BaseException as error:
             context.in_flight.settle(key, error)
             raise
     return PendingAnswer(row, prompt.text, future, owner, key)
+
+
+def _nothing() -> Future[CaptionResult]:
+    nothing: Future[CaptionResult] = Future()
+    nothing.set_result(CaptionResult({}))
+    return nothing
 
 
 def _complete(answer: _Answer) -> None:
@@ -144,7 +176,7 @@ def _complete(answer: _Answer) -> None:
     cached, context = answer.cached, answer.context
     if cached.to_store:
         cached.store(answer.key, context)
-    missing = tuple(number for number in answer.request.wanted if number not in cached.captions)
+    missing = tuple(number for number in answer.needed if number not in cached.captions)
     if not missing:
         answer.settle(CaptionResult(cached.captions, cached.usage, cached.warnings))
     elif cached.on_hold(context.config):
@@ -159,10 +191,12 @@ def _complete(answer: _Answer) -> None:
 
 @dataclass(frozen=True)
 class _Answer:
-    """An answer that is being completed: what is cached of it, and what comes. `anew`: whatever is cached."""
+    """An answer that is being completed: what is cached of it, and what comes. `needed`: which of the regions of its
+    `request` it is complete with. `anew`: whatever is cached."""
 
     key: str
     request: CaptionRequest
+    needed: tuple[int, ...]
     cached: CachedAnswer
     context: RunContext
     anew: bool = False
@@ -173,7 +207,8 @@ class _Answer:
             claim = self.context.claims.acquire(self.key)
             if claim is Claim.TAKEN or (claim is Claim.OURS and self._came_elsewhere()):
                 return False
-        self.context.progress.add(Counts(captions_asked=missing))
+        if self.request.arm is None:
+            self.context.progress.add(Counts(captions_asked=missing))
         return True
 
     def _came_elsewhere(self) -> bool:
@@ -235,7 +270,10 @@ class _Answer:
             self.context.claims.when_free(self.key, self._resume)
             return
         result.on_hold = result.model_failure and self.cached.failed_runs + 1 >= MAX_FAILED_RUNS
-        self.context.progress.add(Counts(captions_new=len(result.captions)))
+        new = len(result.captions)
+        self.context.progress.add(
+            Counts(captions_new=new) if self.request.arm is None else Counts(captions_audited=new)
+        )
         self.settle(self._with_cached(result))
 
     def settle(self, result: CaptionResult | BaseException) -> None:
@@ -244,7 +282,7 @@ class _Answer:
         self.context.in_flight.settle(self.key, result)
 
     def _incomplete(self, captions: Mapping[int, str]) -> bool:
-        return any(number not in captions for number in self.request.wanted)
+        return any(number not in captions for number in self.needed)
 
     def _with_cached(self, result: CaptionResult) -> CaptionResult:
         usage = Counter(self.cached.usage)

@@ -1,7 +1,7 @@
 """Step 6, `caption`: every region gets its caption.
 
 Looks up which answers are cached, requests the rest and stores each answer as it comes: see `tasks/answers.py`. Adds
-`captions` (one per region, in order), `prompt` and `usage`.
+`captions` (one per region, in order), `prompt` and `usage`; `edited` where people corrected any: see `tasks/edited.py`.
 """
 
 from __future__ import annotations
@@ -16,9 +16,12 @@ from prefect import State, task
 from prefect.cache_policies import NO_CACHE
 
 from regioncap.captioners.base import CaptionResult
+from regioncap.config.fields_captions import FlagName
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RowReject, Stopped
-from regioncap.output.caption_flags import FLAGS_VERSION, flags_of
+from regioncap.output.audit_file import inconsistent_in
+from regioncap.output.caption_flags import FLAGS_VERSION, INCONSISTENT, flags_of
+from regioncap.output.edits import edits_of_shard
 from regioncap.records import Counts, Row, Step, rejected
 from regioncap.run.context import RunContext
 from regioncap.run.in_flight import PendingAnswer
@@ -26,6 +29,7 @@ from regioncap.run.runs import RUNS
 from regioncap.storage.steps import Manifest
 from regioncap.tasks.answers import ask, repair_request, request_of, send_for
 from regioncap.tasks.cached_answer import reading_rules, retry_settings_key
+from regioncap.tasks.edited import NO_CORRECTIONS, Corrections, captioned_row, corrected, corrections_of
 from regioncap.tasks.map_rows import map_rows
 from regioncap.tasks.step import StepSpec, run_step
 
@@ -33,14 +37,17 @@ STEP_VERSION = 1
 STOP_CHECK_SECONDS = 0.25
 
 
-def finish(pending: PendingAnswer, context: RunContext) -> Row:
+def finish(pending: PendingAnswer, context: RunContext, corrections: Corrections = NO_CORRECTIONS) -> Row:
     """Wait for a row's answer: the row with all its captions, or a reject that keeps those that came.
 
-    Raises CaptionerError when no row can be captioned any more, Stopped.
+    `corrections`: what people decided on the row. Raises CaptionerError when no row can be captioned any more, Stopped.
     """
-    result = _result(pending.future, context)
+    result = result_of(pending.future, context)
     if not context.captioner.paid:
         context.progress.add(Counts(captions_new=len(result.captions)))
+    edits = corrections.edits
+    others = {number: result_of(other.future, context) for number, other in corrections.requested.items()}
+    result = corrected(result, edits, others)
     missing = [number for number in range(1, pending.row["valid_bboxes_num"] + 1) if number not in result.captions]
     if missing:
         captions = {"captions": {str(number): text for number, text in sorted(result.captions.items())}}
@@ -51,14 +58,24 @@ def finish(pending: PendingAnswer, context: RunContext) -> Row:
         if result.on_hold:
             reject["reject"]["rests"] = retry_settings_key(context)
         return reject
-    texts = [result.captions[number] for number in sorted(result.captions)]
-    warnings = {"warnings": result.warnings} if result.warnings else {}
-    return {"captions": texts, "prompt": pending.prompt, "usage": result.usage, **warnings}
+    return captioned_row(pending.row, pending.prompt, result, edits)
 
 
-def flagged(captions: Sequence[str], config: RegionCapConfig) -> list[int]:
-    """The numbers of those of a row's captions that have one of the flags to repair."""
-    return [number for number, names in enumerate(flags_of(captions), start=1) if set(names) & set(config.repair_flags)]
+def flags_to_repair(row: Row, captions: Sequence[str], context: RunContext) -> list[set[FlagName]]:
+    """Of each caption of a drawn row, those of its flags that are to be repaired."""
+    wanted = set(context.config.repair_flags)
+    found = [wanted & {*names} for names in flags_of(captions)]
+    if INCONSISTENT in wanted:
+        for box in inconsistent_in(context).boxes(row["image_sha256"], row["bbox"], captions):
+            found[box].add(INCONSISTENT)
+    return found
+
+
+def flagged(row: Row, captions: Sequence[str], context: RunContext) -> list[int]:
+    """The numbers of those of a drawn row's captions that have one of the flags to repair. Those of regions that people
+    decided on are left as they are."""
+    edits, flags = context.edits.of_row(row), enumerate(flags_to_repair(row, captions, context), start=1)
+    return [number for number, names in flags if names and number not in edits]
 
 
 def request_repairs(row: Row, captioned: Row, context: RunContext) -> dict[int, PendingAnswer]:
@@ -66,28 +83,25 @@ def request_repairs(row: Row, captioned: Row, context: RunContext) -> dict[int, 
     request = request_of(row, context)
     return {
         number: send_for(row, repair_request(request, number), context)
-        for number in flagged(captioned["captions"], context.config)
+        for number in flagged(row, captioned["captions"], context)
     }
 
 
-def repaired(captioned: Row, repairs: dict[int, PendingAnswer], context: RunContext) -> Row:
+def repaired(row: Row, captioned: Row, repairs: dict[int, PendingAnswer], context: RunContext) -> Row:
     """A captioned row with those new captions that have fewer of the flags to repair than the old ones."""
     captions, warnings = list(captioned["captions"]), list(captioned.get("warnings", []))
     usage: Counter[str] = Counter(captioned["usage"])
     for number, pending in repairs.items():
-        result = _result(pending.future, context)
+        result = result_of(pending.future, context)
         usage.update(result.usage)
         if number not in result.captions:
             warnings.append(f"the caption of region {number} is flagged; the retry gave no caption: {result.message}")
             continue
         better = [*captions[: number - 1], result.captions[number], *captions[number:]]
-        if _flags_to_repair(better, number, context) < _flags_to_repair(captions, number, context):
+        before, after = (flags_to_repair(row, texts, context)[number - 1] for texts in (captions, better))
+        if len(after) < len(before):
             captions = better
     return {**captioned, "captions": captions, "usage": dict(usage), **({"warnings": warnings} if warnings else {})}
-
-
-def _flags_to_repair(captions: list[str], number: int, context: RunContext) -> int:
-    return len(set(flags_of(captions)[number - 1]) & set(context.config.repair_flags))
 
 
 def _repaired_rows(rows: list[Row], captioned: list[Row], context: RunContext) -> list[Row]:
@@ -100,14 +114,14 @@ def _repaired_rows(rows: list[Row], captioned: list[Row], context: RunContext) -
             return {**pair, "repairs": {}}  # the prompt for one region uses a key that this row lacks
 
     def receive(pair: Row) -> Row:
-        return repaired(pair["captioned"], pair["repairs"], context)
+        return repaired(pair["row"], pair["captioned"], pair["repairs"], context)
 
     both = zip(rows, captioned, strict=True)
     pairs = [after if "reject" in after else {"row": row, "captioned": after} for row, after in both]
     return map_rows("caption", receive, map_rows("caption", send, pairs, stop=context.stop), stop=context.stop)
 
 
-def _result(future: Future[CaptionResult], context: RunContext) -> CaptionResult:
+def result_of(future: Future[CaptionResult], context: RunContext) -> CaptionResult:
     """What the captioner returned; waits for it, but not beyond the end of the run."""
     while not wait([future], STOP_CHECK_SECONDS).done:
         if context.stop.is_set():
@@ -124,10 +138,11 @@ def caption_rows(
     """
 
     def send(row: Row) -> Row:
-        return {"image": row["image"], "pending": ask(row, context, early=early)}
+        pending = ask(row, context, early=early)
+        return {"image": row["image"], "pending": pending, "corrections": corrections_of(row, context)}
 
     def receive(row: Row) -> Row:
-        captioned = finish(row["pending"], context)
+        captioned = finish(row["pending"], context, row["corrections"])
         context.progress.add(Counts(rows=1))
         return captioned
 
@@ -154,6 +169,18 @@ def _identity(context: RunContext) -> dict[str, Any]:
     }
 
 
+def _of_shard(context: RunContext, drawn: Step) -> dict[str, Any]:
+    """What the key has of people's corrections, and of what an audit found, where any concern the shard."""
+    edits = edits_of_shard(drawn, context)
+    again = {"focal_prompt": context.config.templates["focal_prompt"]} if edits.any_rejected else {}
+    repairs = INCONSISTENT in context.config.repair_flags
+    inconsistent = inconsistent_in(context).key_of_shard(drawn, context) if repairs else ""
+    return {
+        **({"edits": edits.key, **again} if edits.key else {}),
+        **({INCONSISTENT: inconsistent} if inconsistent else {}),
+    }
+
+
 def _still_valid(context: RunContext, manifest: Manifest, read: Callable[[], list[Row]]) -> bool:
     """Whether no row that is on hold is to be requested again."""
     if not manifest.rejects:
@@ -163,7 +190,9 @@ def _still_valid(context: RunContext, manifest: Manifest, read: Callable[[], lis
     return not held_with or (not context.config.retry_rejects and set(held_with) == {settings})
 
 
-CAPTION = StepSpec("caption", STEP_VERSION, _body, still_valid=_still_valid, extra_key_parts=_identity)
+CAPTION = StepSpec(
+    "caption", STEP_VERSION, _body, still_valid=_still_valid, extra_key_parts=_identity, shard_key_parts=_of_shard
+)
 
 
 @task(name="caption", task_run_name="caption {step.shard:05d}", cache_policy=NO_CACHE)

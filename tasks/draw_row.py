@@ -25,6 +25,12 @@ def read_unchanged(row: Row, read: Callable[[ImageRef], bytes]) -> bytes:
     return data
 
 
+def groups_of(row: Row, config: RegionCapConfig) -> list[tuple[int, ...]]:
+    """The numbers, from 1, of the row's regions, grouped by the picture that shows them: the row's own `groups`, which
+    an audit sets, else as the config has it."""
+    return [tuple(group) for group in row["groups"]] if "groups" in row else config.groups_of(len(row["bbox"]))
+
+
 def draw_row(row: Row, read: Callable[[ImageRef], bytes], config: RegionCapConfig) -> tuple[Row, list[bytes]]:
     """One row with its marks, and JPEGs: the marked picture, then those of its parts where there are any.
 
@@ -39,7 +45,7 @@ def draw_picture(row: Row, picture: Picture, config: RegionCapConfig) -> tuple[R
     image = picture.pixels(max_pixels=config.max_pixels)
     size = (row["width"], row["height"])
     height, width = image.shape[:2]
-    groups = config.groups_of(len(row["bbox"]))
+    groups = groups_of(row, config)
     shown = [None, *(groups if len(groups) > 1 else [])]
     if config.draws_marks:
         jpegs = []
@@ -60,12 +66,12 @@ def draw_picture(row: Row, picture: Picture, config: RegionCapConfig) -> tuple[R
 
 
 def marked_jpeg(row: Row, context: RunContext, part: int | None = None) -> bytes:
-    """The row's marked JPEG, or that of one of its parts (from 0); drawn again if it is gone.
+    """The row's marked JPEG, or that of one of its parts (from 0); drawn now if it is gone, or was never drawn.
 
     Raises RowReject as `draw_row` does.
     """
-    name = (row["marked"] if part is None else row["parts"][part])["sha256"]
-    found = context.marks.get(name)
-    if found is not None:
-        return found
+    if "marked" in row:
+        found = context.marks.get((row["marked"] if part is None else row["parts"][part])["sha256"])
+        if found is not None:
+            return found
     return draw_row(row, context.images.read, context.config)[1][0 if part is None else part + 1]

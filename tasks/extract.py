@@ -121,16 +121,23 @@ def extract_rows(
     stop: Event | None = None,
     on_found: OnFound | None = None,
     finder: PluginFinder | None = None,
+    found_ahead: Callable[[Row], Row | None] = lambda row: None,
 ) -> list[Row]:
-    """Every row with its image's digest and size, and with boxes; in the threads of `pool`."""
-    return map_rows("extract", lambda row: extract_row(row, read, config, on_found, finder), rows, pool=pool, stop=stop)
+    """Every row with its image's digest and size, and with boxes; in the threads of `pool`. `found_ahead`: gives what
+    `extract_row` made of a row before, if it did."""
+
+    def extracted(row: Row) -> Row:
+        return found_ahead(row) or extract_row(row, read, config, on_found, finder)
+
+    return map_rows("extract", extracted, rows, pool=pool, stop=stop)
 
 
 def _body(context: RunContext, step: Step) -> list[Row]:
+    ahead = context.shard_runs.of(step)
     return extract_rows(
         context.storage.read(step), context.images.read, context.config,
-        pool=context.threads.pixels, stop=context.stop, on_found=context.shard_runs.of(step).on_regions_found,
-        finder=context.finder,
+        pool=context.threads.pixels, stop=context.stop, on_found=ahead.on_regions_found,
+        finder=context.finder, found_ahead=ahead.extracted,
     )  # fmt: skip
 
 

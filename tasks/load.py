@@ -89,12 +89,13 @@ def load_rows(text: bytes, image_key: str, stats: Stats) -> list[Row]:
     return rows
 
 
-def _stats(context: RunContext) -> Stats:
+def stats_of(context: RunContext) -> Stats:
+    """Looks at the run's images as they are now."""
     return lambda images: context.images.stats(images, context.config.image_check, context.threads.io)
 
 
 def _body(context: RunContext, step: Step) -> list[Row]:
-    return load_rows(context.storage.read_bytes(step), context.config.image_key, _stats(context))
+    return load_rows(context.storage.read_bytes(step), context.config.image_key, stats_of(context))
 
 
 def _names_image(reject: Row, image_key: str) -> bool:
@@ -114,7 +115,7 @@ def _still_valid(context: RunContext, manifest: Manifest, read: Callable[[], lis
     if context.config.image_check == "never":
         return True
     seen = [(ref_of(row), row["image_stat"]) for row in rows if "image_stat" in row]
-    return _stats(context)([ref for ref, _ in seen]) == [stat for _, stat in seen]
+    return stats_of(context)([ref for ref, _ in seen]) == [stat for _, stat in seen]
 
 
 LOAD = StepSpec("load", STEP_VERSION, _body, still_valid=_still_valid)

@@ -24,8 +24,10 @@ def recover(context: RunContext, *, again: bool = False) -> None:
     Nothing happens for a captioner without replies. Raises StorageError.
     """
     with context.recovery:
+        if context.recovered and not again:
+            return
         folder = journal_folder(context.cache)
-        if (context.recovered and not again) or folder is None or reading_rules(context) is None:
+        if folder is None or reading_rules(context) is None:
             return
         try:
             with dead_journals(folder) as journals:

@@ -106,13 +106,16 @@ def route_rows(
     return [{"reject": row["reject"]} if "reject" in row else row for row in routed]
 
 
-def _body(context: RunContext, step: Step) -> list[Row]:
-    config = context.config
+def routed(rows: list[Row], config: RegionCapConfig) -> list[Row]:
+    """`route_rows` as the config says."""
     keys = (*config.prompt_fields(), *config.region_fields)
     return route_rows(
-        context.storage.read(step), config.boxes_key, config.empty_bbox, keys, score_key_of(config),
-        size_from_row=config.box_size == "row",
-    )  # fmt: skip
+        rows, config.boxes_key, config.empty_bbox, keys, score_key_of(config), size_from_row=config.box_size == "row"
+    )
+
+
+def _body(context: RunContext, step: Step) -> list[Row]:
+    return routed(context.storage.read(step), context.config)
 
 
 def score_key_of(config: RegionCapConfig) -> str | None:

@@ -199,7 +199,7 @@ def _run_once(step: Step, context: RunContext, as_task_runs: bool) -> ShardSteps
             run_next(extract)
             run_next(normalize)
             run_next(visualize)
-        if context.config.uses_model and not (context.config.asks_closer or context.config.own_captioner):
+        if context.config.uses_model and not (context.config.may_ask_closer or context.config.own_captioner):
             near.close()  # the marked pictures are all that the captioner sees
         captioned = run_next(caption)
     if captioned.name == "Cached":

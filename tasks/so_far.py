@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from regioncap.captioners.base import CaptionRequest, CaptionResult, Prompt
 from regioncap.errors import InputDamaged, RegionCapError, RowReject
 from regioncap.output.join import ShardSteps
 from regioncap.records import Row, Shard
@@ -16,8 +17,9 @@ from regioncap.row_work import row_work
 from regioncap.run.context import RunContext
 from regioncap.run.kept import KeptCaptions
 from regioncap.storage.steps import STEP_NAMES, StepDamaged
-from regioncap.tasks.answers import key_of_answer, request_of
+from regioncap.tasks.answers import key_of_answer, request_of, requests_for_rejected
 from regioncap.tasks.cached_answer import CachedAnswer
+from regioncap.tasks.edited import captioned_row, corrected
 from regioncap.tasks.shard import STEPS, input_step
 from regioncap.tasks.step import made_of
 
@@ -83,15 +85,24 @@ def _row_from_answer(loaded: Row, drawn: Row, reject: Row | None, context: RunCo
         with row_work("caption", drawn["image"]):
             request = request_of(drawn, context)
             prompt = context.captioner.prompt(request)
-            answer = CachedAnswer.find(key_of_answer(drawn, prompt, context), request.wanted, context)
+            edits = context.edits.of_row(drawn)
+            others = {
+                again.wanted[0]: _cached(drawn, again, context) for again in requests_for_rejected(drawn, context)
+            }
+            result = corrected(_cached(drawn, request, context, prompt), edits, others)
     except RowReject:
         return RowSoFar(loaded, drawn, reject)
-    captions = {number: answer.captions[number] for number in sorted(answer.captions)}
+    captions = {number: result.captions[number] for number in sorted(result.captions)}
     if len(captions) < len(request.wanted):
         return RowSoFar(loaded, drawn, reject, captions)
-    warnings = {"warnings": answer.warnings} if answer.warnings else {}
-    result = {"captions": [*captions.values()], "prompt": prompt.text, "usage": answer.usage, **warnings}
-    return RowSoFar(loaded, drawn, result, captions)
+    return RowSoFar(loaded, drawn, captioned_row(drawn, prompt.text, result, edits), captions)
+
+
+def _cached(row: Row, request: CaptionRequest, context: RunContext, prompt: Prompt | None = None) -> CaptionResult:
+    """What is cached of the answer to a request. Raises RowReject for a row that lacks a field of the prompt."""
+    key = key_of_answer(row, prompt or context.captioner.prompt(request), context, request)
+    answer = CachedAnswer.find(key, request.wanted, context)
+    return CaptionResult(answer.captions, answer.usage, answer.warnings)
 
 
 # --- how many captions a stopped run leaves

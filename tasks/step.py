@@ -28,7 +28,8 @@ class StepSpec:
     `name`: also how `read_by` of the config's fields refers to the step. `version`: raised whenever the step's output
     changes for the same input. `body`: the rows that it makes of the file that a `Step` refers to. `still_valid`:
     whether cached rows still hold, for what no key can know; takes their manifest and a function that reads them.
-    `extra_key_parts`: further parts of the key, known only at run time.
+    `extra_key_parts`: further parts of the key, known only at run time; `shard_key_parts`: those that depend on the
+    rows that a `Step` refers to, too.
     """
 
     name: StepName
@@ -36,6 +37,7 @@ class StepSpec:
     body: Callable[[RunContext, Step], list[Row]]
     still_valid: Callable[[RunContext, Manifest, Callable[[], list[Row]]], bool] | None = None
     extra_key_parts: Callable[[RunContext], dict[str, Any]] | None = None
+    shard_key_parts: Callable[[RunContext, Step], dict[str, Any]] | None = None
 
     @property
     def index(self) -> int:
@@ -43,10 +45,12 @@ class StepSpec:
         return STEP_NAMES.index(self.name)
 
     def parts(self, context: RunContext, step: Step) -> dict[str, Any]:
-        """What the key of this step's work on `step`'s file is made of."""
+        """What the key of this step's work on `step`'s file is made of. Raises StepDamaged where that file is read."""
         fields = context.config.values_read_by(self.name)
         if self.extra_key_parts is not None:
             fields |= self.extra_key_parts(context)
+        if self.shard_key_parts is not None:
+            fields |= self.shard_key_parts(context, step)
         return key_parts(self.name, str(self.version), fields, step.data)
 
 

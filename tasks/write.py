@@ -14,14 +14,17 @@ from prefect.cache_policies import NO_CACHE
 
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RegionCapError
+from regioncap.output.already_written import already_written
+from regioncap.output.audit_file import write_audit
+from regioncap.output.edits import list_unused
 from regioncap.output.join import (
     ShardSteps,
-    incomplete_reason_of_shards,
-    key_of,
+    incomplete_reason_of_run,
     redacted_config,
     row_format,
     summary_of,
     with_bill,
+    write_key,
     write_rows,
 )
 from regioncap.output.lease import check_still_held, hold_output
@@ -29,7 +32,7 @@ from regioncap.output.output_parts import PartWriter
 from regioncap.output.outputs import INCOMPLETE, FileOutputs, OutputPart, is_parts_folder, outputs_at
 from regioncap.output.reading import open_output
 from regioncap.output.summary import Summary
-from regioncap.records import dumps
+from regioncap.records import Row, dumps
 from regioncap.report.report import report_of
 from regioncap.row_work import words_of
 from regioncap.run.context import RunContext
@@ -40,24 +43,28 @@ from regioncap.tasks.restore_marks import restore_marks
 logger = logging.getLogger("regioncap")
 
 
-def write_file(shards: Sequence[ShardSteps], context: RunContext) -> Summary:
-    """Replace the run's output, or write beside it when too many rows were rejected; see the module's docstring.
+def write_file(shards: Sequence[ShardSteps], context: RunContext, audit: Row | None = None) -> Summary:
+    """Replace the run's output, or write beside it when it is incomplete; see the module's docstring.
 
-    Raises AccountingError when rows or boxes went missing, StepDamaged when a step's file did, StorageError.
+    `audit`: the record of the run's audit, if it made one. Raises AccountingError when rows or boxes went missing,
+    StepDamaged when a step's file did, StorageError.
     """
-    problem = incomplete_reason_of_shards(shards, context)
-    files = FileOutputs(context.output, INCOMPLETE if problem else "")
-    form = row_format(context)
-    key = key_of(shards, context, form)
-    summary = files.written(key)
+    summary = already_written(shards, context)
     if summary is None:
+        problem, figures = incomplete_reason_of_run(shards, context, audit)
+        files = FileOutputs(context.output, INCOMPLETE if problem else "")
+        form = row_format(context)
         hold_output(context)
         with files.rows.writer() as out, files.rejects.writer() as rejects:
             tally = write_rows(shards, context, form, out, rejects)
             check_still_held(context)
+        unused, unused_file = list_unused(shards, context, files.unused_edits)
+        if audit is not None:
+            write_audit(files, audit)
         summary = summary_of(
-            tally, context, problem=problem, output=files.rows.url, rejects_file=files.rejects.url, write_key=key,
-            output_bytes=files.rows.size() or 0, rejects_bytes=files.rejects.size() or 0,
+            tally, context, problem=problem, audit=figures, output=files.rows.url, rejects_file=files.rejects.url,
+            write_key=write_key(shards, context, form), output_bytes=files.rows.size() or 0,
+            rejects_bytes=files.rejects.size() or 0, unused=unused, unused_edits_file=unused_file,
         )  # fmt: skip
         summary = with_bill(summary, context)
         files.summary.write(summary.model_dump_json(indent=1).encode() + b"\n")
@@ -86,21 +93,27 @@ def record_run(context: RunContext, outcome: str, problem: str, **counts: int) -
 
 
 @task(name="write", task_run_name="write", cache_policy=NO_CACHE)
-def write(shards: list[ShardSteps], config: RegionCapConfig, parts: Sequence[OutputPart] = ()) -> Summary:
+def write(
+    shards: list[ShardSteps], config: RegionCapConfig, parts: Sequence[OutputPart] = (), audit: Row | None = None
+) -> Summary:
     """The last step: joins the shards into the output, the rejects file and the summary.
 
-    `parts`: where the output is in parts, those that were written as their shards finished.
+    `parts`: where the output is in parts, those that were written as their shards finished. `audit`: the record of the
+    run's audit, if it made one.
     """
     context = RUNS.context(config)
     restore_marks(shards, context)
-    written = (
-        PartWriter(context, parts).finish(shards) if is_parts_folder(config.output) else write_file(shards, context)
-    )
+    if is_parts_folder(config.output):
+        written = PartWriter(context, parts).finish(shards, audit)
+    else:
+        written = write_file(shards, context, audit)
     summary = with_bill(written, context)
     entry = entry_place(context.cache, config.file_name_prefix, config.output)
     register_end(entry, summary.output, redacted_config(config), [[step.key for step in steps] for steps in shards])
     counts = {name: getattr(summary, name) for name in ("rows_in", "rows_out", "rejects", "regions")}
     record_run(context, "complete" if summary.complete else INCOMPLETE, summary.problem, **counts)
+    if summary.unused_edits:
+        logger.warning("%s: %s", summary.unused_edits, summary.unused_edits_file)
     if config.report:
         write_page(context)
     return summary

@@ -39,7 +39,7 @@ TOGETHER = (
     "tests/deployments/",
     "tests/packaging/",
     "tests/tasks/test_dask_workers.py",
-    "tests/report/test_report_in_browser.py",
+    "tests/report/test_report_in_browser",
 )
 """Tests that share what takes many seconds to start: with `pytest -n` they go to one process."""
 

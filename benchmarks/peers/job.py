@@ -26,9 +26,9 @@ IN_FLIGHT = 37
 """Requests under way: 15 % more than the server's 32 slots, as many as RegionCap's own limit keeps there."""
 
 DEFAULTS: dict[str, Any] = {name: field.default for name, field in RegionCapConfig.model_fields.items()}
-SYSTEM: str = DEFAULTS["system_prompt"]
 SAMPLING = {"max_tokens": DEFAULTS["max_tokens"], "temperature": DEFAULTS["temperature"]}
-_PROMPTS = Prompts("marks", SYSTEM, DEFAULTS["prompt"], DEFAULTS["focal_prompt"], DEFAULTS["region_prompt"])
+_PROMPTS = Prompts.of(RegionCapConfig(input="photos.jsonl", endpoint="http://localhost/v1", model=MODEL))
+SYSTEM = _PROMPTS.system_text(1, {}, [])
 _FIND = load(EXTRACTORS[DEFAULTS["extractor"]])
 
 

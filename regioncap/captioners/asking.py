@@ -14,7 +14,7 @@ from regioncap.captioners.prompts import label
 from regioncap.captioners.reading.parsing import is_refusal
 from regioncap.captioners.replies import QUOTED_CHARS, Reply, parse_response
 from regioncap.captioners.row_requests import RowRequests
-from regioncap.captioners.server_errors import Refused, TryAgain
+from regioncap.captioners.server_errors import EndpointFailed, Refused, TryAgain
 from regioncap.config.model import RegionCapConfig
 from regioncap.records import Counts
 
@@ -81,22 +81,32 @@ class RowConversation:
         self._result = CaptionResult({})
         self._usage: Counter[str] = Counter()
         self._asked = 0
+        self._asked_early = False
+        self._claimed = False
         self._replies: dict[int, Reply] = {}
         """By when they were asked for."""
         self._one_at_a_time = asyncio.Lock()
         self._kept = 0
 
+    async def ask_early(self, send: Send) -> None:
+        """Ask once while the servers are still being tried out, by way of `send`. What does not come is asked for by
+        `captions`, as if nothing had been: no failure counts. Raises RowReject, and RunStopped from `send`."""
+        for outcome in await self._ask_missing(0, send) or ():
+            if isinstance(outcome, str):
+                self._asked_early = True
+            elif not isinstance(outcome, TryAgain | Refused | EndpointFailed):
+                raise outcome
+
     async def captions(self) -> CaptionResult:
         """Ask until no region is missing, or repairs are used up. Raises RowReject, and RunStopped from `send`."""
-        result, problem = self._result, ""
-        for repair in range(self._config.max_repairs + 1):
-            missing = self._missing()
-            if not missing:
+        result, problem, most = self._result, "", self._config.max_repairs
+        # The same question would get the same answer: after an early one it is asked as a repair, if there is any.
+        for repair in range(min(self._asked_early, most), most + 1):
+            if not self._missing():
                 break
-            asked = await asyncio.to_thread(self._composed, missing, repair)
-            if asked is None:
+            outcomes = await self._ask_missing(repair, self._send)
+            if outcomes is None:
                 return CaptionResult({}, elsewhere=True)
-            outcomes = await asyncio.gather(*(self._ask(each, repair) for each in asked), return_exceptions=True)
             for outcome in outcomes:
                 if isinstance(outcome, BaseException):
                     self._record_failure(outcome)
@@ -109,21 +119,28 @@ class RowConversation:
             await self._keep(failed=True)
         return result
 
-    def _composed(self, missing: tuple[int, ...], repair: int) -> list[ChatRequest] | None:
-        """The requests for what is missing; None when nothing may be sent, since another run requests it."""
-        claim = self._request.claim
-        if not repair and claim is not None and not claim():
-            return None
-        return self._requests.compose(self._request, missing, repair)
-
     def _missing(self) -> tuple[int, ...]:
         return tuple(number for number in self._request.wanted if number not in self._result.captions)
 
-    async def _ask(self, asked: ChatRequest, repair: int) -> str:
+    async def _ask_missing(self, repair: int, send: Send) -> list[str | BaseException] | None:
+        """Ask once for all that is missing; for each request what `_ask` gives, or raises. None when nothing was sent,
+        since another run requests it."""
+        asked = await asyncio.to_thread(self._composed, repair)
+        if asked is None:
+            return None
+        return await asyncio.gather(*(self._ask(each, repair, send) for each in asked), return_exceptions=True)
+
+    def _composed(self, repair: int) -> list[ChatRequest] | None:
+        """The requests for what is missing; None when nothing may be sent."""
+        claim = self._request.claim
+        self._claimed = self._claimed or claim is None or claim()
+        return self._requests.compose(self._request, self._missing(), repair) if self._claimed else None
+
+    async def _ask(self, asked: ChatRequest, repair: int, send: Send) -> str:
         """One request: its reply and what it yields are kept at once. Gives what was wrong with it; "" for nothing."""
         self._asked += 1
         order = self._asked
-        response = await self._send(asked)
+        response = await send(asked)
         reply = await self._recorded(asked, response, order)
         result, usage = self._result, self._usage
         usage.update(requests=1, prompt_tokens=response.prompt_tokens, completion_tokens=response.completion_tokens)

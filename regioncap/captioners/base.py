@@ -13,9 +13,11 @@ from typing import Any, Protocol
 
 from regioncap.captioners.access import Access
 from regioncap.captioners.replies import Reply
+from regioncap.config.derived import AuditArm
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RejectCode
 from regioncap.records import Counts
+from regioncap.storage.filesystem import Place
 
 
 @dataclass(frozen=True)
@@ -47,11 +49,12 @@ class CaptionRequest:
     `wanted`: the region numbers (from 1) to caption; the others have captions already. `fields`: the row, for prompt
     templates. `region_fields`: per region, for prompt templates. `parts`: what the model sees instead of `marked` when
     there are more regions than one picture can show; together they have all of them. `claim`: called right before the
-    first request is sent, in a thread: whether it may be sent; False where another run requests the same captions.
-    `record`: takes each reply before
-    anything else is done with it, on the event loop's thread, so it must be quick. `keep`: takes the result so far
-    whenever a reply came, and at the end when regions are missing by the model's failure. `again`: `wanted` have
-    captions already that did not satisfy: they are asked for one by one, with a closer view.
+    first request is sent, in a thread: whether it may be sent. False where another run requests the same captions; it
+    may be called again then. `record`: takes each reply before anything else is done with it, on the event loop's
+    thread, so it must be quick. `keep`: takes the result so far whenever a reply came, and at the end when regions are
+    missing by the model's failure. `again`: `wanted` have captions already that did not satisfy: they are asked for one
+    by one, with a closer view. `rejected`: the caption of the one wanted region that a person rejected; "" if none was.
+    `arm`: an audit asks, and how; None in a run. With `reversed`, `wanted` begins with the last region.
     """
 
     name: str
@@ -69,6 +72,18 @@ class CaptionRequest:
     keep: Callable[[CaptionResult], object] | None = None
     again: bool = False
     picture_wh: tuple[int, int] | None = None
+    rejected: str = ""
+    arm: AuditArm | None = None
+
+    @property
+    def backwards(self) -> bool:
+        """Whether the regions are asked for from the last to the first."""
+        return self.arm == "reversed"
+
+    @property
+    def sample(self) -> int:
+        """Which sample of the same answer is wanted: 0 in a run."""
+        return 1 if self.arm == "control" else 0
 
     def shown(self) -> Sequence[MarkGroup]:
         """The pictures that the model sees: one with all regions, or the parts."""
@@ -92,8 +107,8 @@ class CaptionResult:
     only when asked again). `warnings`: sentences for the output row. `code`, `message`: why regions are missing; None
     when none is. `model_failure`: they are missing though the server answered: it refused this request, or its answers
     were unusable. `on_hold`: that happened in too many runs, so nothing was sent. `elsewhere`: nothing was sent, since
-    another run requests them, or has got them. `replies`: what came, in the order
-    in which it was asked for, to be read again by better rules; empty where that means nothing.
+    another run requests them, or has got them. `replies`: what came, in the order in which it was asked for, to be read
+    again by better rules; empty where that means nothing.
     """
 
     captions: dict[int, str]
@@ -111,11 +126,12 @@ class CaptionResult:
 class CaptionerOptions:
     """What a captioner is made from: the config; `access`: reads the credentials for each endpoint when they are
     needed, and raises CaptionerError for one that is missing; `count`: adds to the run's counts, by name, from any
-    thread."""
+    thread; `cache`: where what was found out about servers is remembered, None for nowhere."""
 
     config: RegionCapConfig
     access: Callable[[], Sequence[Access]] = tuple
     count: Callable[[Counts], None] = lambda counts: None
+    cache: Place | None = None
 
 
 class Captioner(Protocol):

@@ -20,7 +20,7 @@ class ChatRequest:
 
     `images`: JPEG files, at least one. `wanted`: the region numbers (from 1) that the answer should describe.
     `temperature_offset`: added to the configured temperature. `mode`: `marks`, `focal` (with a closer view), or `again`
-    (as `focal`, since the caption that there is did not satisfy).
+    (as `focal`, since the caption that there is did not satisfy). `sample`: added to the configured seed.
     """
 
     system: str
@@ -29,6 +29,7 @@ class ChatRequest:
     wanted: tuple[int, ...]
     temperature_offset: float = 0.0
     mode: str = "marks"
+    sample: int = 0
 
     def __post_init__(self) -> None:
         if not self.images or not all(self.images):
@@ -166,14 +167,14 @@ class Sampling:
         given = {name: value for name, value in config.values_read_by("request").items() if value is not None}
         return cls(config.max_tokens, temperature, config.seed, given)
 
-    def body(self, temperature_offset: float) -> dict[str, Any]:
+    def body(self, temperature_offset: float, sample: int = 0) -> dict[str, Any]:
         """The request's fields, without `max_tokens`."""
         body: dict[str, Any] = dict(self.others)
         if self.temperature is not None:
             body["temperature"] = min(2.0, round(self.temperature + temperature_offset, 2))
         if self.seed is not None:
             # Another sample when asked again, even at the same temperature.
-            body["seed"] = self.seed + round(10 * temperature_offset)
+            body["seed"] = self.seed + round(10 * temperature_offset) + sample
         return body
 
 
@@ -191,7 +192,7 @@ def messages_of(images: Sequence[bytes], text: str, system: str = "") -> list[di
 def read_response(content: bytes) -> ChatResponse:
     """The answer in the body of a chat completion. Raises ValueError if there is neither an answer nor an error."""
     try:
-        data = _loads(content)
+        data = loads_body(content)
         prompt, completion = (
             _tokens(data.get("usage"), "prompt_tokens"),
             _tokens(data.get("usage"), "completion_tokens"),
@@ -270,7 +271,7 @@ def _word(given: Any) -> str:
     return str(given).strip() or ABSENT if given is not None else ABSENT
 
 
-def _loads(content: bytes) -> Any:
+def loads_body(content: bytes) -> Any:
     """A body's JSON. Servers send byte order marks, NaN, 1e400 and lone surrogates, which orjson refuses."""
     content = content.removeprefix(b"\xef\xbb\xbf")
     try:
@@ -290,15 +291,3 @@ def _tokens(usage: Any, name: str) -> int:
         return count if count <= MAX_TOKENS_COUNTED else 0
     except (KeyError, TypeError, ValueError, OverflowError):
         return 0
-
-
-def model_names(content: bytes) -> list[str] | None:
-    """The names in the body of a list of models; None when it is something else."""
-    try:
-        listed = _loads(content)
-        models = listed["data"] if isinstance(listed, dict) else listed
-        if models is None:  # Ollama without a model
-            return []
-        return [str(model["id"]) for model in models]
-    except (ValueError, KeyError, TypeError):
-        return None

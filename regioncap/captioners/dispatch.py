@@ -29,7 +29,7 @@ class Dispatcher:
     """Gives out slots at `endpoints`, within the budget. Used on one event loop only.
 
     A row is admitted first (`admit`, `leave`), which has its pictures read; each of its requests then acquires a slot
-    (`acquire`, `release`).
+    (`acquire`, `release`). Those that concern one endpoint, ready or not, come first (`acquire_at`).
     """
 
     def __init__(self, budget: Budget) -> None:
@@ -38,6 +38,8 @@ class Dispatcher:
         """Why nothing more is sent; None while something is."""
         self._budget = budget
         self._slots: Gate[Endpoint] = Gate()
+        self._slots_at: dict[int, Gate[Endpoint]] = {}
+        """By the endpoint that must be asked."""
         self._admission: Gate[None] = Gate()
         self._admitted = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -61,6 +63,11 @@ class Dispatcher:
         """Wait for a slot for a request of row `order`; gives where it is. Raises RunStopped as `admit` does."""
         return await self._enter(self._slots, order)
 
+    async def acquire_at(self, endpoint: Endpoint, order: int) -> None:
+        """Wait for a slot at this endpoint, which need not be ready, in the order given. Raises RunStopped as `admit`
+        does."""
+        await self._enter(self._slots_at.setdefault(id(endpoint), Gate()), order)
+
     def release(self, endpoint: Endpoint) -> None:
         """A request came back, in whatever way."""
         endpoint.limit.end()
@@ -73,16 +80,27 @@ class Dispatcher:
             raise self.error
         waiting = gate.enter(order)
         self.dispatch()
-        return await waiting
+        try:
+            return await waiting
+        except asyncio.CancelledError:
+            if waiting.done() and not waiting.cancelled() and waiting.exception() is None:
+                self._give_back(waiting.result())
+            raise
+
+    def _give_back(self, ticket: object) -> None:
+        """A slot was given in the moment in which nobody waited for it any more."""
+        if isinstance(ticket, Endpoint):
+            self._budget.reserved -= 1
+            self.release(ticket)
 
     def dispatch(self) -> None:
         """Give free slots to requests that wait, and admit further rows."""
-        while self._slots and self.error is None:
+        while (self._slots or any(self._slots_at.values())) and self.error is None:
             exceeded = self._budget.exceeded_by(self.in_flight)
             if exceeded is not None:
                 self.stop(BudgetReached(f"{exceeded}. A rerun resumes, and may use as much again."))
                 return
-            endpoint = self._least_loaded()
+            gate, endpoint = self._next()
             if endpoint is None:
                 break
             wait = self._budget.wait(time.monotonic())
@@ -91,11 +109,19 @@ class Dispatcher:
                 break
             endpoint.limit.begin()
             self._budget.reserve(time.monotonic())
-            self._slots.open(endpoint)
+            gate.open(endpoint)
         room = sum(int(endpoint.limit.limit) for endpoint in self.endpoints) * 5 // 4 + READY_ROWS
         while self._admission and self._admitted < room and self.error is None:
             self._admitted += 1
             self._admission.open(None)
+
+    def _next(self) -> tuple[Gate[Endpoint], Endpoint | None]:
+        """Where the next slot goes, and which it is; None for none."""
+        for endpoint in self.endpoints:
+            gate = self._slots_at.get(id(endpoint))
+            if gate and endpoint.limit.free:
+                return gate, endpoint
+        return self._slots, self._least_loaded() if self._slots else None
 
     def dispatch_after(self, seconds: float) -> None:
         """Dispatch again in a while: when an endpoint's pause is over."""
@@ -145,5 +171,6 @@ class Dispatcher:
         self._stopped.set()
         if self.in_flight and isinstance(self.error, BudgetReached | Stopped):
             return
-        self._slots.fail(self.error)
+        for gate in (self._slots, *self._slots_at.values()):
+            gate.fail(self.error)
         self._admission.fail(self.error)

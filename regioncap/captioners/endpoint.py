@@ -16,12 +16,12 @@ from regioncap.captioners.chat import (
     Ending,
     Sampling,
     messages_of,
-    model_names,
     read_response,
 )
 from regioncap.captioners.dialect import Dialect
 from regioncap.captioners.health import EndpointHealth, RetryPolicy
 from regioncap.captioners.limits import InFlightLimit
+from regioncap.captioners.model_list import details_of, models_in
 from regioncap.captioners.prompts import form_of_answer
 from regioncap.captioners.server_errors import (
     RESUMES,
@@ -33,7 +33,7 @@ from regioncap.captioners.server_errors import (
     endpoint_failed,
     error_status,
 )
-from regioncap.captioners.structure import PROBE_REGEX, PROBE_WORD, regex_of, structured
+from regioncap.captioners.structure import PROBE_REGEX, PROBE_WORD, names_of, regex_of, structured
 from regioncap.captioners.transport import Transport
 from regioncap.masking import SHORT_SECRET, mask, outside_text
 from regioncap.records import dumps
@@ -68,7 +68,9 @@ class Endpoint:
     """One server, with what is known of it. All its methods run on the session's event loop.
 
     `url`: base URL, to which `/chat/completions` is added. `timeout`: seconds for a whole request. `structure`: one of
-    `STRUCTURES` or `none`, None until it is found out. `request_body`: further fields of every request.
+    `STRUCTURES` or `none`, None until it is found out. `remembered`: what is known of the server was found out by an
+    earlier run. `listed`: what its list tells of the model. `given_url`: as it is set, under which it is remembered; ""
+    for one that is another server in every run. `request_body`: further fields of every request.
     `max_caption_chars`: what the structure allows for a caption.
     `revive`: called when nothing answers; may restart the server, and raises CaptionerError when it is gone for good.
     `accepted_words`: of `finish_reason`, in lower case, that the user takes for a complete answer's. `answered`: number
@@ -83,6 +85,9 @@ class Endpoint:
     http: Transport
     request_body: Mapping[str, Any] = field(default_factory=dict)
     structure: str | None = None
+    remembered: bool = False
+    given_url: str = ""
+    listed: Mapping[str, str] = field(default_factory=dict)
     max_caption_chars: int | None = None
     revive: Callable[[], None] | None = None
     health: EndpointHealth = field(default_factory=EndpointHealth)
@@ -117,34 +122,43 @@ class Endpoint:
 
     # --- asking
 
-    def body(self, request: ChatRequest, *, max_chars: int | None = None, word: str = "") -> dict[str, Any]:
-        """`request` in this server's form; `max_chars`, `word`: see `regex_of`."""
-        way = self.structure or "none"
+    def body(
+        self, request: ChatRequest, *, form: str | None = None, max_chars: int | None = None, word: str = ""
+    ) -> dict[str, Any]:
+        """`request` as this server takes it. `form`: what the answer is held to, None for what was found out;
+        `max_chars`: see `regex_of`; `word`: the answer must begin with it, as a text or as a name."""
+        way = form or self.form
         note = form_of_answer(request.wanted, json=way == "json_schema")
-        names = [f"region{number}" for number in request.wanted]
+        names = names_of(request.wanted, word)
         return self.dialect.apply(
             {
                 "model": self.model,
                 "messages": messages_of(request.images, f"{request.text}\n\n{note}", request.system),
                 "max_tokens": self.sampling.max_tokens,
-                **self.sampling.body(request.temperature_offset),
+                **self.sampling.body(request.temperature_offset, request.sample),
                 **structured(way, regex_of(request.wanted, max_chars or self.max_caption_chars, word), names),
                 **self.request_body,
             }
         )
 
+    @property
+    def form(self) -> str:
+        """What answers are held to, as far as it is known now: one of `STRUCTURES`, or `none`."""
+        return self.structure or "none"
+
     async def send(self, request: ChatRequest) -> ChatResponse:
         """The answer to `request`, whatever it is worth: see `check`. Raises TryAgain, Refused, EndpointFailed."""
-        return await self.ask(self.body(request))
+        form = self.form  # it may be another one when the answer comes
+        return await self.ask(self.body(request, form=form), form)
 
-    async def ask(self, body: dict[str, Any]) -> ChatResponse:
-        """The answer to a request with these fields. Raises as `send` does."""
+    async def ask(self, body: dict[str, Any], form: str = "none") -> ChatResponse:
+        """The answer to a request with these fields, which is held to `form`. Raises as `send` does."""
         # Serialized here, though it takes 0.1 ms: handing it to a thread takes longer.
         response = await self.http.post(f"{self.url}/chat/completions", orjson.dumps(body), self.timeout)
         if not 200 <= response.status < 300:  # some answer with 201
             if self.dialect.learn(response.status, response.text, body):
                 self.on_resend()
-                return await self.ask(self.dialect.apply(body))
+                return await self.ask(self.dialect.apply(body), form)
             raise self._error(response)
         try:
             answer = self._without_secrets(read_response(response.content))
@@ -152,7 +166,7 @@ class Endpoint:
             begin = outside_text(response.text, self.http.secrets, max_chars=80)
             problem = "comes only as a stream" if response.content.lstrip()[:5] == b"data:" else "is no chat completion"
             raise TryAgain(f"the answer {problem}: {begin!r}", senseless=True) from None
-        return replace(answer, form=self.structure or "none", accepted=answer.word in self.accepted_words)
+        return replace(answer, form=form, accepted=answer.word in self.accepted_words)
 
     def check(self, answer: ChatResponse) -> None:
         """Raises what an answer stands for that the server did not finish: TryAgain, Refused or EndpointFailed."""
@@ -197,10 +211,10 @@ class Endpoint:
                     raise
                 there.append(url)
                 continue
-            models = model_names(response.content) if response.status == 200 else None
+            models = models_in(response.content) if response.status == 200 else None
             if models is not None:
-                self.url = url
-                return models
+                self.url, self.listed = url, details_of(self.model, models)
+                return [model["id"] for model in models]
             # Some answer every path that they do not know with 200 (LM Studio: an error, others: their web page).
             if response.status not in (200, 404):
                 there.append(url)

@@ -1,9 +1,9 @@
 """An OpenAI-compatible server without a model, for trying a deployment out and for tests.
 
 It serves a fixed number of requests at once, each for a fixed time, as continuous batching roughly does; queues the
-others; decodes the pictures that it gets, and answers with what identifies picture and region (`fake.model`). It counts
-its requests and what they cost (`GET /stats`), makes mistakes on demand (`fake.faults`), and takes on the ways of the
-servers that people have (`fake.personas`).
+others; decodes the pictures that it gets, and answers with what identifies picture and region (`fake.model`), or with
+what it sees there (`fake.sight`). It counts its requests and what they cost (`GET /stats`), makes mistakes on demand
+(`fake.faults`), and takes on the ways of the servers that people have (`fake.personas`).
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ from regioncap.captioners.fake.errors import ScriptedResponse
 from regioncap.captioners.fake.faults import FAULTS
 from regioncap.captioners.fake.model import caption_of, digest_of
 from regioncap.captioners.fake.personas import PERSONAS
+from regioncap.captioners.fake.sight import Sight
 from regioncap.captioners.fake.stats import Repeat
 
-__all__ = ["FAULTS", "PERSONAS", "Behaviour", "RunningServer", "ScriptedResponse", "caption_of", "digest_of"]
+__all__ = ["FAULTS", "PERSONAS", "Behaviour", "RunningServer", "ScriptedResponse", "Sight", "caption_of", "digest_of"]
 
 
 class RunningServer:

@@ -4,31 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 import time
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, TypeVar
+from collections.abc import Callable
+from typing import Any
 
 from regioncap.captioners.advice import advice_for
 from regioncap.captioners.budget import Budget
 from regioncap.captioners.chat import ABSENT, ChatRequest, ChatResponse, Ending
+from regioncap.captioners.dispatch import Dispatcher
 from regioncap.captioners.endpoint import Endpoint
-from regioncap.captioners.health import RetryPolicy
 from regioncap.captioners.pictures import typical_picture
 from regioncap.captioners.prompts import Prompts
-from regioncap.captioners.row_requests import largest_request
-from regioncap.captioners.server_errors import RESUMES, EndpointFailed, NotThere, Refused, TryAgain
-from regioncap.captioners.structure import FORM_QUESTION, PROBE_WORD, STRUCTURES, holds_to_form, regex_of
+from regioncap.captioners.remembered import Findings, RememberedFindings
+from regioncap.captioners.retrying import Retrying
+from regioncap.captioners.row_requests import largest_request, largest_size
+from regioncap.captioners.server_errors import RESUMES, EndpointFailed, Refused
+from regioncap.captioners.structure import FORM_QUESTION
+from regioncap.captioners.trial import PROBE_CHARS, Strand, Trial
 from regioncap.config.model import RegionCapConfig
 from regioncap.masking import outside_text
-
-PROBE_CHARS = 24
-"""Characters of a caption in a request that only tries an endpoint out."""
 
 PROBE_PIXELS = 4096
 """Of the picture that goes with a question whose answer is its form."""
 
-T = TypeVar("T")
+FEW_REQUESTS = 100
+"""Where the run may send no more than these, none is spent on a question that another answer may make needless."""
 
 logger = logging.getLogger("regioncap")
 
@@ -36,7 +36,8 @@ logger = logging.getLogger("regioncap")
 class Probe:
     """See the module's text. All methods run on the session's event loop; what they send is in the budget.
 
-    `pause`: waits for some seconds; raises RunStopped when the run ends meanwhile.
+    `on_reached`: called with an endpoint that is there, before it is tried out. `spawn`: runs a coroutine beside
+    others.
     """
 
     def __init__(
@@ -44,29 +45,38 @@ class Probe:
         config: RegionCapConfig,
         prompts: Prompts,
         budget: Budget,
-        policy: RetryPolicy,
-        pause: Callable[[float], Awaitable[None]],
+        *,
+        dispatcher: Dispatcher,
+        retrying: Retrying,
+        remembered: RememberedFindings,
+        spawn: Callable[[Strand], asyncio.Task[None]],
+        on_reached: Callable[[Endpoint], None],
     ) -> None:
         self._config = config
         self._prompts = prompts
         self._budget = budget
-        self._policy = policy
-        self._pause = pause
+        self._dispatcher = dispatcher
+        self._retrying = retrying
+        self._remembered = remembered
+        self._spawn = spawn
+        self._on_reached = on_reached
         self._largest: ChatRequest | None = None
 
-    async def __call__(self, endpoint: Endpoint) -> None:
-        """Find out how the endpoint is held to a form, and send it the largest request that the config allows.
+    async def __call__(self, endpoint: Endpoint, *, again: bool = False) -> None:
+        """Find out how the endpoint is held to a form, and whether it takes the largest request that the config allows;
+        or know it from an earlier run, unless an answer contradicted that and it is tried out `again`.
 
-        Mostly one request does both. Raises EndpointFailed for a server that is not there or refuses.
+        Raises EndpointFailed for a server that is not there or refuses, RunStopped.
         """
-        known = await self._retry(endpoint, endpoint.resolve_base_url)
+        known = await self._retrying(endpoint, endpoint.resolve_base_url)
         names = [outside_text(name, endpoint.http.secrets, max_chars=80) for name in known[:8]]
         listed = f" It lists: {', '.join(names)}." if known and endpoint.model not in known else ""
-        request = await self._largest_request()
+        if not again and await self._recall(endpoint):
+            logger.info("%s: structure %s, as an earlier run found out", endpoint.url, endpoint.structure)
+            return
+        self._on_reached(endpoint)
         try:
-            if not await self._retry(endpoint, lambda: self._takes_best(endpoint, request)):
-                await self._retry(endpoint, lambda: self._find_structure(endpoint))
-                await self._retry(endpoint, lambda: self._send_largest(endpoint, request))
+            await self._try_out(endpoint)
         except Refused as refused:
             if refused.status in (403, 404):
                 raise EndpointFailed(f"{endpoint.failed(refused)}{listed}") from None
@@ -89,129 +99,93 @@ class Probe:
     async def send_known_good(self, endpoint: Endpoint) -> None:
         """Send the request that the endpoint answered when it was tried out. Raises TryAgain, Refused,
         EndpointFailed."""
-        await self._send(endpoint, await self._largest_request())
+        request, form = await self._largest_request(), endpoint.form
+        while (wait := self._budget.wait(time.monotonic())) > 0:
+            await self._dispatcher.pause(wait)
+        self._budget.reserve(time.monotonic())
+        await self._ask(endpoint, endpoint.body(request, form=form, max_chars=PROBE_CHARS), request, form)
 
-    async def wait_until_there(self, endpoint: Endpoint) -> None:
-        """Returns when something answers at the endpoint. Raises RunStopped when the run ends before."""
+    async def wait_until_there(self, endpoint: Endpoint, pause: float) -> None:
+        """Returns when something answers at the endpoint, asked every `pause` seconds. Raises RunStopped when the run
+        ends before."""
         while True:
-            await self._pause(self._policy.max_pause)
+            await self._dispatcher.pause(pause)
             if await endpoint.is_there():
                 return
+
+    # --- trying out
+
+    async def _try_out(self, endpoint: Endpoint) -> None:
+        """Raises Refused, EndpointFailed, RunStopped."""
+        setting, few = self._config.structure, self._config.max_requests
+        question = await asyncio.to_thread(_question)
+        trial = Trial(
+            endpoint, await self._largest_request(), question,
+            ask=self._ask, retrying=self._retrying, dispatcher=self._dispatcher, spawn=self._spawn,
+        )  # fmt: skip
+        if setting == "auto":
+            await trial.run(at_once=few is None or few > FEW_REQUESTS)
+        else:
+            await trial.fits(setting)
+        assert trial.answer is not None
+        structure = trial.structure if setting == "auto" else setting
+        _check_ending(endpoint, trial.answer, structure)
+        endpoint.structure = structure
+        await self._remember(endpoint, trial.answer)
 
     async def _largest_request(self) -> ChatRequest:
         if self._largest is None:
             self._largest = await asyncio.to_thread(largest_request, self._config, self._prompts)
         return self._largest
 
-    async def _takes_best(self, endpoint: Endpoint, request: ChatRequest) -> bool:
-        """Whether the largest request goes through and its answer is held to the best form: then no more need be
-        tried. Sets `structure` if so. Raises TryAgain, EndpointFailed."""
-        if self._config.structure not in ("auto", STRUCTURES[0]):
-            return False
-        enforced = False
-        endpoint.structure = STRUCTURES[0]
-        try:
-            response = await self._send(endpoint, request, PROBE_WORD)
-            enforced = re.fullmatch(regex_of(request.wanted, PROBE_CHARS, PROBE_WORD), response.text) is not None
-            if enforced:
-                self._check_ending(endpoint, response)
-        except Refused:
-            pass  # for its size or its form: the next requests tell which
-        finally:
-            endpoint.structure = STRUCTURES[0] if enforced else None
-        return enforced
-
-    async def _find_structure(self, endpoint: Endpoint) -> None:
-        """Find out how the endpoint is held to a form: sets `structure`. Raises TryAgain, EndpointFailed."""
-        if self._config.structure != "auto":
-            endpoint.structure = self._config.structure
-            return
-        picture = await asyncio.to_thread(typical_picture, PROBE_PIXELS)
-        question = ChatRequest("", FORM_QUESTION, (picture,), (1,))
-        for way in STRUCTURES:
-            try:
-                response = await self._ask(endpoint, endpoint.form_question(way, question), question)
-            except Refused:
-                continue
-            if holds_to_form(way, response.text):
-                endpoint.structure = way
-                return
-        endpoint.structure = "none"
-
-    async def _send_largest(self, endpoint: Endpoint, request: ChatRequest) -> None:
-        self._check_ending(endpoint, await self._send(endpoint, request))
-
-    async def _send(self, endpoint: Endpoint, request: ChatRequest, word: str = "") -> ChatResponse:
-        """Send `request` with short captions, the first beginning with `word`. Raises as `Endpoint.send` does."""
-        return await self._ask(endpoint, endpoint.body(request, max_chars=PROBE_CHARS, word=word), request)
-
-    async def _ask(self, endpoint: Endpoint, body: dict[str, Any], request: ChatRequest) -> ChatResponse:
-        """The answer to `body`, made of `request`. Raises TryAgain, Refused, EndpointFailed."""
-        await self._pause_for_rates()
-        self._budget.reserve(time.monotonic())
+    async def _ask(self, endpoint: Endpoint, body: dict[str, Any], request: ChatRequest, form: str) -> ChatResponse:
+        """See `AskEndpoint`."""
         self._budget.record_request()
-        response = await endpoint.ask(body)
+        response = await endpoint.ask(body, form)
         self._budget.record_response(response, request)
         endpoint.check(response)
         return response
 
-    async def _pause_for_rates(self) -> None:
-        while (wait := self._budget.wait(time.monotonic())) > 0:
-            await self._pause(wait)
+    # --- from run to run
 
-    def _check_ending(self, endpoint: Endpoint, response: ChatResponse) -> None:
-        """Raises EndpointFailed when the server's answers do not say whether they are complete."""
-        if response.ending is Ending.UNKNOWN or (
-            response.ending is Ending.ABSENT and not closed_by_structure(endpoint)
-        ):
-            given = "no finish_reason" if response.word == ABSENT else f"the finish_reason {response.word[:40]!r}"
-            raise EndpointFailed(
-                f"{endpoint.url} ends its answers with {given}, which does not say whether they are complete: half a "
-                f"caption would look like a whole one. If it stands for complete answers, set --accept-finish-reasons "
-                f"{response.word[:40]} and rerun."
-            )
+    async def _recall(self, endpoint: Endpoint) -> bool:
+        """Whether an earlier run found out all that must be known; the endpoint knows it then."""
+        found = await asyncio.to_thread(self._remembered.get, endpoint.given_url, endpoint.model)
+        if found is None or found.asked != self._config.structure:
+            return False
+        if found.lists_another(endpoint.listed) or not found.covers(largest_size(self._config, self._prompts)):
+            return False
+        last = ChatResponse("", found.finish, accepted=found.finish in endpoint.accepted_words)
+        if not tells_its_end(last, found.structure):
+            return False
+        endpoint.structure, endpoint.dialect.tokens_name, endpoint.remembered = found.structure, found.tokens_name, True
+        return True
 
-    async def _retry(self, endpoint: Endpoint, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """`call()`, again as long as the patience allows. Raises EndpointFailed when the server is not there."""
-        attempt, begun, said = 0, time.monotonic(), False
-        while True:
-            try:
-                return await call()
-            except TryAgain as error:
-                attempt += 1
-                waited = time.monotonic() - begun
-                if self._gives_up(error, attempt, waited):
-                    raise _no_answer(endpoint, error, waited) from None
-                if not error.unreachable and not said:
-                    said = True
-                    logger.warning("waiting for %s (%s), up to server_patience=%g s", endpoint.url, error.reason,
-                                   self._policy.patience)  # fmt: skip
-                self._budget.record_retry()
-                await self._pause(self._policy.pause(error, attempt - 1))
-
-    def _gives_up(self, error: TryAgain, attempt: int, waited: float) -> bool:
-        if waited + (error.after or 0.0) >= self._policy.patience:
-            return True
-        if error.unreachable:
-            return attempt >= self._policy.unreachable_tries
-        return error.senseless and attempt >= self._policy.max_tries
+    async def _remember(self, endpoint: Endpoint, answer: ChatResponse) -> None:
+        findings = Findings(
+            self._config.structure, endpoint.form, endpoint.dialect.tokens_name,
+            outside_text(answer.word, endpoint.http.secrets, max_chars=80),
+            largest_size(self._config, self._prompts), endpoint.listed,
+        )  # fmt: skip
+        await asyncio.to_thread(self._remembered.put, endpoint.given_url, endpoint.model, findings)
 
 
-def closed_by_structure(endpoint: Endpoint) -> bool:
-    """Whether the form of an answer shows that it is complete: JSON does by its last brace, lines do not."""
-    return endpoint.structure == "json_schema"
+def _question() -> ChatRequest:
+    return ChatRequest("", FORM_QUESTION, (typical_picture(PROBE_PIXELS),), (1,))
 
 
-def _no_answer(endpoint: Endpoint, error: TryAgain, waited: float) -> EndpointFailed:
-    """Why an endpoint is given up while it is tried out."""
-    if error.unreachable:
-        return NotThere(
-            f"{endpoint.url} does not answer ({error.reason}). Start the server, or correct --endpoint, and rerun; "
-            "it resumes."
+def tells_its_end(response: ChatResponse, structure: str | None) -> bool:
+    """Whether answers that end like this one say whether they are complete; JSON does so by its last brace."""
+    ending = response.ending
+    return ending is not Ending.UNKNOWN and (ending is not Ending.ABSENT or structure == "json_schema")
+
+
+def _check_ending(endpoint: Endpoint, response: ChatResponse, structure: str | None) -> None:
+    """Raises EndpointFailed when the server's answers do not say whether they are complete."""
+    if not tells_its_end(response, structure):
+        given = "no finish_reason" if response.word == ABSENT else f"the finish_reason {response.word[:40]!r}"
+        raise EndpointFailed(
+            f"{endpoint.url} ends its answers with {given}, which does not say whether they are complete: half a "
+            f"caption would look like a whole one. If it stands for complete answers, set --accept-finish-reasons "
+            f"{response.word[:40]} and rerun."
         )
-    if error.senseless:
-        advice = advice_for(error.reason) or "Correct --endpoint: its base URL, mostly ending in /v1."
-        return EndpointFailed(f"{endpoint.url}: {error.reason}. {advice} {RESUMES}")
-    asks = f" and asks to wait {error.after:.0f} s" if error.after else ""
-    advice = advice_for(error.reason) or "Rerun when it is ready, or raise server_patience; it resumes."
-    return EndpointFailed(f"{endpoint.url} gave no answer for {waited:.0f} s ({error.reason}){asks}. {advice}")

@@ -76,13 +76,17 @@ class Prompts:
             config.box_coordinates,
         )  # fmt: skip
 
-    def system_text(self, count: int, fields: Mapping[str, Any], region_fields: Sequence[Mapping[str, Any]]) -> str:
-        """The system prompt for a picture with `count` regions."""
-        return self._picture(self.system, count, fields, region_fields)
+    def system_text(
+        self, count: int, fields: Mapping[str, Any], region_fields: Sequence[Mapping[str, Any]], backwards: bool = False
+    ) -> str:
+        """The system prompt for a picture with `count` regions; `backwards`: naming the last first."""
+        return self._picture(self.system, count, fields, region_fields, backwards)
 
-    def marks_text(self, count: int, fields: Mapping[str, Any], region_fields: Sequence[Mapping[str, Any]]) -> str:
-        """The prompt for a picture with `count` regions."""
-        return self._picture(self.marks, count, fields, region_fields)
+    def marks_text(
+        self, count: int, fields: Mapping[str, Any], region_fields: Sequence[Mapping[str, Any]], backwards: bool = False
+    ) -> str:
+        """The prompt for a picture with `count` regions; `backwards`: naming the last first."""
+        return self._picture(self.marks, count, fields, region_fields, backwards)
 
     def focal_text(
         self, number: int, count: int, fields: Mapping[str, Any], region_fields: Sequence[Mapping[str, Any]]
@@ -91,20 +95,28 @@ class Prompts:
         name = self._region(number, fields, region_fields)
         return fill(self.focal, {**fields, "n": number, "num_regions": count, "regions": name})
 
-    def whole_text(self, count: int, fields: Mapping[str, Any], region_fields: Sequence[Mapping[str, Any]]) -> str:
+    def whole_text(
+        self, count: int, fields: Mapping[str, Any], region_fields: Sequence[Mapping[str, Any]], backwards: bool = False
+    ) -> str:
         """All prompts that a picture may be sent with, as one text: the `prompt` of its output row, and part of its
         answer's key."""
         numbers = range(1, count + 1)
         focal = [self.focal_text(number, count, fields, region_fields) for number in numbers]
         if self.mode == "focal":
             return "\n".join(focal)
-        marks = self.marks_text(count, fields, region_fields)
+        marks = self.marks_text(count, fields, region_fields, backwards)
         return "\n".join([marks, *focal]) if self.mode == "auto" else marks
 
     def _picture(
-        self, template: str, count: int, fields: Mapping[str, Any], region_fields: Sequence[Mapping[str, Any]]
+        self,
+        template: str,
+        count: int,
+        fields: Mapping[str, Any],
+        region_fields: Sequence[Mapping[str, Any]],
+        backwards: bool,
     ) -> str:
-        names = [self._region(number, fields, region_fields) for number in range(1, count + 1)]
+        numbers = range(count, 0, -1) if backwards else range(1, count + 1)
+        names = [self._region(number, fields, region_fields) for number in numbers]
         return fill(template, {**fields, "num_regions": count, "regions": ", ".join(names)})
 
     def _region(self, number: int, fields: Mapping[str, Any], region_fields: Sequence[Mapping[str, Any]]) -> str:
@@ -120,7 +132,7 @@ def only(wanted: Sequence[int]) -> str:
 
 
 def of_part(shown: Sequence[int]) -> str:
-    """Added to the prompt when a picture shows only some of the regions, which are consecutive."""
+    """Added to the prompt when a picture shows only some of the regions, which are consecutive, up or down."""
     names = f"{label(shown[0])} to {label(shown[-1])}" if len(shown) > 1 else label(shown[0])
     return f"This image has the marks of {names} only; describe only these."
 

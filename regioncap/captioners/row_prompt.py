@@ -15,11 +15,11 @@ def prompt_of(prompts: Prompts, request: CaptionRequest) -> Prompt:
     """The texts for all of a picture's regions. Raises RowReject `bad_row` when the row lacks a field."""
     request = with_boxes(request, prompts.coordinates)
     count, fields, of_regions = len(request.bbox), request.fields, request.region_fields
-    system = prompts.system_text(count, fields, of_regions)
+    system = prompts.system_text(count, fields, of_regions, request.backwards)
     if request.again:
         texts = [prompts.focal_text(number, count, fields, of_regions) for number in request.wanted]
         return Prompt("\n".join(texts), system)
-    return Prompt(prompts.whole_text(count, fields, of_regions), system)
+    return Prompt(prompts.whole_text(count, fields, of_regions, request.backwards), system)
 
 
 def templates_of(config: RegionCapConfig) -> dict[str, Any]:

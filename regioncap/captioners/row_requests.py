@@ -18,6 +18,9 @@ TEMPERATURE_STEP = 0.3
 FOCAL_SHARE = 4
 """A closer view has this part of `max_pixels`."""
 
+MIN_CHARS = 4096
+"""About a thousand tokens: what is shorter is as good as this long."""
+
 
 class RowRequests:
     """Composes the requests of rows, by the config's prompts."""
@@ -33,26 +36,26 @@ class RowRequests:
         """
         mode, request = self._prompts.mode, with_boxes(request, self._prompts.coordinates)
         focal = mode == "focal" or (mode == "auto" and repair > 0) or request.again
-        # In focal mode the same was asked before.
-        steps = repair + 1 if request.again and mode == "focal" else repair
-        system = self._prompts.system_text(len(request.bbox), request.fields, request.region_fields)
+        # In focal mode the same was asked before, and what was rejected may have come from a closer view in any mode.
+        steps = repair + 1 if request.again and (mode == "focal" or request.rejected) else repair
+        system = self._prompts.system_text(len(request.bbox), request.fields, request.region_fields, request.backwards)
         offset = TEMPERATURE_STEP * steps
         closer = "again" if request.again else "focal"
         requests = []
         for part in request.shown():
-            wanted = tuple(number for number in part.regions if number in missing)
+            wanted = tuple(number for number in missing if number in part.regions)
             if not wanted:
                 continue
             marked = part.marked()
             if focal:
                 views = zip(wanted, self._views(request, wanted), strict=True)
                 requests += [
-                    ChatRequest(system, self._focal(request, n), (marked, view), (n,), offset, closer)
+                    ChatRequest(system, self._focal(request, n), (marked, view), (n,), offset, closer, request.sample)
                     for n, view in views
                 ]
             else:
                 text = marks_question(self._prompts, request, part.regions, wanted)
-                requests.append(ChatRequest(system, text, (marked,), wanted, offset))
+                requests.append(ChatRequest(system, text, (marked,), wanted, offset, sample=request.sample))
         return requests
 
     def _focal(self, request: CaptionRequest, number: int) -> str:
@@ -68,11 +71,11 @@ class RowRequests:
 def marks_question(prompts: Prompts, request: CaptionRequest, shown: Sequence[int], wanted: Sequence[int]) -> str:
     """What is asked about `wanted` of the regions that a picture shows, both numbers from 1."""
     count = len(request.bbox)
-    text = prompts.marks_text(count, request.fields, request.region_fields)
+    text = prompts.marks_text(count, request.fields, request.region_fields, request.backwards)
     if prompts.mode == "coords":
         return text if len(wanted) == count else f"{text}\n{only(wanted)}"
     if len(shown) < count:
-        text = f"{text}\n{of_part(shown)}"
+        text = f"{text}\n{of_part(shown[::-1] if request.backwards else shown)}"
     return text if len(wanted) == len(shown) else f"{text}\n{only(wanted)}"
 
 
@@ -101,11 +104,27 @@ def largest_row(config: RegionCapConfig, prompts: Prompts, word: str = "…") ->
 
 def largest_request(config: RegionCapConfig, prompts: Prompts) -> ChatRequest:
     """The largest request that rows of this config can lead to, with a picture that weighs what photos weigh."""
+    system, text, wanted = _largest_texts(config, prompts)
+    picture = typical_picture(config.max_pixels)
+    if not config.may_ask_closer:
+        return ChatRequest(system, text, (picture,), wanted)
+    return ChatRequest(system, text, (picture, typical_picture(config.max_pixels // FOCAL_SHARE)), wanted)
+
+
+def _largest_texts(config: RegionCapConfig, prompts: Prompts) -> tuple[str, str, tuple[int, ...]]:
+    """(system prompt, prompt, regions asked for) of the largest request."""
     request = largest_row(config, prompts)
     shown = request.wanted
     system = prompts.system_text(config.max_boxes, request.fields, request.region_fields)
-    picture = typical_picture(config.max_pixels)
-    if not config.asks_closer:
-        return ChatRequest(system, marks_question(prompts, request, shown, shown), (picture,), shown)
-    text = prompts.focal_text(1, config.max_boxes, request.fields, request.region_fields)
-    return ChatRequest(system, text, (picture, typical_picture(config.max_pixels // FOCAL_SHARE)), (1,))
+    if not config.may_ask_closer:
+        return system, marks_question(prompts, request, shown, shown), tuple(shown)
+    return system, prompts.focal_text(1, config.max_boxes, request.fields, request.region_fields), (1,)
+
+
+def largest_size(config: RegionCapConfig, prompts: Prompts) -> dict[str, int]:
+    """How much the largest request has of what servers limit, by name; texts in steps, so that another word in a prompt
+    is not another size."""
+    system, text, wanted = _largest_texts(config, prompts)
+    chars = max(MIN_CHARS, 1 << (len(system) + len(text) - 1).bit_length())
+    sizes = {"pixels": config.max_pixels, "images": 1 + config.may_ask_closer, "chars": chars}
+    return {**sizes, "tokens": config.max_tokens, "regions": len(wanted)}

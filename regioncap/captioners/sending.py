@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import logging
 import time
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
 from regioncap.captioners.budget import Budget
 from regioncap.captioners.chat import ChatRequest, ChatResponse
+from regioncap.captioners.contradiction import contradicts
 from regioncap.captioners.dispatch import Dispatcher
 from regioncap.captioners.endpoint import Endpoint, Sent
 from regioncap.captioners.health import CircuitBreaker, RetryPolicy
 from regioncap.captioners.probe import Probe
+from regioncap.captioners.replies import parse_response
 from regioncap.captioners.server_errors import RESUMES, EndpointFailed, Refused, TryAgain
 from regioncap.captioners.soundness import Soundness
 from regioncap.errors import CaptionerError, RunStopped
 
 OnResponse = Callable[[Endpoint, ChatRequest, ChatResponse], None]
 T = TypeVar("T")
+
+logger = logging.getLogger("regioncap")
 
 
 class Spawn(Protocol):
@@ -32,18 +38,30 @@ class Spawn(Protocol):
 class Sender:
     """Has requests answered by whichever endpoint can. Used on the session's event loop only.
 
-    `spawn`: runs a coroutine beside the others.
+    `spawn`: runs a coroutine beside the others. `try_out_again`: has an endpoint tried out that what is remembered of
+    does not hold for any more; nothing is sent there until it was.
     """
 
-    def __init__(self, dispatcher: Dispatcher, probe: Probe, budget: Budget, policy: RetryPolicy, spawn: Spawn) -> None:
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        probe: Probe,
+        budget: Budget,
+        policy: RetryPolicy,
+        spawn: Spawn,
+        try_out_again: Callable[[Endpoint], asyncio.Task[None]],
+    ) -> None:
         self._dispatcher = dispatcher
         self._budget = budget
         self._policy = policy
         self._spawn = spawn
         self._probe = probe
+        self._try_out_again = try_out_again
         self._soundness = Soundness(self._answers_known_good, spawn)
         self._turn = asyncio.Lock()
         self._revivals: dict[int, asyncio.Task[None]] = {}
+        self._trials: dict[int, asyncio.Task[None]] = {}
+        """By endpoints that are tried out again, or were."""
         self.breaker = CircuitBreaker(policy.patience)
         self.on_response: OnResponse | None = None
         """Called with every answer to a row's request."""
@@ -57,9 +75,10 @@ class Sender:
         tries, first_at, again = 0, time.monotonic(), False
         while True:
             endpoint = await self._dispatcher.acquire(order)
-            failed_at = time.monotonic()
+            failed_at, remembered = time.monotonic(), endpoint.remembered
             try:
-                return await self._attempt(endpoint, request)
+                response: ChatResponse | None = await self._attempt(endpoint, request)
+                failure: TryAgain | Refused | None = None
             except EndpointFailed as error:
                 self._dispatcher.leave_out(endpoint, error)
                 continue
@@ -67,13 +86,21 @@ class Sender:
                 failure, failed_at = error, time.monotonic()
             finally:
                 self._dispatcher.release(endpoint)
+            if failure is None:
+                if remembered and response is not None:
+                    response = await self._believed(endpoint, request, response)
+                if response is not None:
+                    return response
+                continue
             if isinstance(failure, Refused):
-                if await self._soundness.confirmed(endpoint, failed_at):
+                if await self._is_its_own_fault(endpoint, failure, failed_at, remembered=remembered):
                     raise failure
-                self._dispatcher.leave_out(endpoint, endpoint.failed(failure))
                 continue
             tries += not (failure.overloaded or failure.unreachable)
-            if tries >= self._policy.max_tries:
+            if tries >= self._policy.max_tries and remembered and failure.senseless:
+                self._doubt(endpoint, failure.reason)
+                tries = 0
+            elif tries >= self._policy.max_tries:
                 # Either it is this request that makes the server fail, or the server failed at all of them.
                 if again or endpoint.health.good_at > first_at:
                     raise failure
@@ -81,6 +108,59 @@ class Sender:
                 tries, first_at, again = 0, time.monotonic(), True
             self._budget.record_retry()
             await self._wait(endpoint, failure, tries)
+
+    async def _believed(self, endpoint: Endpoint, request: ChatRequest, response: ChatResponse) -> ChatResponse | None:
+        """The answer as far as it may be believed of an endpoint of which all was found out by an earlier run; None if
+        its request must be sent again."""
+        if not contradicts(response, request.wanted):
+            return response
+        self._doubt(endpoint, f"an answer has not the form {response.form}, or ended with {response.word[:40]!r}")
+        # The run may end with this row, and what is being found out is for the next one.
+        await asyncio.shield(self._trials[id(endpoint)])
+        unheld = replace(response, form="none")  # no form closes what is in it
+        if len(parse_response(unheld, request.wanted).captions) == len(request.wanted):
+            return unheld
+        self._budget.record_retry()
+        return None
+
+    async def _is_its_own_fault(
+        self, endpoint: Endpoint, refused: Refused, failed_at: float, *, remembered: bool
+    ) -> bool:
+        """Whether a request was refused for what is in it; else it must be sent again. `remembered`: all that was known
+        of the endpoint by then was found out by an earlier run."""
+        sound = await self._soundness.confirmed(endpoint, failed_at)
+        if remembered and not endpoint.remembered:
+            return False  # tried out since: it is sent in another way now
+        if sound:
+            return True
+        if remembered:
+            self._doubt(endpoint, refused.reason)
+        else:
+            self._dispatcher.leave_out(endpoint, endpoint.failed(refused))
+        return False
+
+    def _doubt(self, endpoint: Endpoint, reason: str) -> None:
+        """What an earlier run found out about the endpoint does not hold any more."""
+        if endpoint.remembered:
+            logger.info("%s is tried out again: %s", endpoint.url, reason)
+            self._trials[id(endpoint)] = self._try_out_again(endpoint)
+
+    async def send_early(self, endpoint: Endpoint, request: ChatRequest, order: int) -> ChatResponse:
+        """The answer to a request of row `order` at an endpoint that is still being tried out.
+
+        Raises RunStopped; TryAgain, Refused, EndpointFailed, which say no more than that there is no answer yet.
+        """
+        await self._dispatcher.acquire_at(endpoint, order)
+        sent = Sent(time.monotonic(), endpoint.answered)
+        try:
+            response = await self._exchange(endpoint, request)
+        except (TryAgain, Refused):
+            self._budget.record_retry()
+            raise
+        finally:
+            self._dispatcher.release(endpoint)
+        self._record_success(endpoint, sent)
+        return response
 
     async def _wait(self, endpoint: Endpoint, failure: TryAgain, tries: int) -> None:
         """Returns when it is worth sending a request again that failed."""
@@ -93,14 +173,7 @@ class Sender:
     async def _attempt(self, endpoint: Endpoint, request: ChatRequest) -> ChatResponse:
         sent = Sent(time.monotonic(), endpoint.answered)
         try:
-            async with self._turn:  # one after the other, so that answers are read between them
-                await asyncio.sleep(0)
-            self._budget.record_request()
-            response = await endpoint.send(request)
-            self._budget.record_response(response, request)
-            if self.on_response is not None:
-                self.on_response(endpoint, request, response)
-            endpoint.check(response)
+            response = await self._exchange(endpoint, request)
         except TryAgain as error:
             self._record_failure(endpoint, error, sent)
             raise
@@ -110,6 +183,18 @@ class Sender:
             self._dispatcher.stop(error)
             raise
         self._record_success(endpoint, sent)
+        return response
+
+    async def _exchange(self, endpoint: Endpoint, request: ChatRequest) -> ChatResponse:
+        """The answer of an endpoint. Raises TryAgain, Refused, EndpointFailed."""
+        async with self._turn:  # one after the other, so that answers are read between them
+            await asyncio.sleep(0)
+        self._budget.record_request()
+        response = await endpoint.send(request)
+        self._budget.record_response(response, request)
+        if self.on_response is not None:
+            self.on_response(endpoint, request, response)
+        endpoint.check(response)
         return response
 
     def _record_success(self, endpoint: Endpoint, sent: Sent) -> None:

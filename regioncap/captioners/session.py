@@ -25,6 +25,7 @@ from regioncap.captioners.budget import Budget
 from regioncap.captioners.chat import Sampling
 from regioncap.captioners.dialect import Dialect
 from regioncap.captioners.dispatch import Dispatcher
+from regioncap.captioners.early_rows import EarlyRows
 from regioncap.captioners.endpoint import Endpoint
 from regioncap.captioners.health import EndpointHealth, RetryPolicy
 from regioncap.captioners.limits import InFlightLimit, split_limit
@@ -32,6 +33,8 @@ from regioncap.captioners.loop import LoopThread
 from regioncap.captioners.probe import Probe
 from regioncap.captioners.prompts import Prompts
 from regioncap.captioners.queue_watch import QueueWatcher
+from regioncap.captioners.remembered import RememberedFindings
+from regioncap.captioners.retrying import Retrying
 from regioncap.captioners.row_requests import RowRequests
 from regioncap.captioners.sending import OnResponse, Sender
 from regioncap.captioners.server_errors import EndpointFailed, NotThere
@@ -51,7 +54,8 @@ logger = logging.getLogger("regioncap")
 @dataclass(frozen=True)
 class Server:
     """Where a server is, and what gives access to it. `revive`: called when it does not answer; may restart it, and
-    raises CaptionerError when it is gone for good."""
+    raises CaptionerError when it is gone for good. One that has it is our own, and another one in every run: nothing
+    that is found out about it is remembered."""
 
     url: str
     access: Access = field(default_factory=Access)
@@ -62,7 +66,8 @@ class CaptionSession:
     """See the module's text. Made once a process; `submit` may be called from any thread.
 
     `connect`: gives the servers, may take its time (starts them) and is called once, for the first row.
-    `count`: adds to the run's counts, by name. `policy`: how failures are met.
+    `count`: adds to the run's counts, by name. `policy`: how failures are met. `remembered`: what earlier runs found
+    out about servers.
     """
 
     def __init__(
@@ -71,19 +76,26 @@ class CaptionSession:
         connect: Callable[[], Sequence[Server]],
         count: Callable[[Counts], None],
         policy: RetryPolicy | None = None,
+        remembered: RememberedFindings | None = None,
     ) -> None:
         self._config = config
         self._connect = connect
         self._count = count
-        policy = policy or RetryPolicy(patience=config.server_patience)
+        self._policy = policy = policy or RetryPolicy(patience=config.server_patience)
         self._prompts = Prompts.of(config)
         self._requests = RowRequests(config, self._prompts)
         self._keeping = Keeping()
         self._loop = LoopThread("caption-session", IO_THREADS, self._wind_down)
         self.budget = Budget.of(config, count)
         self._dispatcher = Dispatcher(self.budget)
-        self._probe = Probe(config, self._prompts, self.budget, policy, self._dispatcher.pause)
-        self._sender = Sender(self._dispatcher, self._probe, self.budget, policy, self._loop.spawn)
+        self._early = EarlyRows()
+        self._probe = Probe(
+            config, self._prompts, self.budget,
+            dispatcher=self._dispatcher, retrying=Retrying(self.budget, policy, self._dispatcher.pause),
+            remembered=remembered or RememberedFindings(None), spawn=self._loop.spawn,
+            on_reached=self._early.record_reached,
+        )  # fmt: skip
+        self._sender = Sender(self._dispatcher, self._probe, self.budget, policy, self._loop.spawn, self._try_out_again)
         self._watcher = QueueWatcher(self._dispatcher)
         self._order = itertools.count()
         self._rows: set[Future[CaptionResult]] = set()
@@ -111,8 +123,9 @@ class CaptionSession:
         return future
 
     def get_ready(self) -> None:
-        """Try the servers out now: a request will come. Errors are raised to the rows that come."""
-        self._loop.submit(self._ready)
+        """Try the servers out now: a request will come. Errors are raised to the rows that come; the first of these
+        need not wait until it is over."""
+        self._loop.submit(self._get_ready)
 
     def stop_sending(self) -> None:
         """Send no more requests, and do not wait for those in flight. Rows that wait get `Stopped` when these have
@@ -137,8 +150,6 @@ class CaptionSession:
             await self._client.close()
 
     async def _row(self, request: CaptionRequest, order: int) -> CaptionResult:
-        await self._ready()
-        await self._dispatcher.admit(order)
         conversation = RowConversation(
             request,
             lambda asked: self._sender.send(asked, order),
@@ -148,13 +159,31 @@ class CaptionSession:
             count=self._count,
         )
         try:
-            return await conversation.captions()
+            await self._ask_early(conversation, order)
+            await self._ready()
+            return await self._captions(conversation, order)
         except RowReject as reject:
             return CaptionResult({}, code=reject.code, message=reject.message)
+
+    async def _captions(self, conversation: RowConversation, order: int) -> CaptionResult:
+        await self._dispatcher.admit(order)
+        try:
+            return await conversation.captions()
         finally:
             self._dispatcher.leave()
 
+    async def _ask_early(self, conversation: RowConversation, order: int) -> None:
+        """Ask about a row while the servers are being tried out, if it is one of the first."""
+        endpoint = await self._early.endpoint(self._preparing)
+        if endpoint is not None:
+            await conversation.ask_early(lambda asked: self._sender.send_early(endpoint, asked, order))
+
     # --- getting ready
+
+    async def _get_ready(self) -> None:
+        if self._preparing is None:
+            self._early.allow()
+        await self._ready()
 
     async def _ready(self) -> None:
         """Servers are there, and a largest picture went through. Once; raises the same CaptionerError to all."""
@@ -178,35 +207,43 @@ class CaptionSession:
         return Endpoint(
             server.url, config.model or "", Sampling.of(config), config.request_timeout, InFlightLimit(limit),
             Transport(client, server.access), max_caption_chars=config.max_caption_chars, revive=server.revive,
-            health=EndpointHealth(ready=False), dialect=Dialect(Sampling.of(config).temperature),
+            given_url=server.url if server.revive is None else "", health=EndpointHealth(ready=False),
+            dialect=Dialect(Sampling.of(config).temperature),
             accepted_words=frozenset(config.accept_finish_reasons), on_resend=self.budget.record_resend,
             request_body=config.request_body,
         )  # fmt: skip
 
-    async def _try_out(self, endpoint: Endpoint) -> None:
-        """Have the endpoint take part as soon as it was tried out with success; leave it out while it fails."""
+    def _try_out_again(self, endpoint: Endpoint) -> asyncio.Task[None]:
+        """Nothing is sent to the endpoint until it was tried out, whatever is remembered of it."""
+        endpoint.remembered = endpoint.health.ready = False
+        endpoint.structure, endpoint.dialect = None, Dialect(endpoint.sampling.temperature)
+        return self._loop.spawn(self._try_out(endpoint, again=True))
+
+    async def _try_out(self, endpoint: Endpoint, *, again: bool = False) -> None:
+        """Have the endpoint take part if it is tried out with success, else leave it out; one that is not there takes
+        part when it is started. `again`: do not believe what is remembered of it."""
         with contextlib.suppress(RunStopped):
-            while not endpoint.health.ready:
-                try:
-                    await self._probe(endpoint)
-                    endpoint.health.ready = True
-                except EndpointFailed as error:
-                    self._dispatcher.leave_out(endpoint, error)
-                    self._changed.set()
-                    if not isinstance(error, NotThere):
-                        return
-                    # Another one may be at work: this one takes part when it is started.
-                    await self._probe.wait_until_there(endpoint)
-                    endpoint.health.left_out = None
-                except RunStopped:
-                    raise
-                except Exception as error:  # a bug, and nobody awaits this: rows would wait for ever
-                    logger.debug("%s was tried out", endpoint.url, exc_info=True)
-                    self._dispatcher.leave_out(endpoint, _bug(endpoint, error))
-                    self._changed.set()
-                    return
-            self._dispatcher.dispatch()
+            try:
+                await self._probe(endpoint, again=again)
+                endpoint.health.ready = True
+                self._dispatcher.dispatch()
+            except EndpointFailed as error:
+                self._dispatcher.leave_out(endpoint, error)
+                if isinstance(error, NotThere):
+                    self._loop.spawn(self._wait_for(endpoint, again=again))
+            except RunStopped:
+                raise
+            except Exception as error:  # a bug, and nobody awaits this: rows would wait for ever
+                logger.debug("%s was tried out", endpoint.url, exc_info=True)
+                self._dispatcher.leave_out(endpoint, _bug(endpoint, error))
         self._changed.set()
+
+    async def _wait_for(self, endpoint: Endpoint, *, again: bool) -> None:
+        """Try the endpoint out when it is there. Another one may be at work."""
+        with contextlib.suppress(RunStopped):
+            await self._probe.wait_until_there(endpoint, self._policy.max_pause)
+            endpoint.health.left_out = None
+            await self._try_out(endpoint, again=again)
 
     async def _first_ready(self) -> None:
         """Returns when one endpoint is ready; the others may load their model for as long as they need.

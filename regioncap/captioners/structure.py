@@ -35,6 +35,35 @@ def holds_to_form(way: str, answer: str) -> bool:
     return f'"{PROBE_WORD}"' in answer if way == "json_schema" else re.fullmatch(PROBE_REGEX, answer) is not None
 
 
+def names_of(wanted: Sequence[int], word: str = "") -> list[str]:
+    """The names of the texts in an answer in JSON; `word`, if there is one, comes first."""
+    return [*([word] if word else []), *(f"region{number}" for number in wanted)]
+
+
+def shows_word(way: str, wanted: Sequence[int], text: str) -> bool:
+    """Whether an answer shows that the server enforced the form `way`, which begins with `PROBE_WORD`."""
+    return f'"{PROBE_WORD}"' in text if way == "json_schema" else text.startswith(f"{label(wanted[0])}: {PROBE_WORD}")
+
+
+def has_form(way: str, wanted: Sequence[int], text: str, *, cut: bool) -> bool:
+    """Whether a server that enforces the form `way` may give this text; `cut`: it ended at its limit.
+
+    >>> has_form("regex", [1, 2], "<region1>: A dog.\\n<region2>: Its ball.", cut=False)
+    True
+    """
+    if way == "json_schema":
+        return cut or all(f'"{name}"' in text for name in names_of(wanted))
+    if not cut:
+        return re.fullmatch(regex_of(wanted, None), text) is not None
+    *whole, last = text.split("\n")
+    begins = [f"{label(number)}: " for number in wanted]
+    return (
+        len(whole) < len(wanted)
+        and all(re.fullmatch(regex_of([n], None), line) for n, line in zip(wanted, whole, strict=False))
+        and (last.startswith(begins[len(whole)]) or begins[len(whole)].startswith(last))
+    )
+
+
 def schema_of(names: Sequence[str]) -> dict[str, Any]:
     """`response_format` for an object with a text under each of `names`."""
     schema = {

@@ -114,7 +114,7 @@ def context_length(config: RegionCapConfig) -> int:
     """Tokens that the largest picture, its prompt and its answer need, rounded up to a multiple of 256."""
     if config.max_model_len is not None:
         return config.max_model_len
-    pictures = config.max_pixels if not config.asks_closer else config.max_pixels * 5 // 4
+    pictures = config.max_pixels if not config.may_ask_closer else config.max_pixels * 5 // 4
     texts = (len(config.prompt) + len(config.system_prompt)) // 3 + TEXT_TOKENS
     needed = pictures // PATCH**2 + texts + TOKENS_PER_REGION * config.max_boxes + config.max_tokens
     return -(-needed // 256) * 256
@@ -122,7 +122,7 @@ def context_length(config: RegionCapConfig) -> int:
 
 def command_of(config: RegionCapConfig, port: int, host: str = LOOPBACK) -> list[str]:
     """The command that serves the config's model on `port` of `host`."""
-    images = 2 if config.asks_closer else 1
+    images = 2 if config.may_ask_closer else 1
     # The module, not the `vllm` command: a CPU build is another distribution, whose command fails.
     return [
         config.vllm_python or sys.executable, "-m", "vllm.entrypoints.openai.api_server",

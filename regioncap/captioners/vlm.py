@@ -12,6 +12,7 @@ from regioncap.captioners.access import Access
 from regioncap.captioners.base import CaptionerOptions, CaptionRequest, CaptionResult, Prompt
 from regioncap.captioners.health import RetryPolicy
 from regioncap.captioners.prompts import Prompts
+from regioncap.captioners.remembered import FOLDER, RememberedFindings
 from regioncap.captioners.row_prompt import prompt_of, templates_of
 from regioncap.captioners.session import CaptionSession, Server
 from regioncap.captioners.tls import tls_context
@@ -52,7 +53,8 @@ class VlmCaptioner:
         self.model = options.config.model or ""
         self._prompts = Prompts.of(options.config)
         self._model_identity = model_identity(options.config)
-        self.session = CaptionSession(options.config, self.connect, options.count, policy)
+        remembered = RememberedFindings(options.cache and options.cache.child(FOLDER))
+        self.session = CaptionSession(options.config, self.connect, options.count, policy, remembered)
 
     def connect(self) -> Sequence[Server]:
         """The servers that have the model. Called once, for the first row; may start them."""

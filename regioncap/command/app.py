@@ -12,8 +12,10 @@ from typing import Any
 import click
 
 import regioncap
+from regioncap.command.audit import audit
 from regioncap.command.cache import explain, reread, steps
 from regioncap.command.clean import cache, prune
+from regioncap.command.compare import compare
 from regioncap.command.echo import say
 from regioncap.command.exit_codes import OK, STOPPED, WRONG_USAGE
 from regioncap.command.fake_vlm import fake_vlm
@@ -60,6 +62,8 @@ for command in (
     run,
     try_,
     plan,
+    compare,
+    audit,
     report,
     sheet,
     export_,

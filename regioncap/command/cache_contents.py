@@ -20,6 +20,7 @@ from regioncap.storage.cache_folder import (
     PROBES,
     ROW_IMAGES,
     TAR_INDEXES,
+    TRIALS,
     CacheFile,
     CacheFolder,
     Kind,
@@ -31,6 +32,7 @@ TICK = 100_000
 """Files after which it is said how many were counted."""
 
 FREE = "made again from the input, costs CPU only"
+TRIED = "found out again, costs a few requests a server"
 DRAWN = "drawn again when an output names them, costs CPU only"
 PAID = "paid for: removed, they are requested again"
 OF_LIVE = "of runs that go on; what dead ones left goes with the next run"
@@ -137,6 +139,7 @@ def _kinds(folder: CacheFolder, register: Register, leftovers: Count) -> Iterato
     row_images = needed.row_images() if any(folder.files(ROW_IMAGES)) else set[str]()  # it reads the rows
     yield ROW_IMAGES, Count("images of rows", FREE, _prune(folder)), row_images
     yield TAR_INDEXES, Count("tar indexes", FREE, _prune(folder)), needed.tar_indexes() if known else None
+    yield TRIALS, Count(TRIALS.name, TRIED, _prune(folder)), needed.trials() if known else None
     yield MARKS, Count("marked pictures", DRAWN, _prune(folder, "--marks")), needed.marks() if known else None
     yield ANSWERS, Count("answers", PAID, _prune(folder, "--answers")), _answers(needed) if known else None
     yield JOURNALS, Count(JOURNALS.name, TAKEN_UP), None

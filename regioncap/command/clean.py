@@ -107,7 +107,8 @@ def prune(
 ) -> int:
     """Remove from a cache what no run needs.
 
-    That is step files, images that rows held, indexes of tars and what killed runs left behind. What the last complete
+    That is step files, images that rows held, indexes of tars, what was found out about servers that no run asks any
+    more, and what killed runs left behind. What the last complete
     run of each output used is kept. A stopped run that is resumed makes its step files again, without asking the model;
     its answers are kept by --answers, too, which reads the images that it did not come to. `regioncap cache` shows what
     lies there. Exit code 1: some folders cannot be listed.

@@ -139,8 +139,8 @@ def _done_or_why(
     spec: StepSpec, context: RunContext, step: Step, before: list[tuple[int, Manifest]], verify: bool
 ) -> tuple[Manifest | None, str]:
     storage = context.storage.at(spec.index)
-    key = digest(spec.parts(context, step))
     try:
+        parts = spec.parts(context, step)
         done = find_cached(spec, context, step)
         if done is not None and verify:
             storage.read_bytes(done.reference(step.shard))
@@ -148,9 +148,9 @@ def _done_or_why(
         return None, f"its file is damaged: {damaged.url}"
     if done is not None:
         return done, ""
-    manifest = storage.manifest(key)
+    manifest = storage.manifest(digest(parts))
     if manifest is None:
-        return None, _difference(spec.parts(context, step), _nearest(step, before))
+        return None, _difference(parts, _nearest(step, before))
     if manifest.retryable:
         return None, f"{manifest.retryable} rows may succeed this time"
     if storage.folder.child(manifest.data).size() != manifest.bytes:

@@ -10,6 +10,7 @@ from regioncap.captioners.fake.errors import WAITS
 from regioncap.captioners.fake.faults import FAULTS, SCHEDULED
 from regioncap.captioners.fake.forms import FORMS
 from regioncap.captioners.fake.personas import PERSONAS
+from regioncap.captioners.fake.sight import MIX_UPS, Sight
 from regioncap.command.echo import say
 from regioncap.errors import UsageError
 
@@ -23,10 +24,14 @@ def _print_personas(context: click.Context, option: click.Parameter, value: bool
 
 
 def _epilog() -> str:
-    """The faults, one a line, for the end of the help."""
-    texts = {**{name: fault.text for name, fault in FAULTS.items()}, **SCHEDULED}
-    width = max(map(len, texts))
-    return "\n".join(["\b", "Faults:", *(f"  {name:{width}}  {text}" for name, text in texts.items())])
+    """The faults and mix-ups, one a line, for the end of the help."""
+    faults = {**{name: fault.text for name, fault in FAULTS.items()}, **SCHEDULED}
+    width = max(map(len, faults))
+    lists = {"Faults": faults, "Mix-ups": MIX_UPS}
+    return "\n\n".join(
+        "\n".join(["\b", f"{title}:", *(f"  {name:{width}}  {text}" for name, text in texts.items())])
+        for title, texts in lists.items()
+    )
 
 
 @click.command("fake-vlm", epilog=_epilog())
@@ -76,10 +81,23 @@ def _epilog() -> str:
     help="A fault and its share of the requests: 500=0.05, or one that comes at a time and its number: "
     "credits_after=100. See below. May be given more than once.",
 )
-@click.option("--seed", default=0, show_default=True, help="Random seed for the faults.")
+@click.option(
+    "--sees",
+    is_flag=True,
+    help="Name the flat colour inside each mark, in other words each time: see `regioncap audit`.",
+)
+@click.option(
+    "--mix-up",
+    "mix_ups",
+    multiple=True,
+    metavar="NAME=SHARE",
+    help="See, and mix regions up: number=0.1. See below. May be given more than once.",
+)
+@click.option("--seed", default=0, show_default=True, help="Random seed for the faults, words and mix-ups.")
 def fake_vlm(
-    host: str, port: int, persona: str, faults: tuple[str, ...], structure: str | None, **behaviour: Any
-) -> int:
+    host: str, port: int, persona: str, faults: tuple[str, ...], structure: str | None, sees: bool,
+    mix_ups: tuple[str, ...], **behaviour: Any,
+) -> int:  # fmt: skip
     """Serve a fake OpenAI-compatible model, for tests.
 
     Its answers name the picture and the region. GET /stats returns what it was asked, and what its answers cost.
@@ -89,7 +107,9 @@ def fake_vlm(
     given = dict(_fault(fault) for fault in faults)
     times: dict[str, Any] = {name: given.pop(name) for name in SCHEDULED if name in given}
     forms = None if structure is None else (structure,)
-    acting = Behaviour(persona=PERSONAS[persona], faults=given, structure=forms, **times, **behaviour)
+    mixed = dict(_mix_up(each) for each in mix_ups)
+    sight = Sight(mixed, behaviour["seed"]) if sees or mixed else None
+    acting = Behaviour(persona=PERSONAS[persona], faults=given, structure=forms, sight=sight, **times, **behaviour)
     try:
         server = RunningServer(acting, host, port)
     except OSError as error:
@@ -101,13 +121,25 @@ def fake_vlm(
     return 0
 
 
+def _named_number(text: str) -> tuple[str, float]:
+    """The name and number in NAME=NUMBER; -1 for what is no number."""
+    name, _, number = text.partition("=")
+    try:
+        return name, float(number)
+    except ValueError:
+        return name, -1.0
+
+
+def _mix_up(text: str) -> tuple[str, float]:
+    name, share = _named_number(text)
+    if name in MIX_UPS and 0 <= share <= 1:
+        return name, share
+    raise UsageError(f"--mix-up: expected NAME=SHARE with one of {', '.join(MIX_UPS)} and 0 to 1, got {text!r}")
+
+
 def _fault(text: str) -> tuple[str, float]:
     """The name and number in NAME=SHARE, or NAME=NUMBER for a fault that comes at a time."""
-    name, _, share = text.partition("=")
-    try:
-        value = float(share)
-    except ValueError:
-        value = -1.0
+    name, value = _named_number(text)
     if (name in FAULTS and 0 <= value <= 1) or (name in SCHEDULED and 0 <= value < float("inf")):
         return name, value
     raise UsageError(

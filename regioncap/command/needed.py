@@ -6,11 +6,13 @@ import contextlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from regioncap.captioners.remembered import names_for
 from regioncap.command.registered_runs import Register, RegisteredRun
 from regioncap.command.stopped_runs import RowsOfRun
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import InputDamaged, RegionCapError, RowReject, StorageError, UsageError
 from regioncap.inputs.readers import tar_index_names
+from regioncap.output.audit_file import answers_of_audits
 from regioncap.records import Row
 from regioncap.row_work import row_work
 from regioncap.run.context import RunContext
@@ -65,6 +67,13 @@ class Needed:
                 return None
         return needed
 
+    def trials(self) -> set[str] | None:
+        """Names of what is remembered of the servers of the latest runs; None if a run's settings cannot be read."""
+        try:
+            return {name for run in self.register.runs for name in names_for(run.config(self._place, finished=False))}
+        except RegionCapError:
+            return None
+
     def marks(self) -> set[str] | None:
         """Digests of the marked pictures that the latest finished runs drew; None if that cannot be told of a run."""
         needed: set[str] = set()
@@ -78,7 +87,7 @@ class Needed:
 
     def answers_of_finished(self) -> tuple[set[str], list[RegisteredRun]]:
         """(keys of the answers that the latest finished runs looked up, the runs of which these may not be all: they
-        were stopped, or some of their step files are gone). Reads no image."""
+        were stopped, or some of their step files are gone), with those of their audits. Reads no image."""
         needed: set[str] = set()
         others: list[RegisteredRun] = []
         for run in self.register.runs:
@@ -87,6 +96,7 @@ class Needed:
             config = run.config(self._place, finished=True, image_root=".", **finder)
             try:
                 with contextlib.closing(RunContext(config)) as context:
+                    needed.update(answers_of_audits(context.output))
                     for key in _keys(self._rows_drawn(run), context):
                         needed.add(key)
             except StepsGone:

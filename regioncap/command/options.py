@@ -99,11 +99,19 @@ class GroupedCommand(click.Command):
 
 def config_flags(command: F) -> F:
     """Give a click function a flag for every config field but `input`, and `--config`."""
+    return config_flags_without()(command)
+
+
+def config_flags_without(*names: str) -> Callable[[F], F]:
+    """As `config_flags`, without the flags of these fields: the command has its own of that name."""
+
+    def decorate(command: F) -> F:
+        command = config(command)
+        fields = [name for name in RegionCapConfig.fields_by_heading() if name not in ("input", *names)]
+        return fields_as_flags(fields)(command)
+
     config = click.option("--config", "config_file", cls=_Grouped, group="Run", metavar="FILE", help=CONFIG_HELP)
-    command = config(command)
-    for name in reversed([name for name in RegionCapConfig.fields_by_heading() if name != "input"]):
-        command = _option(name)(command)
-    return command
+    return decorate
 
 
 def storage_flags(command: F) -> F:

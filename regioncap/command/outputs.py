@@ -52,15 +52,27 @@ def _name_flags(command: Any) -> Any:
 @click.option(
     "--rows", type=click.IntRange(1, 20_000), help="Maximum number of pictures. Default: --report-rows of the run."
 )
+@click.option(
+    "--where",
+    multiple=True,
+    metavar="CONDITION",
+    help="Only rows and regions for which this is true, as for `regioncap export`; rejected rows are left out. "
+    "If repeated, all must be true.",
+)
 @click.option("--live", is_flag=True, help="Show the run that is in progress or was stopped, not its earlier output.")
 @_name_flags
 @storage_flags
-def report(output_name: str, against: str | None, out: str | None, rows: int | None, live: bool, **flags: Any) -> int:
+def report(
+    output_name: str, against: str | None, out: str | None, rows: int | None, where: tuple[str, ...], live: bool,
+    **flags: Any,
+) -> int:  # fmt: skip
     """Write an HTML page of OUTPUT's pictures, boxes and captions.
 
-    The page is one file that opens in a browser. Of a run that is in progress or was stopped it shows all rows that
-    have their captions.
+    The page is one file that opens in a browser, where captions can be approved, edited and rejected. Of a run that is
+    in progress or was stopped it shows all rows that have their captions.
     """
+    if against and where:
+        raise UsageError("--where and --against: expected one of them; a comparison is of all rows")
     begun = time.perf_counter()
     files = files_from(flags)
     other = open_output(against, files, **_names(flags)) if against else None
@@ -68,9 +80,9 @@ def report(output_name: str, against: str | None, out: str | None, rows: int | N
     written = None if live else _written(output_name, files, flags)
     if written is not None:
         _say_missing_marks(written, files)
-        done = report_of(written, files, out=place, against=other, most=rows)
+        done = report_of(written, files, out=place, against=other, where=where, most=rows)
     else:
-        done = _report_so_far(output_name, place, other, rows, flags)
+        done = _report_so_far(output_name, place, other, rows, where, flags)
     say(
         f"{done.place.url}: {done.shown:,} of {done.rows:,} rows, {done.bytes / 1e6:,.1f} MB, "
         f"{time.perf_counter() - begun:,.1f} s"
@@ -95,8 +107,9 @@ def _written(output_name: str, files: Filesystems, flags: dict[str, Any]) -> Wri
 
 
 def _report_so_far(
-    output_name: str, out: Place | None, against: Written | None, rows: int | None, flags: dict[str, Any]
-) -> ReportResult:
+    output_name: str, out: Place | None, against: Written | None, rows: int | None, where: tuple[str, ...],
+    flags: dict[str, Any],
+) -> ReportResult:  # fmt: skip
     from regioncap.command.partial_report import config_of_run, report_live  # imports Prefect
 
     cache = cache_place(flags)
@@ -106,7 +119,7 @@ def _report_so_far(
             f"{output_name}: there is no output of a run, and the cache {cache.url} knows of no unfinished run for it; "
             "expected the path that --output named, and --cache-path as in the run"
         )
-    return report_live(config, out, against, rows)
+    return report_live(config, out, against, rows, where)
 
 
 def _export_name(value: str) -> str:

@@ -6,7 +6,7 @@ Nothing is run, and no image is read but those that are shown.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -45,8 +45,8 @@ class LiveSource:
     def add(self, shard: Shard) -> None:
         """Add a shard of the input."""
         self.rows_in += len(shard.lines)
-        steps = steps_so_far(shard, self.context)
         with contextlib.suppress(StepDamaged):  # the run itself will do that shard again
+            steps = steps_so_far(shard, self.context)
             if len(steps) > 1:
                 states = [_state(row) for row in rows_so_far(self.context, steps)]
                 self._begun.append((steps, states))
@@ -70,9 +70,9 @@ class LiveSource:
         """The rejects so far, and rows that are not captioned yet, which have the code `NOT_YET`."""
         for state, row in self._seen():
             if state == "rejected" and row.result is not None:
-                yield sound(rejected_line(row.loaded, row.result))
+                yield sound(rejected_line(row.loaded, row.drawn or {}, row.result))
             elif state == "not_yet":
-                yield sound(rejected_line(row.loaded, _not_yet(row)))
+                yield sound(rejected_line(row.loaded, row.drawn or {}, _not_yet(row)))
 
     def _seen(self) -> Iterator[tuple[State, RowSoFar]]:
         for steps, states in self._begun:
@@ -101,9 +101,14 @@ def config_of_run(address: str, cache: Place, prefix: str) -> RegionCapConfig | 
 
 
 def report_live(
-    config: RegionCapConfig, out: Place | None = None, against: Written | None = None, max_rows: int | None = None
+    config: RegionCapConfig,
+    out: Place | None = None,
+    against: Written | None = None,
+    max_rows: int | None = None,
+    where: Sequence[str] = (),
 ) -> ReportResult:
-    """The page of what a run has done so far. Raises UsageError when that is nothing, and for a wrong input."""
+    """The page of what a run has done so far; see `report_of`. Raises UsageError when that is nothing, and for a wrong
+    input."""
     with contextlib.closing(RunContext(config)) as context:
         source = LiveSource(context)
         for shard in context.shards():
@@ -114,6 +119,7 @@ def report_live(
             context.output.url,
             config,
             Pictures(Written(context.output, config), context.files),
+            where=tuple(where),
             against=against,
             against_title=against.place.url if against else "",
             note=f"not finished: {source.done:,} of {source.rows_in:,} rows are done",

@@ -1,5 +1,5 @@
-"""What no run needs any more in a cache: step files, images that rows held, tar indexes, what killed runs left and, on
-demand, marked pictures and answers.
+"""What no run needs any more in a cache: step files, images that rows held, tar indexes, trials of servers, what killed
+runs left and, on demand, marked pictures and answers.
 
 Step files cost processor time to make again, and images and indexes come from the input again; answers were paid for,
 and outputs name marked pictures, so these are removed only on demand.
@@ -21,6 +21,7 @@ from regioncap.storage.cache_folder import (
     PROBES,
     ROW_IMAGES,
     TAR_INDEXES,
+    TRIALS,
     CacheFile,
     CacheFolder,
     Kind,
@@ -89,6 +90,10 @@ class Prune:
         """Indexes of tars that no registered run reads any more, or that were changed since."""
         return self._of(TAR_INDEXES, self.needed.tar_indexes() if self._has_any(TAR_INDEXES) else set())
 
+    def trials(self) -> Unneeded:
+        """What is remembered of servers that no registered run asks any more."""
+        return self._of(TRIALS, self.needed.trials() if self._has_any(TRIALS) else set())
+
     def marks(self) -> Unneeded:
         """Marked pictures that no registered run drew."""
         return self._of(MARKS, self.needed.marks())
@@ -140,7 +145,7 @@ def find_unneeded(prune: Prune, prefix: str, *, marks: bool, answers: bool) -> I
     """What can go of each kind; all of it is found before anything is removed."""
     steps = prune.steps(prefix)
     yield steps
-    for found in (prune.row_images(steps), prune.tar_indexes(), prune.leftovers()):
+    for found in (prune.row_images(steps), prune.tar_indexes(), prune.trials(), prune.leftovers()):
         if found.seen:
             yield found
     if marks:

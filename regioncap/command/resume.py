@@ -37,7 +37,7 @@ def saying_how_to_resume(config: RegionCapConfig, args: Sequence[str]) -> Iterat
     context, command = RUNS.context(config), command_line(args)
     context.how_to_resume = command
     try:
-        with _sigterm_like_ctrl_c():
+        with sigterm_like_ctrl_c():
             yield
     except SettingsChanged as error:
         more = command_line([*_without(ON_CHANGE, args), ON_CHANGE, "recaption"])
@@ -95,8 +95,9 @@ def command_line(args: Sequence[str]) -> str:
 
 
 @contextlib.contextmanager
-def _sigterm_like_ctrl_c() -> Iterator[None]:
-    """Prefect makes SIGTERM an end of the run, and then hands it to the handler that was there before."""
+def sigterm_like_ctrl_c() -> Iterator[None]:
+    """In this block SIGTERM raises Terminated: Prefect makes it an end of the run, and then hands it to the handler
+    that was there before."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

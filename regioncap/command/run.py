@@ -5,6 +5,7 @@ Prefect is imported inside the commands that need it: it takes seconds, and read
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import click
@@ -15,6 +16,7 @@ from regioncap.command.exit_codes import OK, STOPPED
 from regioncap.command.options import GroupedCommand, config_flags, config_from
 from regioncap.command.prefect_env import check_prefect_home
 from regioncap.command.resume import saying_how_to_resume
+from regioncap.command.uncollected import uncollected
 from regioncap.config.model import RegionCapConfig
 from regioncap.output.summary import Summary
 from regioncap.run.context import completed
@@ -42,13 +44,18 @@ def run(source: str | None, config_file: str | None, **flags: Any) -> int:
 
 
 def _run(config: RegionCapConfig) -> Summary:
-    from regioncap.preflight.check import check
-    from regioncap.preflight.start import take_output
+    with uncollected():
+        from regioncap.preflight.check import check
+        from regioncap.preflight.start import take_output
+        from regioncap.tasks.head_start import head_start
 
-    take_output(RUNS.context(config), check(RUNS.context(config)))
+    context = RUNS.context(config)
+    will_ask = take_output(context, check(context))
     check_prefect_home()
-    with terminal.watching(config):
-        from regioncap.flows.region_caption import region_caption
+    watching = terminal.watching(context, terminal.run_in_words(config), "starting Prefect …")
+    with watching, head_start(context) if will_ask else contextlib.nullcontext():
+        with uncollected():
+            from regioncap.flows.region_caption import region_caption
 
         return region_caption(config)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -25,8 +25,8 @@ from regioncap.inputs.found_files import in_words
 from regioncap.output.outputs import PartOutputs, is_parts_folder
 from regioncap.output.summary import Summary
 from regioncap.printable import printable
+from regioncap.run.context import RunContext
 from regioncap.run.progress import Progress as RunProgress
-from regioncap.run.runs import RUNS
 from regioncap.storage.filesystem import Place
 from regioncap.storage.urls import redact_url
 
@@ -38,22 +38,26 @@ REFRESH_SECONDS = 0.2
 
 
 @contextlib.contextmanager
-def watching(config: RegionCapConfig) -> Iterator[None]:
-    """Show the progress of this process's run of `config` until the block ends."""
+def watching(context: RunContext, what: str, then: str) -> Iterator[None]:
+    """Show the progress of `context` until the block ends. `what`: is done, in words; `then`: what comes first."""
     console = _console(stderr=True)
     log = logging.getLogger("regioncap")
     log.setLevel(logging.INFO)
     log.propagate = False  # other loggers are for those who run Prefect; what concerns the user comes through this
     log.handlers = [_log_handler(console)]
-    context = RUNS.context(config)
-    _print(console, f"regioncap: {redact_url(config.input)} -> {redact_url(config.output)}")
-    _print(console, f"captioner: {_captioner(config)}; starting Prefect …")
+    _print(console, f"regioncap: {what}")
+    _print(console, f"captioner: {_captioner(context.config)}; {then}")
 
     def write(text: str) -> None:
         _print(console, text)
 
     with _bar(console, context.progress) if console.is_terminal else progress_lines(context, write):
         yield
+
+
+def run_in_words(config: RegionCapConfig) -> str:
+    """What a run reads and writes."""
+    return f"{redact_url(config.input)} -> {redact_url(config.output)}"
 
 
 def _log_handler(console: Console) -> logging.Handler:
@@ -91,6 +95,7 @@ def plan_lines(plan: Plan, config: RegionCapConfig) -> Iterator[str]:
         ("regions given", plan.regions_given),
         ("regions to find, at most", plan.regions_at_most),
         ("requests needed", plan.requests),
+        *_audit_counts(plan),
         ("prompt tokens, about", plan.prompt_tokens),
         ("answer tokens, about", plan.completion_tokens),
     ]
@@ -112,6 +117,21 @@ def plan_lines(plan: Plan, config: RegionCapConfig) -> Iterator[str]:
         f"tokens ({basis})."
     )
     yield "Repairs and failed requests are not included. Rows whose boxes all lie outside the picture count as done."
+
+
+def _audit_counts(plan: Plan) -> list[tuple[str, int]]:
+    if plan.audit is None or not plan.audit.requests:
+        return []
+    return [("rows to audit", plan.audit.rows), ("  requests, at most", plan.audit.requests)]
+
+
+def price_lines(plan: Plan, config: RegionCapConfig) -> Iterator[tuple[str, str]]:
+    """(what, how much) of the requests of a plan."""
+    yield "requests needed", f"{plan.requests:,}"
+    yield "prompt tokens, about", f"{plan.prompt_tokens:,}"
+    yield "answer tokens, about", f"{plan.completion_tokens:,}"
+    if config.prices is not None:
+        yield "US dollars, about", f"{plan.usd(*config.prices):,.2f}"
 
 
 def _console(*, stderr: bool) -> Console:
@@ -179,17 +199,22 @@ def show(summary: Summary) -> None:
         ("regions captioned", summary.regions),
         *((f"boxes dropped: {reason}", count) for reason, count in summary.boxes_dropped.items()),
         *((f"flagged: {name}", count) for name, count in summary.flags.items()),
+        *((f"edits: {name}", count) for name, count in summary.edits.items()),
         ("captions requested", summary.captions_asked),
         ("captions reused", summary.captions_reused),
         *((name, count) for name, count in _requests(summary) if count),
     ):
         table.add_row(printable(name), f"{count:,}")
+    if summary.audit is not None:
+        table.add_row("asked for again", str(summary.audit))
     if summary.usd is not None:
         table.add_row("US dollars", f"{summary.usd:,.4f}")
     table.add_row("seconds", f"{summary.wall_seconds:,.1f}")
     console.print(table)
     for name, path in (("output", summary.output), ("rejects", summary.rejects_file), ("summary", _summary(summary))):
         _print(console, f"{name:<8} {path}")
+    if summary.unused_edits:
+        _print(console, f"{summary.unused_edits}: {summary.unused_edits_file}")
     if summary.problem:
         where = "" if summary.complete else f"; the output was written to {summary.output} instead"
         if not summary.complete and is_parts_folder(summary.output):
@@ -197,9 +222,21 @@ def show(summary: Summary) -> None:
         _print(_console(stderr=True), f"regioncap: {summary.problem}{where}")
 
 
+def show_table(names: Sequence[str], figures: Sequence[tuple[str, Sequence[str]]]) -> None:
+    """Print figures, each (its name, one text for each column), in a table with these columns."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("", overflow="fold")
+    for name in names:
+        table.add_column(printable(name), overflow="fold")
+    for title, cells in figures:
+        table.add_row(title, *map(printable, cells))
+    _console(stderr=False).print(table)
+
+
 def _requests(summary: Summary) -> tuple[tuple[str, int], ...]:
     return (
         ("captions repaired", summary.captions_repaired),
+        ("captions audited", summary.captions_audited),
         ("requests", summary.requests),
         ("requests retried", summary.requests_retried),
         ("prompt tokens", summary.prompt_tokens),

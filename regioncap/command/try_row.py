@@ -30,6 +30,7 @@ from regioncap.storage.image_errors import shown_image
 from regioncap.tasks.answers import ask
 from regioncap.tasks.caption import finish
 from regioncap.tasks.draw_row import draw_row
+from regioncap.tasks.edited import corrections_of
 from regioncap.tasks.extract import extract_row
 from regioncap.tasks.load import load_row
 from regioncap.tasks.normalize import normalize_row
@@ -46,6 +47,7 @@ def try_row(config: RegionCapConfig, line: int, say: Say) -> bool:
     """
     with contextlib.closing(RunContext(config)) as context:
         context.captioner.check()
+        _ = context.edits  # wrong ones are refused before anything else is read
         first = FirstRows(context)
         check_named_keys(config, first)
         for hint in key_hints(config, first):
@@ -109,7 +111,7 @@ def _or_raise(row: Row) -> Row:
 def _captioned(row: Row, context: RunContext, say: Say) -> bool:
     if isinstance(context.captioner, VlmCaptioner):
         context.captioner.session.on_response(_tracer(say))
-    result = finish(ask(row, context, ignore_cached=True), context)
+    result = finish(ask(row, context, ignore_cached=True), context, corrections_of(row, context))
     say("")
     # A reject keeps the captions that came, by their numbers as text; there may be none.
     kept = result.get("captions", {}) if "reject" in result else dict(enumerate(result["captions"], start=1))
@@ -120,6 +122,8 @@ def _captioned(row: Row, context: RunContext, say: Say) -> bool:
     if "reject" in result:
         _say_reject(say, result["reject"]["code"], result["reject"]["message"])
         return False
+    if "edited" in result:
+        say(f"edited       {', '.join(mark or '-' for mark in result['edited'])}")
     used = ", ".join(f"{name} {count:,}" for name, count in result["usage"].items())
     say(f"usage        {used or 'none'}")
     return True

@@ -70,6 +70,28 @@ def check_addresses(config: DerivedSettings) -> None:
         _check_url(config.s3_endpoint_url, "s3_endpoint_url", "http://host:9000", "keys come from the environment")
 
 
+WRITTEN_BESIDE = ("jsonl", "rejects.jsonl", "runs.jsonl", "unused_edits.jsonl")
+"""How the names of the JSON Lines files go on that a run writes beside its output."""
+
+
+def check_edits(config: DerivedSettings) -> None:
+    """The edits must be no rows of the input, and nothing that the run itself writes."""
+    if not config.edits:
+        return
+    if is_part_of(config.edits, config.input):
+        raise ValueError(
+            f"edits: expected a file outside of the input, got {shorten(config.edits, 200)}, which is or lies in "
+            f"{shorten(config.input, 200)}; its lines would be read as rows"
+        )
+    stem = config.output.removesuffix(".jsonl")
+    written = [f"{stem}{variant}.{kind}" for variant in ("", ".incomplete") for kind in WRITTEN_BESIDE]
+    if any(is_part_of(config.edits, place) for place in (config.output, *written)):
+        raise ValueError(
+            f"edits: expected a file that the run does not write, got {shorten(config.edits, 200)}; copy it to another "
+            "name"
+        )
+
+
 def check_encoding(config: DerivedSettings) -> None:
     """The encoding of CSV files must be one that Python has."""
     if (name := config.csv_encoding) is None:
@@ -184,6 +206,17 @@ def check_prices(config: DerivedSettings) -> None:
     """A limit in dollars requires prices."""
     if config.max_usd is not None and config.prices is None:
         raise ValueError("max_usd: expected the prices usd_per_m_in and usd_per_m_out with it, got none")
+
+
+def check_audit(config: DerivedSettings) -> None:
+    """An audit requires captions that could be mixed up, and a least share an audit."""
+    if config.min_consistent is not None and not config.audit_rows:
+        raise ValueError("min_consistent: expected audit_rows with it, the number of rows to measure it on, got 0")
+    if config.audit_rows and config.captioner_name == "pixels":
+        raise ValueError(
+            "audit_rows: captioner 'pixels' sees no numbers, so its captions always follow their boxes; expected a "
+            "model, or audit_rows=0"
+        )
 
 
 def check_templates(config: DerivedSettings) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Literal, get_args
 
 from regioncap.config.coordinates import Coordinates, coordinates_of_model
 from regioncap.config.fields_run import RunSettings
@@ -22,6 +23,10 @@ from regioncap.config.templates import (
     TEMPLATES,
     template_names,
 )
+
+AuditArm = Literal["permuted", "reversed", "control"]
+"""How an audit asks again: with other numbers, in reverse order, or just as before."""
+AUDIT_ARMS: tuple[AuditArm, ...] = get_args(AuditArm)
 
 
 class DerivedSettings(RunSettings):
@@ -65,6 +70,16 @@ class DerivedSettings(RunSettings):
     def asks_closer(self) -> bool:
         """Whether requests may hold a closer view of a region beside the marked picture."""
         return self.prompt_mode in ("focal", "auto") or bool(self.repair_flags)
+
+    @property
+    def audit_arms(self) -> tuple[AuditArm, ...]:
+        """How an audit asks for captions again. Regions that are asked for one by one have no order to reverse."""
+        return ("permuted", "control") if self.prompt_mode == "focal" else AUDIT_ARMS
+
+    @property
+    def may_ask_closer(self) -> bool:
+        """As `asks_closer`, also for regions whose captions people rejected; other regions are asked for as without."""
+        return self.asks_closer or bool(self.edits)
 
     @property
     def gives_boxes(self) -> bool:
@@ -134,7 +149,8 @@ class DerivedSettings(RunSettings):
     def keys_in_templates(self) -> dict[str, str]:
         """The row's own keys that the prompts in use name, each with the first template that does."""
         found: dict[str, str] = {}
-        for name, text in self.templates_in_use().items():
+        closer = {"focal_prompt": self.templates["focal_prompt"]} if self.uses_model and self.may_ask_closer else {}
+        for name, text in (self.templates_in_use() | closer).items():
             ours = BUILT_IN_NAMES[name] | (BOX_NAMES[name] if self.box_coordinates is not None else frozenset())
             for key in template_names(text, name):
                 if key not in ours and key not in self.region_fields:

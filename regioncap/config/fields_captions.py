@@ -16,7 +16,7 @@ from regioncap.config.templates import FOCAL_PROMPT, PROMPT, REGION_PROMPT, SYST
 CaptionerName = Annotated[str, BeforeValidator(lambda value: plugin_name(value, CAPTIONER))]
 PromptMode = Literal["marks", "focal", "auto", "marks+coords", "coords"]
 StructureName = Literal["auto", "regex", "guided_regex", "json_schema", "none"]
-FlagName = Literal["mentions_mark", "refusal", "duplicate_in_row", "too_short", "repeats"]
+FlagName = Literal["mentions_mark", "refusal", "duplicate_in_row", "too_short", "repeats", "inconsistent"]
 
 _ADDED_PATH = re.compile(r"/(?:chat/completions|models)$")
 """What is added to a base URL; documentation often gives the whole address."""
@@ -209,8 +209,17 @@ class CaptionSettings(InputSettings):
         (),
         "Repair flags",
         "Captions with one of these flags are requested once more, each with a closer view of its region: "
-        "mentions_mark, refusal, duplicate_in_row, too_short, repeats.",
+        "mentions_mark, refusal, duplicate_in_row, too_short, repeats, or inconsistent (found by `regioncap audit`).",
         "words",
+    )
+    edits: str | None = setting(
+        None,
+        "Edits",
+        "File of people's corrections, as the report page saves them (….edits.jsonl); a path or any fsspec URL. "
+        "Approved and edited captions are taken from it and never requested; rejected ones are requested once more.",
+        "look",
+        read_by=("path",),
+        heading="Captions",
     )
 
     @field_validator("accept_finish_reasons")

@@ -122,6 +122,28 @@ class RunSettings(EndpointSettings):
         ge=0,
         le=1,
     )
+    audit_rows: int = setting(
+        0,
+        "Audited rows",
+        "Number of rows of each run that are requested again in other ways, to measure how far captions follow their "
+        "regions; see `regioncap audit`. 0: none.",
+        "limits",
+        read_by=("audit",),
+        when=lambda config: config.audit_rows > 0,
+        ge=0,
+        le=100_000,
+    )
+    min_consistent: float | None = setting(
+        None,
+        "Min consistent share",
+        "Share of captions that must follow their regions, 0 to 1: the run fails if the whole interval of the audit of "
+        "`audit_rows` lies below; its output is then written beside the real one, as incomplete. Default: any.",
+        "limits",
+        read_by=("audit",),
+        when=lambda config: config.audit_rows > 0,
+        ge=0,
+        le=1,
+    )
     retry_rejects: bool = setting(
         False,
         "Retry rejects",

@@ -59,6 +59,7 @@ class RegionCapConfig(DerivedSettings):
         if not self.output:
             object.__setattr__(self, "output", f"./{checks.input_stem(self.input)}.regioncap.jsonl")
         checks.check_addresses(self)
+        checks.check_edits(self)
         checks.check_encoding(self)
         checks.check_box_key(self)
         checks.check_output_key(self)
@@ -67,6 +68,7 @@ class RegionCapConfig(DerivedSettings):
         checks.check_plugins(self)
         checks.check_requests(self)
         checks.check_prices(self)
+        checks.check_audit(self)
         checks.check_templates(self)
         checks.check_coordinates(self)
         checks.check_runner(self)

@@ -37,6 +37,7 @@ Reader = Literal[
     "identity",  # the keys of `caption` and of answers: how the model is asked
     "drawing",  # the keys of answers: how the marks are drawn
     "write",  # the key of the output
+    "audit",  # the key of the summary: what a run measures before it writes
     "box_form",  # the check of the boxes' format, skipped while these are unchanged
     "request",  # every request to the model, as they are
     "dask",  # shared out among the processes of a cluster

@@ -1,7 +1,8 @@
-"""Flags: signs of a bad caption that need neither a model nor the picture.
+"""Flags: signs of a bad caption.
 
-They depend on a row's captions alone and are computed when the output is written, so changed rules invalidate no
-answer and no step file.
+All but one need neither a model nor the picture: they depend on a row's captions alone and are computed when the output
+is written, so changed rules invalidate no answer and no step file. `inconsistent` is what an audit found; it stands in
+the audit's file, and is added when an output is read.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ FLAGS_VERSION = 3
 """Part of the write key: raise it when a rule gives different flags for the same captions."""
 
 FLAGS: tuple[FlagName, ...] = get_args(FlagName)
+INCONSISTENT: FlagName = "inconsistent"
 
 MEANINGS: dict[str, str] = {
     "mentions_mark": "describes the drawn box or its number instead of what is in it",
@@ -27,6 +29,7 @@ MEANINGS: dict[str, str] = {
     "duplicate_in_row": "another region of the picture has the same caption",
     "too_short": "fewer than three words",
     "repeats": "repeats the same words in a loop",
+    "inconsistent": "follows another box when numbers or order change, by the last audit",
 }
 
 MIN_WORDS = 3
@@ -48,8 +51,10 @@ _DECLINES = re.compile(
     r"\bplease (?:provide|upload|share|attach)\b",
     re.IGNORECASE,
 )
-# Characters that count as words: Chinese, Japanese, Thai and their neighbours are written without spaces.
-_WORD = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]|[^\W_]+(?:['’-][^\W_]+)*")  # noqa: RUF001
+UNSPACED = r"[\u0e00-\u0eff\u1000-\u109f\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]"
+"""Characters that count as words: Chinese, Japanese, Thai and their neighbours are written without spaces."""
+
+_WORD = re.compile(rf"{UNSPACED}|[^\W_]+(?:['’-][^\W_]+)*")  # noqa: RUF001
 
 
 def words_of(caption: str) -> list[str]:

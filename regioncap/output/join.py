@@ -14,7 +14,9 @@ from typing import Any, Protocol
 
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import AccountingError, RowReject
+from regioncap.output.audited import AuditFigures
 from regioncap.output.caption_flags import FLAGS, FLAGS_VERSION, flags_of
+from regioncap.output.edits import edit_counts
 from regioncap.output.jsonl import RowFormat, rejected_line
 from regioncap.output.outputs import is_parts_folder
 from regioncap.output.summary import Summary
@@ -26,7 +28,10 @@ from regioncap.storage.steps import digest, library_versions
 from regioncap.storage.urls import is_url, redact_url
 from regioncap.vision.frames import size_warning, stated_size
 
-STEP_VERSION = 2
+STEP_VERSION = 3
+
+AUDIT_VERSION = 1
+"""Part of the key of a run that audits itself: raise it when the same captions give other figures."""
 
 JOINED = (1, 5, 6)
 """Numbers of the steps whose rows make up the output; step 5 repeats everything of step 4."""
@@ -55,6 +60,8 @@ class Tally:
     dropped: Counter[str] = field(default_factory=Counter)
     replaced: Counter[str] = field(default_factory=Counter)
     flags: Counter[str] = field(default_factory=Counter)
+    edits: Counter[str] = field(default_factory=Counter)
+    """Regions by what people's corrections did to them, and `rows` that have any."""
 
     def captioned(self, loaded: Row, drawn: Row, captioned: Row, config: RegionCapConfig) -> None:
         """Count a captioned row. Raises AccountingError when its boxes, regions and captions do not add up."""
@@ -72,6 +79,8 @@ class Tally:
         self.boxes_in += boxes_in
         self.dropped.update(drop["reason"] for drop in dropped)
         self.replaced.update(key for key in (config.output_key, META_KEY) if key in loaded["row"])
+        if edited := [mark for mark in captioned.get("edited", ()) if mark]:
+            self.edits.update([*edited, "rows"])
 
     def flagged(self, flags: Sequence[Sequence[str]]) -> None:
         """Count the flags of a row's regions."""
@@ -135,7 +144,7 @@ def write_rows(shards: Sequence[ShardSteps], context: RunContext, form: RowForma
                 last = rejected("write", reject.code, reject.message)
             if "reject" in last:
                 tally.rejects[last["reject"]["code"]] += 1
-                rejects.write(dumps(rejected_line(loaded, last)) + b"\n")
+                rejects.write(dumps(rejected_line(loaded, drawn, last)) + b"\n")
             else:
                 out.write(line)
     tally.check(sum(steps[-1].rows for steps in shards))
@@ -192,14 +201,35 @@ def key_of(shards: Sequence[ShardSteps], context: RunContext, form: RowFormat) -
     )
 
 
+def write_key(shards: Sequence[ShardSteps], context: RunContext, form: RowFormat) -> str:
+    """The write key of a whole output, with what lies beside it: the list of edits that fit no row, and the run's own
+    audit."""
+    key, audit = key_of(shards, context, form), context.config.values_read_by("audit")
+    if context.config.edits:
+        key = digest({"rows": key, "edits": context.edits.sha256})
+    return digest({"written": key, "audit": audit, "audit_version": AUDIT_VERSION}) if audit else key
+
+
 def incomplete_reason_of_shards(shards: Sequence[ShardSteps], context: RunContext) -> str:
     """`incomplete_reason` the counts of these shards."""
     rows, rejects = sum(steps[-1].rows for steps in shards), sum(steps[-1].rejects for steps in shards)
     return incomplete_reason(rows, rejects, context.config.max_reject_share)
 
 
-def summary_of(tally: Tally, context: RunContext, *, problem: str, **places: Any) -> Summary:
-    """The run's summary. `places`: where the output was written, and under which key."""
+def incomplete_reason_of_run(
+    shards: Sequence[ShardSteps], context: RunContext, audit: Row | None
+) -> tuple[str, AuditFigures | None]:
+    """(why a run with these shards and this audit is incomplete, "" when it is not; the figures of the audit)."""
+    figures = AuditFigures.of(audit) if audit is not None else None
+    problem = incomplete_reason_of_shards(shards, context)
+    if not problem and figures is not None:
+        problem = figures.problem(context.config.min_consistent)
+    return problem, figures
+
+
+def summary_of(tally: Tally, context: RunContext, *, problem: str, unused: int, **places: Any) -> Summary:
+    """The run's summary. `unused`: edits that fit no row. `places`: where the output was written, and under which
+    key."""
     config, captioner = context.config, context.captioner
     complete = not problem
     if complete and tally.rejects["internal_error"]:
@@ -212,6 +242,7 @@ def summary_of(tally: Tally, context: RunContext, *, problem: str, **places: Any
         regions=tally.regions, boxes_in=tally.boxes_in, boxes_dropped=dict(sorted(tally.dropped.items())),
         keys_replaced=dict(tally.replaced), captioner=captioner.name, model=captioner.model,
         flags={name: tally.flags[name] for name in FLAGS if tally.flags[name]},
+        edits=edit_counts(tally.edits, unused) if config.edits else {},
         config=redacted_config(config), versions=library_versions(), **places,
     )  # fmt: skip
 

@@ -38,7 +38,8 @@ class RowFormat:
 
     def captioned(self, loaded: Row, drawn: Row, captioned: Row, flags: Sequence[Sequence[str]] = ()) -> Row:
         """An output line, from the `load`, `visualize` and `caption` versions of one row. `flags`: a list per region.
-        Flags, region fields and an image's place in its container are in the line only if there are any."""
+        Flags, people's edits, region fields and an image's place in its container are in the line only if there are
+        any."""
         texts = region_texts(captioned["captions"])
         sha256 = drawn["marked"]["sha256"]
         meta = {
@@ -51,6 +52,7 @@ class RowFormat:
             "dropped_bbox": drawn["dropped_bbox"],
             "width": drawn["width"],
             "height": drawn["height"],
+            "image_sha256": drawn["image_sha256"],
             "prompt": captioned["prompt"],
             "captioner": self.captioner,
             "model": self.model,
@@ -58,8 +60,8 @@ class RowFormat:
             "warnings": drawn["warnings"] + captioned.get("warnings", []),
         }
         meta |= ref_of(drawn).meta()
-        if "image_row" in meta:  # nothing else tells that the file was written again since
-            meta["image_sha256"] = drawn["image_sha256"]
+        if "edited" in captioned:
+            meta["edited"] = captioned["edited"]
         if any(flags):
             meta["flags"] = [list(names) for names in flags]
         if fields := region_lists(drawn.get("region_fields", [])):
@@ -79,9 +81,14 @@ def region_lists(of_regions: Sequence[Row]) -> dict[str, list[Any]]:
     return {name: values for name, values in lists.items() if any(value not in (None, "") for value in values)}
 
 
-def rejected_line(loaded: Row, last: Row) -> Row:
-    """A line of the rejects file: the row as it was read (its text if it is no JSON object), and what went wrong; with
-    the image's place in its container, as `meta_info` of an output row has it."""
+REGION_KEYS = ("image_sha256", "width", "height", "bbox")
+"""What a reject says of its image and regions, if it is known: people can still write the captions."""
+
+
+def rejected_line(loaded: Row, drawn: Row, last: Row) -> Row:
+    """A line of the rejects file, from the `load`, `visualize` and last versions of one row: the row as it was read
+    (its text if it is no JSON object) and what went wrong; the image's place in its container and its regions, as
+    `meta_info` of an output row has them."""
     source = {"source": loaded["source"]} if "source" in loaded else {}
     kept: Row = {key: last[key] for key in ("dropped_bbox", "captions") if key in last}
     row = loaded["row"] if "row" in loaded else loaded["raw"]
@@ -89,4 +96,5 @@ def rejected_line(loaded: Row, last: Row) -> Row:
     reject = last["reject"]
     reason: Row = {"step": reject["step"], "code": reject["code"], "message": f"{where}: {reject['message']}"}
     place = ref_of(loaded).meta() if "image" in loaded else {}
-    return {"line": loaded["line"], **source, **place, "row": row, **reason, **kept}
+    regions = {} if "reject" in drawn else {key: drawn[key] for key in REGION_KEYS if key in drawn}
+    return {"line": loaded["line"], **source, **place, "row": row, **reason, **kept, **regions}

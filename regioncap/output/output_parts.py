@@ -6,19 +6,24 @@ import contextlib
 import io
 from collections.abc import Iterable, Sequence
 
+from regioncap.output.already_written import already_written
+from regioncap.output.audit_file import write_audit
+from regioncap.output.edits import list_unused
 from regioncap.output.join import (
     ShardSteps,
     Tally,
-    incomplete_reason_of_shards,
+    incomplete_reason_of_run,
     key_of,
     row_format,
     summary_of,
     with_bill,
+    write_key,
     write_rows,
 )
 from regioncap.output.lease import check_still_held
 from regioncap.output.outputs import OutputPart, PartOutputs
 from regioncap.output.summary import Summary
+from regioncap.records import Row
 from regioncap.run.context import RunContext
 from regioncap.storage.steps import StepDamaged
 
@@ -61,25 +66,29 @@ class PartWriter:
         self._known[name] = part
         return part
 
-    def finish(self, shards: Sequence[ShardSteps]) -> Summary:
-        """Write index, summary and `_SUCCESS`, and remove parts that are no longer part of the output. If too many
-        rows were rejected, the parts stay without `_SUCCESS`."""
-        files, problem = self._files, incomplete_reason_of_shards(shards, self._context)
+    def finish(self, shards: Sequence[ShardSteps], audit: Row | None = None) -> Summary:
+        """Write index, summary and `_SUCCESS`, and remove parts that are no longer part of the output. If the run is
+        incomplete, the parts stay without `_SUCCESS`. `audit`: the record of the run's audit, if it made one."""
+        files = self._files
         parts = [self.add(steps) for steps in shards]
         tally = Tally()
         for part in parts:
             tally.add(Tally.of(part.tally))
         tally.check(sum(steps[-1].rows for steps in shards))
-        summary = summary_of(
-            tally, self._context, problem=problem, output=files.output.url,
-            rejects_file=f"{files.inside.url}/rejects/", write_key=key_of(shards, self._context, self._form),
-            output_bytes=sum(part.bytes for part in parts), rejects_bytes=sum(part.rejects_bytes for part in parts),
-        )  # fmt: skip
-        before = files.read_summary()
-        if before is not None and before.write_key == summary.write_key and files.success.size() is not None:
+        if (before := already_written(shards, self._context)) is not None:
             return before
+        problem, figures = incomplete_reason_of_run(shards, self._context, audit)
         check_still_held(self._context)
+        unused, unused_file = list_unused(shards, self._context, files.unused_edits)
+        summary = summary_of(
+            tally, self._context, problem=problem, audit=figures, output=files.output.url,
+            rejects_file=f"{files.inside.url}/rejects/", write_key=write_key(shards, self._context, self._form),
+            output_bytes=sum(part.bytes for part in parts), rejects_bytes=sum(part.rejects_bytes for part in parts),
+            unused=unused, unused_edits_file=unused_file,
+        )  # fmt: skip
         files.success.remove()
+        if audit is not None:
+            write_audit(files, audit)
         if summary.complete:
             files.write_index(parts)
             for name in files.names() - {part.name for part in parts}:

@@ -6,7 +6,7 @@ Either one file, `out.jsonl`, with its companions beside it; or, if the output e
     out/_SUCCESS                    present when the parts are those of a complete run
     out/_regioncap/index.json       the parts in order, with rows and bytes
     out/_regioncap/rejects/…        the rows that could not be captioned, by part
-    out/_regioncap/summary.json, runs.jsonl
+    out/_regioncap/summary.json, runs.jsonl, audit.json, unused_edits.jsonl
 """
 
 from __future__ import annotations
@@ -57,8 +57,18 @@ class Outputs:
         raise NotImplementedError
 
     @property
+    def unused_edits(self) -> Place:
+        """People's corrections that fit no row; no file when there are none."""
+        raise NotImplementedError
+
+    @property
     def runs(self) -> Place:
         """One line for every run, complete or not."""
+        raise NotImplementedError
+
+    @property
+    def audit(self) -> Place:
+        """The last audit of the output."""
         raise NotImplementedError
 
     @property
@@ -105,9 +115,19 @@ class FileOutputs(Outputs):
         return self._beside("summary.json")
 
     @property
+    def unused_edits(self) -> Place:
+        """People's corrections that fit no row; no file when there are none."""
+        return self._beside("unused_edits.jsonl")
+
+    @property
     def runs(self) -> Place:
         """One line for every run, complete or not."""
         return FileOutputs(self.output)._beside("runs.jsonl")
+
+    @property
+    def audit(self) -> Place:
+        """The last audit of the output."""
+        return self._beside("audit.json")
 
     @property
     def lease(self) -> Place:
@@ -128,8 +148,8 @@ class FileOutputs(Outputs):
         return found if sizes == (found.output_bytes, found.rejects_bytes) else None
 
     def remove(self) -> None:
-        """Remove rows, rejects and summary."""
-        for place in (self.rows, self.rejects, self.summary):
+        """Remove rows, rejects, summary and what lies beside them; not the audit, whose findings later runs need."""
+        for place in (self.rows, self.rejects, self.summary, self.unused_edits):
             place.remove()
 
 
@@ -153,9 +173,19 @@ class PartOutputs(Outputs):
         return self.inside.child("summary.json")
 
     @property
+    def unused_edits(self) -> Place:
+        """People's corrections that fit no row; no file when there are none."""
+        return self.inside.child("unused_edits.jsonl")
+
+    @property
     def runs(self) -> Place:
         """One line for every run, complete or not."""
         return self.inside.child("runs.jsonl")
+
+    @property
+    def audit(self) -> Place:
+        """The last audit of the output."""
+        return self.inside.child("audit.json")
 
     @property
     def lease(self) -> Place:
@@ -179,6 +209,13 @@ class PartOutputs(Outputs):
     def rejects(self, name: str) -> Place:
         """The rejected rows of a part; no file when there are none."""
         return self.inside.child("rejects", name)
+
+    def written(self, key: str) -> Summary | None:
+        """The summary of the run that wrote these parts under this key, if they are still as it left them."""
+        found = self.read_summary()
+        if found is None or found.write_key != key:
+            return None
+        return found if found.complete == (self.success.size() is not None) else None
 
     def names(self) -> set[str]:
         """Names of all existing parts, those of earlier runs included."""

@@ -35,8 +35,7 @@ class Pictures:
 
     def __init__(self, written: Written, files: Filesystems) -> None:
         self._files = files
-        output = written.place
-        self._beside = output if is_parts_folder(output.address) else output.parent
+        self._beside = _beside(written)
         roots = dict.fromkeys((*_roots(written, files), self._beside.address))
         reader = reader_of(written.settings, files, roots)
         row_images = RowImages(*_caches(written, files, self._beside))
@@ -73,6 +72,23 @@ class Pictures:
 
     def _place(self, name: str) -> Place:
         return self._files.place(name) if is_url(name) or name.startswith("/") else self._beside.child(name)
+
+
+def image_root_of(written: Written, files: Filesystems, row: Captioned) -> str | None:
+    """The folder or URL from which the image of `row` can be read; None if there is none."""
+    for root in dict.fromkeys((*_roots(written, files), _beside(written).address)):
+        with contextlib.suppress(RowReject):
+            row_images = RowImages(*_caches(written, files, _beside(written)))
+            images = ImageFiles(root, files, reader_of(written.settings, files, [root]), row_images=row_images)
+            with contextlib.closing(images):
+                images.read(row.ref)
+            return root
+    return None
+
+
+def _beside(written: Written) -> Place:
+    """The folder that the output lies in."""
+    return written.place if is_parts_folder(written.place.address) else written.place.parent
 
 
 def _roots(written: Written, files: Filesystems) -> Iterator[str]:

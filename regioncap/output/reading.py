@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import UsageError
 from regioncap.image_ref import ImageRef, ref_in_output
 from regioncap.inputs.streams import ReadProgress, open_stream
+from regioncap.output.audit_file import InconsistentCaptions
+from regioncap.output.caption_flags import INCONSISTENT
 from regioncap.output.outputs import INCOMPLETE, FileOutputs, Outputs, PartOutputs, is_parts_folder
 from regioncap.output.summary import Summary
 from regioncap.records import META_KEY, Row, loads, shorten
@@ -26,7 +29,7 @@ class Captioned:
     `number`: position among the output's rows, from 1. `ref`: where its image is. `width`, `height`: pixels, as
     displayed. `bbox`: (N, 4) xywh in those pixels, numbers as given. `regions`: the numbers of the regions, from 1.
     `flags`: a list of names per region. `fields`: region fields, a list per name. `row`: the input's other keys, and
-    `image_row` where the image is in a row of a Parquet file.
+    `image_row` where the image is in a row of a Parquet file. `line`: the output's row as it stands there.
     """
 
     number: int
@@ -40,6 +43,7 @@ class Captioned:
     fields: dict[str, list[Any]]
     row: Row
     meta: Row
+    line: Row = field(default_factory=dict, repr=False)
 
     @property
     def image(self) -> str:
@@ -50,6 +54,14 @@ class Captioned:
     def kind(self) -> str:
         """`with_bbox` or `without_bbox`."""
         return str(self.meta.get("type", ""))
+
+    @property
+    def edited(self) -> list[str | None]:
+        """What people decided on each region: `approved`, `edited`, `rejected`, or None for nothing."""
+        marks = self.meta.get("edited")
+        if not isinstance(marks, list):
+            return [None] * len(self.regions)
+        return [marks[number - 1] if number <= len(marks) else None for number in self.regions]
 
     def only(self, places: Sequence[int]) -> Captioned:
         """The row with only the regions at these indices."""
@@ -84,7 +96,7 @@ def captioned(row: Row, number: int, settings: RegionCapConfig) -> Captioned:
     if not len(captions) == len(flags) == count or any(len(values) != count for values in fields.values()):
         raise ValueError(f"{count} boxes, but {len(captions)} captions and {len(flags)} lists of flags")
     numbers = list(range(1, count + 1))
-    return Captioned(number, ref, width, height, bbox, captions, numbers, flags, fields, own, meta)
+    return Captioned(number, ref, width, height, bbox, captions, numbers, flags, fields, own, meta, row)
 
 
 def _texts(record: list[str], count: int) -> list[str]:
@@ -153,10 +165,21 @@ class Written:
             for row in lines_of(place):
                 number += 1
                 try:
-                    yield captioned(row, number, self.settings)
+                    yield self._with_audit(captioned(row, number, self.settings))
                 except ValueError as error:
                     keys = f"image_key {self.settings.image_key!r} and output_key {self.settings.output_key!r}"
                     raise UsageError(f"{place.url} row {number}: {error}; expected rows with {keys}") from None
+
+    def _with_audit(self, row: Captioned) -> Captioned:
+        """The row with what the last audit of the output found of its captions as they are now."""
+        boxes = self._inconsistent.boxes(str(row.meta.get("image_sha256")), row.bbox, row.captions)
+        marked = {box for box in boxes if not row.edited[box]}  # a person's word counts more
+        flags = [[*names, INCONSISTENT] if box in marked else names for box, names in enumerate(row.flags)]
+        return replace(row, flags=flags) if marked else row
+
+    @cached_property
+    def _inconsistent(self) -> InconsistentCaptions:
+        return InconsistentCaptions.of(self.place)
 
     def rejects(self) -> Iterator[Row]:
         """The rejects, in order, one at a time."""

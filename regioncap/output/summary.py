@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import Field, PrivateAttr
 
+from regioncap.output.audited import AuditFigures
 from regioncap.output.summary_html import summary_html
 from regioncap.records import Row
 from regioncap.run.progress import Bill
@@ -34,6 +35,13 @@ class Summary(Bill):
     boxes_dropped: dict[str, int]
     flags: dict[str, int] = Field(default_factory=dict)
     """Regions by flag; a region may have several. See `regioncap.output.caption_flags`."""
+    audit: AuditFigures | None = None
+    """What was found where the run audited itself (`audit_rows`)."""
+    edits: dict[str, int] = Field(default_factory=dict)
+    """Of people's corrections: regions of the output by mark (`approved`, `edited`, `rejected`), `rows` that have any,
+    and `unused`, edits that fit no row. Empty for a run without edits."""
+    unused_edits_file: str = ""
+    """Where the edits are listed that fit no row; "" if there are none."""
     captions_reused: int = 0
     """Regions whose caption existed before this run."""
     files_left_out: dict[str, int] = Field(default_factory=dict)
@@ -55,6 +63,12 @@ class Summary(Bill):
         JPEGs."""
         self._pictures = pictures
         return self
+
+    @property
+    def unused_edits(self) -> str:
+        """In words, how many edits fit no row; "" if all of them do."""
+        count = self.edits.get("unused", 0)
+        return f"{count:,} {'edit fits' if count == 1 else 'edits fit'} no row" if count else ""
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         """What a prompt shows: not the settings, which are the larger part."""

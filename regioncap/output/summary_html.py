@@ -41,6 +41,10 @@ def _counts(summary: Summary) -> Iterator[tuple[str, str]]:
     yield "regions captioned", f"{summary.regions:,}"
     for flag, count in summary.flags.items():
         yield f"flagged: {_text(flag)}", f"{count:,}"
+    if summary.audit is not None:
+        yield "captions asked for again", _text(str(summary.audit))
+    for name, count in summary.edits.items():
+        yield f"edits: {_text(name)}", f"{count:,}"
     if summary.requests:
         yield "requests", f"{summary.requests:,}"
     if summary.usd is not None:

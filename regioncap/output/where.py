@@ -43,6 +43,7 @@ REGION_VALUES: dict[str, Callable[[Captioned, int], Any]] = {
     "flags": lambda row, i: len(row.flags[i]),
     "area": lambda row, i: row.bbox[i][2] * row.bbox[i][3] / (row.width * row.height),
     "region": lambda row, i: row.regions[i],
+    "edited": lambda row, i: row.edited[i],
 }
 ROW_VALUES: dict[str, Callable[[Captioned], Any]] = {
     "type": lambda row: row.kind,
@@ -53,8 +54,9 @@ ROW_VALUES: dict[str, Callable[[Captioned], Any]] = {
 }
 CONDITION_HELP = (
     "NAME OP VALUE, such as label==cat, score>=0.5, caption~bicycle. NAME of a region: flag, flags (their number), "
-    "caption, words (their number), area (share of the picture, 0 to 1), region (its number) or a region field; of a "
-    "row: type, regions (their number), image, width, height (in pixels) or a key. OP: == (or =) != < <= > >= "
+    "caption, words (their number), area (share of the picture, 0 to 1), region (its number), edited (by people: "
+    "approved, edited or rejected) or a region field; of a row: type, regions (their number), image, width, height (in "
+    "pixels) or a key. OP: == (or =) != < <= > >= "
     '~ (contains) !~ (does not). VALUE: a number, text, "text in quotes", true, false or null (missing)'
 )
 

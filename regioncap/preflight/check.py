@@ -57,6 +57,7 @@ _checked: WeakKeyDictionary[RunContext, Checked] = WeakKeyDictionary()
 def _check(context: RunContext, deployed: bool) -> Checked:
     rows = FirstRows(context)
     check_output(context.output)
+    _ = context.edits  # wrong ones are refused before anything else is read
     check_environment(context.config)
     context.captioner.check()
     check_finder(context)

@@ -17,6 +17,7 @@ from regioncap.captioners.row_requests import largest_row
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RegionCapError, RowReject
 from regioncap.image_ref import ref_of
+from regioncap.preflight.audit_plan import AuditPlan
 from regioncap.preflight.first_rows import FirstRows
 from regioncap.preflight.key_hints import key_hints
 from regioncap.preflight.named_keys import check_named_keys
@@ -24,7 +25,13 @@ from regioncap.records import WITHOUT_BBOX, Row, Shard
 from regioncap.row_work import row_work
 from regioncap.run.context import RunContext
 from regioncap.storage.steps import StepDamaged
-from regioncap.tasks.answers import key_of_answer, repair_request, request_of
+from regioncap.tasks.answers import (
+    key_of_answer,
+    open_regions,
+    repair_request,
+    request_of,
+    requests_for_rejected,
+)
 from regioncap.tasks.cached_answer import CachedAnswer
 from regioncap.tasks.caption import flagged
 from regioncap.tasks.load import load_row
@@ -38,9 +45,22 @@ MAX_SAMPLED = 200
 PATCH = 28
 """Side of one visual token in pixels: Qwen2.5-VL's."""
 
+UNKNOWN_EDITS = (
+    "edits: which of the {:,} fit a row is known once the images are read; rows that no run has read yet count as if "
+    "none did"
+)
+
 CHARS_PER_TOKEN = 4
 TOKENS_PER_CAPTION = 45
 """Assumed as long as no answer is cached: a sentence or two."""
+
+
+@dataclass(frozen=True)
+class Missing:
+    """How many captions a row lacks. `again`: those that are asked for one by one, since people rejected the first."""
+
+    first: int = 0
+    again: int = 0
 
 
 @dataclass
@@ -69,7 +89,7 @@ class Plan:
     """Cached answers that `answer_tokens` is the mean of."""
     regions_to_ask: int = 0
     exact: bool = True
-    """Whether the regions of all rows to ask for are known, since each has boxes."""
+    """Whether the regions to ask for are known of all rows: each has boxes, and no edit may take one away."""
     certain: bool = False
     """Whether a caption is known to be missing; else the answers of all rows may be cached."""
     files_left_out: dict[str, int] = field(default_factory=dict)
@@ -80,16 +100,20 @@ class Plan:
     """In words, keys that are probably meant."""
     outdated: list[int] = field(default_factory=list, repr=False)
     """Of each row that has some, how many captions will be requested again since today's rules do not accept them."""
+    audit: AuditPlan | None = field(default=None, repr=False)
+    """What the run's own audit asks for; it is in the tokens and the price, and in no other count."""
 
     @property
     def prompt_tokens(self) -> int:
         """Of all requests."""
-        return round(self.requests * (self.image_tokens + self.text_tokens))
+        requests = self.requests + (self.audit.requests if self.audit is not None else 0)
+        return round(requests * (self.image_tokens + self.text_tokens))
 
     @property
     def completion_tokens(self) -> int:
         """Of all answers."""
-        return round(self.regions_to_ask * self.answer_tokens)
+        regions = self.regions_to_ask + (self.audit.regions if self.audit is not None else 0)
+        return round(regions * self.answer_tokens)
 
     @property
     def outdated_in_words(self) -> str:
@@ -108,7 +132,7 @@ def count(context: RunContext, shards: Iterable[Shard], sizes: list[tuple[int, i
 
     Raises UsageError and InputDamaged for the input, StorageError.
     """
-    planned = Plan()
+    planned = Plan(audit=AuditPlan(context.config))
     for shard in shards:
         done = find_cached_steps(shard, context, STEPS)
         if done is not None and sizes is None:  # the run meets the same shard next, and need not check it again
@@ -116,7 +140,8 @@ def count(context: RunContext, shards: Iterable[Shard], sizes: list[tuple[int, i
             planned.rows += len(shard.lines)
             planned.rows_done += len(shard.lines)
             continue
-        missing = [0] * len(shard.lines) if done is not None else _missing(shard, context, planned, sizes is None)
+        nothing: list[Missing | None] = [Missing()] * len(shard.lines)
+        missing = nothing if done is not None else _missing(shard, context, planned, sizes is None)
         for place, (number, text) in enumerate(shard.lines):
             planned.rows += 1
             row = load_row(number, shard.source, text, context.config.image_key)
@@ -128,15 +153,22 @@ def count(context: RunContext, shards: Iterable[Shard], sizes: list[tuple[int, i
 
 def plan(config: RegionCapConfig) -> Plan:
     """Plan a run. Raises what `count` raises."""
-    sizes: list[tuple[int, int]] = []
     with contextlib.closing(RunContext(config)) as context:
-        first = FirstRows(context)
-        check_named_keys(config, first)
-        hints = key_hints(config, first)
-        prompts = Prompts.of(config)
-        planned = count(context, first.whole_input() or context.shards(), sizes)
-        planned.hints = hints
-        planned.files_left_out = context.found.left_out
+        return plan_of(context)
+
+
+def plan_of(context: RunContext) -> Plan:
+    """Plan the run of `context`. Raises what `count` raises."""
+    config = context.config
+    sizes: list[tuple[int, int]] = []
+    first = FirstRows(context)
+    edits = len(context.edits)  # wrong ones are refused before the input is read
+    check_named_keys(config, first)
+    hints = key_hints(config, first)
+    prompts = Prompts.of(config)
+    planned = count(context, first.whole_input() or context.shards(), sizes)
+    planned.hints = [*hints, UNKNOWN_EDITS.format(edits)] if edits and not planned.exact else hints
+    planned.files_left_out = context.found.left_out
     if sizes:
         shown = [fit_size(size, max_pixels=config.max_pixels) for size in sizes]
         planned.image_tokens = statistics.mean(math.ceil(w / PATCH) * math.ceil(h / PATCH) for w, h in shown)
@@ -148,9 +180,9 @@ def plan(config: RegionCapConfig) -> Plan:
     return planned
 
 
-def _count_row(row: Row, missing: int | None, context: RunContext, planned: Plan) -> bool:
-    """Count one row; returns whether anything is asked for it. `missing`: how many of its regions lack a caption, None
-    where only the row itself can tell."""
+def _count_row(row: Row, missing: Missing | None, context: RunContext, planned: Plan) -> bool:
+    """Count one row; returns whether anything is asked for it, maybe only by an audit. `missing`: None where only the
+    row itself can tell."""
     config = context.config
     try:
         if "reject" in row:
@@ -172,21 +204,24 @@ def _count_row(row: Row, missing: int | None, context: RunContext, planned: Plan
         planned.with_bbox += 1
         regions = min(config.max_boxes, len(routed["boxes"]))
         planned.regions_given += regions
-    if missing == 0:
+    audited = planned.audit is not None and planned.audit.add(regions)
+    if missing is None and len(context.edits):
+        planned.exact = False
+    if missing == Missing():
         planned.rows_done += 1
     elif context.captioner.paid:
         planned.certain = planned.certain or missing is not None
-        _count_requests(regions, regions if missing is None else missing, config, planned)
+        _count_requests(regions, missing or Missing(regions), config, planned)
         return True
-    return False
+    return audited
 
 
-def _count_requests(regions: int, missing: int, config: RegionCapConfig, planned: Plan) -> None:
-    """Count what a row of `regions` regions, of which `missing` lack a caption, will ask for."""
-    requests = missing if config.prompt_mode == "focal" else min(missing, len(config.groups_of(regions)))
-    planned.requests += requests
+def _count_requests(regions: int, missing: Missing, config: RegionCapConfig, planned: Plan) -> None:
+    """Count what a row of `regions` regions will ask for."""
+    first = missing.first if config.prompt_mode == "focal" else min(missing.first, len(config.groups_of(regions)))
+    planned.requests += first + missing.again
     planned.rows_to_ask += 1
-    planned.regions_to_ask += missing
+    planned.regions_to_ask += missing.first + missing.again
 
 
 def _sample_size(row: Row, shard: Shard, context: RunContext, planned: Plan, sizes: list[tuple[int, int]]) -> None:
@@ -202,12 +237,12 @@ def _sample_size(row: Row, shard: Shard, context: RunContext, planned: Plan, siz
             sizes.append((info.width, info.height))
 
 
-def _missing(shard: Shard, context: RunContext, planned: Plan, run: bool) -> list[int | None]:
-    """How many captions each row of a shard lacks; None where its steps are not done yet, so that nobody knows.
+def _missing(shard: Shard, context: RunContext, planned: Plan, run: bool) -> list[Missing | None]:
+    """What each row of a shard lacks; None where its steps are not done yet, so that nobody knows.
 
     `run`: this is for a run, so that what is read by new rules may be stored.
     """
-    unknown: list[int | None] = [None] * len(shard.lines)
+    unknown: list[Missing | None] = [None] * len(shard.lines)
     cached = find_cached_steps(shard, context, STEPS[:-1])
     # Captions may be outdated also where some rows of the shard will be tried again.
     drawn = cached or made_steps(shard, context, STEPS[:-1])
@@ -218,20 +253,32 @@ def _missing(shard: Shard, context: RunContext, planned: Plan, run: bool) -> lis
     except StepDamaged:
         return unknown
     in_order = map if context.cache.is_local else context.threads.io.map
-    missing: list[int | None] = [*in_order(lambda row: _missing_of(row, context, planned, run), rows)]
+    missing: list[Missing | None] = [*in_order(lambda row: _missing_of(row, context, planned, run), rows)]
     return missing if cached is not None else unknown
 
 
-def _missing_of(row: Row, context: RunContext, planned: Plan, run: bool) -> int:
-    """How many captions a drawn row lacks; 0 where it is, or will be, a reject."""
+def _missing_of(row: Row, context: RunContext, planned: Plan, run: bool) -> Missing:
+    """What a drawn row lacks; nothing where it is, or will be, a reject."""
     with contextlib.suppress(RowReject), row_work("plan", row.get("image", "")):
-        return 0 if "reject" in row else _missing_of_drawn(row, context, planned, run)
-    return 0
+        if "reject" not in row:
+            return Missing(_missing_of_drawn(row, context, planned, run), _rejected_without_answer(row, context))
+    return Missing()
+
+
+def _rejected_without_answer(row: Row, context: RunContext) -> int:
+    """How many captions of a drawn row people rejected that were not asked for again yet."""
+    return sum(
+        not answer.captions and not answer.on_hold(context.config)
+        for request in requests_for_rejected(row, context)
+        for key in [key_of_answer(row, context.captioner.prompt(request), context, request)]
+        for answer in [CachedAnswer.find(key, request.wanted, context)]
+    )
 
 
 def _missing_of_drawn(row: Row, context: RunContext, planned: Plan, run: bool) -> int:
+    needed = open_regions(row, context)
     if not context.captioner.paid:
-        return int(row["valid_bboxes_num"])
+        return len(needed)
     request = request_of(row, context)
     key = key_of_answer(row, context.captioner.prompt(request), context)
     answer = CachedAnswer.find(key, request.wanted, context)
@@ -239,19 +286,20 @@ def _missing_of_drawn(row: Row, context: RunContext, planned: Plan, run: bool) -
         planned.usage.append(answer.usage["completion_tokens"] / len(answer.captions))
     if answer.on_hold(context.config):
         return 0
-    outdated = len(answer.outdated) + sum(_outdated_again(row, answer.captions, context))
+    outdated = sum(number in needed for number in answer.outdated) + sum(_outdated_again(row, answer.captions, context))
     if outdated:
         planned.outdated.append(outdated)
     elif answer.to_store and run:
         answer.store(key, context)  # for the run not to read it once more
-    return len(request.wanted) - len(answer.captions)
+    return sum(number not in answer.captions for number in needed)
 
 
 def _outdated_again(row: Row, captions: dict[int, str], context: RunContext) -> Iterator[int]:
     """How many of the captions are outdated that were requested again for flagged ones."""
     if context.config.repair_flags and len(captions) == row["valid_bboxes_num"]:
         request = request_of(row, context)
-        for number in flagged([captions[number] for number in request.wanted], context.config):
+        texts = [captions[number] for number in request.wanted]
+        for number in flagged(row, texts, context):
             again = repair_request(request, number)
             key = key_of_answer(row, context.captioner.prompt(again), context, again)
             yield len(CachedAnswer.find(key, again.wanted, context).outdated)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 
 from regioncap.errors import OutputInUse, StorageError
+from regioncap.inputs.edits import MARKS, Edits
 from regioncap.output.lease import hold_output
 from regioncap.preflight.check import Checked
 from regioncap.preflight.plan import Plan
@@ -28,16 +30,26 @@ def start(context: RunContext, checked: Checked) -> None:
         logger.warning("%s", hint)
     if checked.outdated:
         logger.warning("%s", checked.outdated)
+    if context.config.edits:
+        logger.info("%s", edits_in_words(context.edits))
     if context.captioner.paid:
         logger.info("%s", work_left(checked.left)[0])
     if take_output(context, checked) and config.runner == "threads":  # elsewhere those that ask prepare themselves
         context.captioner.get_ready()
 
 
+def edits_in_words(edits: Edits) -> str:
+    """How many corrections there are, by what they do."""
+    counts = Counter(edit.mark for edit in edits)
+    return f"edits: {', '.join(f'{counts[mark]:,} {mark}' for mark in MARKS.values())}"
+
+
 def take_output(context: RunContext, checked: Checked) -> bool:
     """Take the output now; one that cannot be had stops the run only if it will surely ask for something, since others
     may find everything done. Returns whether it will. Raises as `start`."""
-    certain = context.captioner.paid and work_left(checked.left)[1]
+    # Where nothing was ever asked for, all of it may still have been decided on by people.
+    unknown = checked.left is None and len(context.edits) > 0
+    certain = context.captioner.paid and work_left(checked.left)[1] and not unknown
     try:
         hold_output(context)
     except (OutputInUse, StorageError):

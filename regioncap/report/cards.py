@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from regioncap.output.reading import Captioned
 from regioncap.records import Row, dumps
-from regioncap.report.thumbs import Thumb, place_boxes
+from regioncap.report.card_picture import CardPicture
+from regioncap.report.editable import MIN_EXACT, ExactTexts, edit_region, edit_target
+from regioncap.report.thumbs import place_boxes
 from regioncap.storage.row_images import readable_name
 from regioncap.storage.urls import redact_url
 from regioncap.vision.drawing import PALETTE_RGB
@@ -66,15 +68,17 @@ def _weight(sign: str) -> int:
     return 5 if sign in "<>&\"'" else len(sign.encode("utf-8", "replace"))
 
 
-def card_of(row: Captioned, order: int, thumb: Thumb | None, gone: str, room: int) -> Row:
+def card_of(row: Captioned, order: int, picture: CardPicture, room: int, exact_room: int) -> Row:
     """The card of a captioned row.
 
-    `order`: position on the page. `gone`: why there is no `thumb`. `room`: bytes available for its captions.
+    `order`: position on the page. `room`: bytes available for its captions; `exact_room`: for those that are shown
+    truncated, once more as they are.
     """
-    each = room // max(1, len(row.bbox))
+    each, exact = room // max(1, len(row.bbox)), ExactTexts(exact_room)
     longest = max((len(caption) for caption in row.captions), default=0)
     return {
-        **_picture(thumb, gone, row.bbox, (row.width, row.height)),
+        **picture_of(picture, dict(zip(row.regions, row.bbox, strict=True)), (row.width, row.height)),
+        **edit_target(row.meta.get("image_sha256"), picture),
         "id": f"r{row.number}",
         "label": f"#{row.number:,}",
         "order": order,
@@ -87,24 +91,20 @@ def card_of(row: Captioned, order: int, thumb: Thumb | None, gone: str, room: in
         "flagged": sum(map(len, row.flags)),
         "longest": longest,
         "shortest": min((len(caption) for caption in row.captions), default=0),
-        "regions": [_region(row, place, each) for place in range(len(row.bbox))],
+        "regions": [_region(row, place, each, exact) for place in range(len(row.bbox))],
         "notes": [shown(note, MAX_NAME_CHARS) for note in _notes(row)],
         "raw": shown(row.row, MAX_RAW_CHARS) if row.row else "",
         "change": "",
     }
 
 
-def reject_card(reject: Row, number: int, order: int, image: str, thumb: Thumb | None, gone: str) -> Row:
+def reject_card(reject: Row, number: int, order: int, image: str, picture: CardPicture) -> Row:
     """The card of a rejected row, with the captions it received. `number`: position among the rejects, from 1."""
-    received = reject.get("captions")
-    captions = {str(key): str(text) for key, text in received.items()} if isinstance(received, dict) else {}
-    regions = []
-    for key, text in captions.items():
-        caption, whole = cut(text, MIN_BYTES)
-        regions.append({**_plain_region(int(key) if key.isdigit() else 0), "caption": caption, "cut": whole})
+    boxes = dict(enumerate(reject.get("bbox") or (), start=1))
     line = reject.get("line", number)
     return {
-        **_picture(thumb, gone, [], (1, 1)),
+        **picture_of(picture, boxes, (int(reject.get("width", 1)), int(reject.get("height", 1)))),
+        **(edit_target(reject.get("image_sha256"), picture) if boxes else {"sha256": "", "locked": ""}),
         "id": f"x{number}",
         "label": f"line {line}",
         "order": order,
@@ -118,35 +118,54 @@ def reject_card(reject: Row, number: int, order: int, image: str, thumb: Thumb |
         "flagged": 0,
         "longest": 0,
         "shortest": 0,
-        "regions": regions,
+        "regions": _received(reject, boxes),
         "notes": [],
         "raw": shown(reject.get("row"), MAX_RAW_CHARS),
         "change": "",
     }
 
 
-def _picture(thumb: Thumb | None, gone: str, boxes: Sequence[Sequence[float]], size: tuple[int, int]) -> Row:
+def _received(reject: Row, boxes: Mapping[int, Sequence[float]]) -> list[Row]:
+    """The regions of a rejected row, as far as they are known: those with a box, or with a caption."""
+    given = reject.get("captions")
+    received = given.items() if isinstance(given, dict) else ()
+    captions = {int(key) if str(key).isdigit() else 0: str(text) for key, text in received}
+    exact, regions = ExactTexts(MIN_EXACT), []
+    for number in sorted({*boxes, *captions}):
+        text = captions.get(number, "")
+        caption, whole = cut(text, MIN_BYTES)
+        box = dumps(boxes[number]).decode() if number in boxes else ""
+        own = {"caption": caption, "cut": whole, "box": box, **exact.of(text, caption)}
+        regions.append({**_plain_region(number), **own})
+    return regions
+
+
+def picture_of(picture: CardPicture, boxes: Mapping[int, Sequence[float]], size: tuple[int, int]) -> Row:
+    """A card's picture with its boxes by number (xywh, in pixels of the picture of `size`), or why it has none."""
+    thumb = picture.thumb
     if thumb is None:
-        return {"thumb": "", "gone": shown(gone, MAX_NAME_CHARS), "boxes": []}
+        return {"thumb": "", "gone": shown(picture.gone, MAX_NAME_CHARS), "boxes": []}
     font = max(thumb.width, thumb.height) / FONT_SHARE
     placed: list[Row] = [dict(box) for box in place_boxes(thumb, boxes, size, font)]
     for box in placed:
         box["colour"] = (box["n"] - 1) % len(PALETTE_RGB)
-    picture = {"thumb": thumb.data, "width": thumb.width, "height": thumb.height}
-    return {**picture, "gone": "", "boxes": placed, "font": round(font, 1)}
+    size_on_page = {"width": thumb.width, "height": thumb.height, "font": round(font, 1)}
+    return {**size_on_page, "thumb": thumb.data, "gone": "", "boxes": placed}
 
 
 def _plain_region(number: int) -> Row:
     colour = (number - 1) % len(PALETTE_RGB)
-    return {"n": number, "colour": colour, "flags": [], "flags_before": [], "fields": "", "parts": None}
+    texts = {"fields": "", "parts": None, "box": "", "exact": "", "edited": "", "locked": ""}
+    return {"n": number, "colour": colour, "flags": [], "flags_before": [], "audit": [], **texts}
 
 
-def _region(row: Captioned, place: int, room: int) -> Row:
+def _region(row: Captioned, place: int, room: int, exact: ExactTexts) -> Row:
     caption, whole = cut(row.captions[place], room)
     values = {name: values[place] for name, values in row.fields.items()}
     fields = [f"{shown(name, 40)}: {shown(value, 80)}" for name, value in values.items() if value is not None]
     texts = {"caption": caption, "cut": whole, "fields": " · ".join(fields[:MAX_FIELDS]), "flags": row.flags[place]}
-    return {**_plain_region(row.regions[place]), **texts}
+    edits = {**edit_region(row, place), **exact.of(row.captions[place], caption)}
+    return {**_plain_region(row.regions[place]), **texts, **edits}
 
 
 def _notes(row: Captioned) -> list[str]:

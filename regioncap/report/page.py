@@ -18,13 +18,16 @@ import jinja2
 from markupsafe import Markup
 
 import regioncap
+from regioncap.inputs.edits import MAX_CAPTION_CHARS
 from regioncap.records import Row
 from regioncap.report.cards import shown
 from regioncap.report.compare import CHANGES, Comparison
+from regioncap.report.editable import edit_content
 from regioncap.report.selection import Overview
 from regioncap.report.source import NOT_YET
 
 HERE = Path(__file__).parent
+SCRIPTS = ("report.js", "drafts.js", "regions.js", "caption_editor.js", "editing.js")
 BARS = 24
 """Columns of the histogram; the last one counts everything above."""
 
@@ -37,21 +40,30 @@ LABELS = {"with_bbox": "boxes given", "without_bbox": "boxes found"}
 
 @dataclass
 class Page:
-    """What a page says besides its pictures. `tone` of `status`: good, bad or "". `key`: identifies its content."""
+    """What a page says besides its pictures. `tone` of `status`: good, bad or "". `key`: identifies its content.
+
+    For the editing mode, whose drafts the browser keeps by them: `output` and `run` identify the output and the run
+    that wrote it ("": known by its content only); `edits_file`: name of the file that it saves, "" for no such mode.
+    """
 
     title: str
     made: str
     sample: str
     key: str
+    output: str = ""
+    run: str = ""
+    edits_file: str = ""
     status: str = ""
     tone: str = ""
     facts: Sequence[tuple[str, Any]] = ()
     tiles: list[Row] = field(default_factory=list)
     meanings: dict[str, str] = field(default_factory=dict)
+    audit: Row | None = None
 
 
 @cache
-def _environment() -> jinja2.Environment:
+def environment() -> jinja2.Environment:
+    """The templates of this folder; whatever is filled into them is escaped."""
     return jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE),
         autoescape=True,
@@ -61,32 +73,36 @@ def _environment() -> jinja2.Environment:
     )
 
 
-def _own(name: str) -> tuple[Markup, str]:
-    """One of our own files as embedded in the page, and its hash for the policy."""
-    text = (HERE / name).read_text(encoding="utf-8")
+def embedded(*names: str) -> tuple[Markup, str]:
+    """Our own files of these names as one, as embedded in a page, and its hash for the policy."""
+    text = "".join((HERE / name).read_text(encoding="utf-8") for name in names)
     digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")
     return Markup(text), f"'sha256-{digest}'"
+
+
+def policy_of(style_hash: str, script_hash: str = "'none'") -> str:
+    """The content security policy of a page with this style and script: nothing else is loaded or run."""
+    return (
+        f"default-src 'none'; img-src data:; style-src {style_hash}; script-src {script_hash}; "
+        "base-uri 'none'; form-action 'none'"
+    )
 
 
 def render(
     page: Page, overview: Overview, shown_count: int, cards: Iterable[Row], versus: Comparison | None
 ) -> Iterator[str]:
     """The page, piece by piece; `cards` are consumed as they are written."""
-    style, style_hash = _own("report.css")
-    script, script_hash = _own("report.js")
-    policy = (
-        f"default-src 'none'; img-src data:; style-src {style_hash}; script-src {script_hash}; "
-        "base-uri 'none'; form-action 'none'"
-    )
-    card = _environment().get_template("card.html.j2")
+    style, style_hash = embedded("report.css", "editing.css", "audit.css")
+    script, script_hash = embedded(*SCRIPTS)
+    card = environment().get_template("card.html.j2")
     yield (
-        _environment()
+        environment()
         .get_template("page.html.j2")
         .render(
             vars(page)
             | {
                 "facts": [{"name": name, "value": shown(value, MAX_FACT_CHARS)} for name, value in page.facts],
-                "policy": policy,
+                "policy": policy_of(style_hash, script_hash),
                 "style": style,
                 "version": regioncap.__version__,
                 "groups": groups(overview, page.meanings, versus),
@@ -96,10 +112,14 @@ def render(
             }
         )
     )
+    content = hashlib.sha256()
     for one in cards:
+        content.update(edit_content(one))
         yield card.render(card={"code_before": "", "message_before": "", **one})
         yield "\n"
-    yield _environment().get_template("page_end.html.j2").render(script=script)
+    known_by = {"output": page.output, "run": page.run or content.hexdigest()}
+    editing = {**known_by, "file": page.edits_file, "max_chars": MAX_CAPTION_CHARS}
+    yield environment().get_template("page_end.html.j2").render(script=script, editing=editing)
 
 
 def groups(overview: Overview, meanings: dict[str, str], versus: Comparison | None) -> list[Row]:
@@ -140,7 +160,7 @@ def bars(overview: Overview) -> list[Row]:
     """The histogram's columns, with their positions in the drawing."""
     if not overview.histogram:
         return []
-    last = min(max(overview.histogram), BARS)
+    last = max(1, min(max(overview.histogram), BARS))
     counts = {number: overview.histogram[number] for number in range(1, last + 1)}
     above = sum(count for number, count in overview.histogram.items() if number > last)
     counts[last] += above

@@ -1,13 +1,14 @@
 "use strict";
-(() => {
+/* The page: what is shown, captions and their boxes, keys. Returns what the editing mode builds on. */
+const report = (() => {
   const root = document.documentElement;
   const $ = (id) => document.getElementById(id);
   const list = $("cards"), search = $("search"), sort = $("sort"), changed = $("changed");
   const cards = [...list.children];
   const texts = new Map();
-  const chosen = { type: new Set(), code: new Set(), flags: new Set(), flagsBefore: new Set(), change: new Set(), n: new Set() };
+  const chosen = { type: new Set(), code: new Set(), flags: new Set(), flagsBefore: new Set(), change: new Set(), n: new Set(), state: new Set() };
   const all = $("count").textContent;
-  let shown = cards, current = null;
+  let shown = cards, current = null, line = null;
   root.classList.add("on");
   if (matchMedia("(max-width: 62rem)").matches) $("filters").open = false;
 
@@ -24,6 +25,7 @@
     if (chosen.change.size && !chosen.change.has(d.change)) return false;
     if (chosen.n.size && ![...chosen.n].some((n) => (n.endsWith("+") ? +d.n >= parseInt(n, 10) : d.n === n))) return false;
     if (chosen.flags.size && !d.flags.split(" ").some((flag) => chosen.flags.has(flag))) return false;
+    if (chosen.state.size && !(d.states || "").split(" ").some((state) => chosen.state.has(state))) return false;
     if (chosen.flagsBefore.size && !(d.flagsBefore || "").split(" ").some((flag) => chosen.flagsBefore.has(flag))) return false;
     if (changed && changed.checked && (d.change || "same") === "same") return false;
     return words.every((word) => text(card).includes(word));
@@ -97,18 +99,39 @@
   });
   list.addEventListener("mouseout", (event) => {
     const card = event.target.closest(".card");
-    if (card && !card.contains(event.relatedTarget)) light(card, null);
+    if (card && !card.contains(event.relatedTarget)) light(card, card === current && line ? line.dataset.r : null);
+  });
+  list.addEventListener("click", (event) => {
+    const part = event.target.closest("[data-r]"), card = event.target.closest(".card");
+    if (!part || event.target.closest("button, textarea, a, summary") || String(getSelection())) return;
+    const clicked = card.querySelector(`li[data-r="${part.dataset.r}"]`);
+    if (clicked) choose(clicked);
   });
 
   // --- keys
 
-  const select = (card) => {
+  const leave = () => {
     if (current) { current.classList.remove("current"); light(current, null); }
-    current = card;
+    current = line = null;
+  };
+  const select = (card) => {
+    leave();
     if (!card) return;
+    current = card;
     card.classList.add("current");
     card.focus({ preventScroll: true });
     card.scrollIntoView({ block: "nearest" });
+  };
+  const choose = (next) => {
+    if (current !== next.closest(".card")) leave();
+    line = next;
+    current = next.closest(".card");
+    current.classList.add("current");
+    light(current, line.dataset.r);
+    line.tabIndex = -1;
+    line.focus({ preventScroll: true });
+    if (current.offsetHeight < innerHeight) current.scrollIntoView({ block: "nearest" });
+    line.scrollIntoView({ block: "nearest" });
   };
   const step = (by) => {
     if (!shown.length) return;
@@ -116,31 +139,44 @@
     select(shown[Math.max(0, Math.min(shown.length - 1, at))]);
   };
   const firstInView = () => Math.max(0, shown.findIndex((card) => card.getBoundingClientRect().bottom > 40));
-  const stepRegion = (by) => {
-    if (!current) return step(1);
-    const lines = [...current.querySelectorAll("li")];
-    if (!lines.length) return;
-    const at = lines.findIndex((line) => line.classList.contains("lit"));
-    const next = lines[at < 0 ? (by > 0 ? 0 : lines.length - 1) : (at + by + lines.length) % lines.length];
-    light(current, next.dataset.r);
-    next.scrollIntoView({ block: "nearest" });
+  const stepRegion = (by, wanted = () => true) => {
+    const start = current ? shown.indexOf(current) : by > 0 ? firstInView() : shown.length - 1;
+    for (let at = start; at >= 0 && at < shown.length; at += by) {
+      const lines = [...shown[at].querySelectorAll("li")];
+      if (by < 0) lines.reverse();
+      const next = lines.slice(lines.indexOf(line) + 1).find(wanted);
+      if (next) { choose(next); return true; }
+    }
+    return false;
   };
   const moves = {
     ArrowDown: () => step(1), j: () => step(1), ArrowUp: () => step(-1), k: () => step(-1),
     ArrowRight: () => stepRegion(1), ArrowLeft: () => stepRegion(-1),
     "/": () => { search.focus(); search.select(); },
   };
+  const escapes = [() => current && (select(null), true), () => { clear(); return true; }];
+  const keyOf = (event) => {
+    // A keyboard of another script has the letters where a Latin one has them.
+    const letter = /^Key([A-Z])$/.exec(event.code);
+    const key = letter && /[^\0-\x7f]/.test(event.key) ? letter[1].toLowerCase() : event.key;
+    return event.shiftKey && key.length === 1 ? key.toUpperCase() : key;
+  };
   document.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || document.querySelector("dialog[open]")) return;
     const typing = event.target.closest("input, select, textarea");
     if (event.key === "Escape") {
       if (typing) typing.blur();
-      if (current) return select(null);
-      return clear();
+      return void escapes.some((escape) => escape());
     }
     if (typing && event.key === "Enter" && typing === search) { search.blur(); return step(1); }
-    if (typing || !moves[event.key]) return;
+    const move = moves[keyOf(event)];
+    if (typing || !move) return;
     event.preventDefault();
-    moves[event.key]();
+    move();
   });
+
+  return {
+    cards, moves, escapes, select, choose, step, stepRegion, show, pressed: () => chosen.state.size > 0,
+    current: () => current, line: () => line, changed: (card) => texts.delete(card),
+  };
 })();

@@ -8,17 +8,20 @@ from __future__ import annotations
 import contextlib
 import os
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
-from regioncap.errors import RowReject
-from regioncap.image_ref import ImageRef
+from regioncap.errors import RowReject, UsageError
+from regioncap.output.audit_file import read_audit
 from regioncap.output.caption_flags import MEANINGS
 from regioncap.output.pictures import Pictures
 from regioncap.output.reading import Captioned, Written
 from regioncap.records import Row
+from regioncap.report.audit_findings import Findings
+from regioncap.report.audit_section import audit_section
+from regioncap.report.card_picture import CardPicture, card_picture
 from regioncap.report.cards import caption_budget, card_of, reject_card
 from regioncap.report.compare import (
     Against,
@@ -30,17 +33,17 @@ from regioncap.report.compare import (
     change_of_row,
     words_changed,
 )
+from regioncap.report.editable import exact_budget
 from regioncap.report.page import render
 from regioncap.report.selection import Overview, Picked, Reservoirs, pick, sample_row
-from regioncap.report.source import ReportOptions, Source, reject_image
-from regioncap.report.thumbs import Thumb, thumb_of
+from regioncap.report.source import ChosenRows, ReportOptions, Source, reject_image
 from regioncap.report.words import page_of
 from regioncap.row_work import row_work
 from regioncap.storage.filesystem import Filesystems, Place
 from regioncap.storage.steps import digest
 from regioncap.vision.libraries import image_libraries
 
-REPORT_VERSION = 3
+REPORT_VERSION = 4
 """Part of a page's key: raise it when the same rows give a different page."""
 
 PAGE_SHARE_PER_GROUP = 40
@@ -86,24 +89,32 @@ def report_of(
     *,
     out: Place | None = None,
     against: Written | None = None,
+    where: Sequence[str] = (),
     most: int | None = None,
     overwrite: bool = True,
 ) -> ReportResult:
-    """Write the page of an output. `overwrite=False` reuses an existing page of the same content. Raises UsageError for
-    a file that is not an output, StorageError."""
+    """Write the page of an output, or of those of its rows and regions that meet all conditions of `where`.
+
+    `overwrite=False` reuses an existing page of the same content. Raises UsageError for a file that is not an output
+    and for conditions that no row meets, StorageError.
+    """
     out = out or report_place(written.place, files, against.place if against else None)
     most = most or written.settings.report_rows
     summary = written.summary
+    audit = read_audit(written.place, incomplete=written.incomplete) if against is None else None
     keys = [one.summary.write_key if one and one.summary else "" for one in (written, against)]
+    known = all(keys[: 2 if against else 1])
     setting = ReportOptions(
         written.place.url,
         written.settings,
         Pictures(written, files),
+        tuple(where),
         summary,
         against,
         against.place.url if against else "",
         "This run is incomplete: " + summary.problem if summary is not None and written.incomplete else "",
-        key=digest([REPORT_VERSION, keys, most, written.place.url]) if all(keys[: 2 if against else 1]) else "",
+        audit=audit,
+        key=digest([REPORT_VERSION, keys, most, written.place.url, *where, audit]) if known else "",
     )
     if not overwrite and is_report_of(out, setting.key):
         rows = summary.rows_in if summary else 0
@@ -121,13 +132,19 @@ def is_report_of(place: Place, key: str) -> bool:
 
 @image_libraries
 def write_report(source: Source, setting: ReportOptions, out: Place, most: int) -> ReportResult:
-    """Write the page of `source` with at most `most` pictures to `out`, all or nothing."""
-    overview, picked, versus = _survey(source, setting, most)
+    """Write the page of `source` with at most `most` pictures to `out`, all or nothing. Raises as `report_of` does."""
+    if setting.where:
+        source = ChosenRows(source, setting.where)
+    findings = Findings(setting.audit or {})
+    overview, picked, versus = _survey(source, setting, most, findings)
+    if setting.where and not overview.rows:
+        raise UsageError("--where: no row satisfies all conditions; the report would be empty")
     count = len(picked.rows) + len(picked.rejects)
     page = page_of(overview, count, picked, versus, setting, MEANINGS)
+    page.audit = audit_section(setting.audit, findings) if setting.audit else None
     size = 0
     with out.writer() as file:
-        for text in render(page, overview, count, _cards(source, setting, picked, count), versus):
+        for text in render(page, overview, count, _cards(source, setting, picked, count, findings), versus):
             size += file.write(text.encode("utf-8", "replace"))
     return ReportResult(out, count, overview.all, size)
 
@@ -135,7 +152,9 @@ def write_report(source: Source, setting: ReportOptions, out: Place, most: int) 
 # --- which rows
 
 
-def _survey(source: Source, setting: ReportOptions, most: int) -> tuple[Overview, Picked, Comparison | None]:
+def _survey(
+    source: Source, setting: ReportOptions, most: int, findings: Findings
+) -> tuple[Overview, Picked, Comparison | None]:
     """Count all rows and choose which to show, in one pass."""
     found = Overview(not_begun=setting.not_begun)
     versus = Comparison() if setting.against is not None else None
@@ -143,15 +162,16 @@ def _survey(source: Source, setting: ReportOptions, most: int) -> tuple[Overview
     changes, changed_rejects = (Reservoirs(max(1, most // PAGE_SHARE_PER_CHANGE)) for _ in range(2))
     rejected = Reservoirs(max(1, most // PAGE_SHARE_PER_GROUP))
     other = _against(setting)
-    for row in source.rows():
+    for number, row in enumerate(source.rows(), start=1):
         found.rows += 1
         with passed_over(row.image):
             found.add(row)
-            sample_row(special, row)
+            sample_row(special, row, number)
+            findings.look_at(row, number)
             if other is not None and versus is not None:
                 change = _compare_row(row, other.of_row(row), versus)
                 if change != "same":
-                    changes.offer(change, row.number)
+                    changes.offer(change, number)
     for number, reject in enumerate(source.rejects(), start=1):
         code = str(reject.get("code"))
         found.add_reject(code)
@@ -165,7 +185,8 @@ def _survey(source: Source, setting: ReportOptions, most: int) -> tuple[Overview
     if other is not None and versus is not None:
         versus.only_there, versus.codes_before = other.left(), other.codes
         versus.flags_before, versus.flagged_before = other.flags, other.flagged
-    rows, rejects = special.numbers() | changes.numbers(), rejected.numbers() | changed_rejects.numbers()
+    rows = special.numbers() | changes.numbers() | findings.worst().keys()
+    rejects = rejected.numbers() | changed_rejects.numbers()
     return found, pick(found, rows, rejects, most), versus
 
 
@@ -194,15 +215,16 @@ def _compare_row(row: Captioned, other: Other | None, versus: Comparison) -> str
 # --- the pictures
 
 
-def _cards(source: Source, setting: ReportOptions, picked: Picked, count: int) -> Iterator[Row]:
+def _cards(source: Source, setting: ReportOptions, picked: Picked, count: int, findings: Findings) -> Iterator[Row]:
     """The cards of the chosen rows, in order; thumbnails are made in parallel."""
     room, other = caption_budget(count), _against(setting)
     order = 0
 
     def of_row(row: Captioned, order: int, theirs: Other | None) -> Callable[[], Row]:
         def make() -> Row:
-            thumb, gone = _thumb(row.ref, row, setting, count)
-            card = card_of(row, order, thumb, gone, room)
+            card = card_of(row, order, card_picture(row.ref, row, setting, count), room, exact_budget(count))
+            for place, found in findings.of_row(row).items():
+                card["regions"][place]["audit"] = found
             if other is not None:
                 add_comparison(card, row, theirs, change_of_row(row, theirs), room)
             return card
@@ -212,8 +234,8 @@ def _cards(source: Source, setting: ReportOptions, picked: Picked, count: int) -
     def of_reject(reject: Row, number: int, order: int, theirs: Other | None) -> Callable[[], Row]:
         def make() -> Row:
             image = reject_image(reject, setting.config.image_key)
-            thumb, gone = _thumb(image, None, setting, count) if image else (None, "")
-            card = reject_card(reject, number, order, str(image or ""), thumb, gone)
+            picture = card_picture(image, None, setting, count) if image else CardPicture()
+            card = reject_card(reject, number, order, str(image or ""), picture)
             if other is not None:
                 add_reject_comparison(card, theirs)
             return card
@@ -223,11 +245,11 @@ def _cards(source: Source, setting: ReportOptions, picked: Picked, count: int) -
     def makers() -> Iterator[Callable[[], Row]]:
         nonlocal order
         # Every row is looked up, shown or not, so that the other run's rows are matched as in the survey.
-        for row in source.rows():
+        for number, row in enumerate(source.rows(), start=1):
             theirs = None
             with passed_over(row.image):
                 theirs = other.of_row(row) if other is not None else None
-            if row.number in picked.rows:
+            if number in picked.rows:
                 order += 1
                 yield of_row(row, order, theirs)
         for number, reject in enumerate(source.rejects(), start=1):
@@ -248,7 +270,7 @@ def _card(make: Callable[[], Row], number: int, order: int, image: str) -> Row:
             return make()
     except RowReject as reject:
         shown = {"line": number, "step": "report", "code": reject.code, "message": reject.message}
-        return {**reject_card(shown, number, order, image, None, reject.message), "id": f"f{order}"}
+        return {**reject_card(shown, number, order, image, CardPicture(gone=reject.message)), "id": f"f{order}"}
 
 
 def _in_order(makers: Iterator[Callable[[], Row]]) -> Iterator[Row]:
@@ -262,17 +284,3 @@ def _in_order(makers: Iterator[Callable[[], Row]]) -> Iterator[Row]:
                 yield ahead.popleft().result()
         while ahead:
             yield ahead.popleft().result()
-
-
-def _thumb(image: ImageRef, row: Captioned | None, setting: ReportOptions, count: int) -> tuple[Thumb | None, str]:
-    """A small copy of the image or else of the row's marked picture; or None and the reason."""
-    try:
-        return thumb_of(setting.pictures.read(image), count, setting.config.max_image_pixels), ""
-    except RowReject as reject:
-        marked = setting.pictures.marked(row) if row is not None else None
-        if marked is None:
-            return None, reject.message
-        try:
-            return thumb_of(marked, count, setting.config.max_image_pixels), ""
-        except RowReject:
-            return None, reject.message

@@ -95,11 +95,24 @@ def _first_lines(summary: Summary, report: str) -> Iterator[tuple[str, str]]:
     yield "rows", f"{summary.rows_out:,} captioned, {rejects}"
     yield "captions", f"{summary.regions:,}, of which {summary.captions_reused:,} from earlier runs"
     yield "flags", f"{sum(summary.flags.values()):,}{_by_name(summary.flags)}" if summary.flags else "none"
+    if summary.edits:
+        yield "edits", edits_of(summary)
+    if summary.audit is not None:
+        yield "audit", f"{summary.audit} in {summary.audit.rows:,} rows that were asked about again"
     yield "cost", cost_of(summary)
     yield "report", address(report) if report else "none; the setting Report, or `regioncap report`, writes one"
     yield "output", address(summary.output)
     if summary.rejects:
         yield "rejects", address(summary.rejects_file)
+
+
+def edits_of(summary: Summary) -> str:
+    """What came of people's corrections."""
+    marks = ", ".join(f"{count:,} {name}" for name, count in summary.edits.items() if name not in ("rows", "unused"))
+    text = f"{marks} in {summary.edits['rows']:,} rows"
+    if summary.unused_edits:
+        text += f"; {summary.unused_edits}, see {address(summary.unused_edits_file)}"
+    return text
 
 
 def _by_name(counts: Mapping[str, int]) -> str:
@@ -127,6 +140,7 @@ def _numbers(summary: Summary) -> str:
     ]
     more = (
         ("captions repaired", summary.captions_repaired),
+        ("captions audited", summary.captions_audited),
         ("requests", summary.requests),
         ("requests retried", summary.requests_retried),
         ("prompt tokens", summary.prompt_tokens),

@@ -68,7 +68,7 @@ class Overview:
 
 @dataclass
 class Picked:
-    """Numbers, from 1, of the captioned rows and of the rejects to show."""
+    """Positions, from 1, of the captioned rows and of the rejects to show."""
 
     rows: set[int]
     rejects: set[int]
@@ -96,19 +96,19 @@ class Reservoirs:
         return {-number for heap in self._heaps.values() for _, number in heap}
 
 
-def sample_row(special: Reservoirs, row: Captioned) -> None:
-    """Offer a row to every group that it belongs to."""
+def sample_row(special: Reservoirs, row: Captioned, number: int) -> None:
+    """Offer a row, as `number`, to every group that it belongs to."""
     for name in {name for names in row.flags for name in names}:
-        special.offer(f"flag {name}", row.number)
+        special.offer(f"flag {name}", number)
     lengths = [len(caption) for caption in row.captions]
-    special.offer("most regions", row.number, len(row.bbox))
-    special.offer("longest caption", row.number, max(lengths, default=0))
-    special.offer("shortest caption", row.number, -min(lengths, default=0))
+    special.offer("most regions", number, len(row.bbox))
+    special.offer("longest caption", number, max(lengths, default=0))
+    special.offer("shortest caption", number, -min(lengths, default=0))
     area = max(1, row.width * row.height)
     shares = (float(w) * float(h) / area for _, _, w, h in row.bbox)
-    special.offer("smallest region", row.number, -min(shares, default=1.0))
+    special.offer("smallest region", number, -min(shares, default=1.0))
     if row.meta.get("dropped_bbox"):
-        special.offer("dropped boxes", row.number)
+        special.offer("dropped boxes", number)
 
 
 def pick(found: Overview, special: set[int], rejected: set[int], most: int) -> Picked:

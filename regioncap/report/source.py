@@ -13,6 +13,7 @@ from regioncap.image_ref import ImageRef, ref_in_output
 from regioncap.output.pictures import Pictures
 from regioncap.output.reading import Captioned
 from regioncap.output.summary import Summary
+from regioncap.output.where import Condition, chosen
 from regioncap.records import Row
 from regioncap.row_keys import image_name_at
 
@@ -31,21 +32,44 @@ class Source(Protocol):
 
 
 @dataclass(frozen=True)
+class ChosenRows:
+    """The captioned rows and regions of `source` that meet all conditions of `where`; no rejects, which have none.
+
+    `rows` raises UsageError as `chosen` does.
+    """
+
+    source: Source
+    where: tuple[str, ...]
+
+    def rows(self) -> Iterator[Captioned]:
+        """The rows that are left, in order, with the numbers that they have in `source`."""
+        return chosen(self.source.rows(), [Condition.of(text) for text in self.where])
+
+    def rejects(self) -> Iterator[Row]:
+        """None."""
+        return iter(())
+
+
+@dataclass(frozen=True)
 class ReportOptions:
     """What a page is made from besides its rows.
 
-    `pictures`: reads its images. `against`: another run to compare with. `note`: a remark on an unfinished run.
-    `not_begun`: number of its rows that it has not started. `key`: identifies the content of the page; "" if unknown.
+    `pictures`: reads its images. `where`: conditions that its rows and regions meet. `against`: another run to compare
+    with. `note`: a remark on an unfinished run. `not_begun`: number of its rows that it has not started. `audit`:
+    what the file of the output's audit holds, if there is one. `key`: identifies the content of the page; "" if
+    unknown.
     """
 
     title: str
     config: RegionCapConfig
     pictures: Pictures
+    where: tuple[str, ...] = ()
     summary: Summary | None = None
     against: Source | None = None
     against_title: str = ""
     note: str = ""
     not_begun: int = 0
+    audit: Row | None = None
     key: str = ""
 
 

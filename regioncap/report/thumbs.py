@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from regioncap.vision.boxes import clip_xywh
@@ -48,17 +48,17 @@ def thumb_of(data: bytes, count: int, max_image_pixels: int) -> Thumb:
 
 
 def place_boxes(
-    thumb: Thumb, boxes: Sequence[Sequence[float]], size: tuple[int, int], font: float
+    thumb: Thumb, boxes: Mapping[int, Sequence[float]], size: tuple[int, int], font: float
 ) -> list[dict[str, float]]:
     """The positions of boxes and of their numbers on a thumb, in its pixels, largest box first so that small ones are
     drawn on top.
 
-    `boxes`: N xywh in pixels of the picture of `size` (width, height). `font`: font size in pixels. Returns dicts with
-    `n`, the number from 1; `x`, `y`, `w`, `h`, the box; `tx`, `ty`, the left end of the number's baseline.
+    `boxes`: xywh by number, in pixels of the picture of `size` (width, height). `font`: font size in pixels. Returns
+    dicts with `n`, the number; `x`, `y`, `w`, `h`, the box; `tx`, `ty`, the left end of the number's baseline.
     """
     sx, sy = thumb.width / size[0], thumb.height / size[1]
     found: list[dict[str, float]] = []
-    for number, box in enumerate(boxes, start=1):
+    for number, box in boxes.items():
         x, y, w, h = clip_xywh(box, *size)
         found.append({"n": number, "x": x * sx, "y": y * sy, "w": max(1.0, w * sx), "h": max(1.0, h * sy)})
     found.sort(key=lambda one: -one["w"] * one["h"])

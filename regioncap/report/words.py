@@ -12,7 +12,11 @@ from regioncap.report.compare import Comparison
 from regioncap.report.page import Page, share, tile
 from regioncap.report.selection import Overview, Picked
 from regioncap.report.source import ReportOptions
+from regioncap.storage.steps import digest
 from regioncap.storage.urls import redact_url
+
+OUTPUT_CHARS = 16
+"""Hex digits by which a page tells its output from others in the browser's storage."""
 
 
 def page_of(
@@ -30,18 +34,29 @@ def page_of(
     return Page(
         title=_name(setting.title) + (f" against {_name(setting.against_title)}" if versus is not None else ""),
         made=f"{sides}created {made}",
-        sample=_sample(overview, count, picked),
+        sample=_selection(setting.where) + _sample(overview, count, picked),
         key=setting.key,
+        output=digest(setting.title)[:OUTPUT_CHARS],
+        run=setting.summary.write_key if setting.summary is not None else "",
+        edits_file=_edits_file(setting) if versus is None else "",
         status=setting.note or ("complete" if good else setting.summary.problem if setting.summary else ""),
         tone="good" if good else "bad" if setting.summary is not None and not setting.note else "",
         facts=_facts(setting),
-        tiles=_tiles(overview, versus, setting.summary),
+        tiles=_tiles(overview, versus, setting.summary, bool(setting.where)),
         meanings=meanings,
     )
 
 
+def _edits_file(setting: ReportOptions) -> str:
+    return f"{_name(setting.title).removesuffix('.jsonl')}.edits.jsonl"
+
+
 def _name(address: str) -> str:
     return address.rstrip("/").rpartition("/")[2]
+
+
+def _selection(where: Sequence[str]) -> str:
+    return f"Only rows and regions with {' and '.join(where)}. " if where else ""
 
 
 def _sample(overview: Overview, count: int, picked: Picked) -> str:
@@ -56,14 +71,12 @@ def _sample(overview: Overview, count: int, picked: Picked) -> str:
     )
 
 
-def _tiles(overview: Overview, versus: Comparison | None, summary: Summary | None) -> list[Row]:
+def _tiles(overview: Overview, versus: Comparison | None, summary: Summary | None, selected: bool) -> list[Row]:
     per_row = f"{overview.regions / overview.rows:.1f} per picture" if overview.rows else ""
     per_caption = f"{overview.words / overview.regions:.0f} words per caption" if overview.regions else ""
     dropped = sum(overview.dropped.values())
     tiles = [
-        tile("rows in", overview.all),
-        tile("captioned", overview.rows, share(overview.rows, overview.all)),
-        tile("rejected", overview.rejects, share(overview.rejects, overview.all), "bad" if overview.rejects else ""),
+        *_row_tiles(overview, selected),
         tile("regions", overview.regions, ", ".join(filter(None, (per_row, per_caption)))),
         tile(
             "flagged regions" + (" of A" if versus else ""),
@@ -91,6 +104,16 @@ def _tiles(overview: Overview, versus: Comparison | None, summary: Summary | Non
     if versus is None and summary is not None and summary.usd is not None:
         tiles.append(tile("US dollars", f"{summary.usd:,.2f}"))
     return tiles
+
+
+def _row_tiles(overview: Overview, selected: bool) -> list[Row]:
+    if selected:
+        return [tile("rows selected", overview.rows)]
+    return [
+        tile("rows in", overview.all),
+        tile("captioned", overview.rows, share(overview.rows, overview.all)),
+        tile("rejected", overview.rejects, share(overview.rejects, overview.all), "bad" if overview.rejects else ""),
+    ]
 
 
 def _warn(count: int) -> str:

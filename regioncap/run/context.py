@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from regioncap.captioners.base import Captioner, CaptionerOptions
 from regioncap.config.model import RegionCapConfig
 from regioncap.inputs.braces import expand
+from regioncap.inputs.edits import Edits, read_edits
 from regioncap.inputs.found_files import FoundInput, find_files
 from regioncap.inputs.inline_images import images_apart
 from regioncap.inputs.readers import (
@@ -27,6 +28,7 @@ from regioncap.run.captioner import LazyCaptioner
 from regioncap.run.credentials import access_of, filesystems_of
 from regioncap.run.in_flight import InFlight
 from regioncap.run.kept import KeptCaptions
+from regioncap.run.limits import left_of_limits
 from regioncap.run.marks import MarkedPictures
 from regioncap.run.plain_errors import plain_errors
 from regioncap.run.progress import Progress
@@ -95,6 +97,8 @@ class RunContext:
         self.cached_shards: dict[str, tuple[Step, ...]] = {}
         """The steps of shards that the preflight found done, by the key of their input, for the run not to check them
         again."""
+        self.sample: Sequence[Shard] | None = None
+        """The shards to use instead of the input's: of a sample that several contexts share."""
         self._until_closed = contextlib.ExitStack()
         for change in (image_libraries, plain_errors):
             self._until_closed.enter_context(change)
@@ -109,12 +113,21 @@ class RunContext:
         """The region finder that is the user's own, if the config names one. Raises UsageError."""
         return make_finder(self.config)
 
+    @cached_property
+    def edits(self) -> Edits:
+        """People's corrections; none if the config names no file of them. Raises what `read_edits` raises."""
+        return read_edits(self.files.place(self.config.edits)) if self.config.edits else Edits()
+
     def _make_captioner(self) -> Captioner:
-        return make_captioner(CaptionerOptions(self.config, lambda: access_of(self.config), self.progress.add))
+        config = left_of_limits(self.config, self.progress.bill())  # an earlier one may have been closed
+        return make_captioner(CaptionerOptions(config, lambda: access_of(self.config), self.progress.add, self.cache))
 
     def shards(self) -> Generator[Shard]:
         """The input's shards, from the first on, with the images that rows hold apart; its files are listed once.
         Raises what `read_shards` raises."""
+        if self.sample is not None:
+            yield from self.sample
+            return
         with contextlib.closing(shards_of(self._input_files, self.config)) as shards:
             for shard in shards:
                 shard, base64_rows = images_apart(shard, self.config.image_key)

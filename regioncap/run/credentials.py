@@ -33,6 +33,13 @@ def access_of(config: RegionCapConfig) -> list[Access]:
     return [access.with_key(key) for key in _keys(config)]
 
 
+def needs_prefect(config: RegionCapConfig) -> bool:
+    """Whether a secret that is sent to endpoints is in a Prefect block."""
+    values = [*config.headers.values(), *config.query.values(), *config.api_keys]
+    references = [Reference.of(value) for value in values]
+    return bool(config.api_key_block) or any(one is not None and one.kind == "block" for one in references)
+
+
 def check_environment(config: RegionCapConfig) -> None:
     """Raises CaptionerError for a secret that the environment lacks or that cannot be sent; blocks are not read."""
     for setting, values in (("request_headers", config.headers), ("request_query", config.query)):

@@ -24,6 +24,8 @@ class Bill(BaseModel):
     """Of those, the ones that came back with a caption."""
     captions_repaired: int = 0
     """Of the new ones, those that came only when requested again."""
+    captions_audited: int = 0
+    """Captions that came for an audit, which requests them once more in several ways; they are in no count above."""
     requests: int = 0
     """Requests sent to model servers, including failed ones and probes."""
     requests_retried: int = 0

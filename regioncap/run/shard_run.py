@@ -1,7 +1,8 @@
 """Work that is done for a shard ahead of its step: marks drawn while `extract` has the pixels, and captions requested
-as soon as a row's marks are drawn, so that neither the processors nor the model wait for the rest of the shard.
+as soon as a row's marks are drawn, so that neither the processors nor the model wait for the rest of the shard; and,
+for the first shard of a command, regions found while Prefect starts.
 
-Both are shortcuts: a step that finds nothing here does its work itself, and its rows are the same.
+All are shortcuts: a step that finds nothing here does its work itself, and its rows are the same.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor, Future, wait
 from typing import TYPE_CHECKING
 
-from regioncap.records import Row, Step
+from regioncap.records import Row, Step, dumps
 from regioncap.run.in_flight import PendingAnswer
 
 if TYPE_CHECKING:
@@ -109,6 +110,19 @@ class ShardRun:
         self._requests = requests
         self._surely_new = surely_new
         self._marks = PrerenderedMarks()
+        self._extracted: dict[bytes, Future[Row]] = {}
+
+    def extract_ahead(self, row: Row, extracting: Future[Row]) -> None:
+        """Have `extract` take what `extracting` gives for this row of its input."""
+        self._extracted[dumps(row)] = extracting
+
+    def extracted(self, row: Row) -> Row | None:
+        """The row as `extract` makes it, if that began ahead; None too for one that failed, and fails again there."""
+        extracting = self._extracted.pop(dumps(row), None) if self._extracted else None
+        if extracting is not None:
+            with contextlib.suppress(Exception):
+                return extracting.result()
+        return None
 
     def on_regions_found(self, row: Row, picture: Picture) -> None:
         """`extract` found the regions of a row, and has its picture decoded."""
@@ -153,12 +167,18 @@ class ShardRuns:
     """
 
     def __init__(self) -> None:
+        self._begun: dict[int, ShardRun] = {}
         self._open: dict[int, ShardRun] = {}
         self._stopped: dict[int, dict[str, int]] = {}
 
+    def begin(self, shard: int, shard_run: ShardRun) -> None:
+        """Have the shard go on with `shard_run`, for which work was begun, when it is opened."""
+        self._begun[shard] = shard_run
+
     @contextlib.contextmanager
     def open(self, shard: int, shard_run: ShardRun) -> Iterator[None]:
-        """In this block `of` gives `shard_run` for steps of the shard."""
+        """In this block `of` gives `shard_run`, or what was begun for the shard, for steps of the shard."""
+        shard_run = self._begun.pop(shard, shard_run)
         self._open[shard] = shard_run
         try:
             yield
@@ -172,7 +192,7 @@ class ShardRuns:
     def requested_early(self, shard: int) -> dict[str, int]:
         """The keys of the answers that were requested ahead for a shard that is open or was stopped, each with its
         number of regions."""
-        shard_run = self._open.get(shard)
+        shard_run = self._open.get(shard) or self._begun.get(shard)
         return shard_run.regions_by_key() if shard_run is not None else self._stopped.get(shard, {})
 
     def of(self, step: Step) -> ShardRun:

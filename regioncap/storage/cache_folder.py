@@ -44,11 +44,12 @@ ANSWERS = Kind("answers", ("captions",), re.compile(r"[0-9a-f]{32}\.json"))
 MARKS = Kind("marked pictures", ("marks",), re.compile(r"[0-9a-f]{64}\.jpg"))
 ROW_IMAGES = Kind("images of rows", ("images",), re.compile(r"[0-9a-f]{64}"))
 TAR_INDEXES = Kind("tar indexes", ("tars",), re.compile(r"[0-9a-f]{64}\.rows"))
+TRIALS = Kind("trials of servers", ("endpoints",), re.compile(r"[0-9a-f]{32}\.json"), by_digest=False)
 PROBES = Kind("probes of clusters", ("dask",), re.compile(r"[0-9a-f]+\.probe"), by_digest=False)
 JOURNALS = Kind("journals", (JOURNAL,), NAME, by_digest=False)
 LIVE_RUNS = Kind("live runs", (LIVE,), LIVE_NAME, by_digest=False)
 CLAIMS_ON_ANSWERS = Kind("claims on answers", (CLAIMS,), CLAIM_NAME, by_digest=False)
-OF_ALL_PREFIXES = (ANSWERS, MARKS, ROW_IMAGES, TAR_INDEXES, PROBES, JOURNALS, LIVE_RUNS, CLAIMS_ON_ANSWERS)
+OF_ALL_PREFIXES = (ANSWERS, MARKS, ROW_IMAGES, TAR_INDEXES, TRIALS, PROBES, JOURNALS, LIVE_RUNS, CLAIMS_ON_ANSWERS)
 
 
 def step_files(prefix: str) -> Kind:

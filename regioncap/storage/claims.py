@@ -94,6 +94,8 @@ class Claims:
         """What this run requests: by key the records of its claims."""
         self._waiting: dict[str, _Waiting] = {}
         self._announced = False
+        self._alone = False
+        """Whether no other run was there at the last look."""
         self._ended = threading.Event()
         self._off = False
         """Whether claims are of no use: the store cannot keep them apart, or cannot be reached for long."""
@@ -216,7 +218,7 @@ class Claims:
     # --- the one thread that looks whether others came, and whether answers did
 
     def _watch(self, live: LiveRuns) -> None:
-        look = self._sweep
+        look, pause = self._sweep, live.look_every
         while not (self._ended.is_set() or self._off):
             try:
                 look(live)
@@ -224,7 +226,9 @@ class Claims:
             except Exception as error:  # a bug, too: rows would wait for ever
                 if not isinstance(error, StorageError) or self._fails_for_too_long():
                     self._give_up(f"{error}: other runs")
-            self._ended.wait(live.look_every)
+            # Each costs a request in a store: alone, a run looks ever more rarely.
+            pause = min(2 * pause, live.look_every_alone) if self._alone else live.look_every
+            self._ended.wait(pause)
 
     def _fails_for_too_long(self) -> bool:
         now = self._clock.now()
@@ -259,7 +263,8 @@ class Claims:
         # Listed before the runs are: a claim of a run that has just come is not one of the dead.
         claims = self._records.listed() if waiting else {}
         runs = live.all_living()
-        if not self._announced and any(run.group != live.group for run in runs):
+        self._alone = all(run.group == live.group for run in runs)
+        if not (self._alone or self._announced):
             self._share()
         living = {run.token for run in runs}
 

@@ -191,7 +191,7 @@ class ImageFiles:
     def fetched(self, refs: Sequence[ImageRef], pool: Executor) -> Iterator[None]:
         """Hold local copies of the images that are far or in cells during the block, all fetched at once. A failure
         shows up when the image is read."""
-        far = dict.fromkeys(ref for ref in refs if self._is_better_brought(ref))
+        far = dict.fromkeys(ref for ref in refs if self.is_better_brought(ref))
         with self._scratch.holding(list(far)) as new:
             for _ in pool.map(self._bring, self._together(new)):
                 pass
@@ -199,7 +199,8 @@ class ImageFiles:
         for ref in far:
             self._failed.pop(ref, None)
 
-    def _is_better_brought(self, ref: ImageRef) -> bool:
+    def is_better_brought(self, ref: ImageRef) -> bool:
+        """Whether `fetched` makes a local copy of the image, since it is far or in a cell."""
         if ref.row is not None:
             return True
         address = self.container(ref)

@@ -52,6 +52,8 @@ class LiveRuns(ABC):
 
     look_every: float
     """Seconds between two looks at the register: one costs as much as listing a small folder."""
+    look_every_alone: float
+    """The same when a run has been alone for long: one that comes waits for the next look."""
 
     def __init__(self, cache: Place, holder: Holder, group: str) -> None:
         self.holder = holder
@@ -119,7 +121,7 @@ class LiveRuns(ABC):
 class KernelLiveRuns(LiveRuns):
     """On a local disk: whoever has a record locked lives."""
 
-    look_every = 0.2
+    look_every = look_every_alone = 0.2
     _file: int | None = None
 
     def register(self) -> None:
@@ -153,6 +155,7 @@ class StoreLiveRuns(LiveRuns):
     """Elsewhere: whoever's record was written not long ago lives."""
 
     look_every = 1.0
+    look_every_alone = TTL_SECONDS / RENEWALS / 2
 
     def __init__(self, cache: Place, holder: Holder, group: str, clock: Clock) -> None:
         super().__init__(cache, holder, group)

@@ -23,8 +23,17 @@ async def answered(asked: ChatRequest) -> ChatResponse:
     return ChatResponse(text, "stop", 100, 10)
 
 
-def converse(send: Any, request: Any, **settings: Any) -> CaptionResult:
-    """What comes of asking about a row."""
+async def declined(asked: ChatRequest) -> ChatResponse:
+    """What a server answers that does not do its part."""
+    return ChatResponse("I'm sorry, but I can't describe this picture.", "stop", 100, 10)
+
+
+async def failing(asked: ChatRequest) -> ChatResponse:
+    raise TryAgain("500: oops")
+
+
+def converse(send: Any, request: Any, early: Any = None, **settings: Any) -> CaptionResult:
+    """What comes of asking about a row. `early`: what it is asked by before."""
     config = RegionCapConfig(input="a.jsonl", endpoint="http://h/v1", model="m", **settings)
 
     async def run() -> CaptionResult:
@@ -33,6 +42,8 @@ def converse(send: Any, request: Any, **settings: Any) -> CaptionResult:
             request, send, config=config, requests=RowRequests(config, Prompts.of(config)), keeping=keeping,
             count=Bill(),
         )  # fmt: skip
+        if early is not None:
+            await conversation.ask_early(early)
         result = await conversation.captions()
         await keeping.finished()
         return result
@@ -108,3 +119,21 @@ def test_text_that_may_be_broken_off_is_no_caption() -> None:
     result = converse(fails, request_of(1))
     assert (result.captions, result.code) == ({}, "captions_incomplete")
     assert "finish_reason 'a new word' does not say whether it is complete; accept_finish_reasons=" in result.message
+
+
+def test_what_was_answered_early_is_not_asked_in_the_same_words_again() -> None:
+    """After an early answer the row is asked as in a repair, a little warmer; after none as if it were the first."""
+    for early, expected in ((declined, [0.3, 0.6]), (failing, [0.0, 0.3, 0.6])):
+        offsets: list[float] = []
+
+        async def send(asked: ChatRequest, offsets: list[float] = offsets) -> ChatResponse:
+            offsets.append(asked.temperature_offset)
+            return await declined(asked)
+
+        assert converse(send, request_of(0), early, max_repairs=2).model_failure
+        assert offsets == expected
+
+
+def test_a_row_is_asked_at_least_once_beside_an_early_answer() -> None:
+    result = converse(answered, request_of(0), declined, max_repairs=0)
+    assert (sorted(result.captions), result.code) == ([1, 2, 3], None)

@@ -23,9 +23,9 @@ SAMPLING = Sampling(100, 0.0, None, {})
 
 
 @asynccontextmanager
-async def dispatching(*limits: int, max_requests: int | None = None) -> AsyncIterator[Dispatcher]:
-    """A dispatcher over endpoints with these limits, named a, b, …"""
-    dispatcher = Dispatcher(Budget(Bill(), max_requests=max_requests))
+async def dispatching(*limits: int, **budget: Any) -> AsyncIterator[Dispatcher]:
+    """A dispatcher over endpoints with these limits, named a, b, …, and with this budget."""
+    dispatcher = Dispatcher(Budget(Bill(), **budget))
     async with open_client() as client:
         dispatcher.endpoints += [
             Endpoint(name, "m", SAMPLING, 1.0, InFlightLimit(limit), Transport(client))
@@ -179,5 +179,55 @@ def test_an_error_that_every_request_meets_is_reported_at_once() -> None:
             dispatcher.stop(Stopped())
             with pytest.raises(CaptionerError, match="no such model"):
                 await waiting
+
+    run(test)
+
+
+def test_what_must_go_to_one_endpoint_comes_first_within_its_limit() -> None:
+    async def test() -> None:
+        async with dispatching(1, 1) as dispatcher:
+            first, second = dispatcher.endpoints
+            second.health.ready = False
+            assert await dispatcher.acquire(0) is first
+            row, trial = (
+                asyncio.create_task(dispatcher.acquire(1)),
+                asyncio.create_task(dispatcher.acquire_at(first, -1)),
+            )
+            await dispatcher.acquire_at(second, -1)  # it need not be ready
+            await turns()
+            assert not trial.done()
+            dispatcher.release(first)
+            await turns()
+            assert (trial.done(), row.done()) == (True, False)
+            assert dispatcher.in_flight == 2
+            row.cancel()
+
+    run(test)
+
+
+def test_rates_hold_for_what_must_go_to_one_endpoint() -> None:
+    async def test() -> None:
+        async with dispatching(8, requests_per_minute=60) as dispatcher:
+            waiting = [asyncio.create_task(dispatcher.acquire_at(dispatcher.endpoints[0], -1)) for _ in range(3)]
+            await turns()
+            assert [each.done() for each in waiting] == [True, True, False]  # two in any two seconds
+            waiting[2].cancel()
+
+    run(test)
+
+
+def test_a_slot_that_comes_when_nobody_waits_any_more_is_given_back() -> None:
+    async def test() -> None:
+        async with dispatching(1, max_requests=2) as dispatcher:
+            (endpoint,) = dispatcher.endpoints
+            await dispatcher.acquire(0)
+            gone = asyncio.create_task(dispatcher.acquire_at(endpoint, -1))
+            await turns()
+            dispatcher.release(endpoint)  # which gives the slot on
+            gone.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await gone
+            assert dispatcher.in_flight == 0
+            await dispatcher.acquire(1)  # and what was reserved is free
 
     run(test)

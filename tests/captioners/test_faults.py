@@ -16,7 +16,7 @@ from regioncap.captioners.fake_server import ScriptedResponse
 from regioncap.captioners.health import RetryPolicy
 from regioncap.captioners.vlm import OpenAICaptioner
 from regioncap.errors import BudgetReached, CaptionerError
-from tests.support.model_servers import Ask, Serve, captions_for, request_of, results_of, script_for, warm_up
+from tests.support.model_servers import TRIAL, Ask, Serve, captions_for, request_of, results_of, script_for, warm_up
 
 Script = Callable[[Mapping[str, Any]], ScriptedResponse | None]
 
@@ -99,7 +99,7 @@ def test_what_all_requests_meet_stops_the_run_and_is_no_rows_fault(
     assert all(isinstance(error, CaptionerError) for error in errors)
     with pytest.raises(CaptionerError, match=words):
         captioner.submit(request_of(9)).result(timeout=60)
-    assert server.stats["requests"] < 16
+    assert server.stats["requests"] < 15 + TRIAL
 
 
 @pytest.mark.parametrize("status", [401, 402, 403, 404])
@@ -145,7 +145,7 @@ def test_what_passes_costs_no_row(serve: Serve, captioner_of: Ask, case: str) ->
     warm_up(captioner)
     server.change(script=first(9, WAITS[case]))
     assert_all_right(results_of(captioner, 16))
-    assert server.stats["requests"] <= 1 + 1 + 16 + 9 + 2  # trial, warm-up, rows, failures, checks
+    assert server.stats["requests"] <= TRIAL + 1 + 16 + 9 + 2  # trial, warm-up, rows, failures, checks
     assert bill.counts.requests == server.stats["requests"]
 
 
@@ -249,4 +249,4 @@ def test_rates_are_kept_to(serve: Serve, captioner_of: Ask) -> None:
     server = serve()
     captioner, _ = captioner_of(server, max_in_flight=8, requests_per_minute=120)
     assert_all_right(results_of(captioner, 8))
-    assert server.stats["seconds"] >= 3.9  # with the trial 9 requests, 4 in any 2 s
+    assert server.stats["seconds"] >= 3.5  # with the trial 11 requests, 4 in any 2 s; counted from the first row on

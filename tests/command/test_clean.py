@@ -13,8 +13,10 @@ import fsspec
 import pytest
 from click.testing import CliRunner, Result
 
+from regioncap.captioners.remembered import Findings, RememberedFindings
 from regioncap.command.app import app
 from regioncap.errors import UsageError
+from regioncap.storage.filesystem import Place
 from tests.support.photos import draw_photo
 from tests.support.runs import Run
 from tests.support.tars import tar_bytes
@@ -142,6 +144,22 @@ def test_a_name_that_the_cache_does_not_know_is_refused(
     refused = call("prune", "--cache-path", project / "cache", *flags)
     assert isinstance(refused.exception, UsageError)
     assert message in str(refused.exception)
+
+
+def test_what_is_known_of_servers_goes_that_no_run_asks(project: Path, run: Run) -> None:
+    run(project)
+    cache = project / "cache"
+    (entry,) = (cache / "regioncap_runs").glob("*.json")
+    content = json.loads(entry.read_text())
+    asked = {"captioner": "openai", "endpoint": ["http://here/v1"], "model": "m"}
+    entry.write_text(json.dumps({**content, "config": {**content["config"], **asked}}))
+    remembered = RememberedFindings(Place(str(cache / "endpoints")))
+    for url in ("http://here/v1", "http://gone/v1"):
+        remembered.put(url, "m", Findings("auto", "regex", "max_tokens", "stop"))
+    assert by_kind(shown(cache))["trials of servers"] == (2, 1)
+    assert call("prune", "--cache-path", cache, "--min-age", 0).exit_code == 0
+    assert remembered.get("http://here/v1", "m") is not None
+    assert remembered.get("http://gone/v1", "m") is None
 
 
 def test_indexes_of_tars_go_that_no_run_reads(tmp_path: Path, run: Run) -> None:

@@ -57,6 +57,16 @@ def test_report_of_two_runs(project: Path, run: Run, capsys: pytest.CaptureFixtu
     assert "other.jsonl" in (project / "c.html").read_text()
 
 
+def test_report_of_chosen_rows(project: Path, run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    run(project)
+    out = str(project / "out.jsonl")
+    assert "3 of 3 rows" in call(capsys, "report", out, "--where", "type==with_bbox")[1]
+    code, _, err = call(capsys, "report", out, "--where", "type==other")
+    assert (code, "--where: no row satisfies all conditions" in err) == (2, True)
+    code, _, err = call(capsys, "report", out, "--where", "flags==0", "--against", out)
+    assert (code, "--where and --against: expected one of them" in err) == (2, True)
+
+
 def test_report_of_parts(project: Path, run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     run(project, output=f"{project}/out/")
     assert call(capsys, "report", f"{project}/out")[0] == 0

@@ -231,7 +231,8 @@ READ_BY: dict[Any, set[str]] = {
         "extractor_options",
         "captioner_options",
     },
-    "path": {"input", "output", "image_root", "cache_path", "ca_file"},
+    "audit": {"audit_rows", "min_consistent"},
+    "path": {"input", "output", "image_root", "cache_path", "ca_file", "edits"},
 }
 """Facts, not derived: what changes here changes keys of caches, unless the field applies only when it is set."""
 

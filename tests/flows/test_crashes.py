@@ -19,15 +19,13 @@ from prefect.settings import get_current_settings
 from regioncap.captioners.fake_server import Behaviour, RunningServer
 from regioncap.errors import StorageError
 from tests.support.commands import ROOT
+from tests.support.model_servers import TRIAL
 from tests.support.photos import write_photo
 from tests.support.rows import BOX, read_rows, write_rows
 from tests.support.runs import Run, config_of
 
 ROWS = 60
 IN_FLIGHT = 4
-TRIED_OUT = 2
-"""Requests that find out, once a run, what a server can do."""
-
 KEPT_AT_ONCE = 8
 """Answers that came, and are on their way to the disk."""
 
@@ -138,9 +136,9 @@ def test_killed_anywhere_the_same_command_ends_well(
     assert outputs(tmp_path) == expected
     assert (summary.rows_in, summary.rows_out, summary.rejects) == (ROWS + 1, ROWS, 1)
     # Every answer that was kept is used; what was in flight is asked again, and nothing else.
-    asked = server.stats["requests"] - TRIED_OUT
-    assert asked <= ROWS + IN_FLIGHT + KEPT_AT_ONCE + TRIED_OUT
-    assert summary.requests <= ROWS - answered + TRIED_OUT
+    asked = server.stats["requests"] - TRIAL
+    assert asked <= ROWS + IN_FLIGHT + KEPT_AT_ONCE
+    assert summary.requests <= ROWS - answered + TRIAL
 
 
 def test_what_was_received_before_a_kill_is_not_requested_again_though_nothing_was_stored(
@@ -164,7 +162,7 @@ def test_what_was_received_before_a_kill_is_not_requested_again_though_nothing_w
     summary = run(tmp_path, **settings)
     assert outputs(tmp_path) == expected
     assert received >= 3
-    assert ROWS - received <= summary.requests <= ROWS - received + TRIED_OUT
+    assert ROWS - received <= summary.requests <= ROWS - received + TRIAL
 
 
 def test_parts_of_a_killed_run_are_whole(
@@ -215,7 +213,7 @@ def test_a_signal_in_the_middle_ends_the_run_at_once(
     server.change(latency=0.0)
     summary = run(tmp_path, **settings)
     assert outputs(tmp_path) == expected
-    assert summary.requests <= ROWS - answered + TRIED_OUT
+    assert summary.requests <= ROWS - answered + TRIAL
 
 
 LIMITED = """
@@ -282,7 +280,7 @@ def test_a_server_that_dies_and_comes_back(tmp_path: Path, run: Run, settings: d
     assert not running.is_alive()
     assert [summary.rows_out for summary in ended] == [ROWS]
     # What was answered was answered once: the first server's answers and the second's make up the rows.
-    assert answered + second.stats["answered"] <= ROWS + TRIED_OUT + IN_FLIGHT
+    assert answered + second.stats["answered"] <= ROWS + TRIAL + IN_FLIGHT
 
 
 def test_two_runs_at_once_on_one_cache_are_both_right(

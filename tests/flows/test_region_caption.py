@@ -20,7 +20,7 @@ from tests.support.runs import Run, config_of
 
 META_KEYS = [
     "type", "bbox", "normalized_bbox", "image_with_bbox", "valid_bboxes_num", "bbox_index", "dropped_bbox", "width",
-    "height", "prompt", "captioner", "model", "usage", "warnings",
+    "height", "image_sha256", "prompt", "captioner", "model", "usage", "warnings",
 ]  # fmt: skip
 
 

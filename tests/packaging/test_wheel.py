@@ -39,7 +39,7 @@ def test_the_wheel_has_every_file_of_the_package_and_nothing_beside_it(wheel: Pa
 
 def test_the_wheel_has_command_and_licence(wheel: Path) -> None:
     info = {Path(name).name: data for name, data in content(wheel).items() if ".dist-info/" in name}
-    assert b"regioncap = regioncap.command.app:main" in info["entry_points.txt"]
+    assert b"regioncap = regioncap.command:main" in info["entry_points.txt"]
     assert "LICENSE" in info
 
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from tests.support.outputs import Make, output_row
-from tests.support.pages import chromium, needs_chromium, page_of
+from tests.support.pages import chromium, needs_chromium, open_page, page_of
 from tests.support.photos import write_photo
 
 pytestmark = needs_chromium
@@ -20,28 +19,6 @@ pytestmark = needs_chromium
 def browser() -> Iterator[Browser]:
     with chromium() as running:
         yield running
-
-
-class Opened:
-    """A page that was opened, and what it complained of or asked of the network."""
-
-    def __init__(self, page: Page) -> None:
-        self.page = page
-        self.troubles: list[str] = []
-        self.requests: list[str] = []
-        page.on("console", self._console)
-        page.on("pageerror", lambda error: self.troubles.append(str(error)))
-        page.on("dialog", lambda dialog: self.troubles.append(dialog.message))
-        page.on("request", lambda request: self.requests.append(request.url))
-
-    def _console(self, message: ConsoleMessage) -> None:
-        self.troubles.append(message.text)
-
-
-def open_page(browser: Browser, path: Path, **context: Any) -> Opened:
-    opened = Opened(browser.new_context(**{"viewport": {"width": 1300, "height": 900}, **context}).new_page())
-    opened.page.goto(path.as_uri())
-    return opened
 
 
 def boxes(page: Page, card: int) -> list[str]:

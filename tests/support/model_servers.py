@@ -20,6 +20,10 @@ Serve = Callable[..., RunningServer]
 """`serve(**behaviour)`: a running fake server, a fixture."""
 
 
+TRIAL = 3
+"""Requests that try a server out which takes every form: the largest one, and a question for each other form."""
+
+
 class Bill:
     """Counts what a captioner says that it spent."""
 

@@ -6,7 +6,9 @@ import asyncio
 import hashlib
 import random
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -42,6 +44,8 @@ class FakeApp:
         self.recorded: list[dict[str, Any]] | None = None
         self.on_answer: list[Callable[[int], None]] = []
         self._random = random.Random(behaviour.seed)
+        self._times: Counter[str] = Counter()
+        """How often each request came, by its digest."""
         self._slots: asyncio.Semaphore | None = None
         self.app = Starlette(
             routes=[
@@ -113,7 +117,8 @@ class FakeApp:
             self.recorded.append(body)
         if await self._loads(behaviour):
             return self._error("loading")
-        parsed = await self._parse(body, behaviour)
+        self._times[digest] += 1
+        parsed = replace(await self._parse(body, behaviour), asking=f"{digest} {self._times[digest]}")
         if not parsed.numbers or PROBE_WORD in str(parsed.forms):
             self.stats.trials.add(digest)
         else:

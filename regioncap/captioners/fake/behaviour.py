@@ -9,6 +9,7 @@ from typing import Any
 from regioncap.captioners.fake.errors import ScriptedResponse, error
 from regioncap.captioners.fake.model import CaptionOf, caption_of
 from regioncap.captioners.fake.persona import PLAIN, Persona
+from regioncap.captioners.fake.sight import Sight
 
 Script = Callable[[Mapping[str, Any]], ScriptedResponse | None]
 """Given the body of a request, the response to it; None for the usual one."""
@@ -24,8 +25,8 @@ class Behaviour:
     `FORMS`, or `none`; None for the persona's. `max_model_len`: tokens of picture, prompt and answer, more are
     refused. `max_waiting`: answer 429 when this many requests are queued. `retry_after`: seconds until the next try
     that errors ask for; `retry_form`: how, of `errors.WAITS`, None for the persona's way. `key`: required of clients.
-    `metrics`: whether it reports its queue, if the persona does. `caption`: what the model says. `script`: see
-    `Script`; its responses are not counted as answers.
+    `metrics`: whether it reports its queue, if the persona does. `caption`: what the model says; `sight`: the
+    model sees, and says that instead. `script`: see `Script`; its responses are not counted as answers.
     """
 
     model: str = "fake-vlm"
@@ -45,6 +46,7 @@ class Behaviour:
     key: str | None = None
     metrics: bool = True
     caption: CaptionOf = caption_of
+    sight: Sight | None = None
     script: Script | None = None
 
     @property

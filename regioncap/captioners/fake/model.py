@@ -11,6 +11,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from regioncap.captioners.fake.forms import FORMS
 
@@ -28,7 +29,8 @@ CaptionOf = Callable[[tuple[str, ...], int], str]
 class ParsedRequest:
     """What a request asks for: the digests of its pictures as the answer names them, region numbers, form.
 
-    `forms`: regexes and JSON schema by their name in `FORMS`. `tokens`: of pictures and prompt.
+    `forms`: regexes and JSON schema by their name in `FORMS`. `tokens`: of pictures and prompt. `jpegs`: the pictures.
+    `asking`: what tells this request from all others, also from the same one sent before.
     """
 
     pictures: tuple[str, ...]
@@ -36,6 +38,8 @@ class ParsedRequest:
     forms: Mapping[str, Any]
     tokens: int
     max_tokens: int
+    jpegs: tuple[bytes, ...] = ()
+    asking: str = ""
 
 
 class BadRequest(ValueError):
@@ -59,7 +63,7 @@ def digest_of(jpeg: bytes) -> str:
 
 def parse_request(body: Mapping[str, Any]) -> ParsedRequest:
     """What a chat completion request asks for. Raises BadRequest for one without a picture that can be decoded."""
-    pictures, texts, tokens = [], [], 0
+    jpegs, texts, tokens = [], [], 0
     for message in body.get("messages", []):
         content = message["content"]
         for part in content if isinstance(content, list) else [{"type": "text", "text": content}]:
@@ -68,14 +72,17 @@ def parse_request(body: Mapping[str, Any]) -> ParsedRequest:
                 continue
             jpeg = _jpeg(part["image_url"]["url"])
             tokens += _visual_tokens(jpeg)
-            pictures.append(digest_of(jpeg))
-    if not pictures:
+            jpegs.append(jpeg)
+    if not jpegs:
         raise BadRequest("there is no picture in the request")
     text = "\n".join(texts)
     forms = {name: form for name, of in FORMS.items() if (form := of(body))}
     numbers = LABEL.findall(text) or re.findall(r"\"region(\d+)\": \"…\"", text)
     most = body.get("max_tokens") or body.get("max_completion_tokens") or DEFAULT_MAX_TOKENS
-    return ParsedRequest(tuple(pictures), tuple(map(int, numbers)), forms, tokens + len(text) // 4, int(most))
+    pictures = tuple(map(digest_of, jpegs))
+    return ParsedRequest(
+        pictures, tuple(map(int, numbers)), forms, tokens + len(text) // 4, int(most), jpegs=tuple(jpegs)
+    )
 
 
 def _jpeg(url: str) -> bytes:
@@ -85,11 +92,16 @@ def _jpeg(url: str) -> bytes:
     return base64.b64decode(data)
 
 
-def _visual_tokens(jpeg: bytes) -> int:
+def decoded(jpeg: bytes) -> npt.NDArray[np.uint8]:
+    """The pixels of a JPEG: HxWx3 uint8, BGR. Raises BadRequest if it cannot be decoded."""
     image = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
     if image is None:
         raise BadRequest("a picture cannot be decoded")
-    height, width = image.shape[:2]
+    return image.astype(np.uint8, copy=False)
+
+
+def _visual_tokens(jpeg: bytes) -> int:
+    height, width = decoded(jpeg).shape[:2]
     return int(-(-height // PATCH) * -(-width // PATCH))
 
 

@@ -11,7 +11,7 @@ import orjson
 from regioncap.captioners.fake.behaviour import Behaviour
 from regioncap.captioners.fake.dress import DRESSES, Captions, as_json, thoughts
 from regioncap.captioners.fake.faults import BROKEN_ENDS
-from regioncap.captioners.fake.model import CaptionOf, ParsedRequest, matching
+from regioncap.captioners.fake.model import ParsedRequest, matching
 from regioncap.captioners.fake.persona import Persona
 
 WITHOUT_TEXT = frozenset({"empty", "safety", "thinking_only"})
@@ -56,7 +56,7 @@ def usage(prompt_tokens: int, completion_tokens: int) -> dict[str, int]:
 def reply_to(request: ParsedRequest, behaviour: Behaviour, fault: str, **fields: Any) -> Reply:
     """The answer to `request`, with `fault` in it; `fields` are added at the top of its body."""
     persona = behaviour.persona
-    captions = captions_for(request, fault, behaviour.caption)
+    captions = captions_for(request, fault, behaviour)
     fault = _of_thinking(fault, persona, request.max_tokens)
     text = text_of(request, captions, behaviour, fault)
     if fault in BROKEN_ENDS:
@@ -71,14 +71,14 @@ def reply_to(request: ParsedRequest, behaviour: Behaviour, fault: str, **fields:
     return Reply(body | _usage(request.tokens, tokens, fault, persona), tokens)
 
 
-def captions_for(request: ParsedRequest, fault: str, caption: CaptionOf) -> Captions:
+def captions_for(request: ParsedRequest, fault: str, behaviour: Behaviour) -> Captions:
     """What the model says of each region, by the number that it gives it."""
-    captions = [(number, caption(request.pictures, number)) for number in request.numbers]
+    captions = _said(request, behaviour)
     if fault == "missing" and captions:
         captions.pop(len(captions) // 2)
     elif fault == "extra":
         number = max(request.numbers, default=0) + 1
-        captions.append((number, caption(request.pictures, number)))
+        captions.append((number, behaviour.caption(request.pictures, number)))
     elif fault == "reordered":
         captions.reverse()
     elif fault == "zero_labels":
@@ -86,6 +86,12 @@ def captions_for(request: ParsedRequest, fault: str, caption: CaptionOf) -> Capt
     elif fault == "escapes":
         captions = [(number, f"\x1b[31m{text}\x1b[0m\x07") for number, text in captions]
     return captions
+
+
+def _said(request: ParsedRequest, behaviour: Behaviour) -> list[tuple[int, str]]:
+    if behaviour.sight is not None:
+        return list(behaviour.sight.describe(request).items())
+    return [(number, behaviour.caption(request.pictures, number)) for number in request.numbers]
 
 
 def text_of(request: ParsedRequest, captions: Captions, behaviour: Behaviour, fault: str) -> str:

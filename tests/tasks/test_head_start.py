@@ -1,0 +1,128 @@
+"""The first shard's rows are begun before Prefect is there, and its steps take up what was begun."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from regioncap.captioners.fake_server import Behaviour, RunningServer
+from regioncap.image_ref import ImageRef
+from regioncap.records import Row
+from regioncap.run.context import RunContext
+from regioncap.run.runs import RUNS
+from regioncap.storage.images import ImageFiles
+from regioncap.tasks.head_start import begin_first_shard, head_start
+from regioncap.tasks.shard import keep_input, run_steps
+from tests.support.photos import write_photo
+from tests.support.rows import BOX, write_rows
+from tests.support.runs import config_of
+from tests.support.waiting import until
+
+ROWS = 6
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[RunningServer]:
+    """A model server, and in `tmp_path` an input: rows with and without boxes, and one whose image is missing."""
+    rows: list[Row] = []
+    for number in range(ROWS):
+        write_photo(tmp_path / f"{number}.png", number)
+        rows.append({"image": f"{number}.png", **({"bbox": [BOX]} if number % 2 else {})})
+    write_rows(tmp_path / "photos.jsonl", [*rows, {"image": "gone.png"}])
+    with RunningServer(Behaviour(latency=0.0)) as running:
+        yield running
+
+
+def settings(server: RunningServer, **more: Any) -> dict[str, Any]:
+    return {"captioner": "openai", "endpoint": server.url, "model": "fake-vlm", **more}
+
+
+@contextmanager
+def run_of(folder: Path, given: dict[str, Any]) -> Iterator[RunContext]:
+    """The context of a run, closed at the end."""
+    config = config_of(folder, **given)
+    with RUNS.enter():
+        try:
+            yield RUNS.context(config)
+        finally:
+            RUNS.close(config)
+
+
+def answered_early(context: RunContext) -> bool:
+    """Whether all rows were requested ahead of the steps, and the answers are there."""
+    early = context.shard_runs.requested_early(0)
+    return len(early) == ROWS and context.progress.counts.captions_new == sum(early.values())
+
+
+def captioned(context: RunContext) -> list[Row]:
+    """The rows that the six steps make of the only shard."""
+    (shard,) = context.shards()
+    return context.storage.read(run_steps(keep_input(shard, context), context.config, False)[-1])
+
+
+def test_what_was_begun_is_taken_up(tmp_path: Path, server: RunningServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    reads: Counter[str] = Counter()
+    read = ImageFiles.read
+
+    def counted(self: ImageFiles, ref: ImageRef) -> bytes:
+        reads[ref.name] += 1
+        return read(self, ref)
+
+    monkeypatch.setattr(ImageFiles, "read", counted)
+    with run_of(tmp_path, settings(server)) as context:
+        begin_first_shard(context)
+        until(lambda: answered_early(context))
+        sent = server.stats["requests"]
+        rows = captioned(context)
+        assert server.stats["requests"] == sent
+    assert [len(row["captions"]) >= 1 for row in rows[:ROWS]] == [True] * ROWS
+    assert rows[ROWS]["reject"]["code"] == "image_missing"
+    # As in any run: once by `extract`, and once more where it need not decode the picture.
+    assert [reads[f"{number}.png"] for number in range(ROWS)] == [1, 2] * (ROWS // 2)
+
+
+def test_rows_are_the_same_as_without_it(tmp_path: Path, server: RunningServer) -> None:
+    found = []
+    for name in ("begun", "plain"):
+        with run_of(tmp_path, settings(server, cache_path=str(tmp_path / name))) as context:
+            if name == "begun":
+                begin_first_shard(context)
+            found.append(captioned(context))
+    assert found[0] == found[1]
+
+
+def test_an_image_that_changed_meanwhile_is_read_again(tmp_path: Path, server: RunningServer) -> None:
+    with run_of(tmp_path, settings(server)) as context:
+        begin_first_shard(context)
+        until(lambda: answered_early(context))
+        sent = server.stats["requests"]
+        write_photo(tmp_path / "1.png", 99)
+        assert captioned(context)[1]["captions"]
+        assert server.stats["requests"] == sent + 1
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"captioner": "pixels", "endpoint": [], "model": None},
+        {"api_key_block": "key"},
+        {"runner": "dask", "dask_address": "tcp://host:8786"},
+    ],
+    ids=["no model", "a key in Prefect", "other processes"],
+)
+def test_nothing_is_begun(tmp_path: Path, server: RunningServer, more: dict[str, Any]) -> None:
+    with run_of(tmp_path, settings(server, **more)) as context:
+        begin_first_shard(context)
+        assert server.stats["requests"] == 0
+
+
+def test_a_run_that_ends_with_an_error_sends_nothing_more(tmp_path: Path, server: RunningServer) -> None:
+    with run_of(tmp_path, settings(server)) as context:
+        with pytest.raises(KeyboardInterrupt), head_start(context):
+            raise KeyboardInterrupt
+        assert context.stop.is_set()
