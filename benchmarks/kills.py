@@ -22,8 +22,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from frozen.photos import make_photos
 from prefect_server import prefect_server
-from throughput import make_photos
 
 from regioncap.captioners.fake_server import Behaviour, RunningServer
 

@@ -241,9 +241,9 @@ class _Answer:
         """Store what there is by now, whatever becomes of the rest."""
         whole = self._with_cached(result)
         latest = CachedAnswer()
-        if self._incomplete(whole.captions):
-            # Another run on this cache may have got further meanwhile: what it paid for is not given up for less.
-            # Nobody can have got further than a complete answer; it saves an object store a request.
+        if len(whole.captions) < len(self.request.wanted):
+            # Another run on this cache may have got further meanwhile, or needs more of the regions: what it paid for
+            # is not given up for less. Nobody has more than all of them; it saves an object store a request.
             latest = CachedAnswer.find(self.key, self.request.wanted, self.context)
         captions = {**latest.captions, **whole.captions}
         complete = not self._incomplete(captions)

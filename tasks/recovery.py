@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from regioncap.captioners.replies import Reply, joined, read_again
@@ -12,6 +13,7 @@ from regioncap.errors import RowReject
 from regioncap.records import dumps
 from regioncap.row_work import row_work
 from regioncap.run.context import RunContext
+from regioncap.run.threads import IO_THREADS
 from regioncap.storage.journal import DeadJournal, Entry, dead_journals, journal_folder
 from regioncap.tasks.cached_answer import CachedAnswer, reading_rules
 
@@ -46,13 +48,22 @@ def _recover(journal: DeadJournal, context: RunContext) -> None:
             by_key.setdefault(entry.key, []).append(entry)
         else:
             damaged += 1
-    # Most are stored already. In an object store it takes a while to see that: many at once.
-    in_order: Callable[..., Iterable[int]] = map if context.cache.is_local else context.threads.io.map
-    recovered = sum(in_order(lambda entries: _store(entries, context), by_key.values()))
+    recovered = sum(_many_at_once(lambda entries: _store(entries, context), by_key.values(), context))
     if recovered:
         logger.info("recovered from a killed run: %d replies that it had not stored yet", recovered)
     if damaged:
         logger.warning("%s: damaged entries skipped: %d; their captions may be requested again", journal.path, damaged)
+
+
+def _many_at_once(
+    store: Callable[[list[Entry]], int], answers: Collection[list[Entry]], context: RunContext
+) -> list[int]:
+    """What `store` gives for each. Most are stored already; in an object store it takes a while to see that."""
+    if context.cache.is_local or not answers:
+        return list(map(store, answers))
+    # Not in the run's threads: all of those may be waiting for this to end.
+    with ThreadPoolExecutor(min(IO_THREADS, len(answers)), thread_name_prefix="recovery") as threads:
+        return list(threads.map(store, answers))
 
 
 def _is_reply(entry: Entry) -> bool:

@@ -140,6 +140,8 @@ class Claims:
             pass
         if live.announce_claims():
             self._announced = True
+            if self._ended.is_set():  # meanwhile, and nobody removes what is left by a run that has left
+                live.withdraw()
             logger.info("at work on the same cache: %s; answers that both need are requested by one of them", others)
         else:
             self._give_up(f"{self._cache.url} has no conditional writes, so {others}")
@@ -224,6 +226,8 @@ class Claims:
                 look(live)
                 look, self._failing_since = self._look, None
             except Exception as error:  # a bug, too: rows would wait for ever
+                if self._ended.is_set():  # and with the run its threads
+                    break
                 if not isinstance(error, StorageError) or self._fails_for_too_long():
                     self._give_up(f"{error}: other runs")
             # Each costs a request in a store: alone, a run looks ever more rarely.

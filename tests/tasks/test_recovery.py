@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from regioncap.captioners.reading.parsing import RULES_VERSION
 from regioncap.captioners.replies import Reply
 from regioncap.run.context import RunContext
+from regioncap.run.threads import IO_THREADS
 from regioncap.storage.journal import Entry, Journal, dead_journals, journal_folder
 from regioncap.tasks.cached_answer import CachedAnswer
 from regioncap.tasks.recovery import recover
@@ -118,3 +120,16 @@ def test_a_captioner_without_replies_leaves_it_to_others(context: RunContext, tm
         recover(pixels)
     recover(context)
     assert answer(context).captions == CAPTIONS
+
+
+def test_in_a_store_all_threads_of_a_run_may_look_for_it_at_once(tmp_path: Path) -> None:
+    config = config_of(
+        tmp_path, captioner="openai", model="m", endpoint="http://localhost/v1",
+        cache_path=f"memory://{uuid.uuid4().hex}/cache",
+    )  # fmt: skip
+    with closing(RunContext(config)) as context:
+        leave(context, received(WHOLE), received(WHOLE, key="cd" * 16))
+        looking = [context.threads.io.submit(recover, context) for _ in range(IO_THREADS)]
+        for each in looking:
+            each.result(60)
+        assert answer(context).captions == CAPTIONS
