@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import closing
@@ -129,7 +130,13 @@ def test_in_a_store_all_threads_of_a_run_may_look_for_it_at_once(tmp_path: Path)
     )  # fmt: skip
     with closing(RunContext(config)) as context:
         leave(context, received(WHOLE), received(WHOLE, key="cd" * 16))
-        looking = [context.threads.io.submit(recover, context) for _ in range(IO_THREADS)]
+        all_there = threading.Barrier(IO_THREADS)
+
+        def look() -> None:
+            all_there.wait(60)
+            recover(context)
+
+        looking = [context.threads.io.submit(look) for _ in range(IO_THREADS)]
         for each in looking:
             each.result(60)
         assert answer(context).captions == CAPTIONS
