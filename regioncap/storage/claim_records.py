@@ -73,11 +73,13 @@ class ClaimRecords:
             return None
         return [*chain.names, name]
 
-    def remove(self, names: Iterable[str]) -> None:
-        """Remove records of ours, in this order, as far as that is possible."""
+    def remove(self, names: Iterable[str]) -> bool:
+        """Remove records of ours, in this order. Returns whether that was possible."""
         with contextlib.suppress(StorageError):
             for name in names:
                 self._folder.child(name).remove()
+            return True
+        return False
 
 
 def _token_in(data: bytes) -> str:

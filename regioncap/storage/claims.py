@@ -92,6 +92,8 @@ class Claims:
         """Whether other runs are, or were, there, and the store can keep claims apart."""
         self._held: dict[str, Sequence[str]] = {}
         """What this run requests: by key the records of its claims."""
+        self._left: list[Sequence[str]] = []
+        """Records of claims that are given up, and could not be removed yet: others wait until they are."""
         self._waiting: dict[str, _Waiting] = {}
         self._announced = False
         self._alone = False
@@ -189,7 +191,12 @@ class Claims:
         with self._lock:
             names = self._held.pop(key, None)
         if names:
-            self._do(self._records.remove, names)
+            self._do(self._remove, names)
+
+    def _remove(self, names: Sequence[str]) -> None:
+        if not self._records.remove(names):
+            with self._lock:
+                self._left.append(names)
 
     def when_free(self, key: str, resume: Resume) -> None:
         """Have `resume` called, in some thread, when the claim on the answer `key` is gone, or ours. It must not
@@ -264,6 +271,9 @@ class Claims:
     def _look(self, live: LiveRuns) -> None:
         with self._lock:
             waiting = dict(self._waiting)
+            left, self._left = self._left, []
+        for names in left:
+            self._remove(names)
         # Listed before the runs are: a claim of a run that has just come is not one of the dead.
         claims = self._records.listed() if waiting else {}
         runs = live.all_living()

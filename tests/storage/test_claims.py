@@ -135,6 +135,24 @@ def test_a_run_that_ends_gives_up_its_claims(cache: Place, join: Join) -> None:
     assert claims_in(cache) == []
 
 
+def test_a_claim_that_cannot_be_removed_at_once_is_later(
+    memory: Place, join: Join, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = join(memory), join(memory)
+    assert first.acquire(KEY) is not Claim.TAKEN
+    waiting, remove, failures = Resumed(second), Place.remove, iter([True])
+
+    def fails_once(place: Place) -> None:
+        if place.name == KEY and next(failures, False):
+            raise StorageError(place.url, "remove", "slow down")
+        remove(place)
+
+    monkeypatch.setattr(Place, "remove", fails_once)
+    first.release(KEY)
+    assert next(failures, None) is None
+    assert waiting.came()
+
+
 def test_of_those_that_wait_for_a_dead_run_one_takes_over(cache: Place, join: Join) -> None:
     first, second = join(cache), join(cache)
     leave_dead(cache)
