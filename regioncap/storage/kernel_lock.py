@@ -96,7 +96,8 @@ def _open(path: Path, more: int) -> int:
     except IsADirectoryError:  # a holder on another host found no locks
         raise LocksUnsupported from None
     with contextlib.suppress(OSError):
-        os.fchmod(file, 0o666)  # whoever may write in this folder takes over from a killed run, whosever it was
+        # Whoever may write in this folder takes over from a killed run, whosever it was; and nobody else.
+        os.fchmod(file, 0o666 & path.parent.stat().st_mode)
     return file
 
 

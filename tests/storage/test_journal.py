@@ -152,3 +152,14 @@ def test_the_journals_of_a_cache_elsewhere_lie_in_the_users_folder(
     folders = {journal_folder(Place(url)) for url in ("memory://a/cache", "memory://a/cache/", "memory://b/cache")}
     assert len(folders) == 2
     assert all(folder is not None and folder.parent == tmp_path / "regioncap" / "journal" for folder in folders)
+
+
+@pytest.mark.parametrize(("folder_mode", "file_mode"), [(0o700, 0o600), (0o775, 0o664), (0o1777, 0o666)])
+def test_who_may_not_write_in_its_folder_may_not_write_in_it(folder_mode: int, file_mode: int, tmp_path: Path) -> None:
+    folder = tmp_path / "journal"
+    folder.mkdir()
+    folder.chmod(folder_mode)
+    with closing(Journal(folder)) as made:
+        made.append(ENTRY)
+        (file,) = folder.iterdir()
+        assert file.stat().st_mode & 0o777 == file_mode
