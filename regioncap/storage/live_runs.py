@@ -61,6 +61,7 @@ class LiveRuns(ABC):
         self._place = self._folder.child(holder.token)
         self.group = group or holder.token
         self._record = holder.record(group=self.group)
+        self._claims = False
         self._known: dict[str, tuple[str, Holder | None]] = {}
         """(group, holder) of others, by token: a record says the same for as long as it is there."""
 
@@ -89,7 +90,7 @@ class LiveRuns(ABC):
     def announce_claims(self) -> bool:
         """Say that from now on we claim each answer first. Returns whether the store has conditional writes, without
         which there are no claims. Raises StorageError."""
-        marker = self._folder.child(f"{self.holder.token}.claims")
+        marker, self._claims = self._folder.child(f"{self.holder.token}.claims"), True
         created = create_record(marker, self._record)
         if created is None:
             marker.write(self._record)
@@ -97,9 +98,14 @@ class LiveRuns(ABC):
 
     def withdraw(self) -> None:
         """Leave the register."""
-        with contextlib.suppress(StorageError):
-            self._folder.child(f"{self.holder.token}.claims").remove()
+        if self._claims:  # else nothing is there, and in a store looking costs a request
+            with contextlib.suppress(StorageError):
+                self._folder.child(f"{self.holder.token}.claims").remove()
         self._withdraw_record()
+
+    def _remove_ours(self) -> None:
+        with contextlib.suppress(StorageError):
+            self._place.remove()
 
     def _who(self, token: str) -> tuple[str, Holder | None]:
         if token not in self._known:
@@ -145,7 +151,7 @@ class KernelLiveRuns(LiveRuns):
                     unlock(file)
 
     def _withdraw_record(self) -> None:
-        self._remove(self.holder.token)
+        self._remove_ours()
         if self._file is not None:
             unlock(self._file)
         self._file = None
@@ -192,7 +198,7 @@ class StoreLiveRuns(LiveRuns):
     def _withdraw_record(self) -> None:
         with self._lock:
             self._written_at = None
-            self._remove(self.holder.token)
+            self._remove_ours()
 
 
 def register_live(cache: Place, holder: Holder, group: str = "", clock: Clock | None = None) -> LiveRuns:
