@@ -221,7 +221,7 @@ class Claims:
             with contextlib.suppress(RuntimeError):  # the run has ended
                 self._pool.submit(do, *args)
 
-    def _map(self, do: Callable[[T], None], each: Iterable[T]) -> Iterable[None]:
+    def _map(self, do: Callable[[T], object], each: Iterable[T]) -> Iterable[object]:
         return map(do, each) if self._pool is None else self._pool.map(do, each)
 
     # --- the one thread that looks whether others came, and whether answers did
