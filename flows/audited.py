@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from regioncap.audit.asking import asked_again
 from regioncap.audit.auditing import in_words, record_of
 from regioncap.audit.figures import measure
-from regioncap.audit.sampling import sample_of
+from regioncap.audit.sampling import NOTHING_TO_AUDIT, sample_of
 from regioncap.output.already_written import already_written
 from regioncap.output.join import ShardSteps, incomplete_reason_of_shards
 from regioncap.output.lease import hold_output
@@ -34,7 +34,7 @@ def audited(shards: Sequence[ShardSteps], context: RunContext, workers: Workers)
         return None
     sample = sample_of(rows_to_write(shards, context), config.audit_rows, SEED)
     if not sample.rows:
-        logger.warning("audit_rows: no row has two or more regions, so there are no numbers to mix up")
+        logger.warning("audit_rows: %s", NOTHING_TO_AUDIT)
         return None
     hold_output(context)
     if config.runner != "threads":  # what the others have spent counts here, too

@@ -10,25 +10,31 @@ from dataclasses import dataclass
 from regioncap.output.reading import Captioned
 from regioncap.records import dumps
 
+NOTHING_TO_AUDIT = "no row has two or more regions and a caption of the model's own, so there are no numbers to mix up"
+
 
 @dataclass(frozen=True)
 class Sample:
-    """`rows`: those chosen, in the output's order. `eligible`: how many have two or more regions; only these have
-    numbers to mix up. `others`: how many have fewer."""
+    """`rows`: those chosen, in the output's order. `eligible`: how many can be audited. `others`: how many cannot."""
 
     rows: list[Captioned]
     eligible: int
     others: int
 
 
+def is_auditable(row: Captioned) -> bool:
+    """Whether a row has numbers to mix up, and a caption that is the model's: without a person's decision on it."""
+    return len(row.bbox) > 1 and not all(row.edited)
+
+
 def sample_of(rows: Iterable[Captioned], count: int, seed: int) -> Sample:
-    """At most `count` of the rows with two or more regions. Rows with the same image and boxes are chosen once: their
+    """At most `count` of the rows that can be audited. Rows with the same image and boxes are chosen once: their
     answers are the same. Memory depends on `count` alone."""
     chosen: list[tuple[float, int, Captioned]] = []
     ranks: set[float] = set()
     eligible = others = 0
     for row in rows:
-        if len(row.bbox) < 2:
+        if not is_auditable(row):
             others += 1
             continue
         eligible += 1

@@ -59,13 +59,13 @@ def audit(output_name: str, rows: int, seed: int, plan: bool, **flags: Any) -> i
     the run. Exit code 1: some rows of the sample could not be asked about.
     """
     from regioncap.audit.auditing import check_auditable
-    from regioncap.audit.sampling import sample_of
+    from regioncap.audit.sampling import NOTHING_TO_AUDIT, sample_of
 
     files = files_from(flags)
     written = open_output(output_name, files, cache_path=flags["cache_path"], image_root=flags["image_root"])
     sample = sample_of(written.rows(), rows, seed)
     if not sample.rows:
-        raise UsageError(f"{written.place.url}: no row has two or more regions, so there are no numbers to mix up")
+        raise UsageError(f"{written.place.url}: {NOTHING_TO_AUDIT}")
     with contextlib.closing(RunContext(_config_of(written, sample, flags))) as context:
         check_auditable(context)
         if plan:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 
 from regioncap.audit.asking import asked_again
 from regioncap.audit.rows import AuditedRow
+from regioncap.audit.sampling import is_auditable
 from regioncap.command.compare_settings import Setting
 from regioncap.errors import BudgetReached, CaptionerError, PluginError, RowReject, UsageError
 from regioncap.output.join import ShardSteps, joined
@@ -157,10 +158,10 @@ def _caption(context: RunContext, outcome: Outcome) -> None:
 
 
 def _audited(context: RunContext, outcome: Outcome) -> list[AuditedRow]:
-    """Ask again about the rows that have something to confuse; about none where captions come from no model."""
+    """Ask again about the rows that can be audited; about none where captions come from no model."""
     if not context.captioner.paid:
         return []
-    return asked_again([row for row in outcome.rows.values() if len(row.bbox) > 1], context).rows
+    return asked_again([row for row in outcome.rows.values() if is_auditable(row)], context).rows
 
 
 def _steps_of(context: RunContext) -> list[ShardSteps]:

@@ -294,11 +294,11 @@ def input_stem(url: str) -> str:
 
 def is_part_of(address: str, source: str) -> bool:
     """Whether a file at `address` is the input `source`, or would be read as part of it by the next run."""
-    file, whole = _absolute(address), _absolute(source)
+    file, whole = absolute(address), absolute(source)
     return file == whole or fnmatch.fnmatchcase(file, whole) or file.startswith(whole.rstrip("/") + "/")
 
 
-def _absolute(url: str) -> str:
-    """`url` in a comparable form: absolute and normalised if it is a path on disk."""
+def absolute(url: str) -> str:
+    """`url` in a form that is the same however it is spelled: absolute and normalised if it is a path on disk."""
     path = url.removeprefix("file://")
     return path if "://" in path else str(Path(path).resolve())

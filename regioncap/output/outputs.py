@@ -81,6 +81,10 @@ class Outputs:
         """(the folders that these files are in, how their names begin)."""
         raise NotImplementedError
 
+    def has_unused_edits_of(self, summary: Summary) -> bool:
+        """Whether the edits that fit no row are still listed, if the run of `summary` had any."""
+        return not summary.unused_edits_file or self.unused_edits.size() is not None
+
     def read_summary(self) -> Summary | None:
         """The summary; None when it is missing or cannot be read."""
         with contextlib.suppress(FileNotFoundError, ValueError, ValidationError):
@@ -142,7 +146,7 @@ class FileOutputs(Outputs):
     def written(self, key: str) -> Summary | None:
         """The summary of the run that wrote these files under this write key, if they still have their sizes."""
         found = self.read_summary()
-        if found is None or found.write_key != key:
+        if found is None or found.write_key != key or not self.has_unused_edits_of(found):
             return None
         sizes = (self.rows.size(), self.rejects.size())
         return found if sizes == (found.output_bytes, found.rejects_bytes) else None
@@ -213,7 +217,7 @@ class PartOutputs(Outputs):
     def written(self, key: str) -> Summary | None:
         """The summary of the run that wrote these parts under this key, if they are still as it left them."""
         found = self.read_summary()
-        if found is None or found.write_key != key:
+        if found is None or found.write_key != key or not self.has_unused_edits_of(found):
             return None
         return found if found.complete == (self.success.size() is not None) else None
 

@@ -36,7 +36,7 @@ const captionEditor = (drafts, problemOf, put, advance) => {
       area.setSelectionRange(place, place);
     }
     fit(area);
-    drafts.typing = { key: region.key, text: area.value };
+    drafts.type(region.key, area.value);
     if (area.hasAttribute("aria-invalid")) complain(problemOf(line.trim()));
   };
   const complain = (problem) => {
@@ -69,7 +69,7 @@ const captionEditor = (drafts, problemOf, put, advance) => {
     box.remove();
     region.line.classList.remove("typing");
     editor = null;
-    drafts.typing = null;
+    drafts.type(region.key, null);
     if (accept) put(region, text);
     return true;
   };

@@ -4,7 +4,7 @@ const edits = (() => {
   const ACTIONS = ["approve", "edit", "reject"];
   const BREAKS = /[\t\n\v\f\r\x1c-\x1e\x85\u2028\u2029]+/g;
   const NO_TEXT = /[\0-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufeff\ufffe\uffff]/gu;
-  const LABEL = /(?:^|[.!?。！？…])\s*(<\s*region[\s_]*\p{Nd}+\s*>)/iu;
+  const LABEL = /(?:^|[.!?。！？…])\s*(<\s*reg[iıİ]on[\s_]*\p{Nd}+\s*>)/iu;
 
   /* Text as one line: line breaks and tabs, as pasted text has them, become blanks; what cannot be seen is left out. */
   const oneLine = (text) => text.replace(BREAKS, " ").replace(NO_TEXT, "");
@@ -121,12 +121,20 @@ const edits = (() => {
       this.dirty = value;
       this.store("!unsaved", value ? "1" : null);
     }
-    /* Text that is being typed: {key, text}, or null. */
+    /* What was being typed when pages of this output were left, the latest first: [{key, text}]. Each region has its own,
+       so that two tabs do not undo each other. */
     get typing() {
-      return this.storage && this.read(`${this.own}!typing`);
+      const names = this.storage ? Object.keys(this.storage).filter((name) => name.startsWith(this.family)) : [];
+      const found = names.filter((name) => name.includes("/!typing ")).map((name) => this.read(name)).filter(Boolean);
+      return found.sort((a, b) => (a.time < b.time ? 1 : -1));
     }
-    set typing(value) {
-      this.store("!typing", value && JSON.stringify(value));
+    /* Keep what is being typed for a region; null: it is no longer. */
+    type(key, text) {
+      const name = `!typing ${key}`;
+      if (text === null && this.storage) {
+        for (const other of Object.keys(this.storage)) if (other.startsWith(this.family) && other.endsWith(`/${name}`)) this.forget(other);
+      }
+      this.store(name, text === null ? null : JSON.stringify({ key, text, time: new Date().toISOString() }));
     }
     /* Whether closing the page would lose edits. */
     get atRisk() {
@@ -134,6 +142,7 @@ const edits = (() => {
     }
     /* Take over what another tab stored; returns the key, or null for what is not an edit of this run. */
     changedElsewhere(event) {
+      if (event.key === `${this.own}!unsaved`) this.dirty = undefined;
       if (!event.key || !event.key.startsWith(this.own) || event.key.includes("!")) return null;
       const key = event.key.slice(this.own.length), edit = this.read(event.key);
       if (edit) this.all.set(key, edit); else this.all.delete(key);

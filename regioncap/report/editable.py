@@ -57,11 +57,12 @@ class ExactTexts:
 
 
 def edit_region(row: Captioned, place: int) -> Row:
-    """`box`: the region's xywh as JSON, digit for digit; `edited`: approved, edited, rejected, or ""."""
-    states = row.meta.get("edited") or []
-    at = row.regions[place] - 1
-    state = str(states[at] or "") if at < len(states) else ""
-    return {"box": dumps(row.bbox[place]).decode(), "edited": state}
+    """`box`: the region's xywh as JSON, digit for digit; `edited`: approved, edited, renewed, or "".
+
+    A caption that took the place of a rejected one is `renewed`: nobody has decided on it.
+    """
+    mark = str(row.edited[place] or "")
+    return {"box": dumps(row.bbox[place]).decode(), "edited": "renewed" if mark == "rejected" else mark}
 
 
 def edit_content(card: Row) -> bytes:

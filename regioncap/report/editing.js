@@ -55,7 +55,10 @@
     if (!region.edit || region.edit.action !== "reject") put(region, "reject", region.text);
     return true;
   };
-  const reset = (region) => region.edit && change([[region.key, null]], `${capital(region.name)} not reviewed, after all`);
+  const reset = (region) => {
+    if (region.edit) return change([[region.key, null]], `${capital(region.name)} not reviewed, after all`);
+    if (region.done) say(`${capital(region.name)} is ${region.base} by the file of edits that this output was made with: edit or reject it, or remove its line there.`, true);
+  };
   const approveAll = () => {
     const open = report.current() ? ofCard(report.current()).filter((one) => one.state === "open") : [];
     const fit = open.filter(approvable);
@@ -88,7 +91,8 @@
     if (region.locked) say(region.locked, true); else equip(region.card);
     return region.locked ? null : region;
   };
-  const acting = (act) => () => {
+  const acting = (act) => ({ repeat }) => {
+    if (repeat) return; // a key that is held down decides once
     begin();
     const region = selected();
     if (region && act(region) === true) advance(region);
@@ -99,7 +103,7 @@
     if (!report.stepRegion(by, isOpen)) say(by > 0 ? "No region after this one is left to review." : "No region before this one is left to review.");
   };
   Object.assign(report.moves, {
-    a: acting(approve), x: acting(reject), e: acting((region) => void editor.open(region)), A: () => { begin(); approveAll(); },
+    a: acting(approve), x: acting(reject), e: acting((region) => void editor.open(region)), A: ({ repeat }) => { if (!repeat) { begin(); approveAll(); } },
     Backspace: acting((region) => void reset(region)), Delete: acting((region) => void reset(region)),
     u: () => undo(), s: () => save(), n: nextOpen(1), p: nextOpen(-1), "?": () => $("keys").showModal(),
   });
@@ -218,7 +222,8 @@
 
   /* What an earlier run's draft is for this output: its region's text is the same; it is done; or it is another text. */
   const standing = (region, edit) => {
-    if (region.base === STATES[edit.action] && (edit.action === "reject" || edit.caption === region.text)) return "done";
+    if (edit.action === "reject" ? region.base === "renewed" && edit.caption !== region.text
+      : region.base === STATES[edit.action] && edit.caption === region.text) return "done";
     return (edit.was ?? edit.caption) === region.text ? "same" : "other";
   };
   const takeOver = (earlier) => {
@@ -240,12 +245,16 @@
   };
 
   const earlier = drafts.earlier(), typing = drafts.typing;
-  if (drafts.all.size || earlier.length || typing) {
+  if (drafts.all.size || earlier.length || typing.length) {
     find();
     takeOver(earlier);
     for (const card of report.cards) statesOf(card);
-    if (drafts.all.size || typing || !$("earlier").hidden) begin();
-    const region = typing && (byKey.get(typing.key) || [])[0];
-    if (region) { report.choose(region.line); equip(region.card); editor.open(region, typing.text); }
+    const begun = typing.find(({ key }) => byKey.has(key));
+    if (drafts.all.size || begun || !$("earlier").hidden) begin();
+    if (!begun) return;
+    const [region] = byKey.get(begun.key);
+    report.choose(region.line);
+    equip(region.card);
+    editor.open(region, begun.text);
   }
 })();

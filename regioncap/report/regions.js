@@ -13,13 +13,14 @@ const editableRegions = (drafts) => {
   const all = new Map(), byKey = new Map();
   const counts = { open: 0, approved: 0, edited: 0, rejected: 0 };
   const STATES = { approve: "approved", edit: "edited", reject: "rejected" };
+  const BEFORE = { approved: "approved before", edited: "edited before", renewed: "new, after a rejection" };
 
   class Region {
     constructor(card, line) {
       this.card = card;
       this.line = line;
       this.locked = card.dataset.locked || line.dataset.locked || "";
-      this.base = line.dataset.state || "";
+      this.base = line.dataset.state || ""; // approved, edited; renewed: it took the place of a rejected one
       this.key = this.locked ? "" : edits.keyOf(card.dataset.sha, JSON.parse(line.dataset.box));
       this.state = "";
     }
@@ -31,6 +32,8 @@ const editableRegions = (drafts) => {
       const edit = drafts.all.get(this.key);
       return edit && !(edit.action === "reject" && edit.caption !== this.text) ? edit : null;
     }
+    /* Whether the output has a person's word on its caption. */
+    get done() { return this.base === "approved" || this.base === "edited"; }
     get caption() { return this.edit && this.edit.action !== "reject" ? this.edit.caption : this.text; }
     edited(action, caption) {
       return {
@@ -61,17 +64,18 @@ const editableRegions = (drafts) => {
 
   const render = (region) => {
     const { line, edit } = region;
-    const state = edit ? STATES[edit.action] : region.base || "open";
+    const state = edit ? STATES[edit.action] : region.done ? region.base : "open";
     counts[region.state] -= 1;
     counts[state] += 1;
     region.state = state;
-    line.dataset.state = state;
+    line.dataset.state = edit ? state : region.base || state;
     for (const old of line.querySelectorAll(":scope > .mine, :scope > .state")) old.remove();
     const replaced = edit && edit.action !== "reject" && edit.caption !== region.text;
     line.classList.toggle("replaced", Boolean(replaced));
     const made = [];
     if (replaced) made.push(element("p", { className: "mine", dir: "auto" }, edit.caption));
-    if (state !== "open") made.push(element("em", { className: "state" }, edit ? state : `${state} before`));
+    const words = edit ? state : BEFORE[region.base];
+    if (words) made.push(element("em", { className: "state" }, words));
     (line.querySelector(":scope > small.cut") || region.original).after(...made);
     for (const button of line.querySelectorAll(".acts button")) button.setAttribute("aria-pressed", STATES[button.dataset.act] === state);
     report.changed(region.card);

@@ -56,7 +56,7 @@ const report = (() => {
   };
   const clear = () => {
     for (const set of Object.values(chosen)) set.clear();
-    for (const button of document.querySelectorAll("[aria-pressed]")) button.setAttribute("aria-pressed", "false");
+    for (const button of document.querySelectorAll("[data-filter] [aria-pressed], .bar[aria-pressed]")) button.setAttribute("aria-pressed", "false");
     search.value = "";
     if (changed) changed.checked = false;
     show();
@@ -159,7 +159,8 @@ const report = (() => {
     // A keyboard of another script has the letters where a Latin one has them.
     const letter = /^Key([A-Z])$/.exec(event.code);
     const key = letter && /[^\0-\x7f]/.test(event.key) ? letter[1].toLowerCase() : event.key;
-    return event.shiftKey && key.length === 1 ? key.toUpperCase() : key;
+    if (key.length > 1) return key;
+    return event.shiftKey ? key.toUpperCase() : key.toLowerCase(); // whatever Caps Lock says
   };
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || document.querySelector("dialog[open]")) return;
@@ -172,7 +173,7 @@ const report = (() => {
     const move = moves[keyOf(event)];
     if (typing || !move) return;
     event.preventDefault();
-    move();
+    move(event);
   });
 
   return {

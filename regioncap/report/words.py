@@ -6,6 +6,7 @@ import datetime as dt
 from collections.abc import Sequence
 from typing import Any
 
+from regioncap.config.checks import absolute
 from regioncap.output.summary import Summary
 from regioncap.records import Row
 from regioncap.report.compare import Comparison
@@ -36,7 +37,7 @@ def page_of(
         made=f"{sides}created {made}",
         sample=_selection(setting.where) + _sample(overview, count, picked),
         key=setting.key,
-        output=digest(setting.title)[:OUTPUT_CHARS],
+        output=digest(absolute(setting.title))[:OUTPUT_CHARS],
         run=setting.summary.write_key if setting.summary is not None else "",
         edits_file=_edits_file(setting) if versus is None else "",
         status=setting.note or ("complete" if good else setting.summary.problem if setting.summary else ""),

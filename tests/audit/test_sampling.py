@@ -31,6 +31,14 @@ def test_only_rows_with_several_regions_can_be_asked_about() -> None:
     assert (len(found.rows), found.eligible, found.others) == (4, 4, 3)
 
 
+def test_rows_of_which_people_decided_all_captions_are_not_asked_about() -> None:
+    decided, one_open, plain = rows(3)
+    decided.meta["edited"] = ["approved", "edited"]
+    one_open.meta["edited"] = ["rejected", None]
+    found = sample_of([decided, one_open, plain], 10, 0)
+    assert ([row.image for row in found.rows], found.eligible, found.others) == (["2.png", "3.png"], 2, 1)
+
+
 def test_the_sample_does_not_depend_on_the_order_of_rows() -> None:
     output = rows(50)
     shuffled = random.Random(1).sample(output, len(output))

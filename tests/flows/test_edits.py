@@ -95,6 +95,9 @@ def test_what_people_say_is_in_the_output(
     asked = server.stats["requests"]
     again = run(folder, edits=edits, **settings(server))
     assert (counts(again), server.stats["requests"]) == (counts(summary), asked)
+    (folder / "out.unused_edits.jsonl").unlink()
+    run(folder, edits=edits, **settings(server))
+    assert read_rows(folder / "out.unused_edits.jsonl") == unused
     plain = run(folder, **settings(server))
     assert (plain.edits, plain.captions_asked) == ({}, 0)
     assert (folder / "out.jsonl").read_bytes() == before
@@ -154,8 +157,10 @@ def test_parts_that_no_edit_concerns_stay_as_they_are(folder: Path, run: Run, se
     now = {path.name for path in (folder / "out").glob("part-*.jsonl")}
     assert len(parts.keys() - now) == len(now - parts.keys()) == 1
     assert len(read_rows(folder / "out" / "_regioncap" / "unused_edits.jsonl")) == 1
+    (folder / "out" / "_regioncap" / "unused_edits.jsonl").unlink()
     again = run(folder, edits=edits, **out, **settings(server))
     assert (again.edits, again.unused_edits_file) == (summary.edits, summary.unused_edits_file)
+    assert len(read_rows(folder / "out" / "_regioncap" / "unused_edits.jsonl")) == 1
 
 
 def test_prune_keeps_what_was_paid_for(folder: Path, run: Run, server: RunningServer) -> None:

@@ -81,6 +81,25 @@ def test_a_page_holds_pictures_boxes_captions_and_counts(tmp_path: Path, make_ou
     assert chips == {"no_boxes", "too_short", "with_bbox"} | {"open", "approved", "edited", "rejected"}
 
 
+def test_drafts_belong_to_the_output_however_its_path_is_spelled(
+    tmp_path: Path, make_output: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_photo(tmp_path / "p.png", 1)
+    output = make_output([output_row("p.png", ["A thing."])])
+    monkeypatch.chdir(tmp_path)
+    places = (output, "out.jsonl", "./out.jsonl", f"file://{output}")
+    found = {re.findall('data-output="([^"]*)"', page_of(place))[0] for place in places}
+    assert len(found) == 1
+    (tmp_path / "sub").mkdir()
+    monkeypatch.chdir(tmp_path / "sub")
+    assert (
+        re.findall(
+            'data-output="([^"]*)"', page_of(make_output([output_row("../p.png", ["A thing."])], name="sub/out.jsonl"))
+        )[0]
+        not in found
+    )
+
+
 def test_nothing_of_a_row_becomes_markup(evil: Path) -> None:
     page = page_of(evil)
     parsed = Parsed(page)

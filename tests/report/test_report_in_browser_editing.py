@@ -87,7 +87,7 @@ def test_captions_are_reviewed_by_keyboard_alone(browser: Browser, report: Path,
     expect(page.locator("li:focus")).to_have_attribute("data-r", "1")
     reload(page)
     expect(page.locator("#reviewed")).to_have_text("3 of 6 reviewed: 1 approved, 1 edited, 1 rejected")
-    press(page, "n", "A")
+    press(page, "n", "Shift+A")
     edits = saved(page, folder / "saved.jsonl")
     first, second, third = (sha256_of(folder / f"p{number}.png") for number in (1, 2, 3))
     assert [(edit["image_sha256"], edit["bbox"], edit["action"], edit["caption"]) for edit in edits] == [
@@ -142,6 +142,40 @@ def test_what_is_not_saved_outlasts_the_tab(browser: Browser, report: Path, make
     other = make_output([output_row("p1.png", ["Thing 1.1."])], name="other.jsonl")
     page_of(other)  # of the same image, box and text; but another output
     expect(open_in(profile, report.with_name("other.report.html")).page.locator("#editing")).to_be_hidden()
+
+
+def test_half_a_sentence_outlasts_another_tab_and_another_run(
+    browser: Browser, report: Path, make_output: Make
+) -> None:
+    profile = browser.new_context()
+    first, second = (open_in(profile, report).page for _ in range(2))
+    press(first, "ArrowRight", "e")
+    first.keyboard.insert_text(" And half")
+    press(second, "ArrowRight", "ArrowRight", "e")
+    second.keyboard.insert_text(" And more")
+    press(second, "Enter")
+    first.close()
+    rows = [output_row(f"p{n}.png", [f"Thing {n}.{region}." for region in range(1, n + 1)]) for n in (1, 2, 3)]
+    write_photo(report.with_name("p4.png"), 4)
+    page_of(make_output([*rows, output_row("p4.png", ["Thing 4."])]))
+    page = open_in(profile, report).page
+    expect(page.get_by_role("textbox", name="Caption of region 1")).to_have_value("Thing 1.1. And half")
+    press(page, "Enter")
+    expect(page.locator("#reviewed")).to_have_text("2 of 7 reviewed: 0 approved, 2 edited, 0 rejected")
+    reload(page)
+    expect(page.get_by_role("textbox")).to_have_count(0)
+
+
+def test_a_second_rejection_outlasts_a_run_that_was_without_it(
+    browser: Browser, report: Path, make_output: Make
+) -> None:
+    profile = browser.new_context()
+    rows = [output_row("p1.png", ["Another thing."], meta={"edited": ["rejected"]})]
+    page_of(make_output(rows))
+    press(open_in(profile, report).page, "ArrowRight", "x")
+    page_of(make_output([*rows, output_row("p2.png", ["More."])]))
+    page = open_in(profile, report).page
+    expect(page.locator("#reviewed")).to_have_text("1 of 2 reviewed: 0 approved, 0 edited, 1 rejected")
 
 
 def test_tabs_of_one_page_show_the_same(browser: Browser, report: Path) -> None:
@@ -306,6 +340,7 @@ def test_what_the_run_would_refuse_is_refused_at_once(browser: Browser, report: 
 CAPTIONS = [
     *EVIL, "", "A cat.", "x" * 20_000, "x" * 20_001, "\U0001f600" * 20_000,
     "A cat. <Region 2> a dog", "Left of <region2>", "< region_3 > x", "\u3002<region\uff11>",
+    "<REG\u0130ON1> x", "<reg\u0131on 1>",
     "a\nb", "a\x1cb", "a\x7fb", "a\u2029b", "a\ufeffb", "a\u2066b", "a\uffffb", "a\u200db",
 ]  # fmt: skip
 
@@ -333,7 +368,7 @@ def test_captions_that_cannot_be_approved(browser: Browser, tmp_path: Path, make
         press(page, "a")
         expect(page.locator("#said")).to_contain_text(problem)
         press(page, "ArrowRight")
-    press(page, "A")
+    press(page, "Shift+A")
     expect(page.locator("#reviewed")).to_have_text("1 of 4 reviewed: 1 approved, 0 edited, 0 rejected")
 
 
@@ -342,14 +377,21 @@ def test_edits_of_the_output_are_shown_and_are_not_new(browser: Browser, tmp_pat
     meta = {"edited": ["approved", "edited", "rejected", None], "image_sha256": sha256_of(tmp_path / "p.png")}
     page_of(make_output([output_row("p.png", ["One.", "Two.", "Three.", "Four."], meta=meta)]))
     page = open_page(browser, tmp_path / "out.report.html").page
-    expect(page.locator("em.state")).to_have_text(["approved", "edited", "rejected"])
+    expect(page.locator("em.state")).to_have_text(["approved", "edited", "new, after a rejection"])
     page.get_by_role("button", name="Edit captions").click()
-    expect(page.locator("#reviewed")).to_have_text("3 of 4 reviewed: 1 approved, 1 edited, 1 rejected")
-    expect(page.locator("li:focus")).to_have_attribute("data-r", "4")
+    # A caption that came in place of a rejected one is for review as any other.
+    expect(page.locator("#reviewed")).to_have_text("2 of 4 reviewed: 1 approved, 1 edited, 0 rejected")
+    expect(page.locator("li:focus")).to_have_attribute("data-r", "3")
+    expect(page.locator("li:focus > p")).to_have_css("text-decoration-line", "none")
     expect(page.locator("#save")).to_be_disabled()
-    press(page, "x")
-    assert [edit["region"] for edit in saved(page, tmp_path / "saved.jsonl")] == [4]
+    press(page, "x", "x")
+    assert [edit["region"] for edit in saved(page, tmp_path / "saved.jsonl")] == [3, 4]
     expect(page.locator("#said")).to_contain_text("open their file first")
+    press(page, "ArrowLeft", "Backspace")
+    states = ["approved before", "edited before", "new, after a rejection", "rejected"]
+    expect(page.locator("em.state")).to_have_text(states)
+    press(page, "ArrowLeft", "Backspace")
+    expect(page.locator("#said")).to_contain_text("Region 2 of #1 is edited by the file of edits")
 
 
 def test_rows_of_unknown_images_are_not_edited(browser: Browser, tmp_path: Path, make_output: Make) -> None:
@@ -406,6 +448,7 @@ def test_filter_by_state(browser: Browser, report: Path) -> None:
     page.get_by_role("button", name="approved 1").click()
     expect(page.locator(".card:visible")).to_have_count(2)
     page.locator("#clear").click()
+    expect(page.get_by_role("button", name="Approve region 1").first).to_have_attribute("aria-pressed", "true")
     page.get_by_role("button", name="not reviewed 4").click()
     expect(page.locator(".card:visible")).to_have_count(2)
 
@@ -430,6 +473,21 @@ def test_keys_move_leave_and_are_explained(browser: Browser, report: Path) -> No
     expect(page.locator(".current")).to_have_count(0)
     press(page, "Escape")
     expect(page.locator("#editing")).to_be_hidden()
+
+
+def test_a_key_held_down_decides_once_and_caps_lock_means_no_other_key(browser: Browser, report: Path) -> None:
+    page = open_page(browser, report).page
+    press(page, "ArrowRight", "ArrowRight")
+    for _ in range(3):
+        page.keyboard.down("a")
+    page.keyboard.up("a")
+    expect(page.locator("#reviewed")).to_have_text("1 of 6 reviewed: 1 approved, 0 edited, 0 rejected")
+    press(page, "ArrowDown")
+    page.locator("#r3 li").first.click()
+    page.evaluate(
+        "document.activeElement.dispatchEvent(new KeyboardEvent('keydown', {key: 'A', code: 'KeyA', bubbles: true}))"
+    )
+    expect(page.locator("#reviewed")).to_have_text("2 of 6 reviewed: 2 approved, 0 edited, 0 rejected")
 
 
 def test_a_comparison_is_not_edited(browser: Browser, tmp_path: Path, make_output: Make) -> None:
