@@ -73,6 +73,7 @@ measured: $(STAMPS)/test
 	$(BIN)/python benchmarks/orchestration.py
 	$(BIN)/python benchmarks/throughput.py --case 1600x32x0.8
 	$(BIN)/python benchmarks/resume.py
+	$(BIN)/python benchmarks/kills.py
 	$(BIN)/python benchmarks/scale.py 10000 100000
 	$(BIN)/python benchmarks/pixels.py
 

@@ -12,14 +12,17 @@ from dataclasses import dataclass, replace
 from functools import partial
 from types import MappingProxyType
 
-from regioncap.captioners.base import CaptionRequest, CaptionResult, MarkGroup, Prompt
+from regioncap.captioners.base import CaptionRequest, CaptionResult, MarkGroup, Prompt, Received
 from regioncap.captioners.replies import joined
 from regioncap.records import Counts, Row
 from regioncap.run.context import RunContext
 from regioncap.run.in_flight import PendingAnswer
 from regioncap.storage.answers import answer_key
+from regioncap.storage.claims import Claim
+from regioncap.storage.journal import Entry
 from regioncap.tasks.cached_answer import MAX_FAILED_RUNS, CachedAnswer
 from regioncap.tasks.draw_row import groups_of, marked_jpeg, read_unchanged
+from regioncap.tasks.recovery import recover
 from regioncap.vision.drawing import DRAW_VERSION
 from regioncap.vision.images import fit_size
 
@@ -152,8 +155,10 @@ def send_for(
     future, owner = context.in_flight.claim(key)
     if owner:
         try:
+            recover(context)
+            context.claims.join()
             cached = CachedAnswer() if ignore_cached else CachedAnswer.find(key, request.wanted, context)
-            _complete(_Answer(key, request, needed, cached, context))
+            _complete(_Answer(key, request, needed, cached, context, anew=ignore_cached))
         except BaseException as error:
             context.in_flight.settle(key, error)
             raise
@@ -177,42 +182,82 @@ def _complete(answer: _Answer) -> None:
     elif cached.on_hold(context.config):
         answer.settle(cached.held_back())
     else:
-        if answer.request.arm is None:
-            context.progress.add(Counts(captions_asked=len(missing)))
-        future = context.captioner.submit(replace(answer.request, wanted=missing, keep=answer.keep))
+        claim = partial(answer.claim, len(missing))
+        future = context.captioner.submit(
+            replace(answer.request, wanted=missing, claim=claim, record=answer.record, keep=answer.keep)
+        )
         future.add_done_callback(answer.on_done)
 
 
 @dataclass(frozen=True)
 class _Answer:
     """An answer that is being completed: what is cached of it, and what comes. `needed`: which of the regions of its
-    `request` it is complete with."""
+    `request` it is complete with. `anew`: whatever is cached."""
 
     key: str
     request: CaptionRequest
     needed: tuple[int, ...]
     cached: CachedAnswer
     context: RunContext
+    anew: bool = False
+
+    def claim(self, missing: int) -> bool:
+        """Whether captions for the regions that are `missing` may be requested now: no other run does, or did."""
+        if not self.anew:
+            claim = self.context.claims.acquire(self.key)
+            if claim is Claim.TAKEN or (claim is Claim.OURS and self._came_elsewhere()):
+                return False
+        if self.request.arm is None:
+            self.context.progress.add(Counts(captions_asked=missing))
+        return True
+
+    def _came_elsewhere(self) -> bool:
+        """Whether another run has stored captions since it was looked up."""
+        latest = CachedAnswer.find(self.key, self.request.wanted, self.context)
+        if latest.captions.keys() <= self.cached.captions.keys():
+            return False
+        self.context.claims.release(self.key)
+        return True
+
+    def _resume(self, taken_over: bool) -> None:
+        """The answer may have come to another run, or is for this one to request now. `taken_over`: since the other is
+        dead."""
+        try:
+            if taken_over:
+                recover(self.context, again=True)
+            _complete(replace(self, cached=CachedAnswer.find(self.key, self.request.wanted, self.context)))
+        except BaseException as error:
+            self.settle(error)
+
+    def record(self, received: Received) -> None:
+        """Put a reply into the journal, before anything else is done with it: from there it survives a kill."""
+        entry = Entry(
+            self.key, self.request.wanted, self.context.captioner.model, received.order, received.reply.as_json(),
+            received.prompt_tokens, received.completion_tokens,
+        )  # fmt: skip
+        self.context.journal.append(entry)
 
     def keep(self, result: CaptionResult) -> None:
         """Store what there is by now, whatever becomes of the rest."""
         whole = self._with_cached(result)
         latest = CachedAnswer()
-        if self._incomplete(whole.captions):
-            # Another run on this cache may have got further meanwhile: what it paid for is not given up for less.
-            # Nobody can have got further than a complete answer; it saves an object store a request.
+        if len(whole.captions) < len(self.request.wanted):
+            # Another run on this cache may have got further meanwhile, or needs more of the regions: what it paid for
+            # is not given up for less. Nobody has more than all of them; it saves an object store a request.
             latest = CachedAnswer.find(self.key, self.request.wanted, self.context)
         captions = {**latest.captions, **whole.captions}
         complete = not self._incomplete(captions)
         failed = result.model_failure and not complete
+        replies = [reply.as_json() for reply in result.replies]
         CachedAnswer(
             captions=captions,
             usage=whole.usage,
             warnings=whole.warnings,
-            replies=joined(self.cached.replies, [reply.as_json() for reply in result.replies], latest.replies),
+            replies=joined(self.cached.replies, replies, latest.replies),
             failed_runs=self.cached.failed_runs + 1 if failed else 0 if complete else latest.failed_runs,
             failure=result.message if failed else latest.failure,
         ).store(self.key, self.context)
+        self.context.journal.stored(self.key, replies)
 
     def on_done(self, future: Future[CaptionResult]) -> None:
         """The captioner is done with what was missing."""
@@ -221,6 +266,9 @@ class _Answer:
             self.settle(error)
             return
         result = future.result()
+        if result.elsewhere:
+            self.context.claims.when_free(self.key, self._resume)
+            return
         result.on_hold = result.model_failure and self.cached.failed_runs + 1 >= MAX_FAILED_RUNS
         new = len(result.captions)
         self.context.progress.add(
@@ -229,7 +277,8 @@ class _Answer:
         self.settle(self._with_cached(result))
 
     def settle(self, result: CaptionResult | BaseException) -> None:
-        """Hand the result to all rows that wait for it."""
+        """Hand the result to all rows that wait for it, in other runs too."""
+        self.context.claims.release(self.key)
         self.context.in_flight.settle(self.key, result)
 
     def _incomplete(self, captions: Mapping[int, str]) -> bool:

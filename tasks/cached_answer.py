@@ -108,12 +108,12 @@ class CachedAnswer:
             reply["finish"].casefold() in accepted_words and reply["ended"] in UNACCEPTED for reply in self.replies
         )
 
-    def store(self, key: str, context: RunContext) -> None:
-        """Store it under `key`, in place of what is there."""
+    def store(self, key: str, context: RunContext, model: str | None = None) -> None:
+        """Store it under `key`, in place of what is there. `model`: who gave it; None for this run's."""
         answer: dict[str, Any] = {
             "captions": {str(number): self.captions[number] for number in sorted(self.captions)},
             "usage": self.usage,
-            "model": context.captioner.model,
+            "model": context.captioner.model if model is None else model,
         }
         if self.warnings:
             answer["warnings"] = self.warnings

@@ -45,7 +45,7 @@ TOGETHER = (
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Give this process a Prefect home of its own, before anything imports Prefect: none of the user's settings."""
+    """Give this process a Prefect home and a cache of its own, before anything imports Prefect: none of the user's."""
     # A busy machine is no defect: nothing here is judged by the clock.
     hypothesis.settings.register_profile(
         "regioncap", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
@@ -53,7 +53,7 @@ def pytest_configure(config: pytest.Config) -> None:
     hypothesis.settings.load_profile("regioncap")
     home = tempfile.mkdtemp(prefix="regioncap-tests-")
     config.add_cleanup(lambda: shutil.rmtree(home, ignore_errors=True))
-    os.environ.update(PREFECT, PREFECT_HOME=home)
+    os.environ.update(PREFECT, PREFECT_HOME=home, XDG_CACHE_HOME=f"{home}/cache")
 
 
 @pytest.hookimpl(optionalhook=True)

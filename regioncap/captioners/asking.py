@@ -6,17 +6,20 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
-from regioncap.captioners.base import CaptionRequest, CaptionResult
+from regioncap.captioners.base import CaptionRequest, CaptionResult, Received
 from regioncap.captioners.chat import ChatRequest, ChatResponse
 from regioncap.captioners.prompts import label
-from regioncap.captioners.reading.parsing import Parsed, is_refusal
+from regioncap.captioners.reading.parsing import is_refusal
 from regioncap.captioners.replies import QUOTED_CHARS, Reply, parse_response
 from regioncap.captioners.row_requests import RowRequests
 from regioncap.captioners.server_errors import EndpointFailed, Refused, TryAgain
 from regioncap.config.model import RegionCapConfig
 from regioncap.records import Counts
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 Send = Callable[[ChatRequest], Awaitable[ChatResponse]]
 """Has a request answered by some endpoint. Raises Refused, TryAgain when tries are used up, RunStopped."""
@@ -24,12 +27,22 @@ Send = Callable[[ChatRequest], Awaitable[ChatResponse]]
 LONG_REPLY_CHARS = 1_000
 """Longer replies are read in a thread, so that they do not hold up the event loop: this one takes about 0.5 ms."""
 
+RECORDED_AT_ONCE_CHARS = 4_000
+"""Longer replies are brought into the form in which they are stored in a thread, too: this one takes about 0.3 ms."""
+
 
 class Keeping:
     """The tasks that keep something. They go on when their row is given up: what they keep was paid for."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
+        self._turn = asyncio.Lock()
+
+    async def turn(self) -> None:
+        """Wait until a reply that is on record may be read: one after the other, with what has arrived meanwhile put on
+        record between them."""
+        async with self._turn:
+            await asyncio.sleep(0)
 
     async def run(self, keeping: Coroutine[Any, Any, None]) -> None:
         """Run `keeping`; returns when it is done, and lets it go on when the caller is cancelled."""
@@ -69,6 +82,7 @@ class RowConversation:
         self._usage: Counter[str] = Counter()
         self._asked = 0
         self._asked_early = False
+        self._claimed = False
         self._replies: dict[int, Reply] = {}
         """By when they were asked for."""
         self._one_at_a_time = asyncio.Lock()
@@ -77,7 +91,7 @@ class RowConversation:
     async def ask_early(self, send: Send) -> None:
         """Ask once while the servers are still being tried out, by way of `send`. What does not come is asked for by
         `captions`, as if nothing had been: no failure counts. Raises RowReject, and RunStopped from `send`."""
-        for outcome in await self._ask_missing(0, send):
+        for outcome in await self._ask_missing(0, send) or ():
             if isinstance(outcome, str):
                 self._asked_early = True
             elif not isinstance(outcome, TryAgain | Refused | EndpointFailed):
@@ -90,7 +104,10 @@ class RowConversation:
         for repair in range(min(self._asked_early, most), most + 1):
             if not self._missing():
                 break
-            for outcome in await self._ask_missing(repair, self._send):
+            outcomes = await self._ask_missing(repair, self._send)
+            if outcomes is None:
+                return CaptionResult({}, elsewhere=True)
+            for outcome in outcomes:
                 if isinstance(outcome, BaseException):
                     self._record_failure(outcome)
                 elif outcome:
@@ -105,22 +122,30 @@ class RowConversation:
     def _missing(self) -> tuple[int, ...]:
         return tuple(number for number in self._request.wanted if number not in self._result.captions)
 
-    async def _ask_missing(self, repair: int, send: Send) -> list[str | BaseException]:
-        """Ask once for all that is missing; for each request what `_ask` gives, or raises."""
-        asked = await asyncio.to_thread(self._requests.compose, self._request, self._missing(), repair)
+    async def _ask_missing(self, repair: int, send: Send) -> list[str | BaseException] | None:
+        """Ask once for all that is missing; for each request what `_ask` gives, or raises. None when nothing was sent,
+        since another run requests it."""
+        asked = await asyncio.to_thread(self._composed, repair)
+        if asked is None:
+            return None
         return await asyncio.gather(*(self._ask(each, repair, send) for each in asked), return_exceptions=True)
+
+    def _composed(self, repair: int) -> list[ChatRequest] | None:
+        """The requests for what is missing; None when nothing may be sent."""
+        claim = self._request.claim
+        self._claimed = self._claimed or claim is None or claim()
+        return self._requests.compose(self._request, self._missing(), repair) if self._claimed else None
 
     async def _ask(self, asked: ChatRequest, repair: int, send: Send) -> str:
         """One request: its reply and what it yields are kept at once. Gives what was wrong with it; "" for nothing."""
         self._asked += 1
         order = self._asked
         response = await send(asked)
+        reply = await self._recorded(asked, response, order)
         result, usage = self._result, self._usage
         usage.update(requests=1, prompt_tokens=response.prompt_tokens, completion_tokens=response.completion_tokens)
-        if len(response.text) > LONG_REPLY_CHARS:
-            read, self._replies[order] = await asyncio.to_thread(self._read, response, asked)
-        else:  # handing it to a thread would take longer
-            read, self._replies[order] = self._read(response, asked)
+        read = await _in_thread_if(len(response.text) > LONG_REPLY_CHARS, parse_response, response, asked.wanted)
+        self._replies[order] = reply
         found = read.captions
         if found:
             if repair or self._request.again:
@@ -133,9 +158,13 @@ class RowConversation:
         await self._keep()
         return "" if len(found) == len(asked.wanted) else self._problem_of(response, read.reason)
 
-    def _read(self, response: ChatResponse, asked: ChatRequest) -> tuple[Parsed, Reply]:
-        read = parse_response(response, asked.wanted)
-        return read, Reply.of(asked, response, read)
+    async def _recorded(self, asked: ChatRequest, response: ChatResponse, order: int) -> Reply:
+        """The response as it is stored, on record before anything else is done with it."""
+        reply = await _in_thread_if(len(response.text) > RECORDED_AT_ONCE_CHARS, Reply.of, asked, response)
+        if self._request.record is not None:
+            self._request.record(Received(reply, order, response.prompt_tokens, response.completion_tokens))
+            await self._keeping.turn()
+        return reply
 
     def _problem_of(self, response: ChatResponse, reason: str) -> str:
         begin = " ".join(response.text[:QUOTED_CHARS].split())
@@ -187,3 +216,8 @@ class RowConversation:
                 )  # fmt: skip
                 await asyncio.to_thread(keep, so_far)
                 self._kept = count
+
+
+async def _in_thread_if(long: bool, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """`function(*args)`, in a thread if it takes `long`: else handing it over would take longer than itself."""
+    return await asyncio.to_thread(function, *args, **kwargs) if long else function(*args, **kwargs)

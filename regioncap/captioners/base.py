@@ -29,6 +29,16 @@ class MarkGroup:
 
 
 @dataclass(frozen=True)
+class Received:
+    """A reply that just came. `order`: of its request among the row's, from 1. Tokens as the server counts them."""
+
+    reply: Reply
+    order: int
+    prompt_tokens: int
+    completion_tokens: int
+
+
+@dataclass(frozen=True)
 class CaptionRequest:
     """One picture whose regions need captions.
 
@@ -38,11 +48,13 @@ class CaptionRequest:
     `bbox`: (N, 4) xywh in pixels of the picture as displayed, region i+1 at index i.
     `wanted`: the region numbers (from 1) to caption; the others have captions already. `fields`: the row, for prompt
     templates. `region_fields`: per region, for prompt templates. `parts`: what the model sees instead of `marked` when
-    there are more regions than one picture can show; together they have all of them. `keep`: takes the result so far
-    whenever a reply came, and at the end when regions are missing by the model's failure. `again`: `wanted` have
-    captions already that did not satisfy: they are asked for one by one, with a closer view. `rejected`: the caption of
-    the one wanted region that a person rejected; "" if none was. `arm`: an audit asks, and how; None in a run. With
-    `reversed`, `wanted` begins with the last region.
+    there are more regions than one picture can show; together they have all of them. `claim`: called right before the
+    first request is sent, in a thread: whether it may be sent. False where another run requests the same captions; it
+    may be called again then. `record`: takes each reply before anything else is done with it, on the event loop's
+    thread, so it must be quick. `keep`: takes the result so far whenever a reply came, and at the end when regions are
+    missing by the model's failure. `again`: `wanted` have captions already that did not satisfy: they are asked for one
+    by one, with a closer view. `rejected`: the caption of the one wanted region that a person rejected; "" if none was.
+    `arm`: an audit asks, and how; None in a run. With `reversed`, `wanted` begins with the last region.
     """
 
     name: str
@@ -55,6 +67,8 @@ class CaptionRequest:
     fields: Mapping[str, Any] = field(default_factory=dict)
     region_fields: Sequence[Mapping[str, Any]] = ()
     parts: Sequence[MarkGroup] = ()
+    claim: Callable[[], bool] | None = None
+    record: Callable[[Received], object] | None = None
     keep: Callable[[CaptionResult], object] | None = None
     again: bool = False
     picture_wh: tuple[int, int] | None = None
@@ -92,8 +106,9 @@ class CaptionResult:
     `usage`: what these captions cost: `prompt_tokens`, `completion_tokens`, `requests`, `repaired` (regions that came
     only when asked again). `warnings`: sentences for the output row. `code`, `message`: why regions are missing; None
     when none is. `model_failure`: they are missing though the server answered: it refused this request, or its answers
-    were unusable. `on_hold`: that happened in too many runs, so nothing was sent. `replies`: what came, in the order
-    in which it was asked for, to be read again by better rules; empty where that means nothing.
+    were unusable. `on_hold`: that happened in too many runs, so nothing was sent. `elsewhere`: nothing was sent, since
+    another run requests them, or has got them. `replies`: what came, in the order in which it was asked for, to be read
+    again by better rules; empty where that means nothing.
     """
 
     captions: dict[int, str]
@@ -103,6 +118,7 @@ class CaptionResult:
     message: str = ""
     model_failure: bool = False
     on_hold: bool = False
+    elsewhere: bool = False
     replies: Sequence[Reply] = ()
 
 

@@ -23,6 +23,7 @@ from regioncap.captioners.fake.faults import FAULTS
 from regioncap.captioners.fake.model import caption_of, digest_of
 from regioncap.captioners.fake.personas import PERSONAS
 from regioncap.captioners.fake.sight import Sight
+from regioncap.captioners.fake.stats import Repeat
 
 __all__ = ["FAULTS", "PERSONAS", "Behaviour", "RunningServer", "ScriptedResponse", "Sight", "caption_of", "digest_of"]
 
@@ -46,6 +47,12 @@ class RunningServer:
     def stats(self) -> dict[str, Any]:
         """What was asked up to now."""
         return self._fake.stats.public(self._fake.behaviour.slots)
+
+    @property
+    def repeats(self) -> list[Repeat]:
+        """The requests for regions that were answered before and came again, in order."""
+        stats = self._fake.stats
+        return [repeat for repeat in stats.repeats if repeat.digest not in stats.trials]
 
     def change(self, **behaviour: Any) -> None:
         """Act differently from the next request on: fields of `Behaviour`."""

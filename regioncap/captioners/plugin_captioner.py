@@ -105,6 +105,8 @@ class PluginCaptioner:
 
     def _captions(self, request: CaptionRequest) -> CaptionResult:
         result = CaptionResult({})
+        if request.claim is not None and not request.claim():
+            return CaptionResult({}, elsewhere=True)
         for group in request.shown():
             wanted = tuple(number for number in request.wanted if number in group.regions)
             try:

@@ -69,12 +69,14 @@ class Reply:
     altered: str = ""
 
     @classmethod
-    def of(cls, asked: ChatRequest, response: ChatResponse, parsed: Parsed) -> Reply:
-        """What is stored of `response`, from which `parsed` was read."""
+    def of(cls, asked: ChatRequest, response: ChatResponse) -> Reply:
+        """What is stored of `response`."""
         bare = without_reasoning(response.text)
         if bare is None:
             text, altered = response.text, OPEN_REASONING
-        elif bare != response.text and _captions(replace(response, text=bare), asked.wanted) != parsed.captions:
+        elif bare != response.text and _captions(replace(response, text=bare), asked.wanted) != _captions(
+            response, asked.wanted
+        ):
             # What is left looks like reasoning, too.
             text, altered = response.text, ""
         else:

@@ -58,6 +58,7 @@ class Sender:
         self._probe = probe
         self._try_out_again = try_out_again
         self._soundness = Soundness(self._answers_known_good, spawn)
+        self._turn = asyncio.Lock()
         self._revivals: dict[int, asyncio.Task[None]] = {}
         self._trials: dict[int, asyncio.Task[None]] = {}
         """By endpoints that are tried out again, or were."""
@@ -186,6 +187,8 @@ class Sender:
 
     async def _exchange(self, endpoint: Endpoint, request: ChatRequest) -> ChatResponse:
         """The answer of an endpoint. Raises TryAgain, Refused, EndpointFailed."""
+        async with self._turn:  # one after the other, so that answers are read between them
+            await asyncio.sleep(0)
         self._budget.record_request()
         response = await endpoint.send(request)
         self._budget.record_response(response, request)

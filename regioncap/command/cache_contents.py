@@ -12,6 +12,9 @@ from regioncap.config.model import RegionCapConfig
 from regioncap.errors import UsageError
 from regioncap.storage.cache_folder import (
     ANSWERS,
+    CLAIMS_ON_ANSWERS,
+    JOURNALS,
+    LIVE_RUNS,
     MARKS,
     MAX_NAMED,
     PROBES,
@@ -32,6 +35,8 @@ FREE = "made again from the input, costs CPU only"
 TRIED = "found out again, costs a few requests a server"
 DRAWN = "drawn again when an output names them, costs CPU only"
 PAID = "paid for: removed, they are requested again"
+OF_LIVE = "of runs that go on; what dead ones left goes with the next run"
+TAKEN_UP = "replies that are not stored yet: of runs that go on, or that the next run recovers"
 
 
 @dataclass
@@ -137,6 +142,9 @@ def _kinds(folder: CacheFolder, register: Register, leftovers: Count) -> Iterato
     yield TRIALS, Count(TRIALS.name, TRIED, _prune(folder)), needed.trials() if known else None
     yield MARKS, Count("marked pictures", DRAWN, _prune(folder, "--marks")), needed.marks() if known else None
     yield ANSWERS, Count("answers", PAID, _prune(folder, "--answers")), _answers(needed) if known else None
+    yield JOURNALS, Count(JOURNALS.name, TAKEN_UP), None
+    for kind in (LIVE_RUNS, CLAIMS_ON_ANSWERS):
+        yield kind, Count(kind.name, OF_LIVE), None
     for prefix in folder.prefixes:
         yield register_of(prefix), Count(f"register ({prefix})"), None
     yield PROBES, leftovers, set()

@@ -23,6 +23,7 @@ from regioncap.registry import plugin_parts
 from regioncap.run.context import RunContext
 from regioncap.run.credentials import check_environment
 from regioncap.storage.runs import entry_place, registered
+from regioncap.tasks.recovery import recover
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,7 @@ def _check(context: RunContext, deployed: bool) -> Checked:
     check_named_keys(context.config, rows)
     check_allowed_images(context, rows)
     hints = [*plugin_hints(context.config), *key_hints(context.config, rows), *check_box_format(context, rows)]
+    recover(context)
     left = count(context, rows.whole_input() or context.shards()) if may_have_answers(context) else None
     outdated = check_rules(left, context.config, deployed=deployed) if left is not None else ""
     return Checked(differences, outdated, hints, left)

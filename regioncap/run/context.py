@@ -36,8 +36,11 @@ from regioncap.run.shard_run import ShardRuns
 from regioncap.run.threads import RunThreads
 from regioncap.storage.answers import Answers
 from regioncap.storage.bounded_read import reader_of
+from regioncap.storage.claims import Claims
 from regioncap.storage.filesystem import Filesystems
+from regioncap.storage.holders import Holder
 from regioncap.storage.images import ImageFiles
+from regioncap.storage.journal import Journal, journal_folder
 from regioncap.storage.leases import Lease
 from regioncap.storage.row_images import RowImages
 from regioncap.storage.steps import STEP_NAMES, StepStorage
@@ -55,7 +58,8 @@ REPORTED = "reported"
 class RunContext:
     """Everything that the tasks of a process need for one config; see `regioncap.run.runs` for how they find it."""
 
-    def __init__(self, config: RegionCapConfig) -> None:
+    def __init__(self, config: RegionCapConfig, run: str = "") -> None:
+        """`run`: the same for all processes of a run."""
         self.config = config
         self.files = filesystems_of(config)
         self.cache = self.files.place(config.cache_path)
@@ -65,6 +69,10 @@ class RunContext:
         self.images = _images_of(config, self.files, self.row_images)
         self.marks = MarkedPictures(self.cache.child("marks"), keep=config.draw_visualization)
         self.answers = Answers(self.cache.child("captions"))
+        self.journal = Journal(journal_folder(self.cache))
+        self.recovery = threading.Lock()
+        """Held while it is looked for what killed runs left in their journals."""
+        self.recovered = False
         self.in_flight = InFlight()
         self.shard_runs = ShardRuns()
         self.progress = Progress(config.prices)
@@ -87,6 +95,10 @@ class RunContext:
         """The command line that resumes the run; "" where it was not started by a command."""
         self.prefect_lost = threading.Event()
         """Set when Prefect's server is gone: nothing more is shown there."""
+        self.claims = Claims(
+            self.cache, lambda: Holder.here(self.run_name), self.stop, group=run,
+            pool=None if self.cache.is_local else self.threads.io,
+        )  # fmt: skip
         self.lazy_captioner = LazyCaptioner(self._make_captioner, self.stop)
         self.cached_shards: dict[str, tuple[Step, ...]] = {}
         """The steps of shards that the preflight found done, by the key of their input, for the run not to check them
@@ -156,6 +168,8 @@ class RunContext:
         """Close the captioner, the threads and open files, and let the output go; what is in flight is stopped."""
         self.stop.set()
         self.lazy_captioner.close()
+        self.journal.close()
+        self.claims.close()
         self.threads.close()
         self.images.close()
         if self.lease is not None:

@@ -55,7 +55,7 @@ class Runs:
             if key[0] in self._closed:
                 raise Stopped
             if key not in self._contexts:
-                self._contexts[key] = RunContext(config)
+                self._contexts[key] = RunContext(config, key[0])
             return self._contexts[key]
 
     def find(self, config: RegionCapConfig) -> RunContext | None:

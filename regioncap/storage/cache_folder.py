@@ -8,9 +8,14 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from regioncap.errors import StorageError, UsageError
+from regioncap.storage.claim_records import NAME as CLAIM_NAME
+from regioncap.storage.claims import CLAIMS
 from regioncap.storage.filesystem import Place
 from regioncap.storage.items import Item
+from regioncap.storage.journal import JOURNAL, NAME
 from regioncap.storage.leftovers import CUT_OFF
+from regioncap.storage.live_runs import LIVE
+from regioncap.storage.live_runs import NAME as LIVE_NAME
 from regioncap.storage.runs import RUNS
 from regioncap.storage.steps import STEP_NAMES
 
@@ -41,7 +46,10 @@ ROW_IMAGES = Kind("images of rows", ("images",), re.compile(r"[0-9a-f]{64}"))
 TAR_INDEXES = Kind("tar indexes", ("tars",), re.compile(r"[0-9a-f]{64}\.rows"))
 TRIALS = Kind("trials of servers", ("endpoints",), re.compile(r"[0-9a-f]{32}\.json"), by_digest=False)
 PROBES = Kind("probes of clusters", ("dask",), re.compile(r"[0-9a-f]+\.probe"), by_digest=False)
-OF_ALL_PREFIXES = (ANSWERS, MARKS, ROW_IMAGES, TAR_INDEXES, TRIALS, PROBES)
+JOURNALS = Kind("journals", (JOURNAL,), NAME, by_digest=False)
+LIVE_RUNS = Kind("live runs", (LIVE,), LIVE_NAME, by_digest=False)
+CLAIMS_ON_ANSWERS = Kind("claims on answers", (CLAIMS,), CLAIM_NAME, by_digest=False)
+OF_ALL_PREFIXES = (ANSWERS, MARKS, ROW_IMAGES, TAR_INDEXES, TRIALS, PROBES, JOURNALS, LIVE_RUNS, CLAIMS_ON_ANSWERS)
 
 
 def step_files(prefix: str) -> Kind:

@@ -28,15 +28,16 @@ class LocksUnsupported(RegionCapError):
     """This filesystem, or operating system, has no kernel locks."""
 
 
-def lock(path: Path) -> int | None:
+def lock(path: Path, *, append: bool = False) -> int | None:
     """Lock the file at `path`, which is made if needed; returns its descriptor, None when another has locked it.
 
-    Two locks in one process exclude each other, too. Raises LocksUnsupported, OSError.
+    `append`: whatever is written to it goes to its end. Two locks in one process exclude each other, too. Raises
+    LocksUnsupported, OSError.
     """
     if fcntl is None:
         raise LocksUnsupported
     while True:
-        file = _open(path)
+        file = _open(path, os.O_APPEND if append else 0)
         try:
             locked = try_lock(file)
         except BaseException:
@@ -85,8 +86,8 @@ def is_free(path: Path) -> bool:
         os.close(file)
 
 
-def _open(path: Path) -> int:
-    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
+def _open(path: Path, more: int) -> int:
+    flags = os.O_RDWR | os.O_CREAT | more | getattr(os, "O_NOFOLLOW", 0)
     try:
         file = os.open(path, flags, 0o666)
     except FileNotFoundError:
@@ -95,7 +96,8 @@ def _open(path: Path) -> int:
     except IsADirectoryError:  # a holder on another host found no locks
         raise LocksUnsupported from None
     with contextlib.suppress(OSError):
-        os.fchmod(file, 0o666)  # whoever may write in this folder takes over from a killed run, whosever it was
+        # Whoever may write in this folder takes over from a killed run, whosever it was; and nobody else.
+        os.fchmod(file, 0o666 & path.parent.stat().st_mode)
     return file
 
 

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from regioncap.errors import StorageError
+from regioncap.storage.conditional_writes import content_of, create_record, replaces_silently
 from regioncap.storage.filesystem import Place, path_of
 from regioncap.storage.holders import Holder, LeaseHeld
 
@@ -86,7 +87,7 @@ class StoreLease:
 
     def _newest(self) -> Entry | None:
         for number in reversed(self._numbers()):
-            data = _content(self._place.child(str(number)))
+            data = content_of(self._place.child(str(number)))
             if data is not None:  # else it was removed since it was listed
                 return Entry(number, data, Holder.read(data))
         return None
@@ -97,18 +98,12 @@ class StoreLease:
     def _create(self, place: Place) -> bool:
         """Write our record where there is none. Returns whether it is ours that is there now."""
         record = self._record()
-        for _ in range(2):  # a store may answer that two came at once, and that neither was first
-            with contextlib.suppress(StorageError):
-                if place.create(record):
-                    if _replaces_silently(place, record):
-                        self._say_last_one_wins()
-                    return True
-            there = _content(place)
-            if there is not None:  # another's, or ours: a request whose response was lost is sent again
-                return there == record
-        place.write(record)
-        self._say_last_one_wins()
-        return True
+        created = create_record(place, record)
+        if created is None:
+            place.write(record)
+        if created is None or (created and replaces_silently(place, record)):
+            self._say_last_one_wins()
+        return created is not False
 
     def _say_last_one_wins(self) -> None:
         logger.warning(
@@ -202,17 +197,3 @@ class StoreLease:
         for older in self._numbers():
             if older <= number:
                 self._place.child(str(older)).remove()
-
-
-def _content(place: Place) -> bytes | None:
-    try:
-        return place.read()
-    except FileNotFoundError:
-        return None
-
-
-def _replaces_silently(place: Place, record: bytes) -> bool:
-    """Whether the store ignores the condition, as some do."""
-    with contextlib.suppress(StorageError):
-        return place.create(record)
-    return False

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from regioncap.captioners.asking import Keeping, RowConversation
-from regioncap.captioners.base import CaptionResult
+from regioncap.captioners.base import CaptionResult, Received
 from regioncap.captioners.chat import ChatRequest, ChatResponse
 from regioncap.captioners.prompts import Prompts
 from regioncap.captioners.row_requests import RowRequests
@@ -137,3 +137,44 @@ def test_what_was_answered_early_is_not_asked_in_the_same_words_again() -> None:
 def test_a_row_is_asked_at_least_once_beside_an_early_answer() -> None:
     result = converse(answered, request_of(0), declined, max_repairs=0)
     assert (sorted(result.captions), result.code) == ([1, 2, 3], None)
+
+
+def test_a_row_is_claimed_once_before_its_first_request_early_or_not() -> None:
+    events: list[str] = []
+
+    async def send(asked: ChatRequest) -> ChatResponse:
+        events.append("sent")
+        return await answered(asked)
+
+    def claim() -> bool:
+        events.append("claimed")
+        return True
+
+    result = converse(send, request_of(0, 2, claim=claim), early=failing)
+    assert sorted(result.captions) == [1, 2]
+    assert events == ["claimed", "sent"]
+
+
+def test_a_row_that_another_run_requests_is_not_sent_early_nor_late() -> None:
+    result = converse(failing, request_of(0, 2, claim=lambda: False), early=failing)
+    assert (result.elsewhere, result.captions, result.code) == (True, {}, None)
+
+
+def test_a_row_that_another_run_requested_meanwhile_is_sent_when_it_gave_up() -> None:
+    free = iter([False, True])
+    result = converse(answered, request_of(0, 2, claim=lambda: next(free)), early=failing)
+    assert (result.elsewhere, sorted(result.captions)) == (False, [1, 2])
+
+
+def test_each_reply_is_on_record_before_it_is_read_early_ones_too() -> None:
+    events: list[tuple[str, int]] = []
+
+    def record(received: Received) -> None:
+        events.append(("recorded", received.order))
+
+    def keep(result: CaptionResult) -> None:
+        events.append(("kept", len(result.replies)))
+
+    result = converse(answered, request_of(0, 2, record=record, keep=keep), early=declined)
+    assert sorted(result.captions) == [1, 2]
+    assert events == [("recorded", 1), ("kept", 1), ("recorded", 2), ("kept", 2)]

@@ -9,7 +9,7 @@ import pytest
 
 from regioncap.captioners import replies
 from regioncap.captioners.chat import ChatRequest, ChatResponse
-from regioncap.captioners.replies import MAX_BYTES, Reply, joined, parse_response, read_again
+from regioncap.captioners.replies import MAX_BYTES, Reply, joined, read_again
 from regioncap.records import dumps, loads
 
 TWO = "<region1>: A dog.\n<region2>: A cat."
@@ -18,7 +18,7 @@ TWO = "<region1>: A dog.\n<region2>: A cat."
 def stored(text: str, wanted: tuple[int, ...] = (1, 2), finish: str = "stop", **more: Any) -> Reply:
     """What is stored of a response, after a round through JSON."""
     asked, response = ChatRequest("", "", (b"jpeg",), wanted), ChatResponse(text, finish, **more)
-    reply = Reply.of(asked, response, parse_response(response, wanted))
+    reply = Reply.of(asked, response)
     again = Reply.of_json(loads(dumps(reply.as_json())))
     assert again == reply
     return again
@@ -27,7 +27,7 @@ def stored(text: str, wanted: tuple[int, ...] = (1, 2), finish: str = "stop", **
 def test_a_reply_says_how_it_was_asked_for_and_ended() -> None:
     asked = ChatRequest("system", "text", (b"jpeg",), (2,), 0.3, "focal")
     response = ChatResponse("A cat.", "eos", form="regex")
-    assert Reply.of(asked, response, parse_response(response, (2,))).as_json() == {
+    assert Reply.of(asked, response).as_json() == {
         "text": "A cat.", "finish": "eos", "ended": "complete", "wanted": [2], "form": "regex", "mode": "focal",
         "temperature_offset": 0.3,
     }  # fmt: skip

@@ -141,6 +141,30 @@ def test_killed_anywhere_the_same_command_ends_well(
     assert summary.requests <= ROWS - answered + TRIAL
 
 
+def test_what_was_received_before_a_kill_is_not_requested_again_though_nothing_was_stored(
+    tmp_path: Path, run: Run, settings: dict[str, Any], server: RunningServer, start: Start,
+    expected: tuple[bytes, bytes],
+) -> None:  # fmt: skip
+    server.change(beat=0.2)  # all answers at the same moment
+    received = 0
+    for _ in range(3):
+        child = start(
+            "-m", "tests.support.crash_child", config_text(tmp_path, settings), "regioncap.tasks.answers",
+            "_Answer.keep", "1", stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        assert child.wait(120) == -signal.SIGKILL
+        journals = [path.read_bytes().splitlines() for path in (tmp_path / "cache" / "journal").glob("*.journal")]
+        assert len(journals) == 1
+        received += len(journals[0])
+        # What the killed run before had received is stored, by the next one.
+        assert len(list((tmp_path / "cache").glob("captions/*/*.json"))) == received - len(journals[0])
+    server.change(beat=0.0)
+    summary = run(tmp_path, **settings)
+    assert outputs(tmp_path) == expected
+    assert received >= 3
+    assert ROWS - received <= summary.requests <= ROWS - received + TRIAL
+
+
 def test_parts_of_a_killed_run_are_whole(
     tmp_path: Path, run: Run, settings: dict[str, Any], start: Start, expected: tuple[bytes, bytes]
 ) -> None:

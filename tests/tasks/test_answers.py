@@ -18,7 +18,7 @@ from regioncap.captioners.vlm import OpenAICaptioner
 from regioncap.config.model import RegionCapConfig
 from regioncap.run.context import RunContext
 from regioncap.tasks import cached_answer
-from regioncap.tasks.answers import ask
+from regioncap.tasks.answers import ask, request_of, send_for
 from regioncap.tasks.cached_answer import CachedAnswer
 from tests.support.runs import config_of
 
@@ -30,9 +30,9 @@ ROW: dict[str, Any] = {
 
 
 class Sent:
-    """A run that has asked for `ROW`; what comes is for the test to say."""
+    """A run that has asked for `ROW`, or for what is `needed` of it; what comes is for the test to say."""
 
-    def __init__(self, config: RegionCapConfig, again: bool = False) -> None:
+    def __init__(self, config: RegionCapConfig, again: bool = False, needed: tuple[int, ...] | None = None) -> None:
         self.context = RunContext(config)
         captioner = self.context.captioner
         assert isinstance(captioner, OpenAICaptioner)
@@ -43,7 +43,10 @@ class Sent:
             return Future()
 
         captioner.submit = submit  # type: ignore[method-assign]
-        self.key = ask(ROW, self.context, ignore_cached=again).key
+        if needed is None:
+            self.key = ask(ROW, self.context, ignore_cached=again).key
+        else:
+            self.key = send_for(ROW, request_of(ROW, self.context), self.context, needed=needed).key
 
     def comes(self, **result: Any) -> None:
         """The captioner has something to keep."""
@@ -76,6 +79,15 @@ def test_a_part_does_not_replace_what_another_run_has(runs: tuple[Sent, Sent]) -
     assert second.kept().captions == {1: "A", 2: "b"}
     second.comes(captions={1: "A", 3: "C"})
     assert first.kept().captions == {1: "A", 2: "b", 3: "C"}
+
+
+def test_what_another_run_has_of_regions_that_are_not_needed_stays(runs: tuple[Sent, Sent]) -> None:
+    first, _ = runs
+    edited = Sent(first.context.config, needed=(1,))
+    with closing(edited.context):
+        first.comes(captions={1: "a", 2: "b"})
+        edited.comes(captions={1: "A"})
+        assert edited.kept().captions == {1: "A", 2: "b"}
 
 
 def test_a_failure_does_not_replace_a_whole_answer(runs: tuple[Sent, Sent]) -> None:

@@ -119,8 +119,10 @@ class FakeApp:
             return self._error("loading")
         self._times[digest] += 1
         parsed = replace(await self._parse(body, behaviour), asking=f"{digest} {self._times[digest]}")
-        if parsed.numbers and self.stats.first_regions_at is None and PROBE_WORD not in str(parsed.forms):
-            self.stats.first_regions_at = time.time()
+        if not parsed.numbers or PROBE_WORD in str(parsed.forms):
+            self.stats.trials.add(digest)
+        else:
+            self.stats.record_regions()
         fault = self._fault(parsed)
         failure = await self._fail(request, fault, behaviour)
         if failure is not None:
@@ -195,6 +197,8 @@ class FakeApp:
         self.stats.running += 1
         try:
             await asyncio.sleep(behaviour.latency)
+            if behaviour.beat:
+                await asyncio.sleep(-time.monotonic() % behaviour.beat)
         finally:
             self.stats.running -= 1
             if self.stats.first_regions_at is not None:
@@ -211,7 +215,7 @@ class FakeApp:
         if response is None:
             response = Response(content, media_type="application/json")
             if fault not in BROKEN_OFF:
-                self.stats.record_answer(digest)
+                self.stats.record_answer(digest, seen=seen)
         for callback in self.on_answer:
             callback(self.stats.answered)
         return response

@@ -19,7 +19,8 @@ Script = Callable[[Mapping[str, Any]], ScriptedResponse | None]
 class Behaviour:
     """How the server acts.
 
-    `persona`: whom it imitates. `latency`: seconds a request takes in a slot. `faults`: share of the requests by name,
+    `persona`: whom it imitates. `latency`: seconds a request takes in a slot. `beat`: seconds between the moments at
+    which answers leave, all that are ready at once; 0 for each as it is ready. `faults`: share of the requests by name,
     see `FAULTS`. `credits_after`, `loading`: see `SCHEDULED`. `structure`: the forms that it enforces, of
     `FORMS`, or `none`; None for the persona's. `max_model_len`: tokens of picture, prompt and answer, more are
     refused. `max_waiting`: answer 429 when this many requests are queued. `retry_after`: seconds until the next try
@@ -32,6 +33,7 @@ class Behaviour:
     persona: Persona = PLAIN
     slots: int = 32
     latency: float = 0.8
+    beat: float = 0.0
     faults: Mapping[str, float] = field(default_factory=dict)
     credits_after: float | None = None
     loading: float = 0.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 
 @dataclass
@@ -23,6 +23,14 @@ class Bill:
         self.completion_tokens += completion_tokens
 
 
+class Repeat(NamedTuple):
+    """A request that was answered before and came again. `digest`: which it is. Seconds since 1970."""
+
+    digest: str
+    answered_at: float
+    repeated_at: float
+
+
 @dataclass
 class Stats:
     """What was asked. Times in seconds.
@@ -32,6 +40,8 @@ class Stats:
     """
 
     requests: int = 0
+    for_regions: int = 0
+    """Of those, all that ask for regions and do not try the server out."""
     answered: int = 0
     sent_again: int = 0
     sent_again_after_answer: int = 0
@@ -42,8 +52,11 @@ class Stats:
     billed: Bill = field(default_factory=Bill)
     unseen: Bill = field(default_factory=Bill)
     faults: Counter[str] = field(default_factory=Counter)
-    seen: dict[str, bool] = field(default_factory=dict, repr=False)
-    """Digest of each request, and whether it was answered."""
+    answered_at: dict[str, float | None] = field(default_factory=dict, repr=False)
+    """Digest of each request, and when it was answered last, to a client that was still there; None if never."""
+    repeats: list[Repeat] = field(default_factory=list, repr=False)
+    trials: set[str] = field(default_factory=set, repr=False)
+    """Digests of the requests that tried the server out."""
     first_at: float | None = None
     """When the first request came."""
     first_regions_at: float | None = None
@@ -56,17 +69,27 @@ class Stats:
         """A request came."""
         self.first_at = time.time() if self.first_at is None else self.first_at
         self.requests += 1
-        if digest in self.seen:
+        if digest in self.answered_at:
             self.sent_again += 1
-            self.sent_again_after_answer += self.seen[digest]
-        self.seen.setdefault(digest, False)
+            answered_at = self.answered_at[digest]
+            if answered_at is not None:
+                self.sent_again_after_answer += 1
+                self.repeats.append(Repeat(digest, answered_at, time.time()))
+        self.answered_at.setdefault(digest, None)
         self.in_flight += 1
         self.peak_in_flight = max(self.peak_in_flight, self.in_flight)
 
-    def record_answer(self, digest: str) -> None:
-        """A request is answered as it should be, or with a fault that changes only the text."""
+    def record_regions(self) -> None:
+        """The request asks for regions."""
+        self.for_regions += 1
+        self.first_regions_at = time.time() if self.first_regions_at is None else self.first_regions_at
+
+    def record_answer(self, digest: str, *, seen: bool) -> None:
+        """A request is answered as it should be, or with a fault that changes only the text. `seen`: its client is
+        there."""
         self.answered += 1
-        self.seen[digest] = True
+        if seen:
+            self.answered_at[digest] = time.time()
 
     def record_cost(self, prompt_tokens: int, completion_tokens: int, *, seen: bool) -> None:
         """An answer was made. `seen`: the client can read what it cost."""
@@ -78,10 +101,10 @@ class Stats:
         last answer, which are `seconds` apart. `first_at`, `first_regions_at`: seconds since 1970."""
         span = self.last_at - self.first_regions_at if self.first_regions_at is not None else 0.0
         share = self.busy_seconds / (span * slots) if span > 0 else 0.0
-        names = ("requests", "answered", "sent_again", "sent_again_after_answer", "peak_in_flight")
+        names = ("requests", "for_regions", "answered", "sent_again", "sent_again_after_answer", "peak_in_flight")
         return {
             **{name: getattr(self, name) for name in names},
-            "distinct": len(self.seen),
+            "distinct": len(self.answered_at),
             "faults": dict(self.faults),
             "billed": asdict(self.billed),
             "unseen": asdict(self.unseen),
