@@ -96,6 +96,10 @@ class Counts:
         for name, value in vars(more).items():
             setattr(self, name, _plus(getattr(self, name), value))
 
+    def includes(self, others: Counts) -> bool:
+        """Whether no number is smaller than that of `others`: so it is for counts that were copied later."""
+        return all(value >= getattr(others, name) for name, value in vars(self).items() if not isinstance(value, dict))
+
     def since(self, earlier: Counts) -> Counts:
         """What was added after `earlier`, a copy of these counts."""
         return Counts(**{name: _plus(value, getattr(earlier, name), sign=-1) for name, value in vars(self).items()})

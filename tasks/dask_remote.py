@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import regioncap
+from regioncap.captioners.allowance import Allowance, Use
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import UsageError
 from regioncap.records import Counts
@@ -54,6 +55,12 @@ def _plugins(config: RegionCapConfig) -> dict[str, dict[str, Any]] | str:
         return plugin_parts(config)
     except UsageError as error:
         return str(error)
+
+
+def settle(config: RegionCapConfig, allowance: Allowance) -> tuple[Use, Counts]:
+    """Have this process send what `allowance` allows; gives what it has made of it, and has counted up to now."""
+    context = RUNS.context(config)
+    return context.allowance.replace(allowance), context.progress.snapshot()
 
 
 def counts(config: RegionCapConfig) -> Counts:

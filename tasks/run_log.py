@@ -34,7 +34,8 @@ class _Forward(logging.Handler):
         self._extra = dict(logger.extra or {}) if isinstance(logger, logging.LoggerAdapter) else {}
 
     def emit(self, record: logging.LogRecord) -> None:
-        if RUNS.current == self._run and FLOWS.isEnabledFor(record.levelno):
+        sent_already = hasattr(record, "worker")  # Dask's word for where it was logged
+        if RUNS.current == self._run and FLOWS.isEnabledFor(record.levelno) and not sent_already:
             message = by_setting_names(printable(record.getMessage()))
             copied = logging.makeLogRecord({**vars(record), **self._extra, "msg": message, "args": None})
             for handler in FLOWS.handlers:

@@ -7,10 +7,11 @@ memory and the Prefect server.
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Iterator
 from typing import Any
 
-from prefect.futures import PrefectFuture, as_completed
+from prefect.futures import as_completed
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from regioncap.config.model import RegionCapConfig
@@ -21,19 +22,20 @@ from regioncap.output.output_parts import PartWriter, write_finished_parts
 from regioncap.output.outputs import OutputPart, is_parts_folder
 from regioncap.records import Counts, Shard
 from regioncap.run.context import RunContext
-from regioncap.tasks.workers import Threads, Workers
+from regioncap.tasks.workers import MAX_SHARDS_IN_FLIGHT, ShardFuture, Threads, Workers
 from regioncap.tasks.write import first_reject, reject_codes
 
 MIN_SHARDS_IN_FLIGHT = 3
 """One being captioned, one whose pixels are worked on, one ready to follow."""
 
-MAX_SHARDS_IN_FLIGHT = 64
-"""However small they are: with thousands of concurrent task runs a Prefect server on SQLite answers 503."""
-
 TARGET_ROWS_IN_FLIGHT = 2048
-"""With this many rows in flight no further shard is submitted (beyond the minimum), unless `max_in_flight` is set."""
+"""With this many rows in flight no further shard is submitted (beyond the minimum), unless `max_in_flight` is set, or
+servers turn out to take as many at once."""
 
 MIN_ROWS_IN_FLIGHT = 512
+
+CHECK_SECONDS = 0.2
+"""Between two checks whether there is room for a shard."""
 
 ROWS_THAT_FAIL_ALIKE = 500
 """When this many rows at the start all fail for one reason, so will the rest."""
@@ -51,7 +53,7 @@ class ShardWindow:
         self._processes = processes
         self._target_rows = target_rows_in_flight(context.config, processes)
         self._done: dict[int, ShardSteps] = {}
-        self._in_flight: dict[PrefectFuture[ShardSteps], int] = {}
+        self._in_flight: dict[ShardFuture, int] = {}
         self._watch = FailsAlike(context)
         self._parts = PartWriter(context) if is_parts_folder(context.config.output) else None
         self.reused_shards = 0
@@ -70,7 +72,7 @@ class ShardWindow:
         self._context.progress.add(Counts(rows=rows, rows_reused=rows, rejects=steps[-1].rejects))
         self._finish(steps)
 
-    def add(self, shard: Shard, future: PrefectFuture[ShardSteps]) -> None:
+    def add(self, shard: Shard, future: ShardFuture) -> None:
         """Take a shard that was submitted."""
         self._in_flight[future] = len(shard.lines)
 
@@ -78,7 +80,10 @@ class ShardWindow:
         """Return when another shard may be submitted. Raises what a shard raised, and OutputInUse."""
         hold_output(self._context)
         while not self._has_room():
-            self._wait_for_one()
+            if any(future.wrapped_future.done() for future in self._in_flight):
+                self._wait_for_one()
+            else:  # the servers may turn out to take more
+                threading.Event().wait(CHECK_SECONDS)
 
     def wait_for_all(self) -> list[ShardSteps]:
         """Wait for every shard; returns their steps in the order of the input. Raises what a shard raised."""
@@ -90,7 +95,9 @@ class ShardWindow:
         count, rows = len(self._in_flight), sum(self._in_flight.values())
         if count < MIN_SHARDS_IN_FLIGHT * self._processes:
             return True
-        return count < MAX_SHARDS_IN_FLIGHT * self._processes and rows < self._target_rows
+        width = self._context.allowance.width() if self._context.config.max_in_flight is None else 0
+        target = max(self._target_rows, 2 * width)
+        return count < MAX_SHARDS_IN_FLIGHT * self._processes and rows < target
 
     def _wait_for_one(self) -> None:
         future = next(as_completed(list(self._in_flight)))
@@ -144,14 +151,15 @@ class FailsAlike:
 @contextlib.contextmanager
 def open_workers(context: RunContext) -> Iterator[Workers]:
     """The workers that the config asks for, until the block ends. Raises UsageError for packages that are missing."""
-    if context.config.runner == "threads":
+    runner = context.config.runner
+    if runner == "threads":
         yield Threads(context)
         return
     try:
-        from regioncap.tasks.dask_workers import dask_workers
+        from regioncap.tasks.dask_workers import dask_workers, local_workers
     except ImportError as error:
         raise UsageError(
-            f"runner: 'dask' needs packages that are not installed ({error}): pip install 'regioncap[dask]'"
+            f"runner: {runner!r} needs packages that are not installed ({error}): pip install 'regioncap[dask]'"
         ) from None
-    with dask_workers(context) as workers:
+    with (dask_workers if runner == "dask" else local_workers)(context) as workers:
         yield workers

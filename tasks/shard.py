@@ -192,11 +192,12 @@ def _run_once(step: Step, context: RunContext, as_task_runs: bool) -> ShardSteps
     run_next(load)
     run_next(route)
     with contextlib.ExitStack() as near:
-        # Remote images are fetched while the shard before has the processors. One shard's pixels at a time, on all
-        # threads: the shards before it are captioned meanwhile.
+        # Remote images are fetched while the shard before has the processors. One shard at a time is read, and one is
+        # drawn, on all threads: the shards before them are captioned meanwhile.
         near.enter_context(context.images.fetched(_images_to_read(done[-1], context), context.threads.io))
-        with context.threads.pixel_turn:
+        with context.threads.extract_turn:
             run_next(extract)
+        with context.threads.draw_turn:
             run_next(normalize)
             run_next(visualize)
         if context.config.uses_model and not (context.config.may_ask_closer or context.config.own_captioner):
@@ -215,6 +216,8 @@ def caption_shard(step: Step, config: RegionCapConfig, as_task_runs: bool = True
     `run`: names the run in a process other than the flow's; see `regioncap.run.runs.Runs.enter`.
     """
     with RUNS.enter(run), forward_logs_to_prefect() if run else contextlib.nullcontext():
+        if run:  # another process, which had begun the shard, may be dead
+            RUNS.context(config).recovered = False
         steps = run_steps(step, config, as_task_runs)
     message = f"shard {step.shard:05d}: {steps[-1].rows} rows, {steps[-1].rejects} rejects"
     return Completed(message=message, data=steps)

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
-from prefect.futures import PrefectFuture
+from prefect.futures import PrefectWrappedFuture
 
 from regioncap.output.join import ShardSteps
 from regioncap.records import Step
 from regioncap.run.context import RunContext
 from regioncap.tasks.shard import caption_shard
 
+MAX_SHARDS_IN_FLIGHT = 64
+"""In a process, however small they are: with thousands of concurrent task runs a Prefect server on SQLite answers
+503."""
+
 MAX_SHARDS_WITH_STEP_RUNS = 1000
 """With more, a shard is one task run instead of seven: Prefect's UI draws at most 10,000 nodes."""
 
 
-ShardFuture = PrefectFuture[ShardSteps]
+ShardFuture = PrefectWrappedFuture[ShardSteps, Any]
 
 
 class Workers(Protocol):

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from regioncap.captioners.access import Access
+from regioncap.captioners.allowance import HeldAllowance
 from regioncap.captioners.replies import Reply
 from regioncap.config.derived import AuditArm
 from regioncap.config.model import RegionCapConfig
@@ -126,12 +127,14 @@ class CaptionResult:
 class CaptionerOptions:
     """What a captioner is made from: the config; `access`: reads the credentials for each endpoint when they are
     needed, and raises CaptionerError for one that is missing; `count`: adds to the run's counts, by name, from any
-    thread; `cache`: where what was found out about servers is remembered, None for nowhere."""
+    thread; `cache`: where what was found out about servers is remembered, None for nowhere; `allowance`: what this
+    process may send of what the run may."""
 
     config: RegionCapConfig
     access: Callable[[], Sequence[Access]] = tuple
     count: Callable[[Counts], None] = lambda counts: None
     cache: Place | None = None
+    allowance: HeldAllowance = field(default_factory=HeldAllowance)
 
 
 class Captioner(Protocol):

@@ -6,6 +6,7 @@ import logging
 import math
 from collections.abc import Callable
 
+from regioncap.captioners.allowance import CHECK_SECONDS, HeldAllowance
 from regioncap.captioners.chat import ChatRequest, ChatResponse
 from regioncap.captioners.rates import RateLimit
 from regioncap.config.model import RegionCapConfig
@@ -32,7 +33,7 @@ class Budget:
 
     `max_requests`, `max_usd`: None for no limit. `prices`: US dollars for a million prompt and completion tokens.
     `requests_per_minute`, `tokens_per_minute`: over all endpoints; None for no limit. `count`: adds to the run's
-    counts, by name.
+    counts, by name. `allowance`: this process's; where other processes send for the same run, it stands for all limits.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class Budget:
         prices: tuple[float, float] | None = None,
         requests_per_minute: float | None = None,
         tokens_per_minute: float | None = None,
+        allowance: HeldAllowance | None = None,
     ) -> None:
         self._count = count
         self._max_requests = max_requests
@@ -52,12 +54,15 @@ class Budget:
         self._request_rate = RateLimit(requests_per_minute)
         self._token_rate = RateLimit(tokens_per_minute)
         self._spent = Counts()
+        self._allowance = allowance or HeldAllowance()
         self.reserved = 0
         """Requests that were given a slot, or sent to try an endpoint out."""
         self.answered = 0
 
     @classmethod
-    def of(cls, config: RegionCapConfig, count: Callable[[Counts], None]) -> Budget:
+    def of(
+        cls, config: RegionCapConfig, count: Callable[[Counts], None], allowance: HeldAllowance | None = None
+    ) -> Budget:
         """The budget of `config`."""
         return cls(
             count,
@@ -66,7 +71,13 @@ class Budget:
             prices=config.prices,
             requests_per_minute=config.requests_per_minute,
             tokens_per_minute=config.tokens_per_minute,
+            allowance=allowance,
         )
+
+    @property
+    def shared(self) -> bool:
+        """Whether other processes send for the same run."""
+        return self._allowance.shared
 
     @property
     def usd(self) -> float:
@@ -79,6 +90,8 @@ class Budget:
 
         Requests in flight are taken to cost what those answered did on average.
         """
+        if self._allowance.shared:
+            return self._allowance.over or None
         if self._max_requests is not None and self.reserved >= self._max_requests:
             return f"max_requests={self._max_requests:,} is reached"
         if self._max_usd is not None:
@@ -87,8 +100,27 @@ class Budget:
                 return f"max_usd={self._max_usd:g} is reached: {spent:.4f} US dollars were spent"
         return None
 
+    def take(self, now: float, *, slot: bool = True) -> float:
+        """Reserve a request at `now`, if it may be made: 0 then, else seconds until it is worth trying again.
+
+        `slot`: whether it is in flight until `end`.
+        """
+        wait = self.wait(now)
+        if wait <= 0 and not self._allowance.take(slot=slot):
+            wait = CHECK_SECONDS
+        if wait <= 0:
+            self.reserve(now)
+        return wait
+
+    def end(self, *, sent: bool = True) -> None:
+        """A request that was reserved came back, in whatever way; or it was not `sent` after all."""
+        self._allowance.end(sent=sent)
+        self.reserved -= not sent
+
     def wait(self, now: float) -> float:
         """Seconds until the rates allow one more request; 0 for at once. `now`: in seconds."""
+        if self._allowance.shared:
+            return 0.0
         return max(self._request_rate.wait(now, 1), self._token_rate.wait(now, self._expected_tokens))
 
     def reserve(self, now: float) -> None:
@@ -131,6 +163,11 @@ class Budget:
         self._spent.add(counts)
         self.answered += 1
         self._count(counts)
+
+    def record_elsewhere(self, counts: Counts) -> None:
+        """Another process of the run has received answers: count what they cost."""
+        self._spent.add(counts)
+        self.answered += sum(counts.finish_reasons.values())
 
     def _say_that_tokens_are_estimated(self) -> None:
         if not self._spent.answers_without_usage:

@@ -50,6 +50,17 @@ class Dispatcher:
         """Requests in flight, over all endpoints."""
         return sum(endpoint.limit.in_flight for endpoint in self.endpoints)
 
+    @property
+    def wanted(self) -> int:
+        """Requests that wait and that the endpoints would be sent at once, if the run's limits allow it."""
+        waiting = len(self._admission) + len(self._slots) + sum(map(len, self._slots_at.values()))
+        return max(0, min(waiting, self.width - self.in_flight))
+
+    @property
+    def width(self) -> int:
+        """Requests that the endpoints are given at once, as far as that is found out."""
+        return sum(max(1, int(endpoint.limit.limit)) for endpoint in self.endpoints)
+
     async def admit(self, order: int) -> None:
         """Wait until row `order` may have its pictures read. Raises RunStopped when nothing more is sent."""
         await self._enter(self._admission, order)
@@ -70,7 +81,11 @@ class Dispatcher:
 
     def release(self, endpoint: Endpoint) -> None:
         """A request came back, in whatever way."""
+        self._end(endpoint)
+
+    def _end(self, endpoint: Endpoint, *, sent: bool = True) -> None:
         endpoint.limit.end()
+        self._budget.end(sent=sent)
         if self.error is not None:
             self.stop(self.error)
         self.dispatch()
@@ -90,8 +105,7 @@ class Dispatcher:
     def _give_back(self, ticket: object) -> None:
         """A slot was given in the moment in which nobody waited for it any more."""
         if isinstance(ticket, Endpoint):
-            self._budget.reserved -= 1
-            self.release(ticket)
+            self._end(ticket, sent=False)
 
     def dispatch(self) -> None:
         """Give free slots to requests that wait, and admit further rows."""
@@ -103,12 +117,11 @@ class Dispatcher:
             gate, endpoint = self._next()
             if endpoint is None:
                 break
-            wait = self._budget.wait(time.monotonic())
+            wait = self._budget.take(time.monotonic())
             if wait > 0:
                 self._dispatch_once_after(wait)
                 break
             endpoint.limit.begin()
-            self._budget.reserve(time.monotonic())
             gate.open(endpoint)
         room = sum(int(endpoint.limit.limit) for endpoint in self.endpoints) * 5 // 4 + READY_ROWS
         while self._admission and self._admitted < room and self.error is None:

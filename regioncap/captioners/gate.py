@@ -23,6 +23,9 @@ class Gate(Generic[T]):
         heapq.heappush(self._waiting, (order, next(self._count), future))
         return future
 
+    def __len__(self) -> int:
+        return len(self._waiting)
+
     def __bool__(self) -> bool:
         """Whether anyone waits."""
         while self._waiting and self._waiting[0][2].done():  # cancelled while it waited

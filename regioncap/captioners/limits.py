@@ -42,7 +42,7 @@ class InFlightLimit:
     """The limit of one server. `maximum`: never more than this; None finds out how many are worth it.
 
     `limit`: requests in flight that are allowed now. `reports_queue`: whether the server says how many requests wait,
-    so that throughput need not be measured.
+    so that throughput need not be measured. `shared`: whether other processes send to the server for the same run.
     """
 
     maximum: int | None
@@ -50,6 +50,7 @@ class InFlightLimit:
     in_flight: int = 0
     peak: int = 0
     reports_queue: bool = False
+    shared: bool = False
     _halved_at: float = float("-inf")
     _known_good: float = 0.0
     """Up to here the limit grows back quickly after it was halved."""
@@ -124,17 +125,22 @@ class InFlightLimit:
         if self.maximum is not None:
             return False
         self.reports_queue = True
-        enough = float(running + max(2, round(running * QUEUED_SHARE)))
+        enough = running + max(2, round(running * QUEUED_SHARE))
+        ours = self._part_of(running + waiting) * enough
         if running + waiting > enough:
-            self.limit = max(1.0, min(self.limit, enough))
+            self.limit = max(1.0, min(self.limit, ours))
         elif self._careful or self.in_flight < ARRIVED * self.limit:
             return False
         elif waiting:
-            self.limit = max(self.limit, enough)
+            self.limit = max(self.limit, ours)
         elif running >= ARRIVED * self.in_flight and self.limit < AUTO_MAX:
             self.limit = min(float(AUTO_MAX), DOUBLING * self.limit)
             return True
         return False
+
+    def _part_of(self, requests: int) -> float:
+        """This process's part of the `requests` at the server, 0..1; all of them where it is the run's only one."""
+        return min(1.0, self.in_flight / requests) if self.shared and requests else 1.0
 
 
 @dataclass

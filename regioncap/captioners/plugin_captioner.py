@@ -45,13 +45,15 @@ class PluginCaptioner:
             contextlib.nullcontext() if plugin.attribute("thread_safe", True) else threading.Lock()
         )
         self._budget = Budget(
-            options.count, max_requests=config.max_requests, requests_per_minute=config.requests_per_minute
-        )
+            options.count, max_requests=config.max_requests, requests_per_minute=config.requests_per_minute,
+            allowance=options.allowance,
+        )  # fmt: skip
         self._budget_turn = threading.Lock()
         self._stopping = threading.Event()
         threads = config.max_in_flight or config.threads or os.cpu_count() or 1
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="captioner")
         self._rows: set[Future[CaptionResult]] = set()
+        options.allowance.wanted = lambda: min(threads, len(self._rows))
 
     def check(self) -> None:
         """Have the plugin check itself, if it can. Raises UsageError."""
@@ -140,6 +142,12 @@ class PluginCaptioner:
 
     def _answer(self, task: CaptionTask) -> tuple[dict[int, str], list[str]]:
         self._admit()
+        try:
+            return self._ask_for(task)
+        finally:
+            self._budget.end()
+
+    def _ask_for(self, task: CaptionTask) -> tuple[dict[int, str], list[str]]:
         self._count(Counts(requests=1))
         with plugin_work(self._plugin.title, self._plugin.module), self._turn:
             returned = self._caption(task)
@@ -152,13 +160,11 @@ class PluginCaptioner:
         """Return when the limits allow a request. Raises BudgetReached, Stopped."""
         while not self._stopping.is_set():
             with self._budget_turn:
-                now = time.monotonic()
-                seconds = self._budget.wait(now)
+                exceeded = self._budget.exceeded_by(0)
+                if exceeded is not None:
+                    raise BudgetReached(f"{exceeded}. What was answered is kept; raise it to go on from there.")
+                seconds = self._budget.take(time.monotonic())
                 if seconds <= 0:
-                    exceeded = self._budget.exceeded_by(0)
-                    if exceeded is not None:
-                        raise BudgetReached(f"{exceeded}. What was answered is kept; raise it to go on from there.")
-                    self._budget.reserve(now)
                     return
             self._stopping.wait(seconds)
         raise Stopped

@@ -100,9 +100,8 @@ class Probe:
         """Send the request that the endpoint answered when it was tried out. Raises TryAgain, Refused,
         EndpointFailed."""
         request, form = await self._largest_request(), endpoint.form
-        while (wait := self._budget.wait(time.monotonic())) > 0:
+        while (wait := self._budget.take(time.monotonic(), slot=False)) > 0:
             await self._dispatcher.pause(wait)
-        self._budget.reserve(time.monotonic())
         await self._ask(endpoint, endpoint.body(request, form=form, max_chars=PROBE_CHARS), request, form)
 
     async def wait_until_there(self, endpoint: Endpoint, pause: float) -> None:

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 import aiohttp
 
 from regioncap.captioners.access import Access
+from regioncap.captioners.allowance import HeldAllowance
 from regioncap.captioners.asking import Keeping, RowConversation
 from regioncap.captioners.base import CaptionRequest, CaptionResult
 from regioncap.captioners.budget import Budget
@@ -67,7 +68,7 @@ class CaptionSession:
 
     `connect`: gives the servers, may take its time (starts them) and is called once, for the first row.
     `count`: adds to the run's counts, by name. `policy`: how failures are met. `remembered`: what earlier runs found
-    out about servers.
+    out about servers. `allowance`: what this process may send of what the run may; None for all of it.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class CaptionSession:
         count: Callable[[Counts], None],
         policy: RetryPolicy | None = None,
         remembered: RememberedFindings | None = None,
+        allowance: HeldAllowance | None = None,
     ) -> None:
         self._config = config
         self._connect = connect
@@ -86,8 +88,11 @@ class CaptionSession:
         self._requests = RowRequests(config, self._prompts)
         self._keeping = Keeping()
         self._loop = LoopThread("caption-session", IO_THREADS, self._wind_down)
-        self.budget = Budget.of(config, count)
+        allowance = allowance or HeldAllowance()
+        self.budget = Budget.of(config, count, allowance)
         self._dispatcher = Dispatcher(self.budget)
+        allowance.wanted = lambda: self._dispatcher.wanted
+        allowance.width = lambda: self._dispatcher.width
         self._early = EarlyRows()
         self._probe = Probe(
             config, self._prompts, self.budget,
@@ -205,7 +210,8 @@ class CaptionSession:
     def _endpoint(self, server: Server, limit: int | None, client: aiohttp.ClientSession) -> Endpoint:
         config = self._config
         return Endpoint(
-            server.url, config.model or "", Sampling.of(config), config.request_timeout, InFlightLimit(limit),
+            server.url, config.model or "", Sampling.of(config), config.request_timeout,
+            InFlightLimit(limit, shared=self.budget.shared),
             Transport(client, server.access), max_caption_chars=config.max_caption_chars, revive=server.revive,
             given_url=server.url if server.revive is None else "", health=EndpointHealth(ready=False),
             dialect=Dialect(Sampling.of(config).temperature),

@@ -54,7 +54,9 @@ class VlmCaptioner:
         self._prompts = Prompts.of(options.config)
         self._model_identity = model_identity(options.config)
         remembered = RememberedFindings(options.cache and options.cache.child(FOLDER))
-        self.session = CaptionSession(options.config, self.connect, options.count, policy, remembered)
+        self.session = CaptionSession(
+            options.config, self.connect, options.count, policy, remembered, options.allowance
+        )
 
     def connect(self) -> Sequence[Server]:
         """The servers that have the model. Called once, for the first row; may start them."""

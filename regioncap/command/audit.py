@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from regioncap.audit.sampling import Sample
 
 OF_RUNS = frozenset(
-    {"output", "shard_size", "runner", "dask_address", "max_reject_share", "on_config_change", "audit_rows",
-     "min_consistent"}
+    {"output", "shard_size", "runner", "dask_address", "processes", "max_reject_share", "on_config_change",
+     "audit_rows", "min_consistent"}
 )  # fmt: skip
 """Settings that have a meaning for runs only."""
 

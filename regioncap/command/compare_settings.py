@@ -32,7 +32,7 @@ _PART = re.compile(
 )
 
 ONE_FOR_ALL = frozenset(
-    {"output", "runner", "dask_address", "max_usd", "max_requests", "max_reject_share", "on_config_change",
+    {"output", "runner", "dask_address", "processes", "max_usd", "max_requests", "max_reject_share", "on_config_change",
      "audit_rows", "min_consistent"}
 )  # fmt: skip
 """Settings that concern the comparison as a whole, or an output, which there is none of."""
@@ -77,7 +77,7 @@ def _for_sample(base: RegionCapConfig, rows: int) -> dict[str, Any]:
     # rows are audited anyway.
     sample = min(rows, base.sample or rows)
     return {
-        "sample": sample, "on_config_change": "recaption", "runner": "threads", "dask_address": None,
+        "sample": sample, "on_config_change": "recaption", "runner": "threads", "dask_address": None, "processes": None,
         "audit_rows": 0, "min_consistent": None,
     }  # fmt: skip
 

@@ -246,20 +246,22 @@ def check_coordinates(config: DerivedSettings) -> None:
 
 
 def check_runner(config: DerivedSettings) -> None:
-    """A Dask cluster needs its address, and model servers of its own."""
+    """A Dask cluster needs its address; other processes than the run's own need model servers that are there."""
+    if config.runner != "dask" and config.dask_address is not None:
+        raise ValueError(f"dask_address: runner {config.runner!r} uses none; set runner=dask, or remove dask_address")
+    if config.runner != "processes" and config.processes is not None:
+        raise ValueError(f"processes: runner {config.runner!r} uses none; set runner=processes, or remove processes")
     if config.runner == "threads":
-        if config.dask_address is not None:
-            raise ValueError("dask_address: runner 'threads' uses none; set runner=dask, or remove dask_address")
         return
-    if not config.dask_address:
+    if config.runner == "dask" and not config.dask_address:
         raise ValueError(
             "dask_address: expected the address of a Dask scheduler, such as tcp://host:8786, got none; "
             "`dask scheduler` and `dask worker tcp://host:8786` start a cluster"
         )
     if config.captioner_name == "vllm":
         raise ValueError(
-            "runner: 'dask' cannot start vLLM, since every process would start its own. Start the servers with "
-            "`regioncap serve-model MODEL --gpus all --host ADDRESS` on the machines with the GPUs, and pass the "
+            f"runner: {config.runner!r} cannot start vLLM, since every process would start its own. Start the servers "
+            "with `regioncap serve-model MODEL --gpus all --host ADDRESS` on the machines with the GPUs, and pass the "
             "URLs that it prints with --endpoint"
         )
 

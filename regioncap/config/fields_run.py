@@ -286,13 +286,27 @@ class RunSettings(EndpointSettings):
     )
     shard_size: int = setting(1000, "Shard size", "Approximate number of rows per shard.", "place", ge=1, le=20_000)
     threads: int | None = setting(
-        None, "Threads", "Number of threads for decoding and drawing. Default: one per CPU.", "place", ge=1, le=256
+        None,
+        "Threads",
+        "Number of threads for decoding and drawing, in each process. Default: together one per CPU.",
+        "place",
+        ge=1,
+        le=256,
     )
-    runner: Literal["threads", "dask"] = setting(
+    runner: Literal["threads", "processes", "dask"] = setting(
         "threads",
         "Runner",
-        "What processes the shards: threads of this process, or the workers of a Dask cluster (regioncap[dask]).",
+        "What processes the shards: threads of this process; worker processes of this machine; or the workers of a "
+        "Dask cluster. The last two require regioncap[dask].",
         "place",
+    )
+    processes: int | None = setting(
+        None,
+        "Processes",
+        "Number of worker processes with runner 'processes'. Default: one per two CPUs, at least 2.",
+        "place",
+        ge=1,
+        le=256,
     )
     dask_address: str | None = setting(
         None,

@@ -40,7 +40,7 @@ Reader = Literal[
     "audit",  # the key of the summary: what a run measures before it writes
     "box_form",  # the check of the boxes' format, skipped while these are unchanged
     "request",  # every request to the model, as they are
-    "dask",  # shared out among the processes of a cluster
+    "dask",  # limits of the run that hold over all of its processes
     "storage",  # the filesystem of the cache
     "secrets",  # may name secrets, and be given one by mistake: shown in no error
     "path",  # a path or URL: absolute for other processes, shown without credentials

@@ -8,6 +8,7 @@ from collections.abc import Generator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from regioncap.captioners.allowance import ALL, NOTHING, HeldAllowance
 from regioncap.captioners.base import Captioner, CaptionerOptions
 from regioncap.config.model import RegionCapConfig
 from regioncap.inputs.braces import expand
@@ -58,9 +59,11 @@ REPORTED = "reported"
 class RunContext:
     """Everything that the tasks of a process need for one config; see `regioncap.run.runs` for how they find it."""
 
-    def __init__(self, config: RegionCapConfig, run: str = "") -> None:
-        """`run`: the same for all processes of a run."""
+    def __init__(self, config: RegionCapConfig, run: str = "", *, joined: bool = False) -> None:
+        """`run`: the same for all processes of a run. `joined`: whether the run began in another process, which then
+        allows this one what it may send."""
         self.config = config
+        self.allowance = HeldAllowance(NOTHING if joined else ALL)
         self.files = filesystems_of(config)
         self.cache = self.files.place(config.cache_path)
         self.output = self.files.place(config.output)
@@ -126,7 +129,9 @@ class RunContext:
 
     def _make_captioner(self) -> Captioner:
         config = left_of_limits(self.config, self.progress.bill())  # an earlier one may have been closed
-        return make_captioner(CaptionerOptions(config, lambda: access_of(self.config), self.progress.add, self.cache))
+        return make_captioner(
+            CaptionerOptions(config, lambda: access_of(self.config), self.progress.add, self.cache, self.allowance)
+        )
 
     def shards(self) -> Generator[Shard]:
         """The input's shards, from the first on, with the images that rows hold apart; its files are listed once.

@@ -29,11 +29,15 @@ class Runs:
         self._lock = threading.Lock()
         self._contexts: dict[tuple[str, str], RunContext] = {}
         self._closed: set[str] = set()
+        self._joined: set[str] = set()
+        """Runs that began in other processes."""
 
     @contextlib.contextmanager
     def enter(self, name: str = "") -> Iterator[None]:
-        """In this block the caller is in the run `name`; without a name in the run that it is in already, else in a
-        new one."""
+        """In this block the caller is in the run `name`, which began in another process; without a name in the run that
+        it is in already, else in a new one."""
+        if name:
+            self._joined.add(name)
         token = self._name.set(name or self._name.get() or uuid.uuid4().hex)
         try:
             yield
@@ -55,7 +59,7 @@ class Runs:
             if key[0] in self._closed:
                 raise Stopped
             if key not in self._contexts:
-                self._contexts[key] = RunContext(config, key[0])
+                self._contexts[key] = RunContext(config, key[0], joined=key[0] in self._joined)
             return self._contexts[key]
 
     def find(self, config: RegionCapConfig) -> RunContext | None:

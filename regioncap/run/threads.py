@@ -16,6 +16,11 @@ IO_THREADS = 32
 """Requests to object stores at once."""
 
 
+def cpus() -> int:
+    """CPUs that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 class ContextThreads(ThreadPoolExecutor):
     """Threads that work in the context of whoever hands them work: so they know which run they log for."""
 
@@ -29,13 +34,16 @@ class RunThreads:
     """Threads for pixels and for the network. `pixel_threads`: how many decode and draw; None: one a processor."""
 
     def __init__(self, pixel_threads: int | None = None) -> None:
-        self.pixels = ContextThreads(pixel_threads or os.cpu_count() or 1, thread_name_prefix="pixels")
+        self.pixels = ContextThreads(pixel_threads or cpus(), thread_name_prefix="pixels")
         """For decoding, finding, drawing: OpenCV and Pillow release the interpreter meanwhile."""
         self.io = ContextThreads(IO_THREADS, thread_name_prefix="io")
         """For what is beyond a network; reading from a disk is cheaper than handing it over."""
-        self.pixel_turn = threading.Semaphore(1)
-        """Held while a shard's pixels are worked on: one shard at a time, on all threads, so that the shards before it
-        are captioned meanwhile, instead of all moving in lockstep."""
+        self.extract_turn = threading.Semaphore(1)
+        """Held while a shard's regions are found: one shard at a time, on all threads, so that the shards before it are
+        captioned meanwhile, instead of all moving in lockstep."""
+        self.draw_turn = threading.Semaphore(1)
+        """Held while a shard's marks are drawn. Apart from `extract_turn`: what one thread alone does between the two,
+        and when it stores a step, leaves the processors to another shard."""
 
     def close(self) -> None:
         """Start nothing more; what runs is not waited for."""
