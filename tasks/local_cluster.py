@@ -16,16 +16,21 @@ import sys
 import tempfile
 from typing import Any
 
+import dask
 from distributed import LocalCluster
+
+NO_PAGES = {"distributed.scheduler.http.routes": [], "distributed.worker.http.routes": []}
+"""Dask tells whoever asks over HTTP what it works on."""
 
 
 def main(processes: int, threads: int) -> None:
     """See the module's text."""
-    with tempfile.TemporaryDirectory(prefix="regioncap-workers-") as folder:
+    with tempfile.TemporaryDirectory(prefix="regioncap-workers-") as folder, dask.config.set(NO_PAGES):
         cluster = LocalCluster(  # type: ignore[no-untyped-call]
             n_workers=processes, threads_per_worker=threads, security=True, local_directory=folder,
-            # As with threads: Dask stops no process for its memory, serves no page and writes to no terminal.
-            memory_limit=0, dashboard_address=None, silence_logs=logging.CRITICAL + 1,
+            # As with threads: Dask stops no process for its memory, and writes to no terminal.
+            memory_limit=0, silence_logs=logging.CRITICAL + 1,
+            scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},
         )  # fmt: skip
         security: Any = cluster.security
         access = {"tls_ca_file": security.tls_ca_file, "tls_client_cert": security.tls_client_cert,

@@ -29,13 +29,13 @@ NO_FAREWELL = ("-W", "ignore::UserWarning:multiprocessing.resource_tracker")
 QUIET = {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "WARNING"}
 """The run's own process has a line for each task on its console, or none."""
 
-CPUS_PER_PROCESS = 2
-"""What one interpreter can keep busy: about half of a row's work is done without its lock."""
+CPUS_PER_PROCESS = 1.5
+"""What one interpreter can keep busy: about two thirds of a row's work need its lock (benchmarks/NOTES.md)."""
 
 
 def process_count(config: RegionCapConfig) -> int:
     """How many worker processes a run has; two at least, since one does no more than threads."""
-    return config.processes or max(2, cpus() // CPUS_PER_PROCESS)
+    return config.processes or max(2, int(cpus() / CPUS_PER_PROCESS))
 
 
 def threads_of_one(config: RegionCapConfig) -> int:

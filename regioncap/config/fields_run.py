@@ -303,7 +303,7 @@ class RunSettings(EndpointSettings):
     processes: int | None = setting(
         None,
         "Processes",
-        "Number of worker processes with runner 'processes'. Default: one per two CPUs, at least 2.",
+        "Number of worker processes with runner 'processes'. Default: two per three CPUs, at least 2.",
         "place",
         ge=1,
         le=256,
