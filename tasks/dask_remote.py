@@ -84,6 +84,9 @@ def drain(config: RegionCapConfig) -> None:
         context.lazy_captioner.drain()
 
 
-def close_run(config: RegionCapConfig) -> None:
-    """Close the run in this process: what is in flight is stopped, and what comes later finds it closed."""
+def close_run(config: RegionCapConfig) -> dict[int, dict[str, int]]:
+    """Close the run in this process: what is in flight is stopped, and what comes later finds it closed. Gives the keys
+    of answers that were requested ahead, by shard, each with its number of regions."""
+    context = RUNS.find(config)
     RUNS.close(config)
+    return context.shard_runs.all_requested_early() if context is not None else {}

@@ -124,7 +124,9 @@ class DaskWorkers:
         self._callers.shutdown(wait=False, cancel_futures=True)
         with contextlib.suppress(Exception):  # a cluster that is gone has stopped
             self._take(self._ask(dask_remote.counts, self._config))
-            self._ask(dask_remote.close_run, self._config)
+            for requested in self._ask(dask_remote.close_run, self._config).values():
+                if isinstance(requested, dict):  # else the process could not answer
+                    self._context.shard_runs.stopped_elsewhere(requested)
 
     def explained(self, error: BaseException) -> BaseException:
         """An error of one of the processes, or of the cluster, as one that says what to do."""

@@ -19,7 +19,7 @@ from typing import Any
 import dask
 from distributed import LocalCluster
 
-NO_PAGES = {"distributed.scheduler.http.routes": [], "distributed.worker.http.routes": []}
+NO_PAGES: dict[str, Any] = {"distributed.scheduler.http.routes": [], "distributed.worker.http.routes": []}
 """Dask tells whoever asks over HTTP what it works on."""
 
 

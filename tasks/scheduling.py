@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 from prefect.futures import as_completed
 from prefect.task_runners import ThreadPoolTaskRunner
@@ -100,7 +100,7 @@ class ShardWindow:
         return count < MAX_SHARDS_IN_FLIGHT * self._processes and rows < target
 
     def _wait_for_one(self) -> None:
-        future = next(as_completed(list(self._in_flight)))
+        future = cast(ShardFuture, next(as_completed(list(self._in_flight))))
         del self._in_flight[future]
         self._finish(future.result())
 

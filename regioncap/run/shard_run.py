@@ -195,6 +195,18 @@ class ShardRuns:
         shard_run = self._open.get(shard) or self._begun.get(shard)
         return shard_run.regions_by_key() if shard_run is not None else self._stopped.get(shard, {})
 
+    def all_requested_early(self) -> dict[int, dict[str, int]]:
+        """As `requested_early`, by number of the shard."""
+        return {
+            shard: self.requested_early(shard)
+            for shard in [*list(self._begun), *list(self._open), *list(self._stopped)]
+        }
+
+    def stopped_elsewhere(self, requested: Mapping[int, Mapping[str, int]]) -> None:
+        """Another process of the run has stopped; `requested`: what it gives for `all_requested_early`."""
+        for shard, keys in requested.items():
+            self._stopped.setdefault(shard, {}).update(keys)
+
     def of(self, step: Step) -> ShardRun:
         """The one that is open for `step`'s shard; for a step that is run by itself one that does nothing ahead."""
         return self._open.get(step.shard) or ShardRun()

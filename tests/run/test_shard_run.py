@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -111,6 +112,16 @@ def test_a_shard_that_ended_looks_up_nothing_more() -> None:
             shard_run.on_marks_drawn(DRAWN)
         first.set()
     assert asked.rows == []
+
+
+def test_what_another_process_had_requested_when_it_stopped_is_known() -> None:
+    there, here = ShardRuns(), ShardRuns()
+    shard_run = shard_run_of(Asked())
+    with contextlib.suppress(KeyboardInterrupt), there.open(STEP.shard, shard_run):
+        shard_run.on_marks_drawn({**DRAWN, "valid_bboxes_num": 2})
+        raise KeyboardInterrupt
+    here.stopped_elsewhere(there.all_requested_early())
+    assert here.requested_early(STEP.shard) == {"answer 1": 2}
 
 
 def test_a_step_that_is_run_by_itself_does_nothing_ahead() -> None:
