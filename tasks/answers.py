@@ -41,6 +41,7 @@ def request_of(row: Row, context: RunContext) -> CaptionRequest:
         picture_wh=_picture_wh(row, context),
         bbox=row["bbox"],
         wanted=tuple(range(1, row["valid_bboxes_num"] + 1)),
+        on_disk=context.cache.is_local and context.config.draw_visualization and "marked" in row,
         fields=row.get("fields", {}),
         region_fields=row.get("region_fields", ()),
         parts=[
