@@ -79,11 +79,9 @@ def test_pictures_on_this_machines_disk_are_read_on_the_loops_thread_but_closer_
         return jpeg_of(0)
 
     here = {}
-    for name, more, mode in (
-        ("on disk", {"on_disk": True}, "marks"), ("elsewhere", {}, "marks"), ("closer", {"on_disk": True}, "focal"),
-    ):  # fmt: skip
+    for name, on_disk, mode in (("on disk", True, "marks"), ("elsewhere", False, "marks"), ("closer", True, "focal")):
         readers.clear()
-        result = converse(answered, replace(request_of(0, 2), marked=marked, **more), prompt_mode=mode)
+        result = converse(answered, replace(request_of(0, 2), marked=marked, on_disk=on_disk), prompt_mode=mode)
         assert sorted(result.captions) == [1, 2]
         here[name] = {thread is threading.current_thread() for thread in readers}
     assert here == {"on disk": {True}, "elsewhere": {False}, "closer": {False}}
