@@ -41,6 +41,7 @@ def request_of(row: Row, context: RunContext) -> CaptionRequest:
         picture_wh=_picture_wh(row, context),
         bbox=row["bbox"],
         wanted=tuple(range(1, row["valid_bboxes_num"] + 1)),
+        on_disk=context.cache.is_local and context.config.draw_visualization and "marked" in row,
         fields=row.get("fields", {}),
         region_fields=row.get("region_fields", ()),
         parts=[
@@ -62,7 +63,7 @@ def key_of_answer(row: Row, prompt: Prompt, context: RunContext, request: Captio
 
     `request`: given where captions are requested again, also by an audit: that answer is stored beside the first.
     """
-    marks = {**context.config.values_read_by("drawing"), "draw_version": DRAW_VERSION}
+    marks = {**context.mark_settings, "draw_version": DRAW_VERSION}
     groups = groups_of(row, context.config)
     if len(groups) > 1:  # else all regions share one picture, whatever the setting
         marks["groups"] = [len(group) for group in groups]

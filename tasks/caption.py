@@ -123,7 +123,7 @@ def _repaired_rows(rows: list[Row], captioned: list[Row], context: RunContext) -
 
 def result_of(future: Future[CaptionResult], context: RunContext) -> CaptionResult:
     """What the captioner returned; waits for it, but not beyond the end of the run."""
-    while not wait([future], STOP_CHECK_SECONDS).done:
+    while not (future.done() or wait([future], STOP_CHECK_SECONDS).done):
         if context.stop.is_set():
             raise Stopped
     return future.result()

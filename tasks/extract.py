@@ -40,7 +40,7 @@ fraction of its size, once for finding and once for drawing."""
 
 ReadImage = Callable[[ImageRef], bytes]
 OnFound = Callable[[Row, Picture], None]
-"""Called with a row whose regions were found, while its picture is decoded."""
+"""Called with a row that has its boxes, while its picture is at hand: decoded, if regions were found in it."""
 
 
 def extract_row(
@@ -74,8 +74,9 @@ def extract_row(
         count = f"{MAX_FRAMES} or more" if frames == MAX_FRAMES else frames
         found["warnings"] = [f"the image holds {count} pictures; the first is described"]
     if row["type"] != WITHOUT_BBOX:
-        return {**found, "boxes": row["boxes"]}
-    found |= {"boxes": _find(picture, config)} if finder is None else _found_by(finder, picture, config)
+        found["boxes"] = row["boxes"]
+    else:
+        found |= {"boxes": _find(picture, config)} if finder is None else _found_by(finder, picture, config)
     if not found["boxes"]:
         why = ": the picture is plain" if finder is None else "; see min_score" if config.min_score > 0 else ""
         raise RowReject("no_regions", f"no region was found by {config.extractor!r}{why}")

@@ -11,17 +11,15 @@ from collections.abc import Iterator
 
 from regioncap.errors import RegionCapError, Stopped
 from regioncap.image_ref import ref_of
-from regioncap.records import WITH_BBOX, Row, Shard
+from regioncap.records import Row, Shard
 from regioncap.run.context import RunContext
 from regioncap.run.credentials import needs_prefect
 from regioncap.run.runs import RUNS
 from regioncap.run.shard_run import ShardRun
-from regioncap.tasks.draw_row import read_unchanged
-from regioncap.tasks.extract import EXTRACT, WHOLE_PIXELS, extract_row
+from regioncap.tasks.extract import EXTRACT, extract_row
 from regioncap.tasks.load import LOAD, load_rows, pack, stats_of
 from regioncap.tasks.route import ROUTE, routed
 from regioncap.tasks.shard import find_cached_steps, shard_run_of
-from regioncap.vision.images import Picture
 
 
 @contextlib.contextmanager
@@ -79,14 +77,4 @@ def _rows_with_near_images(shard: Shard, context: RunContext) -> list[Row]:
 def _extract(row: Row, shard_run: ShardRun, context: RunContext) -> Row:
     if context.stop.is_set():
         raise Stopped
-    found = extract_row(row, context.images.read, context.config, shard_run.on_regions_found, context.finder)
-    if found["type"] == WITH_BBOX and found["width"] * found["height"] <= WHOLE_PIXELS:
-        _draw(found, shard_run, context)
-    return found
-
-
-def _draw(found: Row, shard_run: ShardRun, context: RunContext) -> None:
-    """Draw a row that brought its boxes, whose picture `extract` does not decode."""
-    picture = Picture(read_unchanged(found, context.images.read), max_image_pixels=context.config.max_image_pixels)
-    picture.pixels(keep_full_size=True)
-    shard_run.on_regions_found(found, picture)
+    return extract_row(row, context.images.read, context.config, shard_run.on_regions_found, context.finder)

@@ -20,7 +20,7 @@ from regioncap.errors import RowReject
 from regioncap.image_ref import ImageRef, ref_of
 from regioncap.inputs.sharding import MAX_BYTES
 from regioncap.output.join import ShardSteps
-from regioncap.records import Counts, Row, Shard, Step
+from regioncap.records import WITHOUT_BBOX, Counts, Row, Shard, Step
 from regioncap.row_work import row_work
 from regioncap.run.context import RunContext
 from regioncap.run.in_flight import PendingAnswer
@@ -137,9 +137,9 @@ def _images_to_read(step: Step, context: RunContext) -> list[ImageRef]:
 def prerender(found: Row, picture: Picture, context: RunContext) -> tuple[Row, Row] | None:
     """A row from `extract` as `normalize` and as `visualize` make it; None when it must wait for these steps.
 
-    Used only if `extract` has decoded what the marks are drawn on: so the picture is read and decoded once.
+    Used only if `extract` has decoded what the marks are drawn on, or nothing: so the picture is read and decoded once.
     """
-    if not picture.has_full_size(max_pixels=context.config.max_pixels):
+    if found["type"] == WITHOUT_BBOX and not picture.has_full_size(max_pixels=context.config.max_pixels):
         return None
     with contextlib.suppress(RowReject), row_work("prerender", found["image"]):  # its own step meets it again
         normalized = normalize_row(found, context.config)

@@ -35,7 +35,10 @@ from regioncap.records import (
     to_lines,
 )
 
-UNCHANGED: list[Any] = ["007", 10**30, -(2**63), 0.1, "\u2028", "é", "\ud800", {"b": 1, "a": 2}, None, []]
+UNCHANGED: list[Any] = [
+    "007", 10**19 - 1, -(10**19 - 1), 2**64 - 1, 2**64, 10**30, -(2**63), -(2**63) - 1, 0.1, "\u2028", "é", "\ud800",
+    {"b": 1, "a": 2}, None, [],
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("value", UNCHANGED, ids=ascii)

@@ -125,7 +125,8 @@ class RowConversation:
     async def _ask_missing(self, repair: int, send: Send) -> list[str | BaseException] | None:
         """Ask once for all that is missing; for each request what `_ask` gives, or raises. None when nothing was sent,
         since another run requests it."""
-        asked = await asyncio.to_thread(self._composed, repair)
+        apart = not self._request.on_disk or self._requests.look_closer(self._request, repair)
+        asked = await _in_thread_if(apart, self._composed, repair)
         if asked is None:
             return None
         return await asyncio.gather(*(self._ask(each, repair, send) for each in asked), return_exceptions=True)
@@ -214,6 +215,7 @@ class RowConversation:
                     result, captions=dict(result.captions), usage=dict(self._usage), warnings=list(result.warnings),
                     replies=[self._replies[order] for order in sorted(self._replies)],
                 )  # fmt: skip
+                # In a thread even where it is quick: a disk that others are writing to may take a tenth of a second.
                 await asyncio.to_thread(keep, so_far)
                 self._kept = count
 

@@ -50,12 +50,14 @@ class CaptionRequest:
     `wanted`: the region numbers (from 1) to caption; the others have captions already. `fields`: the row, for prompt
     templates. `region_fields`: per region, for prompt templates. `parts`: what the model sees instead of `marked` when
     there are more regions than one picture can show; together they have all of them. `claim`: called right before the
-    first request is sent, in a thread: whether it may be sent. False where another run requests the same captions; it
-    may be called again then. `record`: takes each reply before anything else is done with it, on the event loop's
-    thread, so it must be quick. `keep`: takes the result so far whenever a reply came, and at the end when regions are
-    missing by the model's failure. `again`: `wanted` have captions already that did not satisfy: they are asked for one
-    by one, with a closer view. `rejected`: the caption of the one wanted region that a person rejected; "" if none was.
-    `arm`: an audit asks, and how; None in a run. With `reversed`, `wanted` begins with the last region.
+    first request is sent: whether it may be sent. False where another run requests the same captions; it may be called
+    again then. `on_disk`: whether all that `claim` and `marked` read is on this machine's disk, so that they are best
+    called on the event loop's thread: handing them to another takes longer. `record`: takes each reply before anything
+    else is done with it, on the event loop's thread, so it must be quick. `keep`: takes the result so far whenever a
+    reply came, and at the end when regions are missing by the model's failure. `again`: `wanted` have captions already
+    that did not satisfy: they are asked for one by one, with a closer view. `rejected`: the caption of the one wanted
+    region that a person rejected; "" if none was. `arm`: an audit asks, and how; None in a run. With `reversed`,
+    `wanted` begins with the last region.
     """
 
     name: str
@@ -71,6 +73,7 @@ class CaptionRequest:
     claim: Callable[[], bool] | None = None
     record: Callable[[Received], object] | None = None
     keep: Callable[[CaptionResult], object] | None = None
+    on_disk: bool = False
     again: bool = False
     picture_wh: tuple[int, int] | None = None
     rejected: str = ""

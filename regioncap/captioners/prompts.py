@@ -7,8 +7,9 @@ region.
 from __future__ import annotations
 
 import string
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from regioncap.config.coordinates import Coordinates
@@ -16,6 +17,12 @@ from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RowReject
 from regioncap.records import dumps
 from regioncap.row_work import words_of
+
+Fields = Mapping[str, Any]
+"""The values of a row, by the names that prompts use."""
+
+RegionFields = Sequence[Fields]
+"""Those of each region."""
 
 IN_LINES = "Answer with one line for each region and nothing else, in this form:\n{form}"
 IN_JSON = "Answer with one JSON object that has a text for each region: {form}"
@@ -76,30 +83,25 @@ class Prompts:
             config.box_coordinates,
         )  # fmt: skip
 
-    def system_text(
-        self, count: int, fields: Mapping[str, Any], region_fields: Sequence[Mapping[str, Any]], backwards: bool = False
-    ) -> str:
+    def system_text(self, count: int, fields: Fields, region_fields: RegionFields, backwards: bool = False) -> str:
         """The system prompt for a picture with `count` regions; `backwards`: naming the last first."""
-        return self._picture(self.system, count, fields, region_fields, backwards)
+        return _filled(self._system_text, count, fields, region_fields, backwards)
 
-    def marks_text(
-        self, count: int, fields: Mapping[str, Any], region_fields: Sequence[Mapping[str, Any]], backwards: bool = False
-    ) -> str:
+    def marks_text(self, count: int, fields: Fields, region_fields: RegionFields, backwards: bool = False) -> str:
         """The prompt for a picture with `count` regions; `backwards`: naming the last first."""
-        return self._picture(self.marks, count, fields, region_fields, backwards)
+        return _filled(self._marks_text, count, fields, region_fields, backwards)
 
-    def focal_text(
-        self, number: int, count: int, fields: Mapping[str, Any], region_fields: Sequence[Mapping[str, Any]]
-    ) -> str:
+    def whole_text(self, count: int, fields: Fields, region_fields: RegionFields, backwards: bool = False) -> str:
+        """All prompts that a picture may be sent with, as one text: the `prompt` of its output row, and part of its
+        answer's key."""
+        return _filled(self._whole_text, count, fields, region_fields, backwards)
+
+    def focal_text(self, number: int, count: int, fields: Fields, region_fields: RegionFields) -> str:
         """The prompt for region `number` alone, of a picture with `count` regions."""
         name = self._region(number, fields, region_fields)
         return fill(self.focal, {**fields, "n": number, "num_regions": count, "regions": name})
 
-    def whole_text(
-        self, count: int, fields: Mapping[str, Any], region_fields: Sequence[Mapping[str, Any]], backwards: bool = False
-    ) -> str:
-        """All prompts that a picture may be sent with, as one text: the `prompt` of its output row, and part of its
-        answer's key."""
+    def _whole_text(self, count: int, fields: Fields, region_fields: RegionFields, backwards: bool) -> str:
         numbers = range(1, count + 1)
         focal = [self.focal_text(number, count, fields, region_fields) for number in numbers]
         if self.mode == "focal":
@@ -107,21 +109,38 @@ class Prompts:
         marks = self.marks_text(count, fields, region_fields, backwards)
         return "\n".join([marks, *focal]) if self.mode == "auto" else marks
 
-    def _picture(
-        self,
-        template: str,
-        count: int,
-        fields: Mapping[str, Any],
-        region_fields: Sequence[Mapping[str, Any]],
-        backwards: bool,
-    ) -> str:
+    def _system_text(self, count: int, fields: Fields, region_fields: RegionFields, backwards: bool) -> str:
+        return self._picture(self.system, count, fields, region_fields, backwards)
+
+    def _marks_text(self, count: int, fields: Fields, region_fields: RegionFields, backwards: bool) -> str:
+        return self._picture(self.marks, count, fields, region_fields, backwards)
+
+    def _picture(self, template: str, count: int, fields: Fields, region_fields: RegionFields, backwards: bool) -> str:
         numbers = range(count, 0, -1) if backwards else range(1, count + 1)
         names = [self._region(number, fields, region_fields) for number in numbers]
         return fill(template, {**fields, "num_regions": count, "regions": ", ".join(names)})
 
-    def _region(self, number: int, fields: Mapping[str, Any], region_fields: Sequence[Mapping[str, Any]]) -> str:
+    def _region(self, number: int, fields: Fields, region_fields: RegionFields) -> str:
         own = region_fields[number - 1] if number <= len(region_fields) else {}
         return fill(self.region, {**fields, **own, "n": number})
+
+
+def _filled(
+    text: Callable[[int, Fields, RegionFields, bool], str],
+    count: int,
+    fields: Fields,
+    region_fields: RegionFields,
+    backwards: bool,
+) -> str:
+    """`text`, a method of `Prompts`, for a row; filled in once for all rows that bring nothing to fill in."""
+    if fields or region_fields:
+        return text(count, fields, region_fields, backwards)
+    return _filled_without_fields(text, count, backwards)
+
+
+@lru_cache(maxsize=1024)
+def _filled_without_fields(text: Callable[[int, Fields, RegionFields, bool], str], count: int, backwards: bool) -> str:
+    return text(count, {}, (), backwards)
 
 
 def only(wanted: Sequence[int]) -> str:

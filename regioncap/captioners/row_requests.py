@@ -32,10 +32,10 @@ class RowRequests:
     def compose(self, request: CaptionRequest, missing: Sequence[int], repair: int) -> list[ChatRequest]:
         """The requests that ask for the regions `missing` of a row. `repair`: how often it was asked before.
 
-        Reads and encodes pictures: not for the event loop. Raises RowReject when a picture cannot be read.
+        Reads pictures; cuts out and encodes closer views. Raises RowReject when a picture cannot be read.
         """
         mode, request = self._prompts.mode, with_boxes(request, self._prompts.coordinates)
-        focal = mode == "focal" or (mode == "auto" and repair > 0) or request.again
+        focal = self.look_closer(request, repair)
         # In focal mode the same was asked before, and what was rejected may have come from a closer view in any mode.
         steps = repair + 1 if request.again and (mode == "focal" or request.rejected) else repair
         system = self._prompts.system_text(len(request.bbox), request.fields, request.region_fields, request.backwards)
@@ -57,6 +57,11 @@ class RowRequests:
                 text = marks_question(self._prompts, request, part.regions, wanted)
                 requests.append(ChatRequest(system, text, (marked,), wanted, offset, sample=request.sample))
         return requests
+
+    def look_closer(self, request: CaptionRequest, repair: int) -> bool:
+        """Whether the requests of `compose` have closer views, which take milliseconds to make."""
+        mode = self._prompts.mode
+        return mode == "focal" or (mode == "auto" and repair > 0) or request.again
 
     def _focal(self, request: CaptionRequest, number: int) -> str:
         return self._prompts.focal_text(number, len(request.bbox), request.fields, request.region_fields)

@@ -52,7 +52,7 @@ class VlmCaptioner:
         self._options = options
         self.model = options.config.model or ""
         self._prompts = Prompts.of(options.config)
-        self._model_identity = model_identity(options.config)
+        self._identity = {"model": model_identity(options.config), **options.config.values_read_by("identity")}
         remembered = RememberedFindings(options.cache and options.cache.child(FOLDER))
         self.session = CaptionSession(
             options.config, self.connect, options.count, policy, remembered, options.allowance
@@ -67,7 +67,7 @@ class VlmCaptioner:
 
     def identity(self) -> dict[str, Any]:
         """What decides an answer's text besides picture and prompt; the server is not part of it."""
-        return {"model": self._model_identity, **self._config.values_read_by("identity")}
+        return dict(self._identity)
 
     def templates(self) -> dict[str, Any]:
         """The prompts in use, and the keys of the regions that they may name."""

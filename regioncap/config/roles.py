@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field
@@ -109,11 +110,13 @@ class Settings(BaseModel):
         return use
 
     @classmethod
+    @cache
     def fields_with_role(cls, *roles: Role) -> tuple[str, ...]:
         """Names of the fields with one of these roles, in order of definition."""
         return tuple(name for name in cls.model_fields if cls.use_of(name).role in roles)
 
     @classmethod
+    @cache
     def fields_read_by(cls, reader: Reader) -> tuple[str, ...]:
         """Names of the fields that `reader` reads, in order of definition."""
         return tuple(name for name in cls.model_fields if reader in cls.use_of(name).read_by)

@@ -6,7 +6,7 @@ import contextlib
 import threading
 from collections.abc import Generator, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from regioncap.captioners.allowance import ALL, NOTHING, HeldAllowance
 from regioncap.captioners.base import Captioner, CaptionerOptions
@@ -116,6 +116,11 @@ class RunContext:
     def captioner(self) -> Captioner:
         """The one captioner of this process. Raises what `LazyCaptioner.get` raises."""
         return self.lazy_captioner.get()
+
+    @cached_property
+    def mark_settings(self) -> dict[str, Any]:
+        """The settings that decide how marks are drawn, by name: part of every answer's key."""
+        return self.config.values_read_by("drawing")
 
     @cached_property
     def finder(self) -> PluginFinder | None:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor, Future, wait
 from typing import TYPE_CHECKING
 
-from regioncap.records import Row, Step, dumps
+from regioncap.records import WITH_BBOX, Row, Step, dumps
 from regioncap.run.in_flight import PendingAnswer
 
 if TYPE_CHECKING:
@@ -125,7 +125,9 @@ class ShardRun:
         return None
 
     def on_regions_found(self, row: Row, picture: Picture) -> None:
-        """`extract` found the regions of a row, and has its picture decoded."""
+        """`extract` found the regions of a row, or it brought them, and its picture is at hand."""
+        if row["type"] == WITH_BBOX and not self._surely_new:
+            return  # its marks may be in the cache, and `extract` has decoded nothing
         rows = self._prerender(row, picture) if self._prerender is not None else None
         if rows is None:
             return

@@ -175,11 +175,13 @@ def _nearly_same(clipped: Sequence[Sequence[float]]) -> list[str]:
         for a, b in itertools.combinations(range(len(clipped)), 2)
         if min(areas[a], areas[b]) > SAME_IOU * max(areas[a], areas[b])
     ]
-    iou = {(a, b): float(box_iou(xyxy[a], xyxy[b])[0, 0]) for a, b in pairs}
+    if not pairs:
+        return []
+    iou = box_iou(xyxy, xyxy).tolist()
     return [
-        f"regions {a + 1} and {b + 1} are nearly the same box (IoU {share:.2f})"
-        for (a, b), share in iou.items()
-        if share > SAME_IOU
+        f"regions {a + 1} and {b + 1} are nearly the same box (IoU {iou[a][b]:.2f})"
+        for a, b in pairs
+        if iou[a][b] > SAME_IOU
     ]
 
 

@@ -14,7 +14,7 @@ from regioncap.captioners.prompts import Prompts
 from regioncap.captioners.row_requests import RowRequests
 from regioncap.captioners.server_errors import Refused, TryAgain
 from regioncap.config.model import RegionCapConfig
-from tests.support.model_servers import Bill, request_of
+from tests.support.model_servers import Bill, jpeg_of, request_of
 
 
 async def answered(asked: ChatRequest) -> ChatResponse:
@@ -69,6 +69,22 @@ def test_what_is_kept_first_does_not_replace_what_came_later() -> None:
     assert sorted(result.captions) == [1, 2, 3, 4]
     assert kept == sorted(kept)
     assert kept[-1] == 4
+
+
+def test_pictures_on_this_machines_disk_are_read_on_the_loops_thread_but_closer_views_are_made_in_another() -> None:
+    readers: list[threading.Thread] = []
+
+    def marked() -> bytes:
+        readers.append(threading.current_thread())
+        return jpeg_of(0)
+
+    here = {}
+    for name, on_disk, mode in (("on disk", True, "marks"), ("elsewhere", False, "marks"), ("closer", True, "focal")):
+        readers.clear()
+        result = converse(answered, replace(request_of(0, 2), marked=marked, on_disk=on_disk), prompt_mode=mode)
+        assert sorted(result.captions) == [1, 2]
+        here[name] = {thread is threading.current_thread() for thread in readers}
+    assert here == {"on disk": {True}, "elsewhere": {False}, "closer": {False}}
 
 
 def test_each_region_is_missing_for_its_reason() -> None:

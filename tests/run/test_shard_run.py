@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 
 from regioncap.captioners.base import CaptionResult
-from regioncap.records import Row, Step
+from regioncap.records import WITH_BBOX, WITHOUT_BBOX, Row, Step
 from regioncap.run.in_flight import PendingAnswer
 from regioncap.run.shard_run import EarlyRequests, ShardRun, ShardRuns
 from regioncap.vision.images import Picture, encode_jpeg
 
-FOUND: Row = {"image_sha256": "5e" * 32, "boxes": [[1, 2, 3, 4]]}
+FOUND: Row = {"image_sha256": "5e" * 32, "type": WITHOUT_BBOX, "boxes": [[1, 2, 3, 4]]}
+GIVEN: Row = {**FOUND, "type": WITH_BBOX}
 NORMALIZED: Row = {"image_sha256": "5e" * 32, "bbox": [[1, 2, 3, 4]], "warnings": ["an animation"]}
 DRAWN: Row = {**NORMALIZED, "marked": {"sha256": "ab"}, "warnings": ["an animation", "small"]}
 PICTURE = Picture(encode_jpeg(np.zeros((8, 8, 3), np.uint8), 90), max_image_pixels=100)
@@ -54,6 +55,15 @@ def test_a_shard_that_may_be_captioned_is_not_requested_before_its_marks_are_nee
     assert asked.rows == []
     assert shard_run.prerendered(NORMALIZED) == DRAWN
     assert asked.rows == [DRAWN]
+
+
+def test_a_row_that_brought_its_boxes_is_drawn_ahead_only_if_its_marks_are_surely_not_in_the_cache() -> None:
+    drawn = {}
+    for surely_new in (True, False):
+        shard_run = shard_run_of(Asked(), surely_new=surely_new)
+        shard_run.on_regions_found(GIVEN, PICTURE)
+        drawn[surely_new] = shard_run.prerendered(NORMALIZED)
+    assert drawn == {True: DRAWN, False: None}
 
 
 def test_rows_with_other_boxes_are_not_prerendered() -> None:
