@@ -128,7 +128,7 @@ class DaskWorkers:
         # Only to processes that have a share of the limits; one that comes later takes the place of a lost one.
         members = self._members
         with annotate(workers=sorted(members)):
-            future = self._runner.submit(caption_shard, parameters)
+            future = self._runner.submit(caption_shard.task, parameters)
         in_flight = [(earlier, pinned) for earlier, pinned in self._futures if not earlier.done()]
         self._futures = [*in_flight, (future.wrapped_future, members)]
         return cast(ShardFuture, future)

@@ -9,9 +9,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from prefect import task
-from prefect.cache_policies import NO_CACHE
-
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RegionCapError
 from regioncap.output.already_written import already_written
@@ -38,6 +35,7 @@ from regioncap.row_work import words_of
 from regioncap.run.context import RunContext
 from regioncap.run.runs import RUNS
 from regioncap.storage.runs import entry_place, register_end
+from regioncap.tasks.lazy_task import lazy_task
 from regioncap.tasks.restore_marks import restore_marks
 
 logger = logging.getLogger("regioncap")
@@ -92,7 +90,7 @@ def record_run(context: RunContext, outcome: str, problem: str, **counts: int) -
     outputs_at(context.output).runs.append(dumps(line) + b"\n")
 
 
-@task(name="write", task_run_name="write", cache_policy=NO_CACHE)
+@lazy_task("write", "write")
 def write(
     shards: list[ShardSteps], config: RegionCapConfig, parts: Sequence[OutputPart] = (), audit: Row | None = None
 ) -> Summary:

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import re
 
+from regioncap.captioners.reading.lazy_pattern import lazy_pattern
+
 _NUMBER = r"[\"'“‘#]?\d{1,3}\b[\"'”’]?"
 _VIVID = (
     r"(?:(?:bright|light|dark|vivid|neon|thin|thick|bold)[\s-]+){0,2}(?:red|green|blue|yellow|orange|purple|violet|"
@@ -134,10 +136,12 @@ _SPANISH = (
     r"como\s+)?(?:el\s+)?(?:número\s+)?\d|"
     r"\b(?:zona|área|región|parte)\s+(?:resaltad|enmarcad|delimitad|señalad)[oa]\b",
 )
-_MARK = re.compile("|".join((*_ENGLISH, *_CHINESE, *_JAPANESE, *_KOREAN, *_GERMAN, *_FRENCH, *_SPANISH)), re.IGNORECASE)
+_MARK = lazy_pattern(
+    "|".join((*_ENGLISH, *_CHINESE, *_JAPANESE, *_KOREAN, *_GERMAN, *_FRENCH, *_SPANISH)), re.IGNORECASE
+)
 
-_HIGHLIGHTED = re.compile(rf"\b(?:highlighted|marked)\s+in\s+{_VIVID}(?=\s*(?:[.,;:)]|$))", re.IGNORECASE)
-_PRINTED = re.compile(
+_HIGHLIGHTED = lazy_pattern(rf"\b(?:highlighted|marked)\s+in\s+{_VIVID}(?=\s*(?:[.,;:)]|$))", re.IGNORECASE)
+_PRINTED = lazy_pattern(
     r"\b(?:text|words?|letters?|sentences?|lines?|paragraphs?|passages?|phrases?|pages?|books?|documents?|maps?|"
     r"routes?|"
     r"trails?|cells?|rows?|columns?|charts?|dates?|calendar|screen|code|names?)\b",
