@@ -23,6 +23,9 @@ def flag_of(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
+_FLAGS = {name: flag_of(name) for name in RegionCapConfig.model_fields}
+
+
 def _option(name: str) -> Callable[[F], F]:
     """The option of a config field. Its default is None: what is not given is left to the config."""
     kind = _kind(RegionCapConfig.model_fields[name].annotation)
@@ -56,7 +59,7 @@ def _kind(annotation: Any) -> Any:
 def _help(name: str) -> str:
     """A field's description with its default, as a sentence; other settings in it are called by their flags."""
     field = RegionCapConfig.model_fields[name]
-    text = with_names(str(field.description), {other: flag_of(other) for other in RegionCapConfig.model_fields})
+    text = with_names(str(field.description), _FLAGS)
     if _kind(field.annotation) is tuple:
         text += " May be given more than once."
     if field.default in (None, "", (), {}):
