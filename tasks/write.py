@@ -22,8 +22,8 @@ from regioncap.output.join import (
     summary_of,
     with_bill,
     write_key,
-    write_rows,
 )
+from regioncap.output.joined_ahead import write_joined
 from regioncap.output.lease import check_still_held, hold_output
 from regioncap.output.output_parts import PartWriter
 from regioncap.output.outputs import INCOMPLETE, FileOutputs, OutputPart, is_parts_folder, outputs_at
@@ -54,7 +54,7 @@ def write_file(shards: Sequence[ShardSteps], context: RunContext, audit: Row | N
         form = row_format(context)
         hold_output(context)
         with files.rows.writer() as out, files.rejects.writer() as rejects:
-            tally = write_rows(shards, context, form, out, rejects)
+            tally = write_joined(shards, context, out, rejects)
             check_still_held(context)
         unused, unused_file = list_unused(shards, context, files.unused_edits)
         if audit is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -163,6 +163,10 @@ class RunContext:
         self.stop.set()
         self.images.stop_reading()
         self.lazy_captioner.stop_sending()
+
+    def when_closed(self, callback: Callable[[], object]) -> None:
+        """Have `callback` called when the run is closed."""
+        self._until_closed.callback(callback)
 
     def close(self) -> None:
         """Close the captioner, the threads and open files, and let the output go; what is in flight is stopped."""
