@@ -85,6 +85,8 @@ class RunContext:
         """Set when the run ends, in whichever way: every loop over rows looks at it."""
         self.run_name = ""
         """What people call the run; "" where it has no name."""
+        self.deployment = ""
+        """The id of the deployment whose run this is; "" for a call."""
         self.lease: Lease | None = None
         """The lease on this run's output; None until the run needs it."""
         self.lease_lost = threading.Event()
