@@ -24,7 +24,7 @@ from regioncap.run.context import RunContext
 from regioncap.run.credentials import check_environment
 
 if TYPE_CHECKING:
-    # They import Prefect, which takes seconds.
+    # They import the steps, for which no help text should wait.
     from regioncap.audit.auditing import Audited
     from regioncap.audit.figures import Audit
     from regioncap.audit.intervals import Share

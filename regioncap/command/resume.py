@@ -61,7 +61,7 @@ def _kept_before(error: SettingsChanged, context: RunContext) -> str:
 
 
 def _count(context: RunContext) -> KeptCaptions:
-    from regioncap.tasks.so_far import count_kept  # imports Prefect
+    from regioncap.tasks.so_far import count_kept  # the steps, which a run imports later
 
     return count_kept(context, QUICK_SECONDS)
 
