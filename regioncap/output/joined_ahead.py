@@ -12,9 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
+from regioncap.errors import RegionCapError
 from regioncap.output.join import ShardSteps, Sink, Tally, key_of, row_format, write_rows
 from regioncap.run.context import RunContext
-from regioncap.storage.steps import StepDamaged
+from regioncap.storage.filesystem import Place, path_of
 
 
 @dataclass(frozen=True)
@@ -28,10 +29,14 @@ class _Place:
 
 
 class JoinedShards:
-    """Lines of joined shards, by write key, on the disk for temporary files; gone with the process, however it ends."""
+    """Lines of joined shards, by write key, in a file that is gone with the process, however it ends.
 
-    def __init__(self) -> None:
-        self.file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - closed with the run
+    It lies where the cache is, if that is a local disk: the folder for temporary files may be in memory.
+    """
+
+    def __init__(self, cache: Place) -> None:
+        folder = path_of(cache) if cache.is_local else None
+        self.file = tempfile.TemporaryFile(buffering=0, dir=folder)  # noqa: SIM115 - closed with the run
         self._places: dict[str, _Place] = {}
 
     def put(self, key: str, out: bytes, rejects: bytes, tally: Tally) -> None:
@@ -58,9 +63,9 @@ _of_run: WeakKeyDictionary[RunContext, JoinedShards] = WeakKeyDictionary()
 
 def join_ahead(steps: ShardSteps, context: RunContext) -> None:
     """Join a shard that is done. What fails is left to the end, where it is met again."""
-    with contextlib.suppress(StepDamaged, OSError):
+    with contextlib.suppress(RegionCapError, OSError):
         if context not in _of_run:
-            _of_run[context] = JoinedShards()
+            _of_run[context] = JoinedShards(context.cache)
             context.when_closed(_of_run[context].file.close)
         form, out, rejects = row_format(context), io.BytesIO(), io.BytesIO()
         tally = write_rows([steps], context, form, out, rejects)
