@@ -25,7 +25,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from bench_figures import FIGURES, Figure, cores
-from bench_runs import HERE, Code, Lab, check_frozen, checkout
+from bench_runs import HERE, Code, Lab, check_frozen, checkout, compile_modules
 
 HISTORY = HERE / "history.csv"
 COLUMNS = ("date", "commit", "figure", "value", "rounds", "load", "cores")
@@ -112,6 +112,7 @@ def main() -> None:
         other = stack.enter_context(checkout(args.against)) if args.against else None
         lab = stack.enter_context(Lab())
         code = Code(Path(HERE).parent.resolve(), "this")
+        compile_modules(code.root)
         for figure in FIGURES:
             if not args.only or figure.name in args.only:
                 print(line_of(figure, lab, code, other, args, load), flush=True)

@@ -228,6 +228,12 @@ class Lab:
         return self._runs[key]
 
 
+def compile_modules(root: Path) -> None:
+    """Compile the checkout at `root`, as an installed package is: where PYTHONDONTWRITEBYTECODE is set each run would
+    do it, which takes half a second."""
+    subprocess.run([sys.executable, "-m", "compileall", "-q", "regioncap", "flows", "tasks"], cwd=root, check=True)
+
+
 @contextmanager
 def checkout(revision: str) -> Iterator[Code]:
     """A worktree of `revision` in a temporary folder. Raises SystemExit for a revision that there is not."""
@@ -240,10 +246,7 @@ def checkout(revision: str) -> Iterator[Code]:
         if made.returncode:
             raise SystemExit(f"--against {revision}: {made.stderr.strip()}")
         try:
-            # Else its first run would compile it, where ours is compiled.
-            subprocess.run(
-                [sys.executable, "-m", "compileall", "-q", "regioncap", "flows", "tasks"], cwd=root, check=True
-            )
+            compile_modules(root)
             yield Code(root, revision)
         finally:
             with contextlib.suppress(subprocess.CalledProcessError):

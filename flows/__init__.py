@@ -1,3 +1,5 @@
 """RegionCap's flow."""
 
-import regioncap.tasks  # noqa: F401  imports Prefect without a report to its makers
+from regioncap.run.prefect_import import import_prefect
+
+import_prefect()

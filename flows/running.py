@@ -47,7 +47,8 @@ def running(config: RegionCapConfig) -> Iterator[tuple[RunContext, Workers]]:
         _loss_named(context),
     ):
         context.run_name = str(flow_run.name or "")
-        start(context, check(context, deployed=deployment.id is not None))
+        context.deployment = str(deployment.id or "")  # Prefect asks its server for it, so once is enough
+        start(context, check(context, deployed=bool(context.deployment)))
         remove_leftovers(context)
         with open_workers(context) as workers, _halted_at_once(context):
             yield context, workers
@@ -83,9 +84,9 @@ def _say_what_is_kept(context: RunContext, error: BaseException) -> None:
     """The command says it itself; elsewhere it is in the log, and with the error of a call."""
     if context.how_to_resume:
         return
-    text = f"{context.kept} {CALL if deployment.id is None else DEPLOYMENT}"
+    text = f"{context.kept} {DEPLOYMENT if context.deployment else CALL}"
     logger.warning("%s", text)
-    if deployment.id is None:
+    if not context.deployment:
         error.add_note(text)
 
 

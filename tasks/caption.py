@@ -10,10 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, wait
 from types import MappingProxyType
-from typing import Any
-
-from prefect import State, task
-from prefect.cache_policies import NO_CACHE
+from typing import TYPE_CHECKING, Any
 
 from regioncap.captioners.base import CaptionResult
 from regioncap.config.fields_captions import FlagName
@@ -30,8 +27,12 @@ from regioncap.storage.steps import Manifest
 from regioncap.tasks.answers import ask, repair_request, request_of, send_for
 from regioncap.tasks.cached_answer import reading_rules, retry_settings_key
 from regioncap.tasks.edited import NO_CORRECTIONS, Corrections, captioned_row, corrected, corrections_of
+from regioncap.tasks.lazy_task import lazy_task
 from regioncap.tasks.map_rows import map_rows
 from regioncap.tasks.step import StepSpec, run_step
+
+if TYPE_CHECKING:
+    from prefect import State
 
 STEP_VERSION = 1
 STOP_CHECK_SECONDS = 0.25
@@ -195,7 +196,7 @@ CAPTION = StepSpec(
 )
 
 
-@task(name="caption", task_run_name="caption {step.shard:05d}", cache_policy=NO_CACHE)
+@lazy_task("caption", "caption {step.shard:05d}")
 def caption(step: Step, config: RegionCapConfig) -> State[Step]:
     """Step 6: every region gets its caption; what was answered before is not requested again."""
     return run_step(CAPTION, RUNS.context(config), step)

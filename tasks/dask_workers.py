@@ -101,7 +101,7 @@ class DaskWorkers:
         # Only to processes that were checked; one that comes later takes the place of a lost one.
         members = set() if self._replaced else self._members
         with annotate(workers=sorted(members)) if members else contextlib.nullcontext():
-            future = self._runner.submit(caption_shard, parameters)
+            future = self._runner.submit(caption_shard.task, parameters)
         in_flight = [(earlier, pinned) for earlier, pinned in self._futures if not earlier.done()]
         self._futures = [*in_flight, (future.wrapped_future, members)]
         return cast(ShardFuture, future)

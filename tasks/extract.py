@@ -13,9 +13,6 @@ from concurrent.futures import Executor
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
-from prefect import State, task
-from prefect.cache_policies import NO_CACHE
-
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RowReject
 from regioncap.image_ref import ImageRef, ref_of
@@ -23,6 +20,7 @@ from regioncap.records import WITHOUT_BBOX, Row, Step
 from regioncap.registry import EXTRACTORS, SIZE_FREE, load
 from regioncap.run.context import RunContext
 from regioncap.run.runs import RUNS
+from regioncap.tasks.lazy_task import lazy_task
 from regioncap.tasks.map_rows import map_rows
 from regioncap.tasks.step import StepSpec, run_step
 from regioncap.vision.extraction import EXTRACTION_VERSION, FINDER_MAX_LONG_SIDE, FINDER_MIN_LONG_SIDE, find_regions
@@ -30,6 +28,8 @@ from regioncap.vision.images import Picture
 from regioncap.vision.pieces import MAX_FRAMES
 
 if TYPE_CHECKING:
+    from prefect import State
+
     from regioncap.vision.plugin_finder import PluginFinder
 
 STEP_VERSION = 3
@@ -150,7 +150,7 @@ def _key_parts(context: RunContext) -> dict[str, Any]:
 EXTRACT = StepSpec("extract", f"{STEP_VERSION}.{EXTRACTION_VERSION}", _body, extra_key_parts=_key_parts)
 
 
-@task(name="extract", task_run_name="extract {step.shard:05d}", cache_policy=NO_CACHE)
+@lazy_task("extract", "extract {step.shard:05d}")
 def extract(step: Step, config: RegionCapConfig) -> State[Step]:
     """Step 3: reads every image; finds regions in those that came without boxes."""
     return run_step(EXTRACT, RUNS.context(config), step)

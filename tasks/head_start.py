@@ -7,8 +7,10 @@ What is begun here is taken up by the shard's own steps (`regioncap.run.shard_ru
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 
+from regioncap.captioners.reading.lazy_pattern import compile_patterns
 from regioncap.errors import RegionCapError, Stopped
 from regioncap.image_ref import ref_of
 from regioncap.records import Row, Shard
@@ -21,13 +23,16 @@ from regioncap.tasks.load import LOAD, load_rows, pack, stats_of
 from regioncap.tasks.route import ROUTE, routed
 from regioncap.tasks.shard import find_cached_steps, shard_run_of
 
+FIRST_ROW_SECONDS = 0.5
+"""At most, for the first row's request to be on its way before Prefect is imported."""
+
 
 @contextlib.contextmanager
 def head_start(context: RunContext) -> Iterator[None]:
     """In this block, in which Prefect starts, the first shard is begun. Enter it when the run has passed its checks and
     holds its output. A run that ends with an error sends nothing more from then on, and is put on record."""
     try:
-        begin_first_shard(context)
+        _get_ready_for_replies(begin_first_shard(context))
         yield
     except BaseException as error:
         context.stop_sending()
@@ -39,30 +44,41 @@ def head_start(context: RunContext) -> Iterator[None]:
         raise
 
 
-def begin_first_shard(context: RunContext) -> None:
-    """Try the servers out, and find, draw and request the first shard's rows, in the threads for pixels.
+def _get_ready_for_replies(rows: Sequence[Future[Row]]) -> None:
+    """Compile what reads replies, once the first of `rows` is drawn: this thread has the interpreter to itself while it
+    compiles and imports, and others get it for a moment at a time."""
+    wait(rows, FIRST_ROW_SECONDS, FIRST_COMPLETED)
+    compile_patterns()
+
+
+def begin_first_shard(context: RunContext) -> list[Future[Row]]:
+    """Try the servers out, and find, draw and request the first shard's rows, in the threads for pixels. Returns the
+    rows that are worked on.
 
     Only for servers that are there already and whose secrets are not in Prefect, and for images on this machine.
     """
     config = context.config
     if config.captioner_name != "openai" or config.runner != "threads" or needs_prefect(config):
-        return
+        return []
     context.captioner.get_ready()
     with contextlib.suppress(RegionCapError), contextlib.closing(context.shards()) as shards:  # the run meets it again
         shard = next(shards, None)
         if shard is not None and not shard.images:
-            _begin(shard, context)
+            return _begin(shard, context)
+    return []
 
 
-def _begin(shard: Shard, context: RunContext) -> None:
+def _begin(shard: Shard, context: RunContext) -> list[Future[Row]]:
     if find_cached_steps(shard, context, (LOAD, ROUTE, EXTRACT)) is not None:
-        return
-    shard_run = shard_run_of(context)
+        return []
+    shard_run, begun = shard_run_of(context), []
     for row in routed(_rows_with_near_images(shard, context), context.config):
         if "reject" in row:
             continue
-        shard_run.extract_ahead(row, context.threads.pixels.submit(_extract, row, shard_run, context))
+        begun.append(context.threads.pixels.submit(_extract, row, shard_run, context))
+        shard_run.extract_ahead(row, begun[-1])
     context.shard_runs.begin(shard.index, shard_run)
+    return begun
 
 
 def _rows_with_near_images(shard: Shard, context: RunContext) -> list[Row]:

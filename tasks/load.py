@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-
-from prefect import State, task
-from prefect.cache_policies import NO_CACHE
+from typing import TYPE_CHECKING
 
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RowReject
@@ -22,7 +20,11 @@ from regioncap.run.context import RunContext
 from regioncap.run.runs import RUNS
 from regioncap.storage.images import Stat
 from regioncap.storage.steps import Manifest
+from regioncap.tasks.lazy_task import lazy_task
 from regioncap.tasks.step import StepSpec, run_step
+
+if TYPE_CHECKING:
+    from prefect import State
 
 STEP_VERSION = 1
 
@@ -121,7 +123,7 @@ def _still_valid(context: RunContext, manifest: Manifest, read: Callable[[], lis
 LOAD = StepSpec("load", STEP_VERSION, _body, still_valid=_still_valid)
 
 
-@task(name="load", task_run_name="load {step.shard:05d}", cache_policy=NO_CACHE)
+@lazy_task("load", "load {step.shard:05d}")
 def load(step: Step, config: RegionCapConfig) -> State[Step]:
     """Step 1: the input's lines of a shard become rows; checks every image's size and time in each run."""
     return run_step(LOAD, RUNS.context(config), step)

@@ -9,10 +9,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Sequence
-from typing import Any
-
-from prefect import State, task
-from prefect.cache_policies import NO_CACHE
+from typing import TYPE_CHECKING, Any
 
 from regioncap.config.fields_input import BoxFormat, BoxOrder, BoxUnit
 from regioncap.config.model import RegionCapConfig
@@ -20,10 +17,14 @@ from regioncap.errors import RowReject
 from regioncap.records import WITHOUT_BBOX, Row, Step, cut_text, loads_given, rejected, shorten
 from regioncap.run.context import RunContext
 from regioncap.run.runs import RUNS
+from regioncap.tasks.lazy_task import lazy_task
 from regioncap.tasks.map_rows import map_rows
 from regioncap.tasks.step import StepSpec, run_step
 from regioncap.vision.boxes import clip_xywh, drop_reason, normalize_xywh, to_xywh
 from regioncap.vision.frames import Frame, frame_of, frame_warning
+
+if TYPE_CHECKING:
+    from prefect import State
 
 STEP_VERSION = 1
 REGION_FIELDS_VERSION = 2
@@ -173,7 +174,7 @@ def _region_fields(context: RunContext) -> dict[str, Any]:
 NORMALIZE = StepSpec("normalize", STEP_VERSION, _body, extra_key_parts=_region_fields)
 
 
-@task(name="normalize", task_run_name="normalize {step.shard:05d}", cache_policy=NO_CACHE)
+@lazy_task("normalize", "normalize {step.shard:05d}")
 def normalize(step: Step, config: RegionCapConfig) -> State[Step]:
     """Step 4: boxes in pixels and as fractions of the picture; bad ones are dropped with a reason."""
     return run_step(NORMALIZE, RUNS.context(config), step)

@@ -7,10 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from contextlib import suppress
-from typing import Any, Literal
-
-from prefect import State, task
-from prefect.cache_policies import NO_CACHE
+from typing import TYPE_CHECKING, Any, Literal
 
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RowReject
@@ -18,9 +15,13 @@ from regioncap.records import WITH_BBOX, WITHOUT_BBOX, Row, Step, is_number, loa
 from regioncap.row_keys import MISSING, boxes_at, value_at
 from regioncap.run.context import RunContext
 from regioncap.run.runs import RUNS
+from regioncap.tasks.lazy_task import lazy_task
 from regioncap.tasks.map_rows import map_rows
 from regioncap.tasks.step import StepSpec, run_step
 from regioncap.vision.frames import SIZE_KEYS, stated_size
+
+if TYPE_CHECKING:
+    from prefect import State
 
 STEP_VERSION = 1
 PATHS_VERSION = 1
@@ -134,7 +135,7 @@ def _key_parts(context: RunContext) -> dict[str, Any]:
 ROUTE = StepSpec("route", STEP_VERSION, _body, extra_key_parts=_key_parts)
 
 
-@task(name="route", task_run_name="route {step.shard:05d}", cache_policy=NO_CACHE)
+@lazy_task("route", "route {step.shard:05d}")
 def route(step: Step, config: RegionCapConfig) -> State[Step]:
     """Step 2: tells rows that bring their boxes from rows whose regions must be found."""
     return run_step(ROUTE, RUNS.context(config), step)

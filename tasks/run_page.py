@@ -126,7 +126,7 @@ def show(summary: Summary, shards: Sequence[ShardSteps], context: RunContext) ->
     with _never_stop_the_run("summary"):
         pictures = first_pictures(shards, context, context.config.page_pictures)
         summary.with_pictures(pictures)
-        links["run again"] = _ui("deployments/deployment", deployment.id)
+        links["run again"] = _ui("deployments/deployment", context.deployment)
         shown = {text: url for text, url in links.items() if url}
         page = summary_page(summary, pictures, shown, _report_of(context))
         create_markdown_artifact(page, key=f"summary-{slug}", description=outcome(summary))

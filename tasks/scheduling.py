@@ -17,6 +17,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RowsFailAlike, UsageError
 from regioncap.output.join import ShardSteps
+from regioncap.output.joined_ahead import join_ahead
 from regioncap.output.lease import hold_output
 from regioncap.output.output_parts import PartWriter, write_finished_parts
 from regioncap.output.outputs import OutputPart, is_parts_folder
@@ -102,7 +103,10 @@ class ShardWindow:
     def _wait_for_one(self) -> None:
         future = cast(ShardFuture, next(as_completed(list(self._in_flight))))
         del self._in_flight[future]
-        self._finish(future.result())
+        steps = future.result()
+        self._finish(steps)
+        if self._parts is None:
+            join_ahead(steps, self._context)
 
     def _finish(self, steps: ShardSteps) -> None:
         self._done[steps[0].shard] = steps

@@ -10,10 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import closing
 from functools import partial
-
-from prefect import State, task
-from prefect.cache_policies import NO_CACHE
-from prefect.states import Completed
+from typing import TYPE_CHECKING
 
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RowReject
@@ -32,13 +29,16 @@ from regioncap.tasks.answers import ask
 from regioncap.tasks.caption import CAPTION, caption
 from regioncap.tasks.draw_row import draw_picture
 from regioncap.tasks.extract import EXTRACT, extract
+from regioncap.tasks.lazy_task import lazy_task
 from regioncap.tasks.load import LOAD, load, pack
 from regioncap.tasks.normalize import NORMALIZE, normalize, normalize_row
 from regioncap.tasks.route import ROUTE, route
-from regioncap.tasks.run_log import forward_logs_to_prefect
 from regioncap.tasks.step import StepSpec, find_cached, made_of
 from regioncap.tasks.visualize import VISUALIZE, visualize
 from regioncap.vision.images import Picture
+
+if TYPE_CHECKING:
+    from prefect import State
 
 STEPS: tuple[StepSpec, ...] = (LOAD, ROUTE, EXTRACT, NORMALIZE, VISUALIZE, CAPTION)
 STEP_TASKS = (load, route, extract, normalize, visualize, caption)
@@ -162,7 +162,7 @@ def shard_run_of(context: RunContext) -> ShardRun:
     return ShardRun(partial(prerender, context=context), requests, surely_new=not context.captioned_before)
 
 
-StepTask = Callable[[Step, RegionCapConfig], State[Step]]
+StepTask = Callable[[Step, RegionCapConfig], "State[Step]"]
 
 
 def run_steps(step: Step, config: RegionCapConfig, as_task_runs: bool) -> ShardSteps:
@@ -209,12 +209,16 @@ def _run_once(step: Step, context: RunContext, as_task_runs: bool) -> ShardSteps
     return tuple(done)
 
 
-@task(name="shard", task_run_name="shard {step.shard:05d}", cache_policy=NO_CACHE)
+@lazy_task("shard", "shard {step.shard:05d}")
 def caption_shard(step: Step, config: RegionCapConfig, as_task_runs: bool = True, run: str = "") -> State[ShardSteps]:
     """All six steps of one shard, each a task run of its own if `as_task_runs`; finished ones are reused.
 
     `run`: names the run in a process other than the flow's; see `regioncap.run.runs.Runs.enter`.
     """
+    from prefect.states import Completed  # late, as in `lazy_task`
+
+    from regioncap.tasks.run_log import forward_logs_to_prefect
+
     with RUNS.enter(run), forward_logs_to_prefect() if run else contextlib.nullcontext():
         if run:  # another process, which had begun the shard, may be dead
             RUNS.context(config).recovered = False
@@ -223,8 +227,10 @@ def caption_shard(step: Step, config: RegionCapConfig, as_task_runs: bool = True
     return Completed(message=message, data=steps)
 
 
-@task(name="reuse", task_run_name="reuse {shards} shards", cache_policy=NO_CACHE)
+@lazy_task("reuse", "reuse {shards} shards")
 def reuse(shards: int, rows: int) -> State[int]:
     """Shows in the run that shards were taken from the cache: one task run for all of them, instead of seven each."""
+    from prefect.states import Completed
+
     from_cache = "1 shard" if shards == 1 else f"{shards:,} shards"
     return Completed(name="Cached", message=f"from the cache: {from_cache} with {rows:,} rows", data=rows)

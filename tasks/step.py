@@ -10,15 +10,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
-
-from prefect import State
-from prefect.states import Completed
+from typing import TYPE_CHECKING, Any
 
 from regioncap.config.roles import StepName
 from regioncap.records import Counts, Row, Step
 from regioncap.run.context import RunContext
 from regioncap.storage.steps import STEP_NAMES, Manifest, digest, key_parts
+
+if TYPE_CHECKING:
+    from prefect import State
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,8 @@ def made_of(spec: StepSpec, context: RunContext, step: Step) -> Step | None:
 
 def run_step(spec: StepSpec, context: RunContext, step: Step) -> State[Step]:
     """Do the step's work on `step`'s file, or take it from the cache: then the task run ends as `Cached`."""
+    from prefect.states import Completed  # late, as in `lazy_task`
+
     cached = find_cached(spec, context, step)
     if cached is not None:
         message = f"{spec.name} {step.shard:05d}: reused"

@@ -6,19 +6,20 @@ more regions than `marks_per_request`, also `parts`: for each request the `regio
 
 from __future__ import annotations
 
-from typing import Any
-
-from prefect import State, task
-from prefect.cache_policies import NO_CACHE
+from typing import TYPE_CHECKING, Any
 
 from regioncap.config.model import RegionCapConfig
 from regioncap.records import Row, Step
 from regioncap.run.context import RunContext
 from regioncap.run.runs import RUNS
 from regioncap.tasks.draw_row import draw_row
+from regioncap.tasks.lazy_task import lazy_task
 from regioncap.tasks.map_rows import map_rows
 from regioncap.tasks.step import StepSpec, run_step
 from regioncap.vision.drawing import DRAW_VERSION
+
+if TYPE_CHECKING:
+    from prefect import State
 
 STEP_VERSION = 2
 
@@ -47,7 +48,7 @@ def _without_marks(context: RunContext) -> dict[str, Any]:
 VISUALIZE = StepSpec("visualize", f"{STEP_VERSION}.{DRAW_VERSION}", _body, extra_key_parts=_without_marks)
 
 
-@task(name="visualize", task_run_name="visualize {step.shard:05d}", cache_policy=NO_CACHE)
+@lazy_task("visualize", "visualize {step.shard:05d}")
 def visualize(step: Step, config: RegionCapConfig) -> State[Step]:
     """Step 5: draws the numbered boxes on every picture, at the size that the model sees."""
     return run_step(VISUALIZE, RUNS.context(config), step)

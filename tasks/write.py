@@ -9,9 +9,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from prefect import task
-from prefect.cache_policies import NO_CACHE
-
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RegionCapError
 from regioncap.output.already_written import already_written
@@ -25,8 +22,8 @@ from regioncap.output.join import (
     summary_of,
     with_bill,
     write_key,
-    write_rows,
 )
+from regioncap.output.joined_ahead import write_joined
 from regioncap.output.lease import check_still_held, hold_output
 from regioncap.output.output_parts import PartWriter
 from regioncap.output.outputs import INCOMPLETE, FileOutputs, OutputPart, is_parts_folder, outputs_at
@@ -38,6 +35,7 @@ from regioncap.row_work import words_of
 from regioncap.run.context import RunContext
 from regioncap.run.runs import RUNS
 from regioncap.storage.runs import entry_place, register_end
+from regioncap.tasks.lazy_task import lazy_task
 from regioncap.tasks.restore_marks import restore_marks
 
 logger = logging.getLogger("regioncap")
@@ -56,7 +54,7 @@ def write_file(shards: Sequence[ShardSteps], context: RunContext, audit: Row | N
         form = row_format(context)
         hold_output(context)
         with files.rows.writer() as out, files.rejects.writer() as rejects:
-            tally = write_rows(shards, context, form, out, rejects)
+            tally = write_joined(shards, context, out, rejects)
             check_still_held(context)
         unused, unused_file = list_unused(shards, context, files.unused_edits)
         if audit is not None:
@@ -92,7 +90,7 @@ def record_run(context: RunContext, outcome: str, problem: str, **counts: int) -
     outputs_at(context.output).runs.append(dumps(line) + b"\n")
 
 
-@task(name="write", task_run_name="write", cache_policy=NO_CACHE)
+@lazy_task("write", "write")
 def write(
     shards: list[ShardSteps], config: RegionCapConfig, parts: Sequence[OutputPart] = (), audit: Row | None = None
 ) -> Summary:

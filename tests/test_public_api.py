@@ -79,3 +79,9 @@ def test_a_bare_import_loads_no_dependency() -> None:
 def test_the_names_that_need_no_prefect_do_not_load_it() -> None:
     code = "import sys; from regioncap import RegionCapConfig, UsageError; print('prefect' in sys.modules)"
     assert fresh_python(code) == "False"
+
+
+def test_a_run_makes_its_first_requests_without_prefect() -> None:
+    modules = "preflight.check", "preflight.start", "tasks.head_start"
+    imports = "; ".join(f"import regioncap.{module}" for module in modules)
+    assert fresh_python(f"import sys; {imports}; print('prefect' in sys.modules)") == "False"

@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import sys
 import time
+from collections import UserDict
 from collections.abc import Sequence
 from typing import Any
 
 import click
 
 import regioncap
-from regioncap.command.audit import audit
-from regioncap.command.cache import explain, reread, steps
-from regioncap.command.clean import cache, prune
-from regioncap.command.compare import compare
 from regioncap.command.echo import say
 from regioncap.command.exit_codes import OK, STOPPED, WRONG_USAGE
-from regioncap.command.fake_vlm import fake_vlm
-from regioncap.command.outputs import export_, report, sheet
 from regioncap.command.prefect_env import prepare_prefect
-from regioncap.command.resume import Terminated
-from regioncap.command.run import plan, run, try_
-from regioncap.command.servers import serve, serve_model
+from regioncap.command.sigterm import Terminated
+from regioncap.command.uncollected import uncollected
 from regioncap.errors import PrefectLost, RegionCapError, UsageError
 from regioncap.plugin_loading import import_from
 from regioncap.printable import printable
@@ -33,8 +28,41 @@ PLUGIN_SECONDS = 3.0
 """For plugins to return after a stop."""
 
 
+SERVE = "serve"
+
+COMMANDS = {
+    "run": "run:run",
+    "try": "preview:try_",
+    "plan": "preview:plan",
+    "compare": "compare:compare",
+    "audit": "audit:audit",
+    "report": "outputs:report",
+    "sheet": "outputs:sheet",
+    "export": "outputs:export_",
+    "steps": "cache:steps",
+    "explain": "cache:explain",
+    "reread": "cache:reread",
+    "cache": "clean:cache",
+    "prune": "clean:prune",
+    SERVE: "servers:serve",
+    "serve-model": "servers:serve_model",
+    "fake-vlm": "fake_vlm:fake_vlm",
+}
+"""Where each command is: its module in this package, and its name there. In the order of the help."""
+
+
+class _Imported(UserDict[str, Any]):
+    """What `COMMANDS` names, imported when it is first looked at: a command does without what others need."""
+
+    def __getitem__(self, name: str) -> click.Command:
+        module, _, function = self.data[name].partition(":")
+        with uncollected():
+            command: click.Command = getattr(importlib.import_module(f"regioncap.command.{module}"), function)
+        return command
+
+
 class _Ordered(click.Group):
-    """A group whose help lists commands in the order in which they were added."""
+    """A group whose help lists commands in the order of `COMMANDS`."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)
@@ -48,35 +76,18 @@ class _Ordered(click.Group):
             return OK
 
 
-@click.group(cls=_Ordered, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(
+    cls=_Ordered,
+    commands=_Imported(COMMANDS),
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
 @click.version_option(regioncap.__version__, prog_name="regioncap")
 @click.pass_context
 def app(context: click.Context) -> None:
     """Region captions for vision-language data sets: images in, one caption for every region out."""
-    prepare_prefect(quiet=context.invoked_subcommand != serve.name)
+    prepare_prefect(quiet=context.invoked_subcommand != SERVE)
     with contextlib.suppress(FileNotFoundError):  # the folder was removed
         import_from(os.getcwd())  # noqa: PTH109 - as it stands in sys.path
-
-
-for command in (
-    run,
-    try_,
-    plan,
-    compare,
-    audit,
-    report,
-    sheet,
-    export_,
-    steps,
-    explain,
-    reread,
-    cache,
-    prune,
-    serve,
-    serve_model,
-    fake_vlm,
-):
-    app.add_command(command)
 
 
 def main(args: Sequence[str] | None = None) -> None:

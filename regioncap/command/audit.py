@@ -14,7 +14,8 @@ from regioncap.command import terminal
 from regioncap.command.echo import say
 from regioncap.command.exit_codes import OK, STOPPED
 from regioncap.command.options import GroupedCommand, fields_as_flags, files_from, given
-from regioncap.command.resume import command_line, sigterm_like_ctrl_c
+from regioncap.command.resume import command_line
+from regioncap.command.sigterm import sigterm_like_ctrl_c
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import UsageError
 from regioncap.output.pictures import image_root_of
@@ -23,7 +24,7 @@ from regioncap.run.context import RunContext
 from regioncap.run.credentials import check_environment
 
 if TYPE_CHECKING:
-    # They import Prefect, which takes seconds.
+    # They import the steps, for which no help text should wait.
     from regioncap.audit.auditing import Audited
     from regioncap.audit.figures import Audit
     from regioncap.audit.intervals import Share

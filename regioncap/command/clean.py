@@ -16,7 +16,7 @@ from regioncap.errors import UsageError
 from regioncap.records import dumps
 
 if TYPE_CHECKING:
-    # They import the captioners and Prefect, for which no help text should wait.
+    # They import the captioners and the steps, for which no help text should wait.
     from regioncap.command.cache_contents import Contents, Count
     from regioncap.command.prune import Unneeded
 

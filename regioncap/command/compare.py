@@ -16,7 +16,8 @@ from regioncap.command.compare_settings import Setting, settings_of
 from regioncap.command.echo import say
 from regioncap.command.exit_codes import OK, STOPPED
 from regioncap.command.options import GroupedCommand, config_flags_without, config_from
-from regioncap.command.resume import command_line, sigterm_like_ctrl_c
+from regioncap.command.resume import command_line
+from regioncap.command.sigterm import sigterm_like_ctrl_c
 from regioncap.config.checks import input_stem
 from regioncap.config.model import RegionCapConfig
 from regioncap.output.outputs import is_parts_folder

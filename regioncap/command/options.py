@@ -9,7 +9,6 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 import click
 
 from regioncap.config.described import with_names
-from regioncap.config.files import read_config_file
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import UsageError
 from regioncap.run.credentials import filesystems
@@ -21,6 +20,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 def flag_of(name: str) -> str:
     """The flag of a config field: `max_boxes` has `--max-boxes`."""
     return "--" + name.replace("_", "-")
+
+
+_FLAGS = {name: flag_of(name) for name in RegionCapConfig.model_fields}
 
 
 def _option(name: str) -> Callable[[F], F]:
@@ -56,7 +58,7 @@ def _kind(annotation: Any) -> Any:
 def _help(name: str) -> str:
     """A field's description with its default, as a sentence; other settings in it are called by their flags."""
     field = RegionCapConfig.model_fields[name]
-    text = with_names(str(field.description), {other: flag_of(other) for other in RegionCapConfig.model_fields})
+    text = with_names(str(field.description), _FLAGS)
     if _kind(field.annotation) is tuple:
         text += " May be given more than once."
     if field.default in (None, "", (), {}):
@@ -140,12 +142,20 @@ def given(flags: dict[str, Any]) -> dict[str, Any]:
 
 def config_from(source: str | None, config_file: str | None, flags: dict[str, Any]) -> RegionCapConfig:
     """The config that an input, a file of settings and flags make; flags win. Raises UsageError, ConfigError."""
-    values = {**(read_config_file(config_file) if config_file else {}), **given(flags)}
+    values = {**_settings_in(config_file), **given(flags)}
     if source is not None:
         values["input"] = source
     if "input" not in values and not {"input_jsonl_path", "first_entry_file_name"} & set(values):
         raise UsageError("expected an input: regioncap run INPUT, or `input` in the --config file")
     return RegionCapConfig(**values)
+
+
+def _settings_in(config_file: str | None) -> dict[str, Any]:
+    if not config_file:
+        return {}
+    from regioncap.config.files import read_config_file  # imports a library for YAML
+
+    return read_config_file(config_file)
 
 
 def files_from(flags: dict[str, Any]) -> Filesystems:

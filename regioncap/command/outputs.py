@@ -1,4 +1,4 @@
-"""Commands about an output: report, export, sheet. Only the report of an unfinished run imports Prefect."""
+"""Commands about an output: report, export, sheet."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def _report_so_far(
     output_name: str, out: Place | None, against: Written | None, rows: int | None, where: tuple[str, ...],
     flags: dict[str, Any],
 ) -> ReportResult:  # fmt: skip
-    from regioncap.command.partial_report import config_of_run, report_live  # imports Prefect
+    from regioncap.command.partial_report import config_of_run, report_live  # the steps
 
     cache = cache_place(flags)
     config = config_of_run(output_name, cache, file_name_prefix(flags))

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import shlex
-import signal
-import threading
 from collections.abc import Iterator, Sequence
-from types import FrameType
 
+from regioncap.command.sigterm import sigterm_like_ctrl_c
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import OutputInUse, SettingsChanged, UsageError
 from regioncap.masking import mask
@@ -22,10 +20,6 @@ SECRETS_IN = ("--request-headers", "--request-query", "--request-body", "--api-k
 
 ON_CHANGE = "--on-config-change"
 QUICK_SECONDS = 2.0
-
-
-class Terminated(KeyboardInterrupt):
-    """SIGTERM: a run ends as it does with Ctrl-C."""
 
 
 @contextlib.contextmanager
@@ -67,7 +61,7 @@ def _kept_before(error: SettingsChanged, context: RunContext) -> str:
 
 
 def _count(context: RunContext) -> KeptCaptions:
-    from regioncap.tasks.so_far import count_kept  # imports Prefect
+    from regioncap.tasks.so_far import count_kept  # the steps, which a run imports later
 
     return count_kept(context, QUICK_SECONDS)
 
@@ -94,21 +88,3 @@ def command_line(args: Sequence[str]) -> str:
         shown.append(mask(arg) if may_be_secret else arg)
         flag = arg
     return shlex.join(shown)
-
-
-@contextlib.contextmanager
-def sigterm_like_ctrl_c() -> Iterator[None]:
-    """In this block SIGTERM raises Terminated: Prefect makes it an end of the run, and then hands it to the handler
-    that was there before."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def terminate(number: int, frame: FrameType | None) -> None:
-        raise Terminated
-
-    before = signal.signal(signal.SIGTERM, terminate)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -31,7 +31,7 @@ from regioncap.storage.filesystem import Place
 from regioncap.storage.urls import redact_url
 
 if TYPE_CHECKING:
-    # It imports Prefect, which takes seconds and which not every command needs.
+    # Not every command that shows something needs it.
     from regioncap.preflight.plan import Plan
 
 REFRESH_SECONDS = 0.2

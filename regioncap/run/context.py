@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -88,6 +88,8 @@ class RunContext:
         """Set when the run ends, in whichever way: every loop over rows looks at it."""
         self.run_name = ""
         """What people call the run; "" where it has no name."""
+        self.deployment = ""
+        """The id of the deployment whose run this is; "" for a call."""
         self.lease: Lease | None = None
         """The lease on this run's output; None until the run needs it."""
         self.lease_lost = threading.Event()
@@ -173,6 +175,10 @@ class RunContext:
         self.stop.set()
         self.images.stop_reading()
         self.lazy_captioner.stop_sending()
+
+    def when_closed(self, callback: Callable[[], object]) -> None:
+        """Have `callback` called when the run is closed."""
+        self._until_closed.callback(callback)
 
     def close(self) -> None:
         """Close the captioner, the threads and open files, and let the output go; what is in flight is stopped."""

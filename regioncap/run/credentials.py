@@ -14,6 +14,7 @@ from regioncap.config.model import RegionCapConfig
 from regioncap.config.references import NOT_IN_HEADERS, Reference
 from regioncap.config.request_parts import keys_of
 from regioncap.errors import CaptionerError, UsageError
+from regioncap.run.prefect_import import import_prefect
 from regioncap.storage.filesystem import Filesystems
 
 
@@ -118,6 +119,7 @@ def _clean(secret: str, source: str) -> str:
 
 
 def _from_block(name: str, where: str) -> str:
+    import_prefect()
     from prefect.blocks.system import Secret
 
     try:
@@ -154,6 +156,7 @@ def filesystems(endpoint_url: str | None, region: str | None, block: str | None)
 
 def _storage_options(name: str) -> tuple[str, dict[str, Any]]:
     """(protocol, fsspec's options for it) that a block holds."""
+    import_prefect()
     from prefect.blocks.core import Block
 
     slug = name if "/" in name else f"remote-file-system/{name}"

@@ -116,6 +116,8 @@ def _described(image: ImageFile.ImageFile) -> str:
 
 def format_of(data: bytes) -> str:
     """The one of `FORMATS` that `data` begins like; "" if it is none."""
+    if _begins_like("JPEG", data):
+        return "JPEG"  # as most photos are: Pillow's other formats take a while to import
     Image.init()
     return next((name for name in FORMATS if _begins_like(name, data)), "")
 

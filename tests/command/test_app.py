@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import regioncap.command
+from regioncap.command.app import app
 from regioncap.config.model import RegionCapConfig
 from tests.support.commands import COMMAND, ROOT, call
 
@@ -118,3 +119,14 @@ def test_ctrl_c_while_the_command_is_imported_is_a_stop(
         regioncap.command.main()
     assert end.value.code == 1
     assert capsys.readouterr().err == "regioncap: stopped\n"
+
+
+def test_each_command_is_where_the_list_says() -> None:
+    assert [command.name for command in app.commands.values()] == list(app.commands)
+
+
+def test_a_command_is_imported_without_the_others() -> None:
+    code = "import sys\nfrom regioncap.command.app import app\napp.commands['run']\nprint(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=240, check=True)
+    assert "regioncap.command.run" in done.stdout.split()
+    assert not {"regioncap.command.fake_vlm", "regioncap.command.outputs", "jinja2"} & set(done.stdout.split())

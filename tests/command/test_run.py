@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ import pytest
 from regioncap.captioners import pixels
 from regioncap.captioners.fake_server import PERSONAS, Behaviour, RunningServer
 from regioncap.captioners.supervisor import descendants
+from regioncap.records import Row
 from regioncap.run.context import RunContext
 from tests.support.commands import COMMAND, ROOT, call, environment, regioncap
 from tests.support.photos import write_photo
@@ -139,9 +141,10 @@ def test_what_is_reported_before_anything_is_sent_is_reported_once(
     """The head start sends before the flow is there, whose log has the same lines."""
     errors = ""
 
-    def begin(context: RunContext) -> None:
+    def begin(context: RunContext) -> list[Future[Row]]:
         nonlocal errors
         errors = capsys.readouterr().err
+        return []
 
     monkeypatch.setattr("regioncap.tasks.head_start.begin_first_shard", begin)
     with RunningServer(Behaviour(latency=0.0)) as server:

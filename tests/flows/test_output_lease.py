@@ -15,7 +15,8 @@ import pytest
 from regioncap.captioners.fake_server import Behaviour, RunningServer
 from regioncap.command.app import main
 from regioncap.errors import OutputInUse
-from regioncap.output.join import Tally, write_rows
+from regioncap.output.join import Tally
+from regioncap.output.joined_ahead import write_joined
 from regioncap.output.lease import lease_place
 from regioncap.storage.filesystem import Place
 from regioncap.storage.holders import Holder, LeaseHeld
@@ -133,9 +134,9 @@ def test_a_run_whose_output_was_taken_over_leaves_it(project: Path, run: Run, mo
 
     def taken_over_while_writing(*args: Any) -> Tally:
         lease_place(output).child("2").write(Holder.here("the other").record())
-        return write_rows(*args)
+        return write_joined(*args)
 
-    monkeypatch.setattr("regioncap.tasks.write.write_rows", taken_over_while_writing)
+    monkeypatch.setattr("regioncap.tasks.write.write_joined", taken_over_while_writing)
     try:
         with pytest.raises(OutputInUse, match="another run has taken over this output"):
             run(project, output=output.address)

@@ -3,12 +3,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.errors import InvalidArgument
 
 import regioncap.output.caption_flags
-from regioncap.captioners.reading.mark_mentions import mentions_mark
+from regioncap.captioners.reading.mark_mentions import PHRASES, has_stem, mentions_mark
 from regioncap.output.caption_flags import FLAGS, MEANINGS, flags_of, refuses, repeats
 from tests.support.photos import write_photo
 from tests.support.rows import BOX, read_rows, write_rows
@@ -321,6 +326,23 @@ def test_captions_that_mention_the_marks(caption: str) -> None:
 @pytest.mark.parametrize("caption", NO_MARKS)
 def test_captions_of_boxes_and_numbers_in_the_picture(caption: str) -> None:
     assert not mentions_mark(caption)
+
+
+def ascii_phrases() -> st.SearchStrategy[str]:
+    """Texts that the patterns find, of those that can find ASCII texts."""
+    strategies = []
+    for phrase in PHRASES:
+        strategy = st.from_regex(re.compile(phrase, re.IGNORECASE), alphabet=st.characters(codec="ascii"))
+        with contextlib.suppress(InvalidArgument):  # it holds letters beyond ASCII
+            strategy.validate()
+            strategies.append(strategy)
+    return st.one_of(strategies)
+
+
+@settings(max_examples=300, deadline=None)
+@given(ascii_phrases())
+def test_what_is_found_has_a_stem(phrase: str) -> None:
+    assert has_stem(phrase)
 
 
 @pytest.mark.parametrize(

@@ -38,13 +38,14 @@ def make_all(context: RunContext) -> Made:
     key_hints(context.config, first)
     check_box_format(context, first)
     plan = count(context, context.shards(), [])
-    shards = [_steps(shard, context) for shard in context.shards()]
+    shards = [steps_of(shard, context) for shard in context.shards()]
     out, rejects = io.BytesIO(), io.BytesIO()
     tally = write_rows(shards, context, row_format(context), out, rejects)
     return Made(_rows(out), _rows(rejects), tally, plan)
 
 
-def _steps(shard: Shard, context: RunContext) -> ShardSteps:
+def steps_of(shard: Shard, context: RunContext) -> ShardSteps:
+    """The input of a shard and what the steps make of it."""
     steps = [keep_input(shard, context)]
     for spec in STEPS:
         rows = spec.body(context, steps[-1])

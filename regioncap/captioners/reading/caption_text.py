@@ -6,6 +6,7 @@ from __future__ import annotations
 import html
 import re
 
+from regioncap.captioners.reading.lazy_pattern import lazy_pattern
 from regioncap.captioners.reading.lenient_json import unquoted
 from regioncap.captioners.reading.placeholders import says_nothing
 from regioncap.captioners.reading.plain_caption import is_list
@@ -14,42 +15,42 @@ from regioncap.captioners.reading.reasoning import SPECIAL_TOKEN
 from regioncap.captioners.reading.refusals import is_refusal
 from regioncap.captioners.reading.remarks import corrects_itself, without_introduction, without_remarks
 
-_FORMATTING = re.compile(
+_FORMATTING = lazy_pattern(
     r"</?(?:b|i|u|em|strong|mark|span|div|li|ul|ol|br|caption|description|desc|text|content|name|answer|body)"
     r"(?:\s[^<>]{0,60})?\s?/?>",
     re.IGNORECASE,
 )
-_PAIRED = re.compile(
+_PAIRED = lazy_pattern(
     r"\*\*([^*]+)\*\*|__([^_]+)__|(?<![\w*])\*(?=[^\s*])([^*]+)(?<=[^\s*])\*(?![\w*])|"
     r"(?<!\w)_(?=[^\s_])([^_]+)(?<=[^\s_])_(?!\w)"
 )
-_MARKUP = re.compile(
+_MARKUP = lazy_pattern(
     r"</?[a-z!][^<>\n]{0,80}>|```|\",?\s?//|!\[[^\[\]\n]{0,80}\]\(|\\(?:boxed|text)\{|[\ue000-\uf8ff▁]|"
     r"(?-i:(?<=[a-z.!?,])[ĠĊ](?=[A-Za-z]|$))|\*\*|"
     r"[{\[]\s?[\"“][^\"”]{0,80}[\"”]\s?[:,]|\"\s?:\s?(?:[\"\[{]|$)|[\"\w]\s?[}]\s?$|\"\s?\]\s?$|^\s?[{\[]\s?[\"'{\[]",
     re.IGNORECASE,
 )
-_MAY_BE_MARKUP = re.compile('[<`\\\\*\ue000-\uf8ff\\[\\]{}▁ĠĊ]|"\\s?:|//')
+_MAY_BE_MARKUP = lazy_pattern('[<`\\\\*\ue000-\uf8ff\\[\\]{}▁ĠĊ]|"\\s?:|//')
 """What all of that has in it, and most captions have not."""
-_REFERENCE = re.compile(r"<\s?regions?[\s_]?\d{1,4}\s?>(?!\s?[:：])", re.IGNORECASE)
-_ANNOTATION = re.compile(
+_REFERENCE = lazy_pattern(r"<\s?regions?[\s_]?\d{1,4}\s?>(?!\s?[:：])", re.IGNORECASE)
+_ANNOTATION = lazy_pattern(
     r"\s?(?:\[\s?\d[\d.]{0,8}(?:\s?,\s?\d[\d.]{0,8}){3}\s?\]|"
     r"[\[(]\s?(?:confidence|conf|score|probability)\s?[:=]\s?[\d.]{1,6}\s?%?\s?[\])])(?=\.?$)",
     re.IGNORECASE,
 )
 """A box or a confidence behind a caption."""
 _NUMBERS = r"\d[\d.]{0,8}(?:\s?,\s?\d[\d.]{0,8})"
-_LEADING_BOX = re.compile(
+_LEADING_BOX = lazy_pattern(
     rf"\s*(?:<box>)?(?:(?:\[\s?){{1,2}}{_NUMBERS}{{3}}\s?(?:\]\s?){{1,2}}|\({_NUMBERS}{{3}}\)|"
     rf"\({_NUMBERS}\)\s?,?\s?\({_NUMBERS}\))(?:</box>)?",
     re.IGNORECASE,
 )
 """A box before a caption, as in a prompt that gives boxes."""
-_LEADING_SIGNS = re.compile(r"(?:[*_`]++\s?|[:：]\s?|[,，–—-]\s)++")
+_LEADING_SIGNS = lazy_pattern(r"(?:[*_`]++\s?|[:：]\s?|[,，–—-]\s)++")
 _WRAPS = {'"': '"', "“": "”", "'": "'", "‘": "’", "「": "」", "『": "』", "«": "»", "„": "“", "`": "`", "”": "”"}
 _UNOPENED = {">": "<", "]": "[", "】": "【", "〉": "〈", "＞": "＜", "］": "［", "»": "«", "」": "「", "』": "『"}
-_BULLET = re.compile(r"[ \t]*(?:[-*+•●▪◦‣·]|>)[ \t]+")
-_RULE = re.compile(r"[ \t]*(?:[-*_=~─—]{3,}|`{3,}[\w-]{0,12}|\.{3}|\[{1,2}[\w.-]{1,40}\]{1,2})[ \t]*$")
+_BULLET = lazy_pattern(r"[ \t]*(?:[-*+•●▪◦‣·]|>)[ \t]+")
+_RULE = lazy_pattern(r"[ \t]*(?:[-*_=~─—]{3,}|`{3,}[\w-]{0,12}|\.{3}|\[{1,2}[\w.-]{1,40}\]{1,2})[ \t]*$")
 
 
 def starts_item(line: str) -> bool:

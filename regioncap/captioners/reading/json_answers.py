@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from regioncap.captioners.reading.labels import is_ordinal, number_named
+from regioncap.captioners.reading.lazy_pattern import lazy_pattern
 from regioncap.captioners.reading.lenient_json import Pairs, Value, find_values
 
 _TEXT_FIELDS = (
@@ -28,7 +29,7 @@ _NUMBER_FIELDS = (
 _REGION_FIELDS = frozenset(_NUMBER_FIELDS[: _NUMBER_FIELDS.index("region_num") + 1])
 """Those that hold nothing but what says which region it is."""
 
-_NUMBERING = re.compile(
+_NUMBERING = lazy_pattern(
     r"(?:.*[ _-])?(?:id|idx|index|no|num|number|nr|n|i|key|region|box|bbox|object|mark|rank|order|position)s?"
 )
 """Fields that may hold a number which is not understood."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 
+from regioncap.captioners.reading.lazy_pattern import lazy_pattern
 from regioncap.captioners.reading.numerals import NUMBER, ORDINAL, either
 
 WORDS = (
@@ -78,10 +79,10 @@ _SEPARATOR = (
 )
 _TAIL = rf"{_CLOSE}{_SEVERAL}{_NOTE}{_VERB}{_SEPARATOR}"
 
-NAMED = re.compile(rf"{_BEGIN}(?P<word>{WORD}){_GLUE}[{LEFT}{QUOTES}]?(?P<number>{NUMBER}){_TAIL}")
+NAMED = lazy_pattern(rf"{_BEGIN}(?P<word>{WORD}){_GLUE}[{LEFT}{QUOTES}]?(?P<number>{NUMBER}){_TAIL}")
 """`<region1>: `, `**Region 2** – `, `区域三：`."""
 
-ORDERED = re.compile(
+ORDERED = lazy_pattern(
     rf"{_BEGIN}(?P<number>{ORDINAL}\s|\d{{1,3}}\.\s(?={WORD}\s?[:：])|第\s?{NUMBER}\s?[个個號号番]?目?の?|"
     rf"{NUMBER}\s?(?:号|號|"
     rf"番目?の?|번째?\s?)|"
@@ -90,7 +91,7 @@ ORDERED = re.compile(
 )
 """`The second region shows `, `第一个区域：`, `1번 영역: `."""
 
-ELEMENT = re.compile(
+ELEMENT = lazy_pattern(
     rf"{_SIGNS}<\s?(?P<word>{WORD})"
     rf"(?:\s(?:id|number|num|no|n|index|name|label|key|region|box|mark|object|for)\s?=\s?[\"']?(?:{WORD}[ _]?)?"
     rf"(?P<number>{NUMBER})[\"']?(?:\s[^<>\n]{{0,80}})?>"
@@ -98,7 +99,7 @@ ELEMENT = re.compile(
 )
 """`<region id="1">`, `<region><id>1</id>`."""
 
-LONE = re.compile(
+LONE = lazy_pattern(
     rf"{_SIGNS}(?:(?P<square>[{LEFT}#]\s?|(?:no|nr|nº|n°|№)\.?\s?)(?P<number>{NUMBER})\s?(?P<close>[{RIGHT}])?|"
     rf"(?P<plain>{NUMBER}))"
     r"(?P<sep>[*_`]{0,3}(?:\s?(?:[：。)）、|=．]{1,2}|[:.]{1,2}(?!\d))|\s?[,;](?=[\"“]|[^\W\d])|\t|\s?[–—]\s?|\s?-\s|"
@@ -108,7 +109,7 @@ LONE = re.compile(
 
 _NUMBERED = rf"(?:[\s_#:=.\-№°{LEFT}{QUOTES}]{{0,4}}\d{{1,4}}|[\s_#\-]{{1,4}}(?:[ivx]{{1,4}}|[a-z])(?!\w))"
 _APART = rf"(?:[{RIGHT}{QUOTES}*_ ]{{0,4}}[:：.)=|–—]|[{BRACKETS}]|\s-\s|\s{{0,4}}$)"
-LIKE = re.compile(
+LIKE = lazy_pattern(
     rf"{_SIGNS}{_LISTED}{_ARTICLE}{{0,3}}{_OPEN}{_ARTICLE}{{0,2}}(?:\(?[a-z](?:[.)]\s|\s?[:：])|(?:{ORDINAL}|"
     rf"第{NUMBER}|"
     rf"erstens|zweitens|drittens|viertens)\s?[:：,，]|"
@@ -122,13 +123,13 @@ LIKE = re.compile(
 )
 """What may be meant as a label of any kind: `Image 3:`, `Region B:`, `Box 2 is`."""
 
-CALLED = re.compile(
+CALLED = lazy_pattern(
     rf"{_SIGNS}(?:(?:in|within|inside)\s)?(?:the\s)?(?:{WORD}|picture|image)\s(?:(?:that|which)\s)?(?:is\s)?"
     rf"(?:numbered|number|labell?ed|marked|tagged)\s(?:as\s|with\s|by\s)?(?:the\s)?(?:number\s|label\s)?"
     rf"[{QUOTES}#(\[]?(?P<number>{NUMBER})(?![^\W_])"
 )
 """`The box numbered 2 shows`: no label, but what a text speaks of."""
 
-SENTENCE_BEGIN = re.compile(r"(?:[.;!?。！？；…｡।۔؟|>:：]|\*\*){1,8}+[\"”’»」』)\]*_]{0,3}\s*+(?=\S)")
-LINE_BEGIN = re.compile(r"^[^\S\n]*+(?=\S)", re.MULTILINE)
-ANYWHERE = re.compile(r"(?:\s|(?<=[,，、。]))(?=[^\W\d]|[<＜〈《«\[［(（【「{*“„\"])")
+SENTENCE_BEGIN = lazy_pattern(r"(?:[.;!?。！？；…｡।۔؟|>:：]|\*\*){1,8}+[\"”’»」』)\]*_]{0,3}\s*+(?=\S)")
+LINE_BEGIN = lazy_pattern(r"^[^\S\n]*+(?=\S)", re.MULTILINE)
+ANYWHERE = lazy_pattern(r"(?:\s|(?<=[,，、。]))(?=[^\W\d]|[<＜〈《«\[［(（【「{*“„\"])")

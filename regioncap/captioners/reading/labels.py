@@ -25,16 +25,17 @@ from regioncap.captioners.reading.label_grammar import (
     ORDERED,
     SENTENCE_BEGIN,
 )
+from regioncap.captioners.reading.lazy_pattern import lazy_pattern
 from regioncap.captioners.reading.numerals import NUMBER, ORDINAL, number_of
 from regioncap.captioners.reading.plain_text import lowered
 
-_BRACKET = re.compile(f"[{BRACKETS}]")
-_REGION = re.compile("reg|bbox|bound|area|bereich|zon|обл|rég|區|区|領|领|영역|obszar|oblast|vùng|khu|b?ölge|منط|क्षे")
-_COLON = re.compile("[:：﹕=→]")
-_COUNT = re.compile(f"{NUMBER}|{ORDINAL}|[첫두세네]|다섯|여섯")
-_ALONE = re.compile(rf"\W{{0,3}}({NUMBER})\W{{0,3}}")
-_ORDINAL = re.compile(ORDINAL)
-_FIELD_NAME = re.compile(r"([^\W\d]{1,24}?(?:[ _-][^\W\d]{1,24}?)??)[ _#-]{0,2}(\d{1,4})")
+_BRACKET = lazy_pattern(f"[{BRACKETS}]")
+_REGION = lazy_pattern("reg|bbox|bound|area|bereich|zon|обл|rég|區|区|領|领|영역|obszar|oblast|vùng|khu|b?ölge|منط|क्षे")
+_COLON = lazy_pattern("[:：﹕=→]")
+_COUNT = lazy_pattern(f"{NUMBER}|{ORDINAL}|[첫두세네]|다섯|여섯")
+_ALONE = lazy_pattern(rf"\W{{0,3}}({NUMBER})\W{{0,3}}")
+_ORDINAL = lazy_pattern(ORDINAL)
+_FIELD_NAME = lazy_pattern(r"([^\W\d]{1,24}?(?:[ _-][^\W\d]{1,24}?)??)[ _#-]{0,2}(\d{1,4})")
 
 
 @dataclass(frozen=True)
@@ -191,8 +192,9 @@ def _element_at(low: str, place: int, line: bool) -> Label | None:
 
 
 def _named_at(text: str, low: str, place: int, line: bool) -> Label | None:
-    match = NAMED.match(low, place) or ORDERED.match(low, place)
-    if match is None or not _is_joined(match, low):
+    named = NAMED.match(low, place)
+    match = named or ORDERED.match(low, place)
+    if match is None or not _is_joined(match, low, named=named is not None):
         return None
     # "Region 1 is a dog"; "Is it a dog?" begins a text.
     verb = match["verb"] and text[slice(*match.span("verb"))] == match["verb"]
@@ -208,13 +210,13 @@ def _named_at(text: str, low: str, place: int, line: bool) -> Label | None:
     word = " ".join(match["word"].replace("_", " ").split()).removesuffix("s")
     colon = bool(_COLON.search(match["sep"]))
     end = match.start("verb") if match["verb"] and (framed or not verb) and not (verb and colon) else match.end()
-    return Label(place, end, number, word if match.re is NAMED else f"nth {word}", strong, line, colon, weak)
+    return Label(place, end, number, word if named else f"nth {word}", strong, line, colon, weak)
 
 
-def _is_joined(match: re.Match[str], low: str) -> bool:
+def _is_joined(match: re.Match[str], low: str, *, named: bool) -> bool:
     """Whether word and number belong together: "regioni" is no "region I", "Caption: 3 apples" no third caption."""
     glue, number = match["glue"], match["number"].strip()
-    if match.re is NAMED and not glue and number.isascii() and number.isalpha():
+    if named and not glue and number.isascii() and number.isalpha():
         return False
     ends_line = low[match.end() : match.end() + 1] in ("", "\n")
     return (

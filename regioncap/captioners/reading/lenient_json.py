@@ -11,22 +11,24 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from regioncap.captioners.reading.lazy_pattern import lazy_pattern
+
 MAX_DEPTH = 24
 """Deeper than this no answer is nested; the reader takes such a text for broken."""
 
 MAX_BROKEN = 4
 """So many values may break off before the rest of a text is taken for prose: each is read to its end."""
 
-_START = re.compile(
+_START = lazy_pattern(
     r"[{\[](?=\s{0,64}[\"'“{\[])|\{(?=\s{0,64}[\w<>]{1,32}\s?:\s?[\"'“{\[])|[{\[](?=\s{0,8}[}\]])|"
     r"[{\[](?=\s{0,64}(?://|/\*|#\s))"
 )
-_TOKEN = re.compile(
+_TOKEN = lazy_pattern(
     r"(?:\s|//[^\n]*|#[^\n]*|/\*[^*]{0,400}\*/)*+(?:(?P<string>\"(?:[^\"\\]|\\.)*+\"|'(?:[^'\\]|\\.)*+'|“[^”]*+”)|"
     r"(?P<sign>[{}\[\]:,])|(?P<word>[-+.\w]{1,64}+))",
     re.DOTALL,
 )
-_ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|.)", re.DOTALL)
+_ESCAPE = lazy_pattern(r"\\(u[0-9a-fA-F]{4}|.)", re.DOTALL)
 _CONTROLS = {"n": "\n", "t": "\t", "r": "\r", "b": " ", "f": " "}
 _WORDS = {"null": None, "None": None, "true": True, "True": True, "false": False, "False": False}
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import re
 
+from regioncap.captioners.reading.lazy_pattern import lazy_pattern
+
 _NUMBER = r"[\"'“‘#]?\d{1,3}\b[\"'”’]?"
 _VIVID = (
     r"(?:(?:bright|light|dark|vivid|neon|thin|thick|bold)[\s-]+){0,2}(?:red|green|blue|yellow|orange|purple|violet|"
@@ -134,10 +136,19 @@ _SPANISH = (
     r"como\s+)?(?:el\s+)?(?:número\s+)?\d|"
     r"\b(?:zona|área|región|parte)\s+(?:resaltad|enmarcad|delimitad|señalad)[oa]\b",
 )
-_MARK = re.compile("|".join((*_ENGLISH, *_CHINESE, *_JAPANESE, *_KOREAN, *_GERMAN, *_FRENCH, *_SPANISH)), re.IGNORECASE)
+PHRASES = (*_ENGLISH, *_CHINESE, *_JAPANESE, *_KOREAN, *_GERMAN, *_FRENCH, *_SPANISH)
+_MARK = lazy_pattern("|".join(PHRASES), re.IGNORECASE)
 
-_HIGHLIGHTED = re.compile(rf"\b(?:highlighted|marked)\s+in\s+{_VIVID}(?=\s*(?:[.,;:)]|$))", re.IGNORECASE)
-_PRINTED = re.compile(
+_HIGHLIGHTED = lazy_pattern(rf"\b(?:highlighted|marked)\s+in\s+{_VIVID}(?=\s*(?:[.,;:)]|$))", re.IGNORECASE)
+_STEMS = (
+    "region", "box", "rectang", "square", "outline", "frame", "border", "mark", "number", "label", "tagged",
+    "highlight", "area", "bereich", "begrenzungs", "rechteck", "umrand", "rahm", "kasten", "eingekreist",
+    "hervorgehoben", "gekennzeichnet", "nummeriert", "beschriftet", "cadre", "cuadr", "resaltad", "marcad",
+    "delimitad", "etiquetad", "numerad",
+)  # fmt: skip
+"""One of them is in each ASCII text that `_MARK` or `_HIGHLIGHTED` finds: to look for these is far quicker."""
+
+_PRINTED = lazy_pattern(
     r"\b(?:text|words?|letters?|sentences?|lines?|paragraphs?|passages?|phrases?|pages?|books?|documents?|maps?|"
     r"routes?|"
     r"trails?|cells?|rows?|columns?|charts?|dates?|calendar|screen|code|names?)\b",
@@ -154,6 +165,14 @@ def mentions_mark(caption: str) -> bool:
     >>> mentions_mark("红色矩形框，数字3"), mentions_mark("一个红色的盒子")
     (True, False)
     """
+    if caption.isascii() and not has_stem(caption):
+        return False
     if _MARK.search(caption):
         return True
     return _HIGHLIGHTED.search(caption) is not None and not _PRINTED.search(caption)
+
+
+def has_stem(caption: str) -> bool:
+    """Whether an ASCII text has any of the words that what was drawn is spoken of with."""
+    low = caption.lower()
+    return any(stem in low for stem in _STEMS)

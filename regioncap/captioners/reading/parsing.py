@@ -29,6 +29,7 @@ from itertools import pairwise
 from regioncap.captioners.reading.caption_text import caption_of
 from regioncap.captioners.reading.json_answers import JsonTexts, texts_in
 from regioncap.captioners.reading.labels import leading_label, line_labels, list_labels
+from regioncap.captioners.reading.lazy_pattern import lazy_pattern
 from regioncap.captioners.reading.lenient_json import Value, find_values
 from regioncap.captioners.reading.placeholders import says_nothing
 from regioncap.captioners.reading.plain_caption import is_plain
@@ -54,15 +55,15 @@ RULES_VERSION = 2
 
 MISPLACED = "it has no labels that are understood, and its texts may be in another order"
 
-_FENCE_LINE = re.compile(r"^[ \t]*(?:`{3,}|~{3,})[ \t]*[\w+-]{0,16}[ \t]*$", re.MULTILINE)
-_ESCAPED = re.compile(r"\\([<>\[\]().#*_`~|:-])")
-_BLOCK_TAG = re.compile(
+_FENCE_LINE = lazy_pattern(r"^[ \t]*(?:`{3,}|~{3,})[ \t]*[\w+-]{0,16}[ \t]*$", re.MULTILINE)
+_ESCAPED = lazy_pattern(r"\\([<>\[\]().#*_`~|:-])")
+_BLOCK_TAG = lazy_pattern(
     r"</?(?:p|li|ol|ul|div|br|h[1-6]|d[ltd]|t[rdh]|table|tbody|thead|details|summary)(?:\s[^<>]{0,80})?\s?/?>",
     re.IGNORECASE,
 )
-_INLINE_TAG = re.compile(r"</?(?:b|i|u|em|strong|span|mark)>", re.IGNORECASE)
-_WRITTEN_OUT = re.compile(r"\\n(?![a-z])")
-_HELD = re.compile(r"^<region(\d+)>: ", re.MULTILINE)
+_INLINE_TAG = lazy_pattern(r"</?(?:b|i|u|em|strong|span|mark)>", re.IGNORECASE)
+_WRITTEN_OUT = lazy_pattern(r"\\n(?![a-z])")
+_HELD = lazy_pattern(r"^<region(\d+)>: ", re.MULTILINE)
 
 
 @dataclass(frozen=True)

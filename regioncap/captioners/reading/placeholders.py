@@ -6,8 +6,7 @@ The tables have one line for each language. A text is a placeholder only as a wh
 
 from __future__ import annotations
 
-import re
-
+from regioncap.captioners.reading.lazy_pattern import lazy_pattern
 from regioncap.captioners.reading.plain_text import MAX_PHRASE, lowered
 
 _EMPTY = (
@@ -92,7 +91,7 @@ _EMPTY = (
     r"άγνωστο|τίποτα|δεν φαίνεται|περιγραφή",
 )  # fmt: skip
 
-_NOTHING = re.compile(
+_NOTHING = lazy_pattern(
     rf"[\W_]*+(?:(?:{'|'.join(_EMPTY)})(?![^\W_])|[\d\W_]*+|(?:https?|data|file|ftp):\S*|[\w-]{{1,80}}\.(?:png|jpe?g|"
     rf"webp|gif))?[\W_]*+$"
 )

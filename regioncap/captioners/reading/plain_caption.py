@@ -3,27 +3,27 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from regioncap.captioners.reading.label_grammar import WORD
 from regioncap.captioners.reading.labels import leading_label
+from regioncap.captioners.reading.lazy_pattern import lazy_pattern
 from regioncap.captioners.reading.numerals import NUMBER, ORDINAL
 from regioncap.captioners.reading.placeholders import says_nothing
 from regioncap.captioners.reading.plain_text import MAX_PHRASE
 from regioncap.captioners.reading.refusals import is_refusal
 from regioncap.captioners.reading.remarks import corrects_itself, is_introduction, is_remark
 
-_PROSE = re.compile(
+_PROSE = lazy_pattern(
     r"[^\W\d_](?:[^\W_ĠĊ]++|[,，、'’(\"”)-]| (?! )|[.;!?][\"”’)]{0,3}(?: (?=[^\W_])|\Z)|[。！？；](?=[^\W_]|\Z))*+"
     r"(?<![\s,;，、；])"
 )
 """Letters, digits, and signs that mean nothing but themselves."""
 
-_SENTENCE_END = re.compile(r"[.;!?][\"”’)]{0,3} |[。！？；](?=.)")
+_SENTENCE_END = lazy_pattern(r"[.;!?][\"”’)]{0,3} |[。！？；](?=.)")
 
 _SPEAKS = r"(?! (?:[\w'’-]{1,24} ){0,4}(?:caption|description|answer|response|annotation|summar|text|sentence))"
-_HARMLESS = re.compile(
+_HARMLESS = lazy_pattern(
     rf"(?:(?:An?|The)(?= [a-z])(?! (?:{WORD}|{NUMBER}|{ORDINAL}|\d|highlighted|marked|numbered|image|picture|photo|"
     r"following|seguir|continua|same|unknown|unidentif|unrecogni|indistinct|unspecif|placeholder|string|sample|"
     r"example))|"
@@ -33,8 +33,8 @@ _HARMLESS = re.compile(
 )
 """How most sentences begin: no remark, introduction, refusal or label does. The others are looked at one by one."""
 
-_ITEM = re.compile(r"[.!?。]\s{0,2}(?:\(\d{1,2}\)\s|\d{1,2}[.)]\s|\[\d{1,2}\]|[①-⑳])(?=\s?[^\W\d])")
-_CITED = re.compile(r"\s?\[\d{1,2}\]")
+_ITEM = lazy_pattern(r"[.!?。]\s{0,2}(?:\(\d{1,2}\)\s|\d{1,2}[.)]\s|\[\d{1,2}\]|[①-⑳])(?=\s?[^\W\d])")
+_CITED = lazy_pattern(r"\s?\[\d{1,2}\]")
 
 
 def is_plain(text: str) -> bool:

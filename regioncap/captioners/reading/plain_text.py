@@ -6,21 +6,23 @@ from __future__ import annotations
 import html
 import re
 
-_ODD = re.compile(
+from regioncap.captioners.reading.lazy_pattern import lazy_pattern
+
+_ODD = lazy_pattern(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ud800-\udfff\ufeff\ufff9-\ufffd"
     "\U000e0000-\U000e007f]"
 )
 """All that the next four find. Most texts have none of it, and one search shows that."""
-_INVISIBLE = re.compile(r"[\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]")
-_ODD_SPACE = re.compile(r"[\u00a0\u2000-\u200a\u202f\u205f\u3000]")
-_ESCAPED_TAG = re.compile(
+_INVISIBLE = lazy_pattern(r"[\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]")
+_ODD_SPACE = lazy_pattern(r"[\u00a0\u2000-\u200a\u202f\u205f\u3000]")
+_ESCAPED_TAG = lazy_pattern(
     r"&(?:lt|#0{0,3}60|#x0{0,3}3c);(?=\s?/?[\w|])|(?<=[\w\"'|/])(?:&(?:gt|#0{0,3}62|#x0{0,3}3e);)", re.IGNORECASE
 )
 _FULL_WIDTH = {code: code - 0xFEE0 for code in (*range(0xFF21, 0xFF3B), *range(0xFF41, 0xFF5B))}
-_TERMINAL = re.compile(r"\x1b\[[0-9;?]{0,16}[a-zA-Z]")
-_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ufffd\ud800-\udfff]")
-_LINE_END = re.compile(r"\r\n?|[\x0b\x0c\x85\u2028\u2029]")
-_GROUNDING = re.compile(
+_TERMINAL = lazy_pattern(r"\x1b\[[0-9;?]{0,16}[a-zA-Z]")
+_CONTROL = lazy_pattern(r"[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ufffd\ud800-\udfff]")
+_LINE_END = lazy_pattern(r"\r\n?|[\x0b\x0c\x85\u2028\u2029]")
+_GROUNDING = lazy_pattern(
     r"<(?:\|det\|>[^<>]{0,400}<\|/det\|>|\|box_start\|>[^<>]{0,400}<\|box_end\|>|box>[^<>]{0,400}</box>|"
     r"quad>[^<>]{0,400}</quad>|/?ref>|\|/?ref\|>|\|object_ref_(?:start|end)\|>|/?phrase>|/?p>)",
     re.IGNORECASE,
@@ -58,7 +60,7 @@ LEAD = r"[\s*_`>#~\-–—•(（]{0,12}"
 
 def any_of(rows: tuple[str, ...], lead: str = LEAD) -> re.Pattern[str]:
     """A pattern for phrases in small letters, one row a language, to match where a text begins."""
-    return re.compile(f"{lead}(?:{'|'.join(rows)})")
+    return lazy_pattern(f"{lead}(?:{'|'.join(rows)})")
 
 
 def beginning(text: str) -> str:

@@ -7,15 +7,15 @@ numbered 2 shows …", "Left: …". Where what they name is not the place, or ca
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from regioncap.captioners.reading.labels import bracketed_numbers, leading_reference, numbers_named
+from regioncap.captioners.reading.lazy_pattern import lazy_pattern
 from regioncap.captioners.reading.mark_mentions import mentions_mark
 
-_NUMBER = re.compile(r"(?<![\w.,:])\d{1,3}(?![\w%]|[.,:]\d)")
-_LAST = re.compile(r"[\[(（【<#]\s?(\d{1,3})\s?[\])）】>]?\W{0,3}$")
-_HEADING = re.compile(r"[^\n:：.!?。！？]{1,30}[:：]\s?\S")
+_NUMBER = lazy_pattern(r"(?<![\w.,:])\d{1,3}(?![\w%]|[.,:]\d)")
+_LAST = lazy_pattern(r"[\[(（【<#]\s?(\d{1,3})\s?[\])）】>]?\W{0,3}$")
+_HEADING = lazy_pattern(r"[^\n:：.!?。！？]{1,30}[:：]\s?\S")
 
 
 def may_be_misplaced(items: Sequence[str], wanted: Sequence[int]) -> bool:

@@ -12,6 +12,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
+from regioncap.captioners.reading.lazy_pattern import lazy_pattern
+
 _NAMES = (
     r"[a-z0-9_:.-]{0,24}?(?:think|thought|reason|reflect|analys|scratchpad|rationale|monolog|ponder|deliberat|"
     r"brainstorm|"
@@ -19,7 +21,7 @@ _NAMES = (
 )
 _IN_SQUARE = r"(?:think|thinking|thoughts?|reasoning|reflection)\]"
 # Every part has a length, so that no text makes one search slow.
-_BLOCK = re.compile(
+_BLOCK = lazy_pattern(
     r"[\\<〈＜\[◁](?:(?<=\\)<)?(?:"
     rf"(?P<close>\|?/\s?{_NAMES}\s?\|?\\?[>〉＞▷]|(?<=\[)/{_IN_SQUARE}|\|?end[a-z_]{{1,12}}(?:thought|thinking|"
     rf"think)\|"
@@ -29,15 +31,15 @@ _BLOCK = re.compile(
     r"\|channel>(?!\s*(?:final|response|answer)\b)|(?<=\[)unused16\]))",
     re.IGNORECASE,
 )
-_FOLDED = re.compile(
+_FOLDED = lazy_pattern(
     r"<details[^<>]{0,80}>\s{0,8}<summary>[^<]{0,40}(?:think|thought|reason)[^<]{0,40}</summary>.*?(?:</details>|\Z)|"
     r"```(?:think|thought|reason|analysis)\w{0,8}\n.*?(?:```|\Z)",
     re.IGNORECASE | re.DOTALL,
 )
-_TIMER = re.compile(
+_TIMER = lazy_pattern(
     r"\W{0,8}(?:thought|reasoned|thinking|thinks) for [^\n.]{1,24}\.?[^\w\n{\[\"]{0,4}\n", re.IGNORECASE
 )
-_THINKS_ALOUD = re.compile(
+_THINKS_ALOUD = lazy_pattern(
     r"[\s*_#>`(\[]{0,8}(?:(?:my |internal )?(?:thinking|thoughts?|reasoning|analysis|"
     r"chain[- ]of[- ]thought)(?: process)?|step 1|"
     r"思考(?:过程|過程)?|推理(?:过程|過程)?|分析(?:过程)?|gedankengang|überlegung(?:en)?|raisonnement|razonamiento|"
@@ -53,17 +55,17 @@ _FINAL = (
 )
 _FINAL_CUES = ("final", "corrected", "revised", "updated", "definitive", "最", "최종", "endgültig", "ответ")
 _HEADING_ENDS = r"[*_\s]{0,4}(?:[:：][*_\s]{0,4}|[*_]{1,3}(?:\s|\Z)|\n|\Z)"
-_FINALLY = re.compile(
+_FINALLY = lazy_pattern(
     rf"(?:(?:^|\n)[\s*_#>`]{{0,8}}|[.!?]\s[*_]{{0,3}})(?:{_FINAL}){_HEADING_ENDS}",
     re.IGNORECASE,
 )
-_THEN_ANSWERS = re.compile(
+_THEN_ANSWERS = lazy_pattern(
     rf"(?:^|\n)[\s*_#>`]{{0,8}}(?:{_FINAL}|answers?|captions?|descriptions?|output|答案|回答|描述|説明|antworte?n?|"
     rf"réponses?|respuestas?){_HEADING_ENDS}",
     re.IGNORECASE,
 )
 
-_OPENED = re.compile(r"\s{0,8}<([a-z][a-z_:.-]{2,24})>", re.IGNORECASE)
+_OPENED = lazy_pattern(r"\s{0,8}<([a-z][a-z_:.-]{2,24})>", re.IGNORECASE)
 _CONTAINERS = frozenset({
     "answer", "final_answer", "final", "output", "response", "result", "results", "solution", "conclusion", "assistant",
     "regions", "captions", "region", "caption", "description", "descriptions", "annotations", "annotation", "objects",
@@ -72,12 +74,12 @@ _CONTAINERS = frozenset({
 })  # fmt: skip
 """Tags that an answer may stand in. Another one that is never closed may hold thoughts."""
 
-_MESSAGE = re.compile(r"<\|message\|>", re.IGNORECASE)
-_HEADER_START = re.compile(r"<\|(?:start|channel|end|return|call|eom|eot)\|>", re.IGNORECASE)
-_NO_ANSWER = re.compile(r"analysis|commentary|thought|think|reason|to=(?!user)", re.IGNORECASE)
-_BARE_CHANNELS = re.compile(r"analysis(?=[A-Z\s])")
-_GRANITE = re.compile(r"Here(?:'s| is) my thought process:", re.IGNORECASE)
-_GRANITE_ANSWER = re.compile(r"Here(?:'s| is) my response:", re.IGNORECASE)
+_MESSAGE = lazy_pattern(r"<\|message\|>", re.IGNORECASE)
+_HEADER_START = lazy_pattern(r"<\|(?:start|channel|end|return|call|eom|eot)\|>", re.IGNORECASE)
+_NO_ANSWER = lazy_pattern(r"analysis|commentary|thought|think|reason|to=(?!user)", re.IGNORECASE)
+_BARE_CHANNELS = lazy_pattern(r"analysis(?=[A-Z\s])")
+_GRANITE = lazy_pattern(r"Here(?:'s| is) my thought process:", re.IGNORECASE)
+_GRANITE_ANSWER = lazy_pattern(r"Here(?:'s| is) my response:", re.IGNORECASE)
 
 _BAR = r"[|｜]"
 _TOKEN = (
@@ -85,20 +87,20 @@ _TOKEN = (
     r"<(?:start|end)_of_(?:turn|utterance|text|image)>|\[/?INST\]|\[(?:EOS|BOS|PAD|SEP|CLS|MASK|gMASK|/s)\]|▁|"
     r"<image>|<0x[0-9A-F]{2}>"
 )
-SPECIAL_TOKEN = re.compile(_TOKEN, re.IGNORECASE)
+SPECIAL_TOKEN = lazy_pattern(_TOKEN, re.IGNORECASE)
 """What tokenizers have and no prose: in a caption it shows that something was not understood."""
 
 _ROLE = r"(?:#{2,4}\s?)?\b(?:assistant|model|gpt|bot|ai)(?:\s?:|\s?\n|(?=<[|｜]))|\[assistant\]|\bthought\n"
-_LEADING = re.compile(rf"(?:\s|{_TOKEN}|{_ROLE})++", re.IGNORECASE)
-_TURN_ENDS = re.compile(
+_LEADING = lazy_pattern(rf"(?:\s|{_TOKEN}|{_ROLE})++", re.IGNORECASE)
+_TURN_ENDS = lazy_pattern(
     r"<end_of_(?:turn|utterance)>|<\|(?:im_end|im_start|eot_id|eom_id|eot|eom|end|return|endoftext|end_of_text|user|"
     r"observation|start_header_id|end_of_solution|end_of_sentence|endofresponse|end_response|end_of_turn_token)\|>|"
     rf"</s>|<eos>|<turn\|>|<\|turn>|<start_of_turn>|\[EOS\]|\[/?INST\]|<{_BAR}end▁of▁sentence{_BAR}>|"
     rf"<{_BAR}User{_BAR}>",
     re.IGNORECASE,
 )
-_NEXT_TURN = re.compile(r"\s(?:(?<=\n)|(?<=[.!?]\s))(?:\#{2,3}\s?)?(?:user|human|assistant)\s?:", re.IGNORECASE)
-_ANSWER = re.compile(
+_NEXT_TURN = lazy_pattern(r"\s(?:(?<=\n)|(?<=[.!?]\s))(?:\#{2,3}\s?)?(?:user|human|assistant)\s?:", re.IGNORECASE)
+_ANSWER = lazy_pattern(
     r"<(?:(?P<open>(?:answer|final_answer|final|response|conclusion|output|solution)>|\|begin_of_(?:box|solution)\|>)"
     r"|(?P<close>/(?:answer|final_answer|final|response|conclusion|output|solution)>|\|end_of_(?:box|solution)\|>))",
     re.IGNORECASE,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 
+from regioncap.captioners.reading.lazy_pattern import lazy_pattern
 from regioncap.captioners.reading.plain_text import any_of, beginning, lowered
 
 _INTRODUCTIONS = (
@@ -123,21 +124,21 @@ _CORRECTIONS = (
 )
 
 _INTRODUCTION, _REMARK, _CORRECTION = any_of(_INTRODUCTIONS), any_of(_REMARKS), any_of(_CORRECTIONS)
-_SENTENCE = re.compile(r"[.!?।۔؟][\"”’)*_]{0,3}\s+|[。！？]\s*")
-_BEGIN = re.compile(r"[\n.!?。！？।۔؟](?:(?<=[\n。！？])|[\"”’)*_]{0,3}\s)(?=\S)")
-_ENDS_OPEN = re.compile(r"[:：]\W{0,6}$")
-_OF_CAPTIONS = re.compile(
+_SENTENCE = lazy_pattern(r"[.!?।۔؟][\"”’)*_]{0,3}\s+|[。！？]\s*")
+_BEGIN = lazy_pattern(r"[\n.!?。！？।۔؟](?:(?<=[\n。！？])|[\"”’)*_]{0,3}\s)(?=\S)")
+_ENDS_OPEN = lazy_pattern(r"[:：]\W{0,6}$")
+_OF_CAPTIONS = lazy_pattern(
     r"(?:captions?|descriptions?|what i see|説明|描述|설명|beschreibung(?:en)?|légendes?|descripci(?:ón|ones)|"
     r"descrizioni?|описани[ея])\b"
     r"[^.!?。！？\n]{0,40}[.!?。！？]?\s*$|(?:説明|描述|설명)[^。\n]{0,12}[。.]\s*$",
     re.IGNORECASE,
 )
-_HEADING = re.compile(
+_HEADING = lazy_pattern(
     r"\s{0,8}(?:#{1,4}\s|\*\*)(?:(?:image|region|final) )?(?:captions?|descriptions?|answers?|responses?|outputs?|"
     r"results?)"
     r"\s?[:：]?\*{0,2}(?=\s)"
 )
-_FIELD = re.compile(
+_FIELD = lazy_pattern(
     r"[\s*_`\"“'#>\-]{0,8}(?:(?:short|brief|image|detailed|final|region) )?(?:captions?|descriptions?|desc|text|"
     r"content|answer|final answer|"
     r"output|response|描述|说明|說明|标题|標題|内容|答案|回答|説明|キャプション|설명|캡션|beschreibung|"

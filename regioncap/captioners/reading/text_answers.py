@@ -22,6 +22,7 @@ from regioncap.captioners.reading.labels import (
     named_in_sentences,
     number_named,
 )
+from regioncap.captioners.reading.lazy_pattern import lazy_pattern
 from regioncap.captioners.reading.remarks import (
     is_introduction,
     is_remark,
@@ -30,20 +31,20 @@ from regioncap.captioners.reading.remarks import (
     without_remarks,
 )
 
-_CLOSING = re.compile(r"</\s?[^\W\d]{1,24}[\s_]?\d{0,4}\s?>", re.IGNORECASE)
-_INNER_FIELD = re.compile(r"</?(?:caption|description|desc|text|content|name|answer|id)>", re.IGNORECASE)
-_COLON = re.compile("[:：=]")
-_BLOCK_MARK = re.compile(r"\s*[|>][-+]?\s*(?=\n)")
-_JOINS = re.compile(r"[^\w\n]{0,8}(?:and|und|et|y|e|和|与|と|및)?[^\w\n]{0,8}")
-_LEADING_NUMBER = re.compile(r"\W{0,4}(\d{1,4})\b")
-_FIELD_LINE = re.compile(r"\W{0,4}[^\W\d]{1,20}\W{0,2}[:：]\s")
-_FIELD_LINES = re.compile(
+_CLOSING = lazy_pattern(r"</\s?[^\W\d]{1,24}[\s_]?\d{0,4}\s?>", re.IGNORECASE)
+_INNER_FIELD = lazy_pattern(r"</?(?:caption|description|desc|text|content|name|answer|id)>", re.IGNORECASE)
+_COLON = lazy_pattern("[:：=]")
+_BLOCK_MARK = lazy_pattern(r"\s*[|>][-+]?\s*(?=\n)")
+_JOINS = lazy_pattern(r"[^\w\n]{0,8}(?:and|und|et|y|e|和|与|と|및)?[^\w\n]{0,8}")
+_LEADING_NUMBER = lazy_pattern(r"\W{0,4}(\d{1,4})\b")
+_FIELD_LINE = lazy_pattern(r"\W{0,4}[^\W\d]{1,20}\W{0,2}[:：]\s")
+_FIELD_LINES = lazy_pattern(
     r"(?:^|\n)[\s\-*>\"'<]{0,8}(?:caption|description|text|desc)[\"']?\s?[:=>]\s?[\"'\w]", re.IGNORECASE
 )
 """A region's text that comes before its number."""
-_OF_CAPTIONS = re.compile(r"caption|descri|beschreib|légende|描述|説明|설명", re.IGNORECASE)
-_CELL = re.compile(r"(?<!\\)\|")
-_CELL_RULE = re.compile(r"[\s:|-]+$")
+_OF_CAPTIONS = lazy_pattern(r"caption|descri|beschreib|légende|描述|説明|설명", re.IGNORECASE)
+_CELL = lazy_pattern(r"(?<!\\)\|")
+_CELL_RULE = lazy_pattern(r"[\s:|-]+$")
 
 
 @dataclass(frozen=True)

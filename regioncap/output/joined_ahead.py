@@ -1,0 +1,86 @@
+"""Shards joined as they finish, while others are captioned: their lines wait in a nameless file for the output.
+
+What is not there when the output is written is joined then.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from weakref import WeakKeyDictionary
+
+from regioncap.errors import RegionCapError
+from regioncap.output.join import ShardSteps, Sink, Tally, key_of, row_format, write_rows
+from regioncap.run.context import RunContext
+from regioncap.storage.filesystem import Place, path_of
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a shard's lines are in the file: those of the output, then those of the rejects. `tally`: their counts."""
+
+    start: int
+    out_bytes: int
+    rejects_bytes: int
+    tally: Tally
+
+
+class JoinedShards:
+    """Lines of joined shards, by write key, in a file that is gone with the process, however it ends.
+
+    It lies where the cache is, if that is a local disk: the folder for temporary files may be in memory.
+    """
+
+    def __init__(self, cache: Place) -> None:
+        folder = path_of(cache) if cache.is_local else None
+        self.file = tempfile.TemporaryFile(buffering=0, dir=folder)  # noqa: SIM115 - closed with the run
+        self._places: dict[str, _Place] = {}
+
+    def put(self, key: str, out: bytes, rejects: bytes, tally: Tally) -> None:
+        """Keep a shard's lines. Raises OSError where they cannot be kept."""
+        start, lines = self.file.seek(0, io.SEEK_END), out + rejects
+        if self.file.write(lines) == len(lines):  # else the disk is full
+            self._places[key] = _Place(start, len(out), len(rejects), tally)
+
+    def get(self, key: str) -> tuple[bytes, bytes, Tally] | None:
+        """What was put under a key; None if nothing was, or if it cannot be read."""
+        place = self._places.get(key)
+        if place is None:
+            return None
+        with contextlib.suppress(OSError):
+            self.file.seek(place.start)
+            lines = self.file.read(place.out_bytes + place.rejects_bytes)
+            if len(lines) == place.out_bytes + place.rejects_bytes:
+                return lines[: place.out_bytes], lines[place.out_bytes :], place.tally
+        return None
+
+
+_of_run: WeakKeyDictionary[RunContext, JoinedShards] = WeakKeyDictionary()
+
+
+def join_ahead(steps: ShardSteps, context: RunContext) -> None:
+    """Join a shard that is done. What fails is left to the end, where it is met again."""
+    with contextlib.suppress(RegionCapError, OSError):
+        if context not in _of_run:
+            _of_run[context] = JoinedShards(context.cache)
+            context.when_closed(_of_run[context].file.close)
+        form, out, rejects = row_format(context), io.BytesIO(), io.BytesIO()
+        tally = write_rows([steps], context, form, out, rejects)
+        _of_run[context].put(key_of([steps], context, form), out.getvalue(), rejects.getvalue(), tally)
+
+
+def write_joined(shards: Sequence[ShardSteps], context: RunContext, out: Sink, rejects: Sink) -> Tally:
+    """As `write_rows`, with the lines that `join_ahead` has ready."""
+    form, ready, tally = row_format(context), _of_run.get(context), Tally()
+    for steps in shards:
+        joined = ready.get(key_of([steps], context, form)) if ready is not None else None
+        if joined is None:
+            tally.add(write_rows([steps], context, form, out, rejects))
+        else:
+            out.write(joined[0])
+            rejects.write(joined[1])
+            tally.add(joined[2])
+    return tally
