@@ -1,7 +1,8 @@
 """Which of the marked pictures that an output names are gone or damaged, found without reading those that are whole.
 
-A picture needs no reading if this run drew it, or if it is unchanged since the last check. Of an object
-store it is also believed if it was never checked: objects are written whole or not at all.
+A picture needs no reading if this run drew it, or if it is unchanged since the last check. Of an object store it is
+also believed if it was never checked: objects are written whole or not at all; and those that this process stored
+itself are not even looked up.
 """
 
 from __future__ import annotations
@@ -34,12 +35,16 @@ class MarksCheck:
         Raises StorageError.
         """
         # A shard, or a folder, at a time: a run's memory does not grow with its rows.
-        found = map(self._on_disk, shards) if self._is_local else self._pool.map(self._listed, _by_folder(shards))
+        found = map(self._on_disk, shards) if self._is_local else self._pool.map(self._listed, self._to_look_up(shards))
         broken: set[str] = set()
         for missing, suspects in found:
             whole = self._pool.map(lambda name: self._marks.read(name) is not None, suspects)
             broken |= missing | {name for name, is_whole in zip(suspects, whole, strict=True) if not is_whole}
         return broken
+
+    def _to_look_up(self, shards: Iterable[set[str]]) -> list[bytes]:
+        # What this run has stored minutes ago is there: objects are written whole or not at all.
+        return _by_folder(self._marks.not_stored_here(names) for names in shards)
 
     def _on_disk(self, names: set[str]) -> tuple[set[str], list[str]]:
         return self._sorted_out(names, dict(_stats(path_of(self._marks.folder), names)))

@@ -64,7 +64,8 @@ class Claims:
     """The claims of a run in this process. For any thread.
 
     `holder`: makes the record of this run. `stop`: set when the run ends: nothing is waited for then. `group`: see
-    `LiveRuns`. `pool`: threads for what takes long in a store; None where it is quick.
+    `LiveRuns`. `pool`: threads for what takes long in a store; None where it is quick. `on_joined`: called once others
+    see this run: what it knew before may have changed.
     """
 
     def __init__(
@@ -76,7 +77,9 @@ class Claims:
         group: str = "",
         pool: Executor | None = None,
         clock: Clock | None = None,
+        on_joined: Callable[[], None] = lambda: None,
     ) -> None:
+        self._on_joined = on_joined
         self._cache = cache
         self._records = ClaimRecords(cache.child(CLAIMS))
         self._make_holder = holder
@@ -121,8 +124,15 @@ class Claims:
                     self._wait_until_others_claim(self._live)
             except StorageError as error:
                 logger.warning("runs at the same time do not see this one, and may request the same: %s", error)
+            self._on_joined()
             if self._live is not None:
                 threading.Thread(target=self._watch, args=(self._live,), name="claims", daemon=True).start()
+
+    @property
+    def sees_others(self) -> bool:
+        """Whether whatever another run stores from the call of `on_joined` on is claimed: `acquire` is not `ALONE`
+        then."""
+        return not self._off and (self._live is not None or not self._joined)
 
     def _wait_until_others_claim(self, live: LiveRuns) -> None:
         until = self._clock.now() + ANSWER_SECONDS

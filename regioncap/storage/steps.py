@@ -105,9 +105,7 @@ class StepStorage:
         """Store a shard's rows as step 0 and return the reference to them. `text`: see `regioncap.tasks.load`."""
         sha256 = hashlib.sha256(text).hexdigest()
         step = Step(0, shard, sha256[:32], sha256, rows, 0)
-        place = self.at(0)._data_place(step.key, sha256)
-        if place.size() != len(text):
-            place.write(text)
+        _write_unless_there(self.at(0)._data_place(step.key, sha256), text)
         return step
 
     # --- manifests
@@ -157,8 +155,7 @@ class StepStorage:
         key, sha256 = digest(parts), hashlib.sha256(data).hexdigest()
         rejects, retryable = count_rejects(rows, parts["step"])
         place = self._data_place(key, sha256)
-        if place.size() != len(data):
-            place.write(data)
+        _write_unless_there(place, data)
         manifest = Manifest(
             schema=SCHEMA, step=parts["step"], step_version=parts["step_version"], key=key, key_parts=parts,
             input_sha256=parts["input_sha256"], data=place.name, rows=len(rows), rejects=rejects,
@@ -173,6 +170,12 @@ class StepStorage:
 
     def _manifest_place(self, key: str) -> Place:
         return self.folder.child(f"{key}.json")
+
+
+def _write_unless_there(place: Place, data: bytes) -> None:
+    """Write a file whose name tells its content. In a store, looking for it costs more requests than writing it."""
+    if not place.is_local or place.size() != len(data):
+        place.write(data)
 
 
 def _to_lines(step: str, rows: list[Row]) -> tuple[list[Row], bytes]:

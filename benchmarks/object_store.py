@@ -1,0 +1,157 @@
+"""What a run costs in an object store: its requests by kind, and the seconds of reruns that find all of it done.
+
+    .venv/bin/python benchmarks/object_store.py [--rows 400] [--without-marks] [--latency 0.02] [--local]
+
+Images, cache and output lie in the stand-in of `s3_server.py`, 20 ms a request, 200 at once; answers come from the
+frozen server, 32 at once. Runs of the command, each a process of its own, with a Prefect server that is there: the
+first, the same once more, and one with the rows in another order, for another output. Small photos, all different.
+`--prepare SECONDS`: the store's latency in the first run, where only reruns are of interest. `--local`: on disk.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import cv2
+import fsspec
+import numpy as np
+from bench_runs import COMMAND, HERE, Case, ask_server, frozen_server
+from prefect_server import prefect_server
+
+LATENCY = 0.02
+BUCKET = "bench"
+SLOTS = 32
+KEPT_OF_EACH = 5000
+"""Photos that are made and uploaded at a time."""
+
+
+class Store:
+    """A stand-in for S3 at `url`, with an empty bucket."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.folder = f"s3://{BUCKET}"
+        self.env = {
+            "AWS_ENDPOINT_URL_S3": url, "AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret",
+            "AWS_DEFAULT_REGION": "us-east-1", "AWS_EC2_METADATA_DISABLED": "true",
+        }  # fmt: skip
+        """With these s3fs finds it."""
+        self.fs = fsspec.filesystem(
+            "s3", endpoint_url=url, key="key", secret="secret", client_kwargs={"region_name": "us-east-1"},
+            use_listings_cache=False,
+        )  # fmt: skip
+        self.fs.mkdir(BUCKET)
+
+    def counted(self, latency: float) -> Counter[str]:
+        """The requests since the last call, by kind and purpose; from now on each takes `latency` seconds."""
+        with urllib.request.urlopen(f"{self.url}/?latency={latency}") as response:
+            counts = json.load(response)
+        found: Counter[str] = Counter()
+        for kind, folders in counts.items():
+            for folder, count in folders.items():
+                found[f"{kind:<6} {purpose(folder)}"] += count
+        return found
+
+
+def purpose(folder: str) -> str:
+    """What a folder of the bucket is for: a kind of the cache's files, else itself.
+
+    >>> purpose("cache/captions/0b"), purpose("cache/regioncap_step4"), purpose("photos")
+    ('captions', 'steps', 'photos')
+    """
+    parts = folder.removeprefix("cache/").split("/")
+    return "steps" if "_step" in parts[0] else parts[0]
+
+
+@contextmanager
+def object_store(latency: float = LATENCY) -> Iterator[Store]:
+    """A stand-in for S3 in a process of its own."""
+    command = [sys.executable, str(HERE / "s3_server.py"), "--latency", str(latency)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    try:
+        yield Store(process.stdout.readline().strip())
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def put_photos(fs: fsspec.AbstractFileSystem, folder: str, rows: int) -> None:
+    """Small photos in `folder`, and two listings of them: `rows.jsonl`, and `shuffled.jsonl`."""
+    fs.makedirs(f"{folder}/photos", exist_ok=True)
+    for start in range(0, rows, KEPT_OF_EACH):
+        fs.pipe({f"{folder}/photos/{n}.png": photo(n) for n in range(start, min(rows, start + KEPT_OF_EACH))})
+    lines = [json.dumps({"image": f"photos/{n}.png", "bbox": [[5, 5, 30, 30]]}) + "\n" for n in range(rows)]
+    fs.pipe_file(f"{folder}/rows.jsonl", "".join(lines).encode())
+    random.Random(1).shuffle(lines)
+    fs.pipe_file(f"{folder}/shuffled.jsonl", "".join(lines).encode())
+
+
+def photo(number: int) -> bytes:
+    """A PNG of 64x48 unlike all others."""
+    pixels = np.full((48, 64, 3), 90, np.uint8)
+    cv2.rectangle(pixels, (10, 10), (30, 40), (200, 30, 0), -1)
+    for bit in range(20):  # in squares that JPEG keeps
+        top, left = 8 * (bit // 8) + 24, 8 * (bit % 8)
+        pixels[top : top + 8, left : left + 8] = 255 * (number >> bit & 1)
+    return cv2.imencode(".png", pixels)[1].tobytes()
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, default=400)
+    parser.add_argument("--latency", type=float, default=LATENCY, help="seconds of each request")
+    parser.add_argument("--prepare", type=float, metavar="SECONDS", help="latency in the first run")
+    parser.add_argument("--answer", type=float, default=0.8, metavar="SECONDS", help="that the model takes")
+    parser.add_argument("--without-marks", action="store_true", help="keep no marked pictures")
+    parser.add_argument("--local", action="store_true", help="images, cache and output on disk")
+    args = parser.parse_args()
+    case = Case(args.rows, SLOTS, args.answer)
+    with (
+        prefect_server() as api_url, object_store(0.0) as store, frozen_server(case) as endpoint,
+        tempfile.TemporaryDirectory() as home,
+    ):  # fmt: skip
+        folder = home if args.local else store.folder
+        put_photos(fsspec.filesystem("file") if args.local else store.fs, folder, args.rows)
+        env = {**os.environ, **store.env, "PREFECT_API_URL": api_url, "PYTHONPATH": str(HERE.parent)}
+        options = ["--no-draw-visualization"] if args.without_marks else []
+        prepare = args.latency if args.prepare is None else args.prepare
+        asked = 0
+        for name, listing, latency in (
+            ("first run", "rows", prepare), ("again", "rows", args.latency), ("shuffled", "shuffled", args.latency),
+        ):  # fmt: skip
+            store.counted(latency)
+            command = [
+                sys.executable, "-P", "-c", COMMAND, str(HERE.parent.resolve()), "run", f"{folder}/{listing}.jsonl",
+                "--output", f"{folder}/out/{listing}.jsonl", "--cache-path", f"{folder}/cache",
+                "--endpoint", endpoint, "--model", "fake-vlm", *options,
+            ]  # fmt: skip
+            begun = time.monotonic()
+            done = subprocess.run(command, env=env, capture_output=True, text=True)
+            seconds = time.monotonic() - begun
+            if done.returncode:
+                sys.exit(done.stderr)
+            stats = ask_server(endpoint, "stats")
+            print(f"{name}: {seconds:.1f} s, load {os.getloadavg()[0]:.1f}, busy {stats['busy']:.3f}, "
+                  f"{stats['requests'] - asked:,} requests to the model")  # fmt: skip
+            asked = stats["requests"]
+            counts = store.counted(args.latency)
+            for kind, count in sorted(counts.items(), key=lambda item: -item[1]):
+                print(f"  {kind:<24} {count:>9,} {count / args.rows:>8.3f} a row")
+            print(f"  {'in all':<24} {counts.total():>9,} {counts.total() / args.rows:>8.3f} a row", flush=True)
+
+
+if __name__ == "__main__":
+    main()
