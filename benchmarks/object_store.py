@@ -22,11 +22,12 @@ import urllib.request
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import cv2
 import fsspec
 import numpy as np
-from bench_runs import COMMAND, HERE, Case, ask_server, frozen_server
+from bench_runs import COMMAND, HERE, Case, ask_server, finish, frozen_server
 from prefect_server import prefect_server
 
 LATENCY = 0.02
@@ -138,14 +139,15 @@ def main() -> None:
                 "--output", f"{folder}/out/{listing}.jsonl", "--cache-path", f"{folder}/cache",
                 "--endpoint", endpoint, "--model", "fake-vlm", *options,
             ]  # fmt: skip
-            begun = time.monotonic()
-            done = subprocess.run(command, env=env, capture_output=True, text=True)
-            seconds = time.monotonic() - begun
-            if done.returncode:
-                sys.exit(done.stderr)
+            log = Path(home) / "log.txt"
+            with log.open("wb") as file:
+                begun = time.time()
+                run = finish(subprocess.Popen(command, env=env, stdout=file, stderr=file), begun, log)
             stats = ask_server(endpoint, "stats")
-            print(f"{name}: {seconds:.1f} s, load {os.getloadavg()[0]:.1f}, busy {stats['busy']:.3f}, "
-                  f"{stats['requests'] - asked:,} requests to the model")  # fmt: skip
+            print(
+                f"{name}: {run.wall:.1f} s, CPU {run.cpu:.1f} s, {run.peak_mb:.0f} MB, load {os.getloadavg()[0]:.1f}, "
+                f"busy {stats['busy']:.3f}, {stats['requests'] - asked:,} requests to the model"
+            )
             asked = stats["requests"]
             counts = store.counted(args.latency)
             for kind, count in sorted(counts.items(), key=lambda item: -item[1]):

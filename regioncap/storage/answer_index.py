@@ -22,6 +22,7 @@ from typing import Any
 
 from regioncap.errors import StorageError
 from regioncap.storage.filesystem import Place
+from regioncap.storage.s3_pages import S3Page, list_page
 
 LOOKUPS_A_PAGE = 8
 """A page takes as much work as about so many look-ups that find nothing."""
@@ -31,7 +32,7 @@ FIRST_PAGES = 2
 BITS = 32
 END = 1 << BITS
 
-_KEY = re.compile(r"([0-9a-f]{32})\.json")
+_NAME = re.compile(r"[0-9a-f]{32}\.json")
 
 logger = logging.getLogger("regioncap")
 
@@ -130,25 +131,20 @@ class AnswerIndex:
 
     def _listed(self, start: int) -> tuple[array[int], int]:
         """The bits of a page of keys, from `start` on, and before which bits it is complete. Raises StorageError."""
-        keys: list[str] = []
-        complete: list[bool] = []
+        # Sorts before all keys that begin with these bits, and behind those that do not.
+        first = f"{start:0{BITS // 4}x}"
 
-        def list_page(fs: Any, bucket: str, prefix: str) -> int:
-            # Sorts before all keys that begin with these bits, and behind those that do not.
-            digits = f"{start:08x}"
-            after = f"{prefix}/{digits[:2]}/{digits}" if start else f"{prefix}/"
-            found = fs.call_s3("list_objects_v2", Bucket=bucket, Prefix=f"{prefix}/", StartAfter=after)
-            keys.extend(item["Key"].rpartition("/")[2] for item in found.get("Contents", []))
-            complete.append(not found.get("IsTruncated"))
-            return len(keys)
+        def page_of(fs: Any, bucket: str, prefix: str) -> S3Page:
+            return list_page(fs, bucket, f"{prefix}/", after=f"{prefix}/{first[:2]}/{first}" if start else "")
 
-        self._folder.call_s3(list_page)
-        if not complete:
+        page = self._folder.call_s3(page_of, "list")
+        if page is None:
             raise StorageError(self._folder.url, "list", "it is not on S3")
-        there = array("I", (_bits(key) for key in keys if _KEY.fullmatch(key)))
+        names = [item.key.rpartition("/")[2] for item in page.objects]
+        there = array("I", (_bits(name) for name in names if _NAME.fullmatch(name)))
         if list(there) != sorted(there):
             raise StorageError(self._folder.url, "list", "its listings are not in the order of the keys")
-        if complete[0]:
+        if not page.next:
             return there, END
         # Others that begin with the bits of the last one may follow on the next page.
         last = there[-1] if there else start

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from regioncap.storage import s3_pages
 from regioncap.storage.answers import Answers
 from regioncap.storage.filesystem import Place
 from tests.support.s3_requests import S3Requests
@@ -36,12 +37,12 @@ def small_pages(folder: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """A store whose listings have pages of a few keys."""
     from s3fs import S3FileSystem
 
-    real = S3FileSystem.call_s3
+    real = S3FileSystem._call_s3
 
-    def call(self: Any, method: str, **more: Any) -> Any:
-        return real(self, method, **more, **({"MaxKeys": PAGE} if "StartAfter" in more else {}))
+    async def call(self: Any, method: str, *args: Any, **more: Any) -> Any:
+        return await real(self, method, *args, **more, **({"MaxKeys": PAGE} if method == "list_objects_v2" else {}))
 
-    monkeypatch.setattr(S3FileSystem, "call_s3", call)
+    monkeypatch.setattr(S3FileSystem, "_call_s3", call)
 
 
 def test_what_is_not_there_costs_one_listing(folder: Place, requests: S3Requests) -> None:
@@ -87,18 +88,15 @@ def test_what_this_run_stored_is_found_whatever_was_listed_before(folder: Place)
 
 
 def test_what_is_stored_while_a_page_is_on_its_way_is_found(folder: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    from s3fs import S3FileSystem
-
     answers, late = Answers(folder), keys(1)[0]
-    real = S3FileSystem.call_s3
+    real = s3_pages.list_page
 
-    def call(self: Any, method: str, **more: Any) -> Any:
-        response = real(self, method, **more)
-        if method == "list_objects_v2":  # the store has responded, and nobody has read it yet
-            answers.put(late, ANSWER)
-        return response
+    def list_page(*args: Any, **more: Any) -> s3_pages.S3Page:
+        page = real(*args, **more)
+        answers.put(late, ANSWER)  # the store has responded, and nobody has read it yet
+        return page
 
-    monkeypatch.setattr(S3FileSystem, "call_s3", call)
+    monkeypatch.setattr("regioncap.storage.answer_index.list_page", list_page)
     assert answers.get(keys(2)[1]) is None
     assert answers.get(late) == ANSWER
 
@@ -122,12 +120,10 @@ def test_a_run_that_does_not_see_others_looks_each_up(folder: Place, requests: S
 def test_where_listing_is_not_allowed_each_is_looked_up(
     folder: Place, requests: S3Requests, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from s3fs import S3FileSystem
-
-    def refuse(self: Any, method: str, **more: Any) -> Any:
+    def refuse(*args: Any, **more: Any) -> s3_pages.S3Page:
         raise PermissionError("Access Denied")
 
-    monkeypatch.setattr(S3FileSystem, "call_s3", refuse)
+    monkeypatch.setattr("regioncap.storage.answer_index.list_page", refuse)
     answers = Answers(folder)
     assert not any(map(answers.get, keys(3)))
     assert requests.below("captions") == {"GET": 3}

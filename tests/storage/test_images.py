@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import fsspec
 import pyarrow as pa
@@ -14,6 +15,7 @@ import pytest
 
 from regioncap.errors import RowReject
 from regioncap.image_ref import ImageRef
+from regioncap.storage import s3_pages
 from regioncap.storage.bounded_read import BoundedReader
 from regioncap.storage.collecting import ReadLimits
 from regioncap.storage.filesystem import DEFAULT_FILESYSTEMS, Place
@@ -89,15 +91,14 @@ def test_a_store_that_refuses_to_list_is_asked_for_each(
     put(bucket, ["a.jpg", "b.jpg"])
     images = ImageFiles(bucket)
     # A store that lists in another order, as S3 Express does, cannot be recognised by its name, but by its pages.
-    filesystem = fsspec.filesystem("s3", use_listings_cache=False)
-    real = filesystem.call_s3
+    real = s3_pages.list_page
 
-    def backwards(method: str, **arguments: object) -> dict[str, object]:
-        listed: dict[str, object] = real(method, **arguments)
-        return {**listed, "Contents": list(reversed(listed["Contents"]))}  # type: ignore[call-overload]
+    def backwards(*args: Any, **more: Any) -> s3_pages.S3Page:
+        page = real(*args, **more)
+        return s3_pages.S3Page(page.objects[::-1], page.next)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(type(filesystem), "call_s3", staticmethod(backwards))
+        patch.setattr("regioncap.storage.listing.list_page", backwards)
         found = images.stats([ImageRef("a.jpg"), ImageRef("b.jpg")], "listing", pool)
     assert found == images.stats([ImageRef("a.jpg"), ImageRef("b.jpg")], "head", pool)
     assert "cannot be listed" in caplog.text
