@@ -20,6 +20,7 @@ from regioncap.errors import RegionCapError
 from regioncap.records import Row, Step, count_rejects, dumps, dumps_sorted, loads, read_lines, to_lines
 from regioncap.row_work import guarded
 from regioncap.storage.filesystem import DEFAULT_FILESYSTEMS, Filesystems, Place
+from regioncap.storage.step_sizes import StepSizes
 
 SCHEMA = 1
 STEP_NAMES = ("input", "load", "route", "extract", "normalize", "visualize", "caption")
@@ -84,6 +85,7 @@ class StepStorage:
     file_name_prefix: str
     index: int = 0
     files: Filesystems = field(default=DEFAULT_FILESYSTEMS, repr=False, compare=False)
+    _sizes: StepSizes = field(default_factory=StepSizes, repr=False, compare=False)
 
     def at(self, index: int) -> StepStorage:
         """The storage as step `index` sees it."""
@@ -115,7 +117,7 @@ class StepStorage:
         manifest = self.manifest(key)
         if manifest is None or manifest.retryable:
             return None
-        return manifest if self.folder.child(manifest.data).size() == manifest.bytes else None
+        return manifest if self._sizes.has(self.folder, manifest.data, manifest.bytes) else None
 
     def manifest(self, key: str) -> Manifest | None:
         """The manifest with this key, finished or not; None when it is missing or cannot be read."""

@@ -22,6 +22,7 @@ from regioncap.storage.filesystem import DEFAULT_FILESYSTEMS, Place
 from regioncap.storage.images import ImageFiles
 from regioncap.storage.listing import Listings, key_before
 from regioncap.storage.scratch import Scratch
+from tests.support.s3_requests import S3Requests
 
 
 @pytest.fixture
@@ -130,6 +131,22 @@ def test_a_fetched_image_is_read_once(bucket: str, pool: ThreadPoolExecutor) -> 
         with pytest.raises(RowReject, match="image_missing"):
             images.read(ImageRef("gone.jpg"))
     assert images.read(ImageRef("a.jpg")) == b"another"
+
+
+def test_an_image_that_came_whole_with_its_head_is_not_fetched_again(
+    bucket: str, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(bucket, ["a.jpg", "changed.jpg", "large.jpg"])
+    images, requests = ImageFiles(bucket), S3Requests(monkeypatch)
+    refs = [ImageRef(name) for name in ("a.jpg", "changed.jpg", "large.jpg")]
+    for ref, size in zip(refs, (100, 100, 3), strict=True):
+        images.read_head(ref, size)
+    Place(f"{bucket}/changed.jpg").write(b"another")
+    images.stats(refs, "listing", pool)
+    requests.clear()
+    with images.fetched(refs, pool):
+        assert [images.read(ref) for ref in refs] == [b"a.jpg", b"another", b"large.jpg"]
+    assert sorted(requests.sent) == [("GET", "changed.jpg"), ("GET", "large.jpg")]
 
 
 def test_scratch_keeps_to_its_size_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
