@@ -117,7 +117,8 @@ class Server:
         try:
             return self._answer(kind, request, bucket, key, body)
         except Refused as refused:
-            text = f"{XML}<Error><Code>{refused.code}</Code><Message>{refused.code}</Message></Error>"
+            condition = "<Condition>If-None-Match</Condition>" if refused.status == 412 else ""
+            text = f"{XML}<Error><Code>{refused.code}</Code><Message>{refused.code}</Message>{condition}</Error>"
             return web.Response(status=refused.status, text=text, content_type="application/xml")
 
     def _counted(self, request: web.Request) -> web.StreamResponse:

@@ -32,7 +32,7 @@ class Store:
         """With these s3fs finds it."""
         self.fs = fsspec.filesystem(
             "s3", endpoint_url=url, key="key", secret="secret", client_kwargs={"region_name": "us-east-1"},
-            use_listings_cache=False,
+            use_listings_cache=False, max_concurrency=1,
         )  # fmt: skip
         self.fs.mkdir(BUCKET)
 
@@ -67,4 +67,4 @@ def object_store(latency: float = LATENCY) -> Iterator[Store]:
         yield Store(process.stdout.readline().strip())
     finally:
         process.terminate()
-        process.wait()
+        process.communicate()
