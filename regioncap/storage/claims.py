@@ -65,7 +65,7 @@ class Claims:
 
     `holder`: makes the record of this run. `stop`: set when the run ends: nothing is waited for then. `group`: see
     `LiveRuns`. `pool`: threads for what takes long in a store; None where it is quick. `on_joined`: called once others
-    see this run: what it knew before may have changed.
+    see this run, and when they did not for a while: what it knew before may have changed.
     """
 
     def __init__(
@@ -287,6 +287,8 @@ class Claims:
         # Listed before the runs are: a claim of a run that has just come is not one of the dead.
         claims = self._records.listed() if waiting else {}
         runs = live.all_living()
+        if live.holder.token not in {run.token for run in runs}:
+            self._on_joined()  # it slept so long that others took it for dead, and asked without claims
         self._alone = all(run.group == live.group for run in runs)
         if not (self._alone or self._announced):
             self._share()
