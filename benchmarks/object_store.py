@@ -4,7 +4,7 @@
 
 Images, cache and output lie in the stand-in of `s3_server.py`, 20 ms a request, 200 at once; answers come from the
 frozen server, 32 at once. Runs of the command, each a process of its own, with a Prefect server that is there: the
-first, the same once more, and one with the rows in another order, for another output. Small photos, all different.
+first, the same once more, and one with the rows in another order, for another output. Small photos.
 `--prepare SECONDS`: the store's latency in the first run, where only reruns are of interest. `--local`: on disk.
 """
 
@@ -28,16 +28,16 @@ from prefect_server import prefect_server
 from stand_in import LATENCY, object_store
 
 SLOTS = 32
-KEPT_OF_EACH = 5000
+AT_ONCE = 5000
 """Photos that are made and uploaded at a time."""
 
 
-def put_photos(fs: fsspec.AbstractFileSystem, folder: str, rows: int) -> None:
-    """Small photos in `folder`, and two listings of them: `rows.jsonl`, and `shuffled.jsonl`."""
+def put_photos(fs: fsspec.AbstractFileSystem, folder: str, rows: int, different: int) -> None:
+    """Small photos in `folder`, and two listings that name them in turn: `rows.jsonl`, and `shuffled.jsonl`."""
     fs.makedirs(f"{folder}/photos", exist_ok=True)
-    for start in range(0, rows, KEPT_OF_EACH):
-        fs.pipe({f"{folder}/photos/{n}.png": photo(n) for n in range(start, min(rows, start + KEPT_OF_EACH))})
-    lines = [json.dumps({"image": f"photos/{n}.png", "bbox": [[5, 5, 30, 30]]}) + "\n" for n in range(rows)]
+    for start in range(0, different, AT_ONCE):
+        fs.pipe({f"{folder}/photos/{n}.png": photo(n) for n in range(start, min(different, start + AT_ONCE))})
+    lines = [json.dumps({"image": f"photos/{n % different}.png", "bbox": [[5, 5, 30, 30]]}) + "\n" for n in range(rows)]
     fs.pipe_file(f"{folder}/rows.jsonl", "".join(lines).encode())
     random.Random(1).shuffle(lines)
     fs.pipe_file(f"{folder}/shuffled.jsonl", "".join(lines).encode())
@@ -57,6 +57,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=400)
+    parser.add_argument("--different", type=int, help="photos, which the rows name in turn; default: one a row")
     parser.add_argument("--latency", type=float, default=LATENCY, help="seconds of each request")
     parser.add_argument("--prepare", type=float, metavar="SECONDS", help="latency in the first run")
     parser.add_argument("--answer", type=float, default=0.8, metavar="SECONDS", help="that the model takes")
@@ -69,7 +70,9 @@ def main() -> None:
         tempfile.TemporaryDirectory() as home,
     ):  # fmt: skip
         folder = home if args.local else store.folder
-        put_photos(fsspec.filesystem("file") if args.local else store.fs, folder, args.rows)
+        put_photos(
+            fsspec.filesystem("file") if args.local else store.fs, folder, args.rows, args.different or args.rows
+        )
         env = {**os.environ, **store.env, "PREFECT_API_URL": api_url, "PYTHONPATH": str(HERE.parent)}
         options = ["--no-draw-visualization"] if args.without_marks else []
         prepare = args.latency if args.prepare is None else args.prepare
