@@ -217,6 +217,15 @@ class ImageFiles:
         for ref in far:
             self._failed.pop(ref, None)
 
+    def bring(self, ref: ImageRef) -> None:
+        """Hold a local copy of an image until the end. A failure shows up when the image is read."""
+        if self._until_closed.enter_context(self._scratch.holding([ref])):
+            self._bring([ref])
+
+    def is_s3_object(self, ref: ImageRef) -> bool:
+        """Whether the image is a file of its own on S3."""
+        return not ref.in_container and self.locate(ref.name).startswith("s3://")
+
     def is_better_brought(self, ref: ImageRef) -> bool:
         """Whether `fetched` makes a local copy of the image, since it is far or in a cell."""
         if ref.row is not None:
