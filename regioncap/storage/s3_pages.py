@@ -1,4 +1,4 @@
-"""Listings of S3 in a twentieth of the time: botocore takes 70 us of CPU an object, most of it for its date.
+"""Listings of S3 in a sixth of the time: botocore takes 70 us of CPU an object, most of it for its date.
 
 A listing is taken from the response's text before botocore parses it, and botocore gets the rest. A text that does not
 look as expected is left to botocore: the result is the same.
