@@ -76,6 +76,7 @@ measured: $(STAMPS)/test
 	$(BIN)/python benchmarks/kills.py
 	$(BIN)/python benchmarks/scale.py 10000 100000
 	$(BIN)/python benchmarks/pixels.py
+	$(BIN)/python benchmarks/object_store.py
 
 # The site of docs/, in site/; to look at it, with its search: .venv/bin/mkdocs serve
 docs: $(STAMPS)/docs

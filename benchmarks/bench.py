@@ -74,7 +74,7 @@ def measure(figure: Figure, lab: Lab, code: Code, other: Code | None, quick: boo
 def line_of(figure: Figure, lab: Lab, code: Code, other: Code | None, args: argparse.Namespace, load: float) -> str:
     """Measure a figure, and record it if that was asked for; its line of the table."""
     goal = f"{'<=' if figure.bound == 'most' else '>='} {figure.goal:g}"
-    missing = figure.missing or ("needs --against REV" if figure.paired and other is None else "")
+    missing = "needs --against REV" if figure.paired and other is None else ""
     value, ratio = None, None
     if not missing:
         try:

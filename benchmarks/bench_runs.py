@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from frozen.photos import make_photos
+from stand_in import LATENCY, Store, object_store
 
 HERE = Path(__file__).parent
 FROZEN = HERE / "frozen"
@@ -142,16 +143,20 @@ class Lab:
             self._prefect_url = self._until_closed.enter_context(prefect_server())
         return self._prefect_url
 
-    def start(self, code: Code, args: Sequence[str], folder: Path, own_server: bool = False) -> subprocess.Popen[bytes]:
-        """`regioncap run ARGS` of `code`, with output and cache in `folder`, its log in `folder/log.txt`."""
+    def start(
+        self, code: Code, args: Sequence[str], folder: Path, own_server: bool = False, store: Store | None = None
+    ) -> subprocess.Popen[bytes]:
+        """`regioncap run ARGS` of `code`, with output and cache in `folder`, or in an object store; its log is in
+        `folder/log.txt`."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
         server = {} if own_server else {"PREFECT_API_URL": self.prefect_url}
-        places = ["--output", f"{folder}/out.jsonl", "--cache-path", f"{folder}/cache"]
+        root, of_store = (str(folder), {}) if store is None else (store.folder, store.env)
+        places = ["--output", f"{root}/out.jsonl", "--cache-path", f"{root}/cache"]
+        own = {"PYTHONPATH": str(code.root), "PREFECT_HOME": str(self.folder / "prefect")}
         with (folder / "log.txt").open("wb") as log:
             return subprocess.Popen(
                 [sys.executable, "-P", "-c", COMMAND, str(code.root), "run", *args, *places],
-                env=kept | server | {"PYTHONPATH": str(code.root), "PREFECT_HOME": str(self.folder / "prefect")},
-                stdout=log, stderr=log,
+                env=kept | server | of_store | own, stdout=log, stderr=log,
             )  # fmt: skip
 
     @contextmanager
@@ -173,6 +178,22 @@ class Lab:
                 return Run(done.begun, done.ended, done.cpu, done.peak_mb, ask_server(url, "stats"))
 
         return self._once((code, case, own_server), made)
+
+    def run_in_store(self, code: Code, case: Case) -> Run:
+        """As `run`, with photos, cache and output in an object store with latency."""
+
+        def made() -> Run:
+            photos = self.photos(case.rows).parent
+            assert self.prefect_url
+            with self.place() as folder, object_store(0.0) as store, frozen_server(case) as url:
+                store.fs.put(f"{photos}/", f"{store.folder}/in/", recursive=True)
+                store.counted(LATENCY)
+                begun = time.time()
+                args = [f"{store.folder}/in/{self.photos(case.rows).name}", "--endpoint", url, "--model", "fake-vlm"]
+                done = finish(self.start(code, args, folder, store=store), begun, folder / "log.txt")
+                return Run(done.begun, done.ended, done.cpu, done.peak_mb, ask_server(url, "stats"))
+
+        return self._once((code, case, "store"), made)
 
     def run_pixels(self, code: Code, listing: Path) -> Run:
         """One run of `code` with captioner `pixels` in a new cache."""

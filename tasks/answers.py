@@ -214,7 +214,7 @@ class _Answer:
 
     def _came_elsewhere(self) -> bool:
         """Whether another run has stored captions since it was looked up."""
-        latest = CachedAnswer.find(self.key, self.request.wanted, self.context)
+        latest = CachedAnswer.find(self.key, self.request.wanted, self.context, fresh=True)
         if latest.captions.keys() <= self.cached.captions.keys():
             return False
         self.context.claims.release(self.key)
@@ -226,7 +226,7 @@ class _Answer:
         try:
             if taken_over:
                 recover(self.context, again=True)
-            _complete(replace(self, cached=CachedAnswer.find(self.key, self.request.wanted, self.context)))
+            _complete(replace(self, cached=CachedAnswer.find(self.key, self.request.wanted, self.context, fresh=True)))
         except BaseException as error:
             self.settle(error)
 
@@ -245,7 +245,7 @@ class _Answer:
         if len(whole.captions) < len(self.request.wanted):
             # Another run on this cache may have got further meanwhile, or needs more of the regions: what it paid for
             # is not given up for less. Nobody has more than all of them; it saves an object store a request.
-            latest = CachedAnswer.find(self.key, self.request.wanted, self.context)
+            latest = CachedAnswer.find(self.key, self.request.wanted, self.context, fresh=True)
         captions = {**latest.captions, **whole.captions}
         complete = not self._incomplete(captions)
         failed = result.model_failure and not complete

@@ -66,13 +66,16 @@ class CachedAnswer:
         return self.before is not None and bool(self.replies)
 
     @classmethod
-    def find(cls, key: str, wanted: Sequence[int], context: RunContext, *, reread: bool = False) -> CachedAnswer:
+    def find(
+        cls, key: str, wanted: Sequence[int], context: RunContext, *, reread: bool = False, fresh: bool = False
+    ) -> CachedAnswer:
         """The answer stored under `key`, for the regions `wanted`; an empty one if there is none or it is damaged.
+        `fresh`: also one that another run stored meanwhile.
 
         Its replies are read again if that was done by other rules, if more of them count as complete now, or if
         `reread`.
         """
-        found = context.answers.get(key)
+        found = context.answers.get(key, fresh=fresh)
         if found is None:
             return cls()
         try:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
+from functools import partial
 
 from regioncap.captioners.reading.lazy_pattern import compile_patterns
 from regioncap.errors import RegionCapError, Stopped
-from regioncap.image_ref import ref_of
+from regioncap.image_ref import ImageRef, ref_of
 from regioncap.records import Row, Shard
 from regioncap.run.context import RunContext
 from regioncap.run.credentials import needs_prefect
@@ -55,7 +56,8 @@ def begin_first_shard(context: RunContext) -> list[Future[Row]]:
     """Try the servers out, and find, draw and request the first shard's rows, in the threads for pixels. Returns the
     rows that are worked on.
 
-    Only for servers that are there already and whose secrets are not in Prefect, and for images on this machine.
+    Only for servers that are there already and whose secrets are not in Prefect, and for images on this machine or in
+    S3.
     """
     config = context.config
     if config.captioner_name != "openai" or config.runner != "threads" or needs_prefect(config):
@@ -75,19 +77,51 @@ def _begin(shard: Shard, context: RunContext) -> list[Future[Row]]:
     for row in routed(_rows_with_near_images(shard, context), context.config):
         if "reject" in row:
             continue
-        begun.append(context.threads.pixels.submit(_extract, row, shard_run, context))
+        begun.append(_extracting(row, shard_run, context))
         shard_run.extract_ahead(row, begun[-1])
     context.shard_runs.begin(shard.index, shard_run)
     return begun
 
 
 def _rows_with_near_images(shard: Shard, context: RunContext) -> list[Row]:
-    """The rows whose images need not be fetched first, as `load` makes them."""
+    """The rows whose images need not be fetched first, or are objects of their own on S3, as `load` makes them."""
     rows = load_rows(pack(shard), context.config.image_key, lambda refs: [None] * len(refs))
-    near = [row for row in rows if "reject" not in row and not context.images.is_better_brought(ref_of(row))]
+    near = [row for row in rows if "reject" not in row and _is_near(ref_of(row), context)]
     for row, stat in zip(near, stats_of(context)([ref_of(row) for row in near]), strict=True):
         row["image_stat"] = stat
     return near
+
+
+def _is_near(ref: ImageRef, context: RunContext) -> bool:
+    # Web servers may take long for each: nothing before Prefect waits for them.
+    return context.images.is_s3_object(ref) or not context.images.is_better_brought(ref)
+
+
+def _extracting(row: Row, shard_run: ShardRun, context: RunContext) -> Future[Row]:
+    """`_extract` in the threads for pixels, which do not wait for the network: an image on S3 is fetched first."""
+    ref = ref_of(row)
+    if not context.images.is_s3_object(ref):
+        return context.threads.pixels.submit(_extract, row, shard_run, context)
+    extracting: Future[Row] = Future()
+
+    def begin(_: Future[None]) -> None:
+        try:
+            begun = context.threads.pixels.submit(_extract, row, shard_run, context)
+        except RuntimeError as error:  # the run has ended
+            extracting.set_exception(error)
+        else:
+            begun.add_done_callback(partial(_settle, extracting))
+
+    context.threads.io.submit(context.images.bring, ref).add_done_callback(begin)
+    return extracting
+
+
+def _settle(extracting: Future[Row], done: Future[Row]) -> None:
+    error = CancelledError() if done.cancelled() else done.exception()
+    if error is not None:
+        extracting.set_exception(error)
+    else:
+        extracting.set_result(done.result())
 
 
 def _extract(row: Row, shard_run: ShardRun, context: RunContext) -> Row:

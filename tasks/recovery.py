@@ -79,7 +79,7 @@ def _store(entries: Sequence[Entry], context: RunContext) -> int:
     """Add those replies of one answer to it that it lacks, and what they yield; returns how many. Captions that are
     stored stay."""
     key, wanted = entries[0].key, entries[0].wanted
-    found = CachedAnswer.find(key, wanted, context)
+    found = CachedAnswer.find(key, wanted, context, fresh=True)
     stored = {dumps(reply) for reply in found.replies}
     new = sorted((entry for entry in entries if dumps(entry.reply) not in stored), key=lambda entry: entry.order)
     if new:

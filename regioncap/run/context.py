@@ -71,7 +71,7 @@ class RunContext:
         self.row_images = RowImages(self.cache)
         self.images = _images_of(config, self.files, self.row_images)
         self.marks = MarkedPictures(self.cache.child("marks"), keep=config.draw_visualization)
-        self.answers = Answers(self.cache.child("captions"))
+        self.answers = Answers(self.cache.child("captions"), self._sees_other_runs)
         self.journal = Journal(journal_folder(self.cache))
         self.recovery = threading.Lock()
         """Held while it is looked for what killed runs left in their journals."""
@@ -102,7 +102,7 @@ class RunContext:
         """Set when Prefect's server is gone: nothing more is shown there."""
         self.claims = Claims(
             self.cache, lambda: Holder.here(self.run_name), self.stop, group=run,
-            pool=None if self.cache.is_local else self.threads.io,
+            pool=None if self.cache.is_local else self.threads.io, on_joined=self.answers.look_anew,
         )  # fmt: skip
         self.lazy_captioner = LazyCaptioner(self._make_captioner, self.stop)
         self.cached_shards: dict[str, tuple[Step, ...]] = {}
@@ -113,6 +113,10 @@ class RunContext:
         self._until_closed = contextlib.ExitStack()
         for change in (image_libraries, plain_errors):
             self._until_closed.enter_context(change)
+
+    def _sees_other_runs(self) -> bool:
+        # Other processes of the same run make no claims against each other.
+        return self.config.runner == "threads" and self.claims.sees_others
 
     @property
     def captioner(self) -> Captioner:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import bisect
 import hashlib
 import threading
+from array import array
 from collections import OrderedDict
+from collections.abc import Iterable
 
 from regioncap.records import Row
 from regioncap.storage.filesystem import Place
@@ -22,6 +25,9 @@ class MarkedPictures:
         self._keep = keep
         self._most_bytes = most_bytes
         self._held: OrderedDict[str, bytes] = OrderedDict()
+        self._stored = array("Q")
+        """Of an object store, the first 64 bits of the names that this process stored there: 8 bytes a picture."""
+        self._sorted = array("Q")
         self._bytes = 0
         self._lock = threading.Lock()
 
@@ -37,11 +43,20 @@ class MarkedPictures:
                 place.write(jpeg, durable=False)
             if place.is_local:
                 return
+            with self._lock:
+                self._stored.append(_bits(sha256))
         with self._lock:
             self._bytes += len(jpeg) - len(self._held.pop(sha256, b""))
             self._held[sha256] = jpeg
             while self._bytes > self._most_bytes:
                 self._bytes -= len(self._held.popitem(last=False)[1])
+
+    def not_stored_here(self, names: Iterable[str]) -> set[str]:
+        """Those of the pictures that this process did not store itself, for a store where looking costs a request."""
+        with self._lock:
+            if len(self._stored) > len(self._sorted):
+                self._sorted = array("Q", sorted(self._stored))
+        return {name for name in names if not _has(self._sorted, _bits(name))}
 
     def get(self, sha256: str) -> bytes | None:
         """The picture's bytes, or None when it must be drawn again."""
@@ -65,3 +80,12 @@ class MarkedPictures:
         """Store, or hold, the pictures of a row as `regioncap.tasks.draw_row` draws them."""
         for picture, jpeg in zip([drawn["marked"], *drawn.get("parts", [])], jpegs, strict=True):
             self.put(picture["sha256"], jpeg)
+
+
+def _bits(sha256: str) -> int:
+    return int(sha256[:16], 16)
+
+
+def _has(ordered: array[int], bits: int) -> bool:
+    at = bisect.bisect_left(ordered, bits)
+    return at < len(ordered) and ordered[at] == bits

@@ -25,6 +25,7 @@ from collections.abc import Callable
 from typing import Any
 
 from regioncap.records import dumps, loads
+from regioncap.storage.answer_index import AnswerIndex
 from regioncap.storage.filesystem import Place
 from regioncap.storage.steps import digest
 
@@ -42,17 +43,21 @@ def answer_key(parts: dict[str, Any]) -> str:
 class Answers:
     """The answers in one folder. Several runs may share it: each write replaces a whole file."""
 
-    def __init__(self, folder: Place) -> None:
+    def __init__(self, folder: Place, sees_others: Callable[[], bool] = lambda: True) -> None:
+        """`sees_others`: whether this run now knows of all others that may write here, as `Claims` does."""
         self._folder = folder
+        self._index = None if folder.is_local else AnswerIndex(folder, sees_others)
         self._lock = threading.Lock()
         self._damaged: set[str] = set()
 
     def _place(self, key: str) -> Place:
         return self._folder.child(key[:2], f"{key}.json")
 
-    def get(self, key: str) -> dict[str, Any] | None:
+    def get(self, key: str, *, fresh: bool = False) -> dict[str, Any] | None:
         """The answer with this key, without its checksum; None when there is none, or it is damaged, which is
-        reported."""
+        reported. `fresh`: also where it was stored by another run since this one began."""
+        if self._index is not None and not fresh and self._index.lacks(key):
+            return None
         try:
             return _verified(self._place(key).read())
         except FileNotFoundError:
@@ -69,6 +74,13 @@ class Answers:
         """Store an answer, replacing any earlier one with the same key."""
         # No fsync: losing the last few answers in a power cut costs a few requests; fsync would slow every row.
         self._place(key).write(dumps({**answer, "checksum": digest(answer)}), durable=False)
+        if self._index is not None:
+            self._index.add(key)
+
+    def look_anew(self) -> None:
+        """Forget which answers there were: others may have stored some since."""
+        if self._index is not None:
+            self._index.forget()
 
     def report_damage(self, key: str, reason: str) -> None:
         """Log, once, that the answer with this key cannot be used; after a few, they are only counted."""

@@ -72,6 +72,15 @@ class BoundedReader:
             return self._remote.read_range(fs, path, start, end)
         return self._time.run(lambda _: part_of(fs, path, start, end))
 
+    def read_head(self, address: str, size: int) -> tuple[bytes, str]:
+        """As `read_range` from 0 to `size`; with the file's etag where that is known, else ""."""
+        self._allowed.check(address)
+        if not (_is_local(address) or behind_chain(address)):
+            fs, path = self._remote.filesystem(address)
+            if getattr(fs, "async_impl", False):
+                return self._remote.read_head(fs, path, size)
+        return self.read_range(address, 0, size), ""
+
     def info(self, address: str) -> dict[str, Any]:
         """What fsspec's `info` says of the file at a URL."""
         self._allowed.check(address)

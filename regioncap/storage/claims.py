@@ -64,7 +64,8 @@ class Claims:
     """The claims of a run in this process. For any thread.
 
     `holder`: makes the record of this run. `stop`: set when the run ends: nothing is waited for then. `group`: see
-    `LiveRuns`. `pool`: threads for what takes long in a store; None where it is quick.
+    `LiveRuns`. `pool`: threads for what takes long in a store; None where it is quick. `on_joined`: called once others
+    see this run, and when they did not for a while: what it knew before may have changed.
     """
 
     def __init__(
@@ -76,7 +77,9 @@ class Claims:
         group: str = "",
         pool: Executor | None = None,
         clock: Clock | None = None,
+        on_joined: Callable[[], None] = lambda: None,
     ) -> None:
+        self._on_joined = on_joined
         self._cache = cache
         self._records = ClaimRecords(cache.child(CLAIMS))
         self._make_holder = holder
@@ -121,8 +124,15 @@ class Claims:
                     self._wait_until_others_claim(self._live)
             except StorageError as error:
                 logger.warning("runs at the same time do not see this one, and may request the same: %s", error)
+            self._on_joined()
             if self._live is not None:
                 threading.Thread(target=self._watch, args=(self._live,), name="claims", daemon=True).start()
+
+    @property
+    def sees_others(self) -> bool:
+        """Whether whatever another run stores from the call of `on_joined` on is claimed: `acquire` is not `ALONE`
+        then."""
+        return not self._off and (self._live is not None or not self._joined)
 
     def _wait_until_others_claim(self, live: LiveRuns) -> None:
         until = self._clock.now() + ANSWER_SECONDS
@@ -277,6 +287,8 @@ class Claims:
         # Listed before the runs are: a claim of a run that has just come is not one of the dead.
         claims = self._records.listed() if waiting else {}
         runs = live.all_living()
+        if live.holder.token not in {run.token for run in runs}:
+            self._on_joined()  # it slept so long that others took it for dead, and asked without claims
         self._alone = all(run.group == live.group for run in runs)
         if not (self._alone or self._announced):
             self._share()

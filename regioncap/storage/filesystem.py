@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 from fsspec.core import strip_protocol
 from fsspec.implementations.local import LocalFileSystem
@@ -28,6 +28,8 @@ from regioncap.storage.ranges import RangeFile
 from regioncap.storage.storage_errors import reason_of, translated
 from regioncap.storage.temporary import temporary_file
 from regioncap.storage.urls import GLOB_CHARS, glob_prefix, redact_url, without_query
+
+T = TypeVar("T")
 
 SINGLE_PUT_BYTES = 64_000_000
 """Up to this size an object is uploaded from memory in a single PUT."""
@@ -269,11 +271,11 @@ class Place:
         with self._translated("remove"), contextlib.suppress(FileNotFoundError):
             self._fs.rm_file(self._path)
 
-    def call_s3(self, call: Callable[[Any, str, str], int]) -> int:
-        """`call(filesystem, bucket, key)` where this place is on S3; 0 elsewhere."""
+    def call_s3(self, call: Callable[[Any, str, str], T], doing: str = "write") -> T | None:
+        """`call(filesystem, bucket, key)` where this place is on S3; None elsewhere."""
         if "s3" not in self._protocols:
-            return 0
-        with self._translated("write"):
+            return None
+        with self._translated(doing):
             bucket, key, _ = self._fs.split_path(self._path)
             return call(self._fs, bucket, key)
 

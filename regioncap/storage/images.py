@@ -64,6 +64,8 @@ class ImageFiles:
         self._scratch = Scratch[ImageRef]()
         self._failed: dict[ImageRef, Exception] = {}
         """Why images were not brought near that would only cost the same bytes or seconds once more."""
+        self._whole: dict[ImageRef, tuple[str, contextlib.ExitStack]] = {}
+        """Images that were read ahead: their etags, and what holds their copies."""
         self._tars = Tars(files, self._reader.read_range)
         self._cells = ParquetCells(self._reader)
         self._until_closed = contextlib.ExitStack()
@@ -111,11 +113,27 @@ class ImageFiles:
         ):
             return self.read(ref)
         try:
-            return self._reader.read_range(address, 0, size)
+            data, etag = self._reader.read_head(address, size)
+            if etag and len(data) < size:
+                self._keep_whole(ref, data, etag)
+            return data
         except RegionCapError:
             raise
         except Exception as error:
             raise self._with_hint(ref.name, reject_of(ref.name, error)) from None
+
+    def _keep_whole(self, ref: ImageRef, data: bytes, etag: str) -> None:
+        """Hold a small image of which the head was asked for, and all came: it need not be fetched again."""
+        held = contextlib.ExitStack()
+        if held.enter_context(self._scratch.holding([ref])):
+            self._scratch.put(ref, data)
+        self._whole[ref] = etag, self._until_closed.enter_context(held)
+
+    def _let_go_of_changed(self, refs: Sequence[ImageRef], stats: Sequence[Stat]) -> None:
+        """Read those again whose etag is another by now."""
+        for ref, stat in zip(refs, stats, strict=True):
+            if ref in self._whole and (stat is None or stat[0] != self._whole[ref][0]):
+                self._whole.pop(ref)[1].close()
 
     def refusal(self, image: str) -> ImageRefused | None:
         """Why `allowed_images` does not allow what a row names, as far as can be told without a network; else None."""
@@ -199,6 +217,15 @@ class ImageFiles:
         for ref in far:
             self._failed.pop(ref, None)
 
+    def bring(self, ref: ImageRef) -> None:
+        """Hold a local copy of an image until the end. A failure shows up when the image is read."""
+        if self._until_closed.enter_context(self._scratch.holding([ref])):
+            self._bring([ref])
+
+    def is_s3_object(self, ref: ImageRef) -> bool:
+        """Whether the image is a file of its own on S3."""
+        return not ref.in_container and self.locate(ref.name).startswith("s3://")
+
     def is_better_brought(self, ref: ImageRef) -> bool:
         """Whether `fetched` makes a local copy of the image, since it is far or in a cell."""
         if ref.row is not None:
@@ -264,7 +291,9 @@ class ImageFiles:
         far = [address for address in others if _is_far(address)]
         found.update({address: self._stat(address) for address in others if not _is_far(address)})
         found.update(zip(far, pool.map(self._stat, far), strict=True))
-        return [found[address] for address in wanted]
+        stats = [found[address] for address in wanted]
+        self._let_go_of_changed(refs, stats)
+        return stats
 
     def stat(self, ref: ImageRef) -> Stat:
         """The `Stat` of one image."""

@@ -16,6 +16,7 @@ from typing import Any
 from regioncap.printable import printable
 from regioncap.records import cut_text
 from regioncap.storage.filesystem import Filesystems
+from regioncap.storage.s3_pages import list_page
 from regioncap.storage.storage_errors import reason_of
 
 MAX_BYTES = 256_000_000
@@ -120,14 +121,13 @@ class Listings:
         fs, _ = self._files.open(f"s3://{bucket}")
         after = key_before(key)
         self.requests += 1
-        response = fs.call_s3("list_objects_v2", Bucket=bucket, Prefix=prefix, StartAfter=after)
-        objects = response.get("Contents", [])
-        keys = [item["Key"] for item in objects]
+        page = list_page(fs, bucket, prefix, after=after)
+        keys = [item.key for item in page.objects]
         if keys != sorted(keys) or (keys and keys[0] <= after):
             raise ValueError("its listings are not in key order")
-        parts = [part for item in objects for part in (item["Key"], item["ETag"])]
+        parts = [part for item in page.objects for part in (item.key, item.etag)]
         text = _SEPARATOR + _SEPARATOR.join(parts) + _SEPARATOR
-        return Page(after, keys[-1] if response.get("IsTruncated") and keys else None, text)
+        return Page(after, keys[-1] if page.next and keys else None, text)
 
 
 def key_before(key: str) -> str:

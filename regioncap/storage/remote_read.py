@@ -54,6 +54,12 @@ class RemoteReader:
             return self._time.run_coroutine(lambda _: self._read_web_range(fs, path, start, end), fs.loop)
         return bytes(self._time.run_coroutine(lambda _: fs._cat_file(path, start=start, end=end), fs.loop))
 
+    def read_head(self, fs: Any, path: str, size: int) -> tuple[bytes, str]:
+        """The first `size` bytes of a file and, where the response says it, its etag; else ""."""
+        if not hasattr(fs, "call_s3"):
+            return self.read_range(fs, path, 0, size), ""
+        return self._time.run_coroutine(lambda deadline: self._read_s3_head(fs, path, size, deadline), fs.loop)
+
     def info(self, fs: Any, path: str) -> dict[str, Any]:
         """What fsspec's `info` says of a file."""
         return dict(self._time.run_coroutine(lambda _: fs._info(path), fs.loop))
@@ -83,17 +89,25 @@ class RemoteReader:
         return await read_web(fs, url, collect, {"Range": f"bytes={start}-{end - 1}"})
 
     async def _read_s3(self, fs: Any, path: str, deadline: Deadline) -> bytes:
-        """One GET, whose headers tell the size before anything is read. A body that is cut off is asked for again."""
+        return (await self._get_s3(fs, path, deadline))[0]
+
+    async def _read_s3_head(self, fs: Any, path: str, size: int, deadline: Deadline) -> tuple[bytes, str]:
+        return await self._get_s3(fs, path, deadline, Range=f"bytes=0-{size - 1}")
+
+    async def _get_s3(self, fs: Any, path: str, deadline: Deadline, **more: str) -> tuple[bytes, str]:
+        """(body, etag) of one GET, whose headers tell the size before anything is read. A body that is cut off is asked
+        for again."""
         from s3fs.core import S3_RETRYABLE_ERRORS
 
         bucket, key, version = fs.split_path(path)
         versions = {"VersionId": version} if version else {}
         for attempt in range(fs.retries):
             try:
-                response = await fs._call_s3("get_object", Bucket=bucket, Key=key, **versions)
+                response = await fs._call_s3("get_object", Bucket=bucket, Key=key, **versions, **more)
                 async with response["Body"] as body:
                     read = functools.partial(body.read, CHUNK_BYTES)
-                    return await self._collector.collect_async(read, deadline, response.get("ContentLength") or 0)
+                    size = response.get("ContentLength") or 0
+                    return await self._collector.collect_async(read, deadline, size), str(response.get("ETag", ""))
             except S3_RETRYABLE_ERRORS:
                 if attempt + 1 == fs.retries:
                     raise

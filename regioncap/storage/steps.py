@@ -20,6 +20,7 @@ from regioncap.errors import RegionCapError
 from regioncap.records import Row, Step, count_rejects, dumps, dumps_sorted, loads, read_lines, to_lines
 from regioncap.row_work import guarded
 from regioncap.storage.filesystem import DEFAULT_FILESYSTEMS, Filesystems, Place
+from regioncap.storage.step_sizes import StepSizes
 
 SCHEMA = 1
 STEP_NAMES = ("input", "load", "route", "extract", "normalize", "visualize", "caption")
@@ -84,6 +85,7 @@ class StepStorage:
     file_name_prefix: str
     index: int = 0
     files: Filesystems = field(default=DEFAULT_FILESYSTEMS, repr=False, compare=False)
+    _sizes: StepSizes = field(default_factory=StepSizes, repr=False, compare=False)
 
     def at(self, index: int) -> StepStorage:
         """The storage as step `index` sees it."""
@@ -105,9 +107,7 @@ class StepStorage:
         """Store a shard's rows as step 0 and return the reference to them. `text`: see `regioncap.tasks.load`."""
         sha256 = hashlib.sha256(text).hexdigest()
         step = Step(0, shard, sha256[:32], sha256, rows, 0)
-        place = self.at(0)._data_place(step.key, sha256)
-        if place.size() != len(text):
-            place.write(text)
+        _write_unless_there(self.at(0)._data_place(step.key, sha256), text)
         return step
 
     # --- manifests
@@ -117,7 +117,7 @@ class StepStorage:
         manifest = self.manifest(key)
         if manifest is None or manifest.retryable:
             return None
-        return manifest if self.folder.child(manifest.data).size() == manifest.bytes else None
+        return manifest if self._sizes.has(self.folder, manifest.data, manifest.bytes) else None
 
     def manifest(self, key: str) -> Manifest | None:
         """The manifest with this key, finished or not; None when it is missing or cannot be read."""
@@ -157,8 +157,7 @@ class StepStorage:
         key, sha256 = digest(parts), hashlib.sha256(data).hexdigest()
         rejects, retryable = count_rejects(rows, parts["step"])
         place = self._data_place(key, sha256)
-        if place.size() != len(data):
-            place.write(data)
+        _write_unless_there(place, data)
         manifest = Manifest(
             schema=SCHEMA, step=parts["step"], step_version=parts["step_version"], key=key, key_parts=parts,
             input_sha256=parts["input_sha256"], data=place.name, rows=len(rows), rejects=rejects,
@@ -173,6 +172,12 @@ class StepStorage:
 
     def _manifest_place(self, key: str) -> Place:
         return self.folder.child(f"{key}.json")
+
+
+def _write_unless_there(place: Place, data: bytes) -> None:
+    """Write a file whose name tells its content. In a store, looking for it costs more requests than writing it."""
+    if not place.is_local or place.size() != len(data):
+        place.write(data)
 
 
 def _to_lines(step: str, rows: list[Row]) -> tuple[list[Row], bytes]:

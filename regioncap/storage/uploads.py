@@ -16,7 +16,7 @@ def abort_old_uploads(folder: Place, stem: str = "") -> int:
 
     Returns how many there were, 0 where there is no S3. Raises StorageError, also where they may not be listed.
     """
-    return folder.call_s3(lambda fs, bucket, key: _abort(fs, bucket, f"{key}/{stem}".lstrip("/")))
+    return folder.call_s3(lambda fs, bucket, key: _abort(fs, bucket, f"{key}/{stem}".lstrip("/"))) or 0
 
 
 def _abort(fs: Any, bucket: str, prefix: str) -> int:

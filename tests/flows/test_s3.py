@@ -21,6 +21,7 @@ from regioncap.storage.images import ImageFiles
 from tests.support.photos import draw_photo
 from tests.support.rows import BOX
 from tests.support.runs import Run
+from tests.support.s3_requests import S3Requests
 
 S3Run = Callable[..., Summary]
 
@@ -36,6 +37,12 @@ def server() -> Iterator[RunningServer]:
     """A model server."""
     with RunningServer(Behaviour(latency=0.0, slots=16)) as running:
         yield running
+
+
+@pytest.fixture
+def s3_requests(bucket: str, monkeypatch: pytest.MonkeyPatch) -> S3Requests:
+    """What the test's process sends to S3."""
+    return S3Requests(monkeypatch)
 
 
 @pytest.fixture
@@ -229,3 +236,35 @@ def test_a_writer_that_breaks_off_publishes_nothing(s3: Any, bucket: str, monkey
     with place.writer() as file:
         file.write(b"y" * 120_000_000)
     assert place.size() == 120_000_000
+
+
+# --- how many requests that takes
+
+
+def test_a_run_sends_one_request_for_each_picture_answer_and_mark(
+    s3: Any, bucket: str, run_s3: S3Run, rows: list[dict[str, Any]], server: RunningServer, s3_requests: S3Requests
+) -> None:
+    s3_requests.clear()
+    run_s3()
+    assert s3_requests.below("in/photos/")["GET"] == len(rows)
+    assert s3_requests.below("cache/marks") == {"PUT": len(rows)}
+    captions = s3_requests.below("cache/captions")
+    assert captions["PUT"] == len(rows)
+    assert captions["GET"] + captions["LIST"] <= 4  # before Prefect starts, and when others see the run
+    steps = s3_requests.below("cache/regioncap_step")
+    assert (steps["HEAD"], steps["PUT"]) == (0, 13)  # a shard: seven files, six manifests
+    s3_requests.clear()
+    run_s3()
+    assert s3_requests.below("in/photos/")["GET"] == 0
+    assert s3_requests.below("cache/marks")["LIST"] == 1  # and those of the last second are read: clocks tick slowly
+    assert s3_requests.below("cache/captions")["GET"] == 0
+    # The rows in another order and in other shards: each answer is read, and the model is asked for nothing.
+    asked = server.stats["requests"]
+    put_rows(s3, f"{bucket}/in/shuffled.jsonl", rows[::-1])
+    s3_requests.clear()
+    assert run_s3(input=f"{bucket}/in/shuffled.jsonl", shard_size=5).captions_asked == 0
+    assert server.stats["requests"] == asked
+    captions = s3_requests.below("cache/captions")
+    assert (captions["GET"], captions["PUT"]) == (len(rows), 0)
+    assert s3_requests.below("in/photos/")["GET"] == len(rows)
+    check(output(s3, f"{bucket}/out/captions.jsonl"))

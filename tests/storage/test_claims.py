@@ -65,6 +65,16 @@ def join() -> Iterator[Join]:
         yield begin
 
 
+def test_a_run_that_was_taken_for_dead_forgets_what_it_knew(memory: Place, join: Join) -> None:
+    calls: list[str] = []
+    join(memory, on_joined=lambda: calls.append("joined"))
+    assert calls == ["joined"]
+    (record,) = memory.child("live").names()
+    memory.child("live", record).remove()
+    until(lambda: len(calls) == 2)
+    assert memory.child("live").names() == [record]
+
+
 class Resumed:
     """When an answer may be there."""
 

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import fsspec
 import pyarrow as pa
@@ -14,12 +15,14 @@ import pytest
 
 from regioncap.errors import RowReject
 from regioncap.image_ref import ImageRef
+from regioncap.storage import s3_pages
 from regioncap.storage.bounded_read import BoundedReader
 from regioncap.storage.collecting import ReadLimits
 from regioncap.storage.filesystem import DEFAULT_FILESYSTEMS, Place
 from regioncap.storage.images import ImageFiles
 from regioncap.storage.listing import Listings, key_before
 from regioncap.storage.scratch import Scratch
+from tests.support.s3_requests import S3Requests
 
 
 @pytest.fixture
@@ -89,15 +92,14 @@ def test_a_store_that_refuses_to_list_is_asked_for_each(
     put(bucket, ["a.jpg", "b.jpg"])
     images = ImageFiles(bucket)
     # A store that lists in another order, as S3 Express does, cannot be recognised by its name, but by its pages.
-    filesystem = fsspec.filesystem("s3", use_listings_cache=False)
-    real = filesystem.call_s3
+    real = s3_pages.list_page
 
-    def backwards(method: str, **arguments: object) -> dict[str, object]:
-        listed: dict[str, object] = real(method, **arguments)
-        return {**listed, "Contents": list(reversed(listed["Contents"]))}  # type: ignore[call-overload]
+    def backwards(*args: Any, **more: Any) -> s3_pages.S3Page:
+        page = real(*args, **more)
+        return s3_pages.S3Page(page.objects[::-1], page.next)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(type(filesystem), "call_s3", staticmethod(backwards))
+        patch.setattr("regioncap.storage.listing.list_page", backwards)
         found = images.stats([ImageRef("a.jpg"), ImageRef("b.jpg")], "listing", pool)
     assert found == images.stats([ImageRef("a.jpg"), ImageRef("b.jpg")], "head", pool)
     assert "cannot be listed" in caplog.text
@@ -129,6 +131,22 @@ def test_a_fetched_image_is_read_once(bucket: str, pool: ThreadPoolExecutor) -> 
         with pytest.raises(RowReject, match="image_missing"):
             images.read(ImageRef("gone.jpg"))
     assert images.read(ImageRef("a.jpg")) == b"another"
+
+
+def test_an_image_that_came_whole_with_its_head_is_not_fetched_again(
+    bucket: str, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(bucket, ["a.jpg", "changed.jpg", "large.jpg"])
+    images, requests = ImageFiles(bucket), S3Requests(monkeypatch)
+    refs = [ImageRef(name) for name in ("a.jpg", "changed.jpg", "large.jpg")]
+    for ref, size in zip(refs, (100, 100, 3), strict=True):
+        images.read_head(ref, size)
+    Place(f"{bucket}/changed.jpg").write(b"another")
+    images.stats(refs, "listing", pool)
+    requests.clear()
+    with images.fetched(refs, pool):
+        assert [images.read(ref) for ref in refs] == [b"a.jpg", b"another", b"large.jpg"]
+    assert sorted(requests.sent) == [("GET", "changed.jpg"), ("GET", "large.jpg")]
 
 
 def test_scratch_keeps_to_its_size_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

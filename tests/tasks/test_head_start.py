@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import json
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import pytest
 
 from regioncap.captioners.fake_server import Behaviour, RunningServer
@@ -17,12 +20,14 @@ from regioncap.image_ref import ImageRef
 from regioncap.records import Row
 from regioncap.run.context import RunContext
 from regioncap.run.runs import RUNS
+from regioncap.run.shard_run import ShardRun
 from regioncap.storage.images import ImageFiles
 from regioncap.tasks.head_start import begin_first_shard, head_start
 from regioncap.tasks.shard import keep_input, run_steps
 from tests.support.photos import write_photo
 from tests.support.rows import BOX, write_rows
 from tests.support.runs import config_of
+from tests.support.s3_requests import S3Requests
 from tests.support.waiting import until
 
 ROWS = 6
@@ -92,6 +97,40 @@ def test_what_was_begun_is_taken_up(tmp_path: Path, server: RunningServer, monke
     assert [len(row["captions"]) >= 1 for row in rows[:ROWS]] == [True] * ROWS
     assert rows[ROWS]["reject"]["code"] == "image_missing"
     assert [reads[f"{number}.png"] for number in range(ROWS)] == [1] * ROWS
+
+
+def test_images_on_s3_are_fetched_once(
+    tmp_path: Path, server: RunningServer, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fsspec.filesystem("s3").put([str(path) for path in tmp_path.iterdir() if path.is_file()], f"{bucket}/in/")
+    requests = S3Requests(monkeypatch)
+    places = {"input": f"{bucket}/in/photos.jsonl", "cache_path": f"{bucket}/cache", "output": f"{bucket}/out.jsonl"}
+    with run_of(tmp_path, settings(server, **places)) as context:
+        begin_first_shard(context)
+        until(lambda: answered_early(context))
+        sent = server.stats["requests"]
+        rows = captioned(context)
+        assert server.stats["requests"] == sent
+    assert [len(row["captions"]) >= 1 for row in rows[:ROWS]] == [True] * ROWS
+    assert rows[ROWS]["reject"]["code"] == "image_missing"
+    fetched = Counter(key for method, key in requests.sent if method == "GET" and key.endswith(".png"))
+    assert [fetched[f"in/{number}.png"] for number in range(ROWS)] == [1] * ROWS
+
+
+def test_a_run_that_ends_while_images_are_fetched_leaves_nothing_waiting(
+    tmp_path: Path, server: RunningServer, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fsspec.filesystem("s3").put([str(path) for path in tmp_path.iterdir() if path.is_file()], f"{bucket}/in/")
+    ended = threading.Event()
+    monkeypatch.setattr(ImageFiles, "bring", lambda *_: ended.wait(300))
+    with run_of(tmp_path, settings(server, input=f"{bucket}/in/photos.jsonl")) as context:
+        begun: list[Future[Row]] = []
+        monkeypatch.setattr(ShardRun, "extract_ahead", lambda _, row, extracting: begun.append(extracting))
+        begin_first_shard(context)
+        context.threads.close()
+        ended.set()
+    assert len(begun) > 0
+    assert all(extracting.exception(300) is not None for extracting in begun)
 
 
 def test_rows_are_the_same_as_without_it(tmp_path: Path, server: RunningServer) -> None:
