@@ -35,7 +35,7 @@ class Keeping:
     """The tasks that keep something. They go on when their row is given up: what they keep was paid for."""
 
     def __init__(self) -> None:
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
         self._turn = asyncio.Lock()
 
     async def turn(self) -> None:
@@ -44,12 +44,12 @@ class Keeping:
         async with self._turn:
             await asyncio.sleep(0)
 
-    async def run(self, keeping: Coroutine[Any, Any, None]) -> None:
-        """Run `keeping`; returns when it is done, and lets it go on when the caller is cancelled."""
+    async def run(self, keeping: Coroutine[Any, Any, T]) -> T:
+        """The result of `keeping`, which goes on when the caller is cancelled."""
         task = asyncio.create_task(keeping)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        await asyncio.shield(task)
+        return await asyncio.shield(task)
 
     async def finished(self) -> None:
         """Returns when all is kept, of rows that were given up too."""
@@ -116,7 +116,7 @@ class RowConversation:
                 break
         self._conclude(problem)
         if result.model_failure:
-            await self._keep(failed=True)
+            await self._keeping.run(self._keep_now(failed=True))
         return result
 
     def _missing(self) -> tuple[int, ...]:
@@ -142,7 +142,26 @@ class RowConversation:
         self._asked += 1
         order = self._asked
         response = await send(asked)
-        reply = await self._recorded(asked, response, order)
+        reply = None
+        if len(response.text) <= RECORDED_AT_ONCE_CHARS:
+            reply = self._record(Reply.of(asked, response), response, order)
+        # From here on it is kept, also when the row is given up meanwhile.
+        return await self._keeping.run(self._take(asked, repair, response, reply, order))
+
+    def _record(self, reply: Reply, response: ChatResponse, order: int) -> Reply:
+        """Put a reply on record, before anything else is done with it."""
+        if self._request.record is not None:
+            self._request.record(Received(reply, order, response.prompt_tokens, response.completion_tokens))
+        return reply
+
+    async def _take(
+        self, asked: ChatRequest, repair: int, response: ChatResponse, reply: Reply | None, order: int
+    ) -> str:
+        """Read and keep a response; `reply`: as it is on record, None when it is not yet."""
+        if reply is None:
+            reply = self._record(await asyncio.to_thread(Reply.of, asked, response), response, order)
+        if self._request.record is not None:
+            await self._keeping.turn()
         result, usage = self._result, self._usage
         usage.update(requests=1, prompt_tokens=response.prompt_tokens, completion_tokens=response.completion_tokens)
         read = await _in_thread_if(len(response.text) > LONG_REPLY_CHARS, parse_response, response, asked.wanted)
@@ -156,16 +175,8 @@ class RowConversation:
             most = self._config.max_caption_chars
             ended = [number for number, text in found.items() if most is not None and len(text) >= most]
             result.warnings += [f"caption of {label(number)} ends at max_caption_chars={most}" for number in ended]
-        await self._keep()
+        await self._keep_now(failed=False)
         return "" if len(found) == len(asked.wanted) else self._problem_of(response, read.reason)
-
-    async def _recorded(self, asked: ChatRequest, response: ChatResponse, order: int) -> Reply:
-        """The response as it is stored, on record before anything else is done with it."""
-        reply = await _in_thread_if(len(response.text) > RECORDED_AT_ONCE_CHARS, Reply.of, asked, response)
-        if self._request.record is not None:
-            self._request.record(Received(reply, order, response.prompt_tokens, response.completion_tokens))
-            await self._keeping.turn()
-        return reply
 
     def _problem_of(self, response: ChatResponse, reason: str) -> str:
         begin = " ".join(response.text[:QUOTED_CHARS].split())
@@ -200,17 +211,14 @@ class RowConversation:
             result.message = f"no caption for {names} after {self._usage['requests']} requests; {problem}"
         result.usage = dict(self._usage)
 
-    async def _keep(self, failed: bool = False) -> None:
+    async def _keep_now(self, *, failed: bool) -> None:
         """Returns when all replies and captions that are there now are kept. `failed`: and that the rest does not
         come, by the row's own fault."""
-        if self._request.keep is not None:
-            await self._keeping.run(self._keep_now(self._request.keep, failed))
-
-    async def _keep_now(self, keep: Callable[[CaptionResult], object], failed: bool) -> None:
+        keep = self._request.keep
         # One at a time, each with all that is there by then: what is kept first must not replace what came later.
         async with self._one_at_a_time:
             result, count = self._result, len(self._replies)
-            if count > self._kept or failed:
+            if keep is not None and (count > self._kept or failed):
                 so_far = replace(
                     result, captions=dict(result.captions), usage=dict(self._usage), warnings=list(result.warnings),
                     replies=[self._replies[order] for order in sorted(self._replies)],

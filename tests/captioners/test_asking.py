@@ -194,3 +194,26 @@ def test_each_reply_is_on_record_before_it_is_read_early_ones_too() -> None:
     result = converse(answered, request_of(0, 2, record=record, keep=keep), early=declined)
     assert sorted(result.captions) == [1, 2]
     assert events == [("recorded", 1), ("kept", 1), ("recorded", 2), ("kept", 2)]
+
+
+def test_a_reply_on_record_is_kept_also_when_its_row_is_given_up_in_that_moment() -> None:
+    """Else it would only be stored by the next run, and a run that was stopped would say that it kept less."""
+    config = RegionCapConfig(input="a.jsonl", endpoint="http://h/v1", model="m")
+    kept: list[int] = []
+
+    async def run() -> None:
+        keeping = Keeping()
+        request = request_of(
+            0, 2, record=lambda received: asking.cancel(), keep=lambda result: kept.append(len(result.captions))
+        )
+        conversation = RowConversation(
+            request, answered, config=config, requests=RowRequests(config, Prompts.of(config)), keeping=keeping,
+            count=Bill(),
+        )  # fmt: skip
+        asking = asyncio.create_task(conversation.captions())
+        await asyncio.wait([asking])
+        assert asking.cancelled()
+        await keeping.finished()
+
+    asyncio.run(run())
+    assert kept == [2]

@@ -148,6 +148,9 @@ _STEMS = (
 )  # fmt: skip
 """One of them is in each ASCII text that `_MARK` or `_HIGHLIGHTED` finds: to look for these is far quicker."""
 
+_TYPOGRAPHY = str.maketrans("‘’“”–—…", "''\"\"--.")
+"""Signs in English texts that ASCII lacks; no word of `_STEMS` is found or missed by them."""
+
 _PRINTED = lazy_pattern(
     r"\b(?:text|words?|letters?|sentences?|lines?|paragraphs?|passages?|phrases?|pages?|books?|documents?|maps?|"
     r"routes?|"
@@ -165,7 +168,7 @@ def mentions_mark(caption: str) -> bool:
     >>> mentions_mark("红色矩形框，数字3"), mentions_mark("一个红色的盒子")
     (True, False)
     """
-    if caption.isascii() and not has_stem(caption):
+    if caption.translate(_TYPOGRAPHY).isascii() and not has_stem(caption):
         return False
     if _MARK.search(caption):
         return True
