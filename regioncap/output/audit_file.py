@@ -7,7 +7,6 @@ import logging
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from regioncap.output.outputs import INCOMPLETE, FileOutputs, Outputs, is_parts_folder, outputs_at
 from regioncap.records import Row, Step, dumps, loads
@@ -115,9 +114,8 @@ class InconsistentCaptions:
 
 def inconsistent_in(context: RunContext) -> InconsistentCaptions:
     """Those of the run's output, as they were when the run first needed them."""
-    if context not in _of_run:
-        _of_run[context] = InconsistentCaptions.of(context.output)
-    return _of_run[context]
+    return context.once(_of_output)
 
 
-_of_run: WeakKeyDictionary[RunContext, InconsistentCaptions] = WeakKeyDictionary()
+def _of_output(context: RunContext) -> InconsistentCaptions:
+    return InconsistentCaptions.of(context.output)

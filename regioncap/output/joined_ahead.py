@@ -10,7 +10,6 @@ import io
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from weakref import WeakKeyDictionary
 
 from regioncap.errors import RegionCapError
 from regioncap.output.join import ShardSteps, Sink, Tally, key_of, row_format, write_rows
@@ -35,48 +34,57 @@ class JoinedShards:
     """
 
     def __init__(self, cache: Place) -> None:
-        folder = path_of(cache) if cache.is_local else None
-        self.file = tempfile.TemporaryFile(buffering=0, dir=folder)  # noqa: SIM115 - closed with the run
+        self._cache = cache
+        self._file: io.FileIO | None = None
         self._places: dict[str, _Place] = {}
+
+    @classmethod
+    def of_run(cls, context: RunContext) -> JoinedShards:
+        """Those of a run; their file is closed with it."""
+        joined = cls(context.cache)
+        context.when_closed(joined.close)
+        return joined
 
     def put(self, key: str, out: bytes, rejects: bytes, tally: Tally) -> None:
         """Keep a shard's lines. Raises OSError where they cannot be kept."""
-        start, lines = self.file.seek(0, io.SEEK_END), out + rejects
-        if self.file.write(lines) == len(lines):  # else the disk is full
+        if self._file is None:
+            folder = path_of(self._cache) if self._cache.is_local else None
+            self._file = tempfile.TemporaryFile(buffering=0, dir=folder)  # noqa: SIM115 - closed with the run
+        start, lines = self._file.seek(0, io.SEEK_END), out + rejects
+        if self._file.write(lines) == len(lines):  # else the disk is full
             self._places[key] = _Place(start, len(out), len(rejects), tally)
 
     def get(self, key: str) -> tuple[bytes, bytes, Tally] | None:
         """What was put under a key; None if nothing was, or if it cannot be read."""
         place = self._places.get(key)
-        if place is None:
+        if place is None or self._file is None:
             return None
         with contextlib.suppress(OSError):
-            self.file.seek(place.start)
-            lines = self.file.read(place.out_bytes + place.rejects_bytes)
+            self._file.seek(place.start)
+            lines = self._file.read(place.out_bytes + place.rejects_bytes)
             if len(lines) == place.out_bytes + place.rejects_bytes:
                 return lines[: place.out_bytes], lines[place.out_bytes :], place.tally
         return None
 
-
-_of_run: WeakKeyDictionary[RunContext, JoinedShards] = WeakKeyDictionary()
+    def close(self) -> None:
+        """Remove the file."""
+        if self._file is not None:
+            self._file.close()
 
 
 def join_ahead(steps: ShardSteps, context: RunContext) -> None:
     """Join a shard that is done. What fails is left to the end, where it is met again."""
     with contextlib.suppress(RegionCapError, OSError):
-        if context not in _of_run:
-            _of_run[context] = JoinedShards(context.cache)
-            context.when_closed(_of_run[context].file.close)
         form, out, rejects = row_format(context), io.BytesIO(), io.BytesIO()
         tally = write_rows([steps], context, form, out, rejects)
-        _of_run[context].put(key_of([steps], context, form), out.getvalue(), rejects.getvalue(), tally)
+        context.once(JoinedShards.of_run).put(key_of([steps], context, form), out.getvalue(), rejects.getvalue(), tally)
 
 
 def write_joined(shards: Sequence[ShardSteps], context: RunContext, out: Sink, rejects: Sink) -> Tally:
     """As `write_rows`, with the lines that `join_ahead` has ready."""
-    form, ready, tally = row_format(context), _of_run.get(context), Tally()
+    form, ready, tally = row_format(context), context.once(JoinedShards.of_run), Tally()
     for steps in shards:
-        joined = ready.get(key_of([steps], context, form)) if ready is not None else None
+        joined = ready.get(key_of([steps], context, form))
         if joined is None:
             tally.add(write_rows([steps], context, form, out, rejects))
         else:

@@ -6,7 +6,7 @@ import contextlib
 import threading
 from collections.abc import Callable, Generator, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from regioncap.captioners.allowance import ALL, NOTHING, HeldAllowance
 from regioncap.captioners.base import Captioner, CaptionerOptions
@@ -51,6 +51,7 @@ from regioncap.vision.libraries import image_libraries
 if TYPE_CHECKING:
     from regioncap.vision.plugin_finder import PluginFinder
 
+T = TypeVar("T")
 
 REPORTED = "reported"
 """The attribute of a line of the log that was seen before: by the command, before Prefect was there to keep it."""
@@ -110,6 +111,8 @@ class RunContext:
         again."""
         self.sample: Sequence[Shard] | None = None
         """The shards to use instead of the input's: of a sample that several contexts share."""
+        self._made: dict[Callable[[RunContext], Any], Any] = {}
+        self._making = threading.RLock()
         self._until_closed = contextlib.ExitStack()
         for change in (image_libraries, plain_errors):
             self._until_closed.enter_context(change)
@@ -179,6 +182,14 @@ class RunContext:
         self.stop.set()
         self.images.stop_reading()
         self.lazy_captioner.stop_sending()
+
+    def once(self, make: Callable[[RunContext], T]) -> T:
+        """What `make` makes of this run, once a process: for layers above that keep something while the run lasts."""
+        with self._making:
+            if make not in self._made:
+                self._made[make] = make(self)
+        made: T = self._made[make]
+        return made
 
     def when_closed(self, callback: Callable[[], object]) -> None:
         """Have `callback` called when the run is closed."""

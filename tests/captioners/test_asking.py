@@ -202,6 +202,7 @@ def test_a_reply_on_record_is_kept_also_when_its_row_is_given_up_in_that_moment(
     kept: list[int] = []
 
     async def run() -> None:
+        asking: asyncio.Task[CaptionResult]
         keeping = Keeping()
         request = request_of(
             0, 2, record=lambda received: asking.cancel(), keep=lambda result: kept.append(len(result.captions))
