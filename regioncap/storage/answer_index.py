@@ -122,7 +122,7 @@ class AnswerIndex:
             self._requested += 1
         try:
             there, end = self._listed(start)
-        except StorageError as error:
+        except (StorageError, FileNotFoundError) as error:  # some say so of a folder in which nothing is yet
             self._off = True
             logger.debug("%s: answers are looked up one by one (%s)", self._folder.url, error)
             return None

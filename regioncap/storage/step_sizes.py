@@ -36,6 +36,6 @@ def _first_page(folder: Place) -> dict[str, int]:
 
     try:
         page = folder.call_s3(page_of, "list")
-    except StorageError:  # not allowed to list
+    except (StorageError, FileNotFoundError):  # not allowed to list, or nothing there
         return {}
     return {item.key.rpartition("/")[2]: item.size for item in page.objects} if page is not None else {}

@@ -117,11 +117,14 @@ def test_a_run_that_does_not_see_others_looks_each_up(folder: Place, requests: S
     assert requests.below("captions") == {"GET": 5}
 
 
-def test_where_listing_is_not_allowed_each_is_looked_up(
-    folder: Place, requests: S3Requests, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("error", [PermissionError("Access Denied"), FileNotFoundError("NoSuchKey")])
+def test_where_nothing_can_be_listed_each_is_looked_up(
+    folder: Place, requests: S3Requests, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
+    """Some stores answer 404 to a listing of a folder in which nothing is."""
+
     def refuse(*args: Any, **more: Any) -> s3_pages.S3Page:
-        raise PermissionError("Access Denied")
+        raise error
 
     monkeypatch.setattr("regioncap.storage.answer_index.list_page", refuse)
     answers = Answers(folder)

@@ -12,6 +12,7 @@ import pytest
 from regioncap.records import Row, Step, rejected
 from regioncap.storage.filesystem import Place
 from regioncap.storage.runs import RegisterEntry, entry_place, read_entry, register_end, register_start, registered
+from regioncap.storage.step_sizes import StepSizes
 from regioncap.storage.steps import StepDamaged, StepStorage, digest, key_parts
 
 ROWS: list[Row] = [{"image": "a.png"}, rejected("load", "bad_json", "no")]
@@ -130,3 +131,17 @@ def test_a_damaged_entry_is_told_from_a_missing_one(tmp_path: Path, text: bytes)
     assert registered(entry) == RegisterEntry()
     with pytest.raises(ValueError):  # noqa: PT011 - the message is the codec's
         read_entry(entry)
+
+
+@pytest.mark.parametrize("error", [PermissionError("Access Denied"), FileNotFoundError("NoSuchKey")])
+def test_where_nothing_can_be_listed_each_file_is_looked_up(
+    bucket: str, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def refuse(*args: Any, **more: Any) -> None:
+        raise error
+
+    monkeypatch.setattr("regioncap.storage.step_sizes.list_page", refuse)
+    folder = Place(f"{bucket}/cache/test_step1")
+    assert not StepSizes().has(folder, "a.jsonl", 3)
+    folder.child("a.jsonl").write(b"abc")
+    assert StepSizes().has(folder, "a.jsonl", 3)
