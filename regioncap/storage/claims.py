@@ -170,14 +170,14 @@ class Claims:
     def close(self) -> None:
         """The run ends: give up all claims and leave."""
         self._ended.set()
-        with self._joining:
+        with self._joining:  # not for longer: threads of the pool that wait to join would let nothing be removed
             self._joined = True
-            with self._lock:
-                held, self._held, self._waiting = self._held, {}, {}
-            for _ in self._map(self._records.remove, held.values()):
-                pass
-            if self._live is not None:
-                self._live.withdraw()
+        with self._lock:
+            held, self._held, self._waiting = self._held, {}, {}
+        for _ in self._map(self._records.remove, filter(None, held.values())):
+            pass
+        if self._live is not None:
+            self._live.withdraw()
 
     # --- claims
 
@@ -250,6 +250,10 @@ class Claims:
             # Each costs a request in a store: alone, a run looks ever more rarely.
             pause = min(2 * pause, live.look_every_alone) if self._alone else live.look_every
             self._ended.wait(pause)
+        # Whoever comes later is to know that it is not alone.
+        while not self._ended.wait(live.look_every_alone):
+            with contextlib.suppress(StorageError):
+                live.all_living()
 
     def _fails_for_too_long(self) -> bool:
         now = self._clock.now()

@@ -7,7 +7,7 @@ import dataclasses
 import os
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +73,47 @@ def test_a_run_that_was_taken_for_dead_forgets_what_it_knew(memory: Place, join:
     memory.child("live", record).remove()
     until(lambda: len(calls) == 2)
     assert memory.child("live").names() == [record]
+
+
+def test_a_run_that_makes_no_claims_is_still_seen(memory: Place, join: Join, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(StoreLiveRuns, "look_every", 0.02)
+    monkeypatch.setattr(StoreLiveRuns, "look_every_alone", 0.02)
+    monkeypatch.setattr("regioncap.storage.live_runs.replaces_silently", lambda *_: True)
+    first, _ = join(memory), join(memory)
+    until(lambda: not first.sees_others)
+    for record in memory.child("live").names():
+        memory.child("live", record).remove()  # as after a minute in which it was not renewed
+    until(lambda: len([name for name in memory.child("live").names() if "." not in name]) == 2)
+
+
+class JoiningPool:
+    """A pool whose threads are at look-ups, which join first, before they do what is asked of them."""
+
+    def __init__(self) -> None:
+        self.claims: Claims | None = None
+        self.joined: list[bool] = []
+
+    def map(self, do: Callable[[Any], Any], each: Iterable[Any]) -> Iterable[Any]:
+        if self.claims is not None:
+            joining = threading.Thread(target=self.claims.join, daemon=True)
+            joining.start()
+            joining.join(20)
+            self.joined.append(not joining.is_alive())
+        return map(do, each)
+
+    def submit(self, do: Callable[..., Any], *args: Any) -> None:
+        do(*args)
+
+
+def test_look_ups_that_come_while_a_run_ends_do_not_hold_it_up(memory: Place, join: Join) -> None:
+    pool = JoiningPool()
+    join(memory)
+    claims = join(memory, pool=pool)
+    assert claims.acquire(KEY) is Claim.OURS
+    pool.claims = claims
+    claims.close()
+    assert pool.joined == [True]
+    assert memory.child("claims").names() == []
 
 
 class Resumed:
