@@ -112,7 +112,8 @@ def _extracting(row: Row, shard_run: ShardRun, context: RunContext) -> Future[Ro
         else:
             begun.add_done_callback(partial(_settle, extracting))
 
-    context.threads.io.submit(context.images.bring, ref).add_done_callback(begin)
+    bring = partial(context.images.bring, ref, row["image_stat"], shard_run.until_closed)
+    context.threads.io.submit(bring).add_done_callback(begin)
     return extracting
 
 

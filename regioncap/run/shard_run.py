@@ -111,6 +111,8 @@ class ShardRun:
         self._surely_new = surely_new
         self._marks = PrerenderedMarks()
         self._extracted: dict[bytes, Future[Row]] = {}
+        self.until_closed = contextlib.ExitStack()
+        """What is held for the shard as long as it is worked on."""
 
     def extract_ahead(self, row: Row, extracting: Future[Row]) -> None:
         """Have `extract` take what `extracting` gives for this row of its input."""
@@ -157,6 +159,7 @@ class ShardRun:
 
     def close(self) -> None:
         """The shard is done, or stopped."""
+        self.until_closed.close()
         if self._requests is not None:
             self._requests.close()
 

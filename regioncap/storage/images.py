@@ -64,7 +64,7 @@ class ImageFiles:
         self._scratch = Scratch[ImageRef]()
         self._failed: dict[ImageRef, Exception] = {}
         """Why images were not brought near that would only cost the same bytes or seconds once more."""
-        self._whole: dict[ImageRef, tuple[str, contextlib.ExitStack]] = {}
+        self._ahead: dict[ImageRef, tuple[str, contextlib.ExitStack]] = {}
         """Images that were read ahead: their etags, and what holds their copies."""
         self._tars = Tars(files, self._reader.read_range)
         self._cells = ParquetCells(self._reader)
@@ -127,13 +127,13 @@ class ImageFiles:
         held = contextlib.ExitStack()
         if held.enter_context(self._scratch.holding([ref])):
             self._scratch.put(ref, data)
-        self._whole[ref] = etag, self._until_closed.enter_context(held)
+        self._ahead[ref] = etag, self._until_closed.enter_context(held)
 
     def _let_go_of_changed(self, refs: Sequence[ImageRef], stats: Sequence[Stat]) -> None:
         """Read those again whose etag is another by now."""
         for ref, stat in zip(refs, stats, strict=True):
-            if ref in self._whole and (stat is None or stat[0] != self._whole[ref][0]):
-                self._whole.pop(ref)[1].close()
+            if ref in self._ahead and (stat is None or stat[0] != self._ahead[ref][0]):
+                self._ahead.pop(ref)[1].close()
 
     def refusal(self, image: str) -> ImageRefused | None:
         """Why `allowed_images` does not allow what a row names, as far as can be told without a network; else None."""
@@ -217,9 +217,14 @@ class ImageFiles:
         for ref in far:
             self._failed.pop(ref, None)
 
-    def bring(self, ref: ImageRef) -> None:
-        """Hold a local copy of an image until the end. A failure shows up when the image is read."""
-        if self._until_closed.enter_context(self._scratch.holding([ref])):
+    def bring(self, ref: ImageRef, stat: Stat, until: contextlib.ExitStack) -> None:
+        """Hold a local copy of an image until `until` is closed, or until `stats` no longer gives `stat`, which it gave
+        before. A failure shows up when the image is read."""
+        if ref in self._ahead:  # its stat is still the same
+            return
+        held = until.enter_context(contextlib.ExitStack())
+        self._ahead[ref] = stat[0] if stat else "", held
+        if held.enter_context(self._scratch.holding([ref])):
             self._bring([ref])
 
     def is_s3_object(self, ref: ImageRef) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -147,6 +148,24 @@ def test_an_image_that_came_whole_with_its_head_is_not_fetched_again(
     with images.fetched(refs, pool):
         assert [images.read(ref) for ref in refs] == [b"a.jpg", b"another", b"large.jpg"]
     assert sorted(requests.sent) == [("GET", "changed.jpg"), ("GET", "large.jpg")]
+
+
+def test_what_is_brought_ahead_is_let_go_of_with_its_shard_or_when_it_changed(
+    bucket: str, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(bucket, ["a.jpg", "changed.jpg"])
+    images, refs = ImageFiles(bucket), [ImageRef("a.jpg"), ImageRef("changed.jpg")]
+    with contextlib.ExitStack() as shard:
+        for ref, stat in zip(refs, images.stats(refs, "listing", pool), strict=True):
+            images.bring(ref, stat, shard)
+        Place(f"{bucket}/changed.jpg").write(b"another")
+        monkeypatch.setattr(images, "_listings", Listings(DEFAULT_FILESYSTEMS, bucket))
+        images.stats(refs, "listing", pool)
+        requests = S3Requests(monkeypatch)
+        assert [images.read(ref) for ref in refs] == [b"a.jpg", b"another"]
+        assert requests.sent == [("GET", "changed.jpg")]
+    assert images.read(refs[0]) == b"a.jpg"
+    assert requests.sent[1:] == [("GET", "a.jpg")]
 
 
 def test_scratch_keeps_to_its_size_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
