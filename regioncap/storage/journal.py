@@ -79,7 +79,8 @@ class Entry:
         known = {name: value[name] for name in cls.__dataclass_fields__}
         if not _KEY.fullmatch(known["key"]):
             raise ValueError("no key of an answer")
-        return cls(**{**known, "wanted": tuple(map(int, known["wanted"]))})
+        numbers = {name: int(known[name]) for name in ("order", "prompt_tokens", "completion_tokens")}
+        return cls(**{**known, **numbers, "wanted": tuple(map(int, known["wanted"]))})
 
     def line(self) -> bytes:
         """The entry as a journal has it."""

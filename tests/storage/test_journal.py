@@ -11,6 +11,7 @@ import threading
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -76,9 +77,10 @@ def test_a_line_that_was_cut_off_is_no_damage_and_others_are(killed: Path) -> No
 
 def test_an_entry_of_another_form_is_damage(killed: Path) -> None:
     (file,) = killed.iterdir()
-    file.write_bytes(replace(ENTRY, key="../../elsewhere").line() + ENTRY.line())
+    others: list[dict[str, Any]] = [{"key": "../../elsewhere"}, {"order": None}, {"prompt_tokens": []}, {"wanted": 1}]
+    file.write_bytes(b"".join(replace(ENTRY, **other).line() for other in others) + ENTRY.line())
     (found,) = left_in(killed)
-    assert (found.entries, found.damaged) == ([ENTRY], 1)
+    assert (found.entries, found.damaged) == ([ENTRY], len(others))
 
 
 def test_one_that_is_in_use_is_left_alone(tmp_path: Path) -> None:
