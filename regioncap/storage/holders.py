@@ -67,7 +67,10 @@ class Holder:
     @property
     def is_dead(self) -> bool:
         """Whether the process surely is no more."""
-        return self.is_near and start_of(self.pid) != self.started
+        if not self.is_near:
+            return False
+        started = start_of(self.pid)
+        return started != self.started and bool(started or not _is_hidden(self.pid))
 
     def __str__(self) -> str:
         """Such as `process 4242 on host gpu-1, since 2026-11-26 23:40:00 UTC (run brave-otter)`."""
@@ -89,6 +92,17 @@ def this_machine() -> str:
         return f"{BOOT_ID.read_text().strip()} {Path('/proc/self/ns/pid').readlink()}"
     except OSError:
         return ""
+
+
+def _is_hidden(pid: int) -> bool:
+    """Whether a process is there, of another user, of which /proc may say nothing: it is mounted with `hidepid`."""
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except (OSError, OverflowError):
+        pass
+    return False
 
 
 def start_of(pid: int) -> str:

@@ -40,9 +40,10 @@ def lock(path: Path, *, append: bool = False) -> int | None:
         file = _open(path, os.O_APPEND if append else 0)
         try:
             locked = try_lock(file)
-        except BaseException:
+        except BaseException as error:
             os.close(file)
-            path.unlink(missing_ok=True)  # it is of no use
+            if isinstance(error, LocksUnsupported):
+                path.unlink(missing_ok=True)  # it is of no use
             raise
         if locked and is_at(file, path):
             _close_in_children()

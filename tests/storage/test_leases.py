@@ -20,7 +20,7 @@ import fsspec
 import pytest
 
 from regioncap.errors import StorageError
-from regioncap.storage import kernel_lock
+from regioncap.storage import holders, kernel_lock
 from regioncap.storage.filesystem import Place
 from regioncap.storage.holders import Holder, LeaseHeld
 from regioncap.storage.leases import Lease, acquire
@@ -361,3 +361,28 @@ def test_a_full_disk_leaves_no_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPa
             acquire(place, Holder.here())
     assert list(tmp_path.iterdir()) == []
     acquire(place, Holder.here()).release()
+
+
+def test_a_process_that_another_user_may_not_see_is_not_taken_for_dead(monkeypatch: pytest.MonkeyPatch) -> None:
+    holder = Holder.here()
+    assert not holder.is_dead
+    monkeypatch.setattr(holders, "start_of", lambda _: "")  # as /proc has it with `hidepid`
+
+    def kill_refused(pid: int, number: int) -> None:
+        raise PermissionError if (pid, number) == (holder.pid, 0) else ProcessLookupError
+
+    monkeypatch.setattr("os.kill", kill_refused)
+    assert not holder.is_dead
+    assert dataclasses.replace(holder, pid=holder.pid + 1).is_dead
+
+
+def test_locking_that_is_interrupted_removes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(_: int) -> bool:
+        raise KeyboardInterrupt
+
+    path = tmp_path / "of-another"
+    path.write_bytes(b"replies")
+    monkeypatch.setattr(kernel_lock, "try_lock", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        kernel_lock.lock(path)
+    assert path.read_bytes() == b"replies"
