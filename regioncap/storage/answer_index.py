@@ -103,6 +103,12 @@ class AnswerIndex:
         with self._listing, self._lock:
             self._pages, self._lookups, self._requested = [], 0, 0
 
+    @property
+    def remembered(self) -> int:
+        """How many answers are known to be there; each takes 4 bytes."""
+        with self._lock:
+            return sum(len(page.there) for page in self._pages)
+
     def _known(self, bits: int) -> bool | None:
         """Whether no answer begins with these bits; None where no page says."""
         with self._lock:
@@ -153,7 +159,9 @@ class AnswerIndex:
     def _keep(self, start: int, end: int, there: array[int]) -> None:
         with self._lock:
             at = bisect.bisect_right(self._pages, start, key=lambda page: page.start)
-            end = min(end, self._pages[at].start) if at < len(self._pages) else end
+            if at < len(self._pages) and self._pages[at].start < end:  # the rest is known already
+                end = self._pages[at].start
+                there = there[: bisect.bisect_left(there, end)]
             for stored in self._stored or ():
                 if start <= stored < end:
                     bisect.insort(there, stored)

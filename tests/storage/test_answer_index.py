@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from regioncap.storage import s3_pages
+from regioncap.storage.answer_index import AnswerIndex
 from regioncap.storage.answers import Answers
 from regioncap.storage.filesystem import Place
 from tests.support.s3_requests import S3Requests
@@ -74,6 +75,16 @@ def test_in_a_cache_of_many_pages_everything_is_found(folder: Place, requests: S
     sent = requests.below("captions")
     assert sent["LIST"] <= 2 + len(looked_up) // 8
     assert sent["GET"] < len(there) + len(others) // 2
+
+
+@pytest.mark.usefixtures("small_pages")
+def test_no_answer_is_remembered_twice(folder: Place) -> None:
+    for key in keys(40, "there"):
+        Answers(folder).put(key, ANSWER)
+    index = AnswerIndex(folder, lambda: True)
+    for key in keys(200):
+        index.lacks(key)
+    assert 30 < index.remembered <= 40
 
 
 @pytest.mark.usefixtures("small_pages")
