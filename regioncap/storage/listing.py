@@ -127,7 +127,9 @@ class Listings:
             raise ValueError("its listings are not in key order")
         parts = [part for item in page.objects for part in (item.key, item.etag)]
         text = _SEPARATOR + _SEPARATOR.join(parts) + _SEPARATOR
-        return Page(after, keys[-1] if page.next and keys else None, text)
+        if page.next and not keys:  # as S3 answers where many versions were deleted
+            return Page(after, after, text)
+        return Page(after, keys[-1] if page.next else None, text)
 
 
 def key_before(key: str) -> str:

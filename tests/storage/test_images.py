@@ -71,6 +71,12 @@ def test_a_listing_gives_what_heads_give(bucket: str, pool: ThreadPoolExecutor) 
     assert images.stats([ImageRef(name) for name in names], "never", pool) == [None] * len(names)
 
 
+def test_an_empty_page_that_is_not_the_last_settles_nothing(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(bucket, ["in/a.jpg"])
+    monkeypatch.setattr("regioncap.storage.listing.list_page", lambda *_, **__: s3_pages.S3Page([], "more"))
+    assert Listings(DEFAULT_FILESYSTEMS, f"{bucket}/in/").look([f"{bucket}/in/a.jpg"]) == {}
+
+
 def test_a_page_covers_all_objects_that_it_lists(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MOTO_S3_DEFAULT_MAX_KEYS", "100")  # S3 lists a thousand
     names = [f"in/{number:05d}.jpg" for number in range(120)]
