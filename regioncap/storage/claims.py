@@ -252,7 +252,7 @@ class Claims:
             self._ended.wait(pause)
         # Whoever comes later is to know that it is not alone.
         while not self._ended.wait(live.look_every_alone):
-            with contextlib.suppress(StorageError):
+            with contextlib.suppress(Exception):  # what it was that ended claims has been said
                 live.all_living()
 
     def _fails_for_too_long(self) -> bool:
