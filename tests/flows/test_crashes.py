@@ -103,7 +103,7 @@ PLACES = {
     "route": ("regioncap.tasks.route", "route_row", 30),
     "extract": ("regioncap.tasks.extract", "extract_row", 30),
     "normalize": ("regioncap.tasks.normalize", "normalize_row", 30),
-    "visualize": ("regioncap.tasks.visualize", "draw_row", 30),
+    "drawing": ("regioncap.tasks.draw_row", "draw_marks", 30),
     "before an answer is kept": ("regioncap.storage.answers", "Answers.put", 30),
     "caption": ("regioncap.tasks.caption", "finish", 30),
     "between data and manifest": ("regioncap.storage.steps", "library_versions", 30),

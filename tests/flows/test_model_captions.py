@@ -23,8 +23,8 @@ from prefect.settings import get_current_settings
 from regioncap.captioners.fake_server import Behaviour, RunningServer, caption_of
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import BudgetReached, CaptionerError, UsageError
-from regioncap.tasks import visualize
-from regioncap.tasks.draw_row import draw_row
+from regioncap.tasks import shard
+from regioncap.tasks.draw_row import draw_picture
 from tests.support.commands import ROOT
 from tests.support.model_servers import TRIAL
 from tests.support.photos import write_photo
@@ -148,7 +148,7 @@ def test_rows_are_asked_for_while_the_rest_of_their_shard_is_drawn(
     photos(tmp_path, 12)
     server = serve()
     answered_meanwhile = threading.Event()
-    real = draw_row
+    real = draw_picture
 
     def waiting_for_the_others(row: dict[str, Any], *args: Any) -> Any:
         while row["image"] == "photo11.png" and not answered_meanwhile.wait(0.01):
@@ -157,7 +157,7 @@ def test_rows_are_asked_for_while_the_rest_of_their_shard_is_drawn(
                 answered_meanwhile.set()
         return real(row, *args)
 
-    monkeypatch.setattr(visualize, "draw_row", waiting_for_the_others)
+    monkeypatch.setattr(shard, "draw_picture", waiting_for_the_others)
     deadline = time.monotonic() + 60
     summary = run(tmp_path, **model(server))
     assert answered_meanwhile.is_set()
