@@ -17,7 +17,10 @@ from regioncap.errors import UsageError
 from regioncap.records import Counts
 from regioncap.registry import make_finder, plugin_parts
 from regioncap.run.credentials import filesystems_of
+from regioncap.run.prefect_import import import_prefect
 from regioncap.run.runs import RUNS
+
+import_prefect()  # before tasks come, whose import of it would be reported to its makers
 
 T = TypeVar("T")
 

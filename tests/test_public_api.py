@@ -85,3 +85,19 @@ def test_a_run_makes_its_first_requests_without_prefect() -> None:
     modules = "preflight.check", "preflight.start", "tasks.head_start"
     imports = "; ".join(f"import regioncap.{module}" for module in modules)
     assert fresh_python(f"import sys; {imports}; print('prefect' in sys.modules)") == "False"
+
+
+def test_a_worker_of_a_cluster_imports_prefect_without_a_report_to_its_makers() -> None:
+    """What is asked of a worker first is in this module; tasks, whose import brings Prefect, come later."""
+    code = """
+import importlib.abc, os, sys
+os.environ.pop("DO_NOT_TRACK", None)
+class Watch(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == "prefect":
+            print(os.environ.get("DO_NOT_TRACK"))
+sys.meta_path.insert(0, Watch())
+import regioncap.tasks.dask_remote
+import prefect
+"""
+    assert fresh_python(code) == "1"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import shutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +16,12 @@ from regioncap.errors import RegionCapError
 from regioncap.output.join import ShardSteps, Sink, Tally, key_of, row_format, write_rows
 from regioncap.run.context import RunContext
 from regioncap.storage.filesystem import Place, path_of
+
+MAX_BYTES = 256 << 20
+"""At most so much waits; of a larger output the rest is joined at the end."""
+
+MIN_FREE_BYTES = 4 * MAX_BYTES
+"""On a disk with less than this, room is left for answers and the output."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +41,7 @@ class JoinedShards:
     """
 
     def __init__(self, cache: Place) -> None:
-        self._cache = cache
+        self._folder = path_of(cache) if cache.is_local else tempfile.gettempdir()
         self._file: io.FileIO | None = None
         self._places: dict[str, _Place] = {}
 
@@ -45,12 +52,22 @@ class JoinedShards:
         context.when_closed(joined.close)
         return joined
 
+    def leave_room(self) -> bool:
+        """Whether the disk has room for lines that wait; where it has not, those that do are given up."""
+        if shutil.disk_usage(self._folder).free >= MIN_FREE_BYTES:
+            return True
+        self._places.clear()
+        if self._file is not None:
+            self._file.truncate(0)
+        return False
+
     def put(self, key: str, out: bytes, rejects: bytes, tally: Tally) -> None:
-        """Keep a shard's lines. Raises OSError where they cannot be kept."""
+        """Keep a shard's lines, if there is room. Raises OSError where they cannot be kept."""
         if self._file is None:
-            folder = path_of(self._cache) if self._cache.is_local else None
-            self._file = tempfile.TemporaryFile(buffering=0, dir=folder)  # noqa: SIM115 - closed with the run
+            self._file = tempfile.TemporaryFile(buffering=0, dir=self._folder)  # noqa: SIM115 - closed with the run
         start, lines = self._file.seek(0, io.SEEK_END), out + rejects
+        if start + len(lines) > MAX_BYTES or not self.leave_room():
+            return
         if self._file.write(lines) == len(lines):  # else the disk is full
             self._places[key] = _Place(start, len(out), len(rejects), tally)
 
@@ -83,6 +100,8 @@ def join_ahead(steps: ShardSteps, context: RunContext) -> None:
 def write_joined(shards: Sequence[ShardSteps], context: RunContext, out: Sink, rejects: Sink) -> Tally:
     """As `write_rows`, with the lines that `join_ahead` has ready."""
     form, ready, tally = row_format(context), context.once(JoinedShards.of_run), Tally()
+    with contextlib.suppress(OSError):
+        ready.leave_room()
     for steps in shards:
         joined = ready.get(key_of([steps], context, form))
         if joined is None:

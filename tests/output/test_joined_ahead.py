@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from regioncap.output import joined_ahead
 from regioncap.output.join import ShardSteps, Tally, row_format, write_rows
 from regioncap.output.joined_ahead import join_ahead, write_joined
 from regioncap.run.context import RunContext
@@ -46,6 +48,11 @@ def without_it(shards: list[ShardSteps], context: RunContext) -> Written:
     out, rejects = io.BytesIO(), io.BytesIO()
     tally = write_rows(shards, context, row_format(context), out, rejects)
     return out.getvalue(), rejects.getvalue(), tally
+
+
+def waiting_bytes(context: RunContext) -> int:
+    file = context.once(joined_ahead.JoinedShards.of_run)._file
+    return 0 if file is None else file.seek(0, io.SEEK_END)
 
 
 def remove_captions(context: RunContext) -> None:
@@ -89,3 +96,35 @@ def test_a_full_disk_leaves_it_to_the_end(
     monkeypatch.setattr("tempfile.TemporaryFile", full)
     join_ahead(shards[0], context)
     assert written(shards, context) == without_it(shards, context)
+
+
+def test_a_nearly_full_disk_is_left_to_the_output(
+    context: RunContext, shards: list[ShardSteps], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = without_it(shards, context)
+    for steps in shards[:-1]:
+        join_ahead(steps, context)
+    assert waiting_bytes(context) > 0
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1 << 20))
+    join_ahead(shards[-1], context)
+    assert waiting_bytes(context) == 0
+    assert written(shards, context) == expected
+
+
+def test_a_disk_that_fills_up_after_the_last_shard_is_left_to_the_output(
+    context: RunContext, shards: list[ShardSteps], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for steps in shards:
+        join_ahead(steps, context)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1 << 20))
+    assert written(shards, context) == without_it(shards, context)
+    assert waiting_bytes(context) == 0
+
+
+def test_only_so_much_waits(context: RunContext, shards: list[ShardSteps], monkeypatch: pytest.MonkeyPatch) -> None:
+    join_ahead(shards[0], context)
+    monkeypatch.setattr("regioncap.output.joined_ahead.MAX_BYTES", waiting_bytes(context) + 1)
+    for steps in shards[1:]:
+        join_ahead(steps, context)
+    assert written(shards, context) == without_it(shards, context)
+    assert waiting_bytes(context) <= joined_ahead.MAX_BYTES
