@@ -50,8 +50,10 @@ class SharedLimits:
         self._budget.record_elsewhere(counts)
 
     def report(self, process: str, use: Use) -> None:
-        """Take note of what a process has made of its allowance."""
-        known = self._processes.setdefault(process, _Process())
+        """Take note of what a process has made of its allowance, unless it was lost meanwhile."""
+        known = self._processes.get(process)
+        if known is None:
+            return
         self._budget.reserved -= known.requests - use.granted_requests
         known.lately = use.requests - known.use.requests
         known.requests, known.in_flight, known.use = use.granted_requests, use.granted_in_flight, use

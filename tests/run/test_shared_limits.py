@@ -48,10 +48,12 @@ class Processes:
             self.held[name].end()
         self._limits.spend(Counts(prompt_tokens=tokens * count, finish_reasons={"stop": count}))
 
-    def lose(self, name: str) -> None:
-        """It is killed."""
-        del self.held[name]
+    def lose(self, name: str, *, reports_late: bool = False) -> None:
+        """It is killed; `reports_late`: and its last reply is read after that."""
+        use = self.held.pop(name).replace(NOTHING)
         self._limits.lose(name)
+        if reports_late:
+            self._limits.report(name, use)
 
     def until_over(self) -> None:
         """Every process sends and is answered, until one is told that nothing is left."""
@@ -140,6 +142,22 @@ def test_the_slots_of_a_lost_process_are_free() -> None:
     processes.settle()
     processes.send()
     assert processes.sent["b"] == 8
+
+
+def test_what_a_lost_process_reports_later_changes_nothing() -> None:
+    processes = Processes("a", "b", max_in_flight=8, max_requests=30)
+    processes.work = {"a": 20, "b": 100}
+    processes.settle()
+    processes.settle()
+    lot = processes.work["a"]
+    processes.send("a")
+    processes.lose("a", reports_late=True)
+    processes.settle()
+    processes.settle()
+    assert processes.send("b")["b"] == 8  # no slot is lost
+    processes.answer("b", 8)
+    processes.until_over()
+    assert processes.sent["b"] == 30 - lot  # all of which counts as used
 
 
 def test_money_is_one_budget() -> None:
