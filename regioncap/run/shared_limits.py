@@ -74,14 +74,16 @@ class SharedLimits:
         slots = self._grant_slots(process, known)
         if not self._limits_requests:
             return Allowance(None, slots)
-        requests = self._grant_requests(known, now)
+        requests = self._grant_requests(known, slots, now)
         starved = known.use.wanted > 0 and requests <= known.use.requests
         return Allowance(requests, slots, (self._exhausted() or "") if starved else "")
 
-    def _grant_requests(self, known: _Process, now: float) -> int:
+    def _grant_requests(self, known: _Process, slots: int | None, now: float) -> int:
         """The requests that it could send until it is asked again, as far as the limits allow."""
+        # One without slots must not keep the last requests from those that have some.
+        wanted = known.use.wanted if slots is None else min(known.use.wanted, max(0, slots - known.use.in_flight))
         # `lately`: as many slots as became free since the last time will become free until the next.
-        useful = known.use.requests + known.use.wanted + known.lately
+        useful = known.use.requests + wanted + known.lately
         granted = min(known.requests, useful)
         while granted < useful and self._budget.exceeded_by(self._outstanding()) is None:
             if self._budget.take(now) > 0:

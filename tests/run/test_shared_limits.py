@@ -110,6 +110,13 @@ def test_all_of_max_requests_is_used_and_no_more(work: dict[str, int]) -> None:
     assert {held.over for held in processes.held.values()} <= {"", "max_requests=30 is reached"}
 
 
+def test_who_has_no_slot_holds_no_request() -> None:
+    processes = Processes(*"abcde", max_in_flight=3, max_requests=7)
+    processes.work = dict.fromkeys("abcde", 20)
+    processes.until_over()
+    assert sum(processes.sent.values()) == 7
+
+
 def test_who_has_nothing_more_to_send_gives_back_what_it_holds() -> None:
     processes = Processes("a", "b", max_requests=10)
     processes.work["a"] = 10
@@ -149,15 +156,14 @@ def test_what_a_lost_process_reports_later_changes_nothing() -> None:
     processes.work = {"a": 20, "b": 100}
     processes.settle()
     processes.settle()
-    lot = processes.work["a"]
-    processes.send("a")
+    sent = processes.send("a")["a"]
     processes.lose("a", reports_late=True)
     processes.settle()
     processes.settle()
     assert processes.send("b")["b"] == 8  # no slot is lost
     processes.answer("b", 8)
     processes.until_over()
-    assert processes.sent["b"] == 30 - lot  # all of which counts as used
+    assert processes.sent["b"] == 30 - sent
 
 
 def test_money_is_one_budget() -> None:
