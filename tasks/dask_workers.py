@@ -156,8 +156,8 @@ class DaskWorkers:
         while True:
             try:
                 there = self._there()
+                self._note_replies()  # first: of one that is lost, it tells how much of its lot was used
                 self._note_members(there)
-                self._note_replies()
                 self._grant(there)
             except Exception as error:  # the scheduler may come back; the futures fail when it does not
                 logger.debug("no counts: %s", error)

@@ -42,6 +42,8 @@ class Dispatcher:
         """By the endpoint that must be asked."""
         self._admission: Gate[None] = Gate()
         self._admitted = 0
+        self._beside = 0
+        """Requests that wait to be sent without a slot."""
         self._timer: asyncio.TimerHandle | None = None
         self._stopped = asyncio.Event()
 
@@ -54,7 +56,7 @@ class Dispatcher:
     def wanted(self) -> int:
         """Requests that wait and that the endpoints would be sent at once, if the run's limits allow it."""
         waiting = len(self._admission) + len(self._slots) + sum(map(len, self._slots_at.values()))
-        return max(0, min(waiting, self.width - self.in_flight))
+        return max(0, min(waiting, self.width - self.in_flight)) + self._beside
 
     @property
     def width(self) -> int:
@@ -78,6 +80,16 @@ class Dispatcher:
         """Wait for a slot at this endpoint, which need not be ready, in the order given. Raises RunStopped as `admit`
         does."""
         await self._enter(self._slots_at.setdefault(id(endpoint), Gate()), order)
+
+    async def wait_beside(self) -> None:
+        """Wait until a request may be sent that needs no slot. Raises RunStopped when nothing more is sent."""
+        self._beside += 1
+        try:
+            while (wait := self._budget.take(time.monotonic(), slot=False)) > 0:
+                self._stop_if_exceeded()
+                await self.pause(wait)
+        finally:
+            self._beside -= 1
 
     def release(self, endpoint: Endpoint) -> None:
         """A request came back, in whatever way."""
@@ -110,9 +122,7 @@ class Dispatcher:
     def dispatch(self) -> None:
         """Give free slots to requests that wait, and admit further rows."""
         while (self._slots or any(self._slots_at.values())) and self.error is None:
-            exceeded = self._budget.exceeded_by(self.in_flight)
-            if exceeded is not None:
-                self.stop(BudgetReached(f"{exceeded}. A rerun resumes, and may use as much again."))
+            if self._stop_if_exceeded():
                 return
             gate, endpoint = self._next()
             if endpoint is None:
@@ -127,6 +137,13 @@ class Dispatcher:
         while self._admission and self._admitted < room and self.error is None:
             self._admitted += 1
             self._admission.open(None)
+
+    def _stop_if_exceeded(self) -> bool:
+        """Send nothing more if one more request would exceed the run's limits; whether that is so."""
+        exceeded = self._budget.exceeded_by(self.in_flight)
+        if exceeded is not None:
+            self.stop(BudgetReached(f"{exceeded}. A rerun resumes, and may use as much again."))
+        return exceeded is not None
 
     def _next(self) -> tuple[Gate[Endpoint], Endpoint | None]:
         """Where the next slot goes, and which it is; None for none."""

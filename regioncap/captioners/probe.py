@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -100,8 +99,7 @@ class Probe:
         """Send the request that the endpoint answered when it was tried out. Raises TryAgain, Refused,
         EndpointFailed."""
         request, form = await self._largest_request(), endpoint.form
-        while (wait := self._budget.take(time.monotonic(), slot=False)) > 0:
-            await self._dispatcher.pause(wait)
+        await self._dispatcher.wait_beside()
         await self._ask(endpoint, endpoint.body(request, form=form, max_chars=PROBE_CHARS), request, form)
 
     async def wait_until_there(self, endpoint: Endpoint, pause: float) -> None:

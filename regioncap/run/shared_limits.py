@@ -50,8 +50,10 @@ class SharedLimits:
         self._budget.record_elsewhere(counts)
 
     def report(self, process: str, use: Use) -> None:
-        """Take note of what a process has made of its allowance."""
-        known = self._processes.setdefault(process, _Process())
+        """Take note of what a process has made of its allowance, unless it was lost meanwhile."""
+        known = self._processes.get(process)
+        if known is None:
+            return
         self._budget.reserved -= known.requests - use.granted_requests
         known.lately = use.requests - known.use.requests
         known.requests, known.in_flight, known.use = use.granted_requests, use.granted_in_flight, use
@@ -72,14 +74,16 @@ class SharedLimits:
         slots = self._grant_slots(process, known)
         if not self._limits_requests:
             return Allowance(None, slots)
-        requests = self._grant_requests(known, now)
+        requests = self._grant_requests(known, slots, now)
         starved = known.use.wanted > 0 and requests <= known.use.requests
         return Allowance(requests, slots, (self._exhausted() or "") if starved else "")
 
-    def _grant_requests(self, known: _Process, now: float) -> int:
+    def _grant_requests(self, known: _Process, slots: int | None, now: float) -> int:
         """The requests that it could send until it is asked again, as far as the limits allow."""
+        # One without slots must not keep the last requests from those that have some.
+        wanted = known.use.wanted if slots is None else min(known.use.wanted, max(0, slots - known.use.in_flight))
         # `lately`: as many slots as became free since the last time will become free until the next.
-        useful = known.use.requests + known.use.wanted + known.lately
+        useful = known.use.requests + wanted + known.lately
         granted = min(known.requests, useful)
         while granted < useful and self._budget.exceeded_by(self._outstanding()) is None:
             if self._budget.take(now) > 0:

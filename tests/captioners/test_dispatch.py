@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from regioncap.captioners.allowance import NOTHING, Allowance, HeldAllowance
 from regioncap.captioners.budget import Budget
 from regioncap.captioners.chat import Sampling
 from regioncap.captioners.dispatch import READY_ROWS, Dispatcher
@@ -229,5 +230,22 @@ def test_a_slot_that_comes_when_nobody_waits_any_more_is_given_back() -> None:
                 await gone
             assert dispatcher.in_flight == 0
             await dispatcher.acquire(1)  # and what was reserved is free
+
+    run(test)
+
+
+def test_what_needs_no_slot_is_wanted_and_ends_with_the_budget() -> None:
+    async def test() -> None:
+        allowance = HeldAllowance(NOTHING)
+        async with dispatching(1, allowance=allowance) as dispatcher:
+            allowance.wanted = lambda: dispatcher.wanted
+            waiting = asyncio.create_task(dispatcher.wait_beside())
+            await turns()
+            assert allowance.replace(Allowance(1, 0)).wanted == 1
+            await waiting
+            assert dispatcher.wanted == 0
+            allowance.replace(Allowance(1, 0, "max_requests=1 is reached"))
+            with pytest.raises(BudgetReached, match=r"^max_requests=1 is reached"):
+                await dispatcher.wait_beside()
 
     run(test)

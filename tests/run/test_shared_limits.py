@@ -48,10 +48,12 @@ class Processes:
             self.held[name].end()
         self._limits.spend(Counts(prompt_tokens=tokens * count, finish_reasons={"stop": count}))
 
-    def lose(self, name: str) -> None:
-        """It is killed."""
-        del self.held[name]
+    def lose(self, name: str, *, reports_late: bool = False) -> None:
+        """It is killed; `reports_late`: and its last reply is read after that."""
+        use = self.held.pop(name).replace(NOTHING)
         self._limits.lose(name)
+        if reports_late:
+            self._limits.report(name, use)
 
     def until_over(self) -> None:
         """Every process sends and is answered, until one is told that nothing is left."""
@@ -108,6 +110,13 @@ def test_all_of_max_requests_is_used_and_no_more(work: dict[str, int]) -> None:
     assert {held.over for held in processes.held.values()} <= {"", "max_requests=30 is reached"}
 
 
+def test_who_has_no_slot_holds_no_request() -> None:
+    processes = Processes(*"abcde", max_in_flight=3, max_requests=7)
+    processes.work = dict.fromkeys("abcde", 20)
+    processes.until_over()
+    assert sum(processes.sent.values()) == 7
+
+
 def test_who_has_nothing_more_to_send_gives_back_what_it_holds() -> None:
     processes = Processes("a", "b", max_requests=10)
     processes.work["a"] = 10
@@ -140,6 +149,21 @@ def test_the_slots_of_a_lost_process_are_free() -> None:
     processes.settle()
     processes.send()
     assert processes.sent["b"] == 8
+
+
+def test_what_a_lost_process_reports_later_changes_nothing() -> None:
+    processes = Processes("a", "b", max_in_flight=8, max_requests=30)
+    processes.work = {"a": 20, "b": 100}
+    processes.settle()
+    processes.settle()
+    sent = processes.send("a")["a"]
+    processes.lose("a", reports_late=True)
+    processes.settle()
+    processes.settle()
+    assert processes.send("b")["b"] == 8  # no slot is lost
+    processes.answer("b", 8)
+    processes.until_over()
+    assert processes.sent["b"] == 30 - sent
 
 
 def test_money_is_one_budget() -> None:
