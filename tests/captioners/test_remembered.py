@@ -148,7 +148,8 @@ def run_on_exchanged(
     futures = [captioner.submit(request_of(seed, keep=kept.append)) for seed in range(ROWS)]
     found = [future.exception(timeout=60) or future.result() for future in futures]
     if "refused the key" not in str(found[0]):  # requests with another key are not counted there
-        assert bill.counts.requests == server.stats["requests"] - before
+        on_the_way = sum(isinstance(error, CaptionerError) for error in found)  # when the run stopped: at most these
+        assert 0 <= bill.counts.requests - (server.stats["requests"] - before) <= on_the_way
     structure = captioner.session.endpoints[0].structure
     captioner.close()
     return found, kept, structure

@@ -56,11 +56,12 @@ EXCEPTIONS: dict[str, set[str]] = {
     # under their own keys.
     "extract": read_by("normalize", "visualize") | {"region_fields", "captioner", "endpoint", "model"},
     # Effort, limits and places decide whether an answer comes, not which; marks are in the rows that the step reads; of
-    # the prompts those in use are in the key; `max_boxes` is the size of the request that tries the server out. Which
-    # captioner and model answer is in the identity that the captioner gives.
+    # the prompts those in use are in the key; `max_boxes` is the size of the request that tries the server out;
+    # `draw_visualization` says where a marked picture lies, which is the same wherever it does. Which captioner and
+    # model answer is in the identity that the captioner gives.
     "caption": roles("effort", "limits", "place", "marks")
     | read_by("templates")
-    | {"max_boxes", "captioner", "model", "model_id"},
+    | {"max_boxes", "draw_visualization", "captioner", "model", "model_id"},
 }
 
 
@@ -79,8 +80,10 @@ def reads_of_keys(config: RegionCapConfig, step: Step) -> dict[str, set[str]]:
         with recorded(config) as context:
             context.captioner  # noqa: B018 - what making it reads is not in the key
             _reads.clear()
-            spec.parts(context, step)
-            found[spec.name] = set(_reads)
+            parts = spec.parts(context, step)
+            # What was read when the captioner was made is in its identity, under its own name.
+            identity, values = parts["fields"], config.model_dump(mode="json")
+            found[spec.name] = _reads | {name for name in identity.keys() & values if identity[name] == values[name]}
     return found
 
 

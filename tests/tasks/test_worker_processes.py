@@ -3,6 +3,7 @@ run."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -64,12 +65,12 @@ def outputs(folder: Path) -> tuple[bytes, bytes]:
 
 def workers_of(pid: int) -> list[psutil.Process]:
     """The processes that a run's process has started for its shards, and theirs."""
-    return [
-        process
-        for child in psutil.Process(pid).children()
-        if any("local_cluster" in word for word in child.cmdline())
-        for process in [child, *child.children(recursive=True)]
-    ]
+    found = []
+    for child in psutil.Process(pid).children():
+        with contextlib.suppress(psutil.NoSuchProcess):  # it ends in this moment, or has ended
+            if any("local_cluster" in word for word in child.cmdline()):
+                found += [child, *child.children(recursive=True)]
+    return found
 
 
 def kill_one_worker() -> None:
