@@ -82,8 +82,11 @@ def reads_of_keys(config: RegionCapConfig, step: Step) -> dict[str, set[str]]:
             _reads.clear()
             parts = spec.parts(context, step)
             # What was read when the captioner was made is in its identity, under its own name.
-            identity, values = parts["fields"], config.model_dump(mode="json")
-            found[spec.name] = _reads | {name for name in identity.keys() & values if identity[name] == values[name]}
+            fields: dict[str, Any] = parts["fields"]
+            made = {
+                name for name in fields.keys() & RegionCapConfig.model_fields if fields[name] == getattr(config, name)
+            }
+            found[spec.name] = _reads | made
     return found
 
 
@@ -111,7 +114,10 @@ def config(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RegionCap
         yield config_of(tmp_path, **SETTINGS)
         return
     with RunningServer(Behaviour(latency=0.0)) as server:
-        more = {"captioner": "openai", "model": "fake-vlm", "endpoint": [server.url], "prompt_mode": "auto"}
+        more: dict[str, Any] = {
+            "captioner": "openai", "model": "fake-vlm", "endpoint": [server.url], "prompt_mode": "auto",
+            "request_body": {"min_p": 0.1},  # in the key where it is set
+        }  # fmt: skip
         yield config_of(tmp_path, **SETTINGS, **more, repair_flags=["refusal"], max_boxes=12)
 
 
