@@ -94,12 +94,14 @@ def test_what_all_requests_meet_stops_the_run_and_is_no_rows_fault(
     server = serve()
     captioner, _ = captioner_of(server, max_in_flight=4)
     warm_up(captioner)
+    before = server.stats["requests"]
     server.change(script=always(response))
     errors = outcomes(captioner, 8)
     assert all(isinstance(error, CaptionerError) for error in errors)
     with pytest.raises(CaptionerError, match=words):
         captioner.submit(request_of(9)).result(timeout=60)
-    assert server.stats["requests"] < 15 + TRIAL
+    # Where another server may be there by now it is tried out, and each row at most once more.
+    assert server.stats["requests"] - before <= 2 * 8 + TRIAL
 
 
 @pytest.mark.parametrize("status", [401, 402, 403, 404])
