@@ -159,7 +159,7 @@ def send_for(
             recover(context)
             context.claims.join()
             cached = CachedAnswer() if ignore_cached else CachedAnswer.find(key, request.wanted, context)
-            _complete(_Answer(key, request, needed, cached, context, anew=ignore_cached))
+            _complete(_Answer(key, request, needed, cached, context, ignore_cached=ignore_cached))
         except BaseException as error:
             context.in_flight.settle(key, error)
             raise
@@ -193,18 +193,18 @@ def _complete(answer: _Answer) -> None:
 @dataclass(frozen=True)
 class _Answer:
     """An answer that is being completed: what is cached of it, and what comes. `needed`: which of the regions of its
-    `request` it is complete with. `anew`: whatever is cached."""
+    `request` it is complete with. `ignore_cached`: request it whatever is cached."""
 
     key: str
     request: CaptionRequest
     needed: tuple[int, ...]
     cached: CachedAnswer
     context: RunContext
-    anew: bool = False
+    ignore_cached: bool = False
 
     def claim(self, missing: int) -> bool:
         """Whether captions for the regions that are `missing` may be requested now: no other run does, or did."""
-        if not self.anew:
+        if not self.ignore_cached:
             claim = self.context.claims.acquire(self.key)
             if claim is Claim.TAKEN or (claim is Claim.OURS and self._came_elsewhere()):
                 return False

@@ -18,6 +18,7 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 from regioncap.run.runs import RUNS
+from regioncap.storage.filesystem import Place
 from tests.support.outputs import EVIL_CAPTIONS, EVIL_NAMES, Make, output_row
 from tests.support.photos import write_photo
 from tests.support.rows import BOX, write_rows
@@ -148,6 +149,16 @@ def bucket(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
     name = f"test-{uuid.uuid4().hex}"
     fsspec.filesystem("s3", use_listings_cache=False).mkdir(name)
     return f"s3://{name}"
+
+
+@pytest.fixture
+def memory() -> Iterator[Place]:
+    """An empty folder in the memory of this process: a store without locks, as object stores are."""
+    name = uuid.uuid4().hex
+    yield Place(f"memory://{name}")
+    files = fsspec.filesystem("memory")
+    if files.exists(f"/{name}"):
+        files.rm(f"/{name}", recursive=True)
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """What one process may send, where several processes share the limits of one run.
 
-Whoever keeps the run's limits (`regioncap.run.shared_limits`) grants an allowance again and again; the process answers
-with what it has made of it. What it was granted and has not used can be taken back.
+The keeper of the run's limits (`regioncap.run.shared_limits`) renews each process's allowance several times a second;
+the process replies with how much of it is used. What was granted and is not used yet can be taken back.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class HeldAllowance:
     def over(self) -> str:
         """Why nothing more may be sent, in this run; "" as long as something may be."""
         if self.shared and time.monotonic() - self._granted_at > LAPSE_SECONDS:
-            return f"the run's own process has not been heard of for {LAPSE_SECONDS:.0f} s"
+            return f"nothing has been heard from the run's own process for {LAPSE_SECONDS:.0f} s"
         return self._allowance.over
 
     def replace(self, allowance: Allowance) -> Use:

@@ -53,7 +53,7 @@ class JoinedShards:
         return joined
 
     def leave_room(self) -> bool:
-        """Whether the disk has room for lines that wait; where it has not, those that do are given up."""
+        """Whether the disk has room for waiting lines; if it has not, drop those that wait already."""
         if shutil.disk_usage(self._folder).free >= MIN_FREE_BYTES:
             return True
         self._places.clear()

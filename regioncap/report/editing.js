@@ -13,6 +13,10 @@
     for (const entry of entries) if (entry.isIntersecting) { equip(entry.target); near.unobserve(entry.target); }
   }, { rootMargin: "800px" });
 
+  /* What has the focus has its tools, however near the picture is: Tab leads to them. */
+  $("cards").addEventListener("focusin", (event) => {
+    if (document.documentElement.classList.contains("editing")) equip(event.target.closest(".card"));
+  });
   $("cards").addEventListener("click", (event) => {
     const button = event.target.closest(".acts button");
     if (!button) return;

@@ -103,7 +103,7 @@ class RunContext:
         """Set when Prefect's server is gone: nothing more is shown there."""
         self.claims = Claims(
             self.cache, lambda: Holder.here(self.run_name), self.stop, group=run,
-            pool=None if self.cache.is_local else self.threads.io, on_joined=self.answers.look_anew,
+            pool=None if self.cache.is_local else self.threads.io, on_joined=self.answers.forget_listings,
         )  # fmt: skip
         self.lazy_captioner = LazyCaptioner(self._make_captioner, self.stop)
         self.cached_shards: dict[str, tuple[Step, ...]] = {}

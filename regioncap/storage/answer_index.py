@@ -99,7 +99,7 @@ class AnswerIndex:
                 self._stored.append(bits)
 
     def forget(self) -> None:
-        """List anew what is looked up from now on."""
+        """Forget all listings: the next look-up lists again."""
         with self._listing, self._lock:
             self._pages, self._lookups, self._requested = [], 0, 0
 

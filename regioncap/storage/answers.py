@@ -77,8 +77,8 @@ class Answers:
         if self._index is not None:
             self._index.add(key)
 
-    def look_anew(self) -> None:
-        """Forget which answers there were: others may have stored some since."""
+    def forget_listings(self) -> None:
+        """List again before the next look-up: other runs may have stored answers since."""
         if self._index is not None:
             self._index.forget()
 

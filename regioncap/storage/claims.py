@@ -51,8 +51,8 @@ Resume = Callable[[bool], None]
 
 @dataclass
 class _Waiting:
-    """An answer that another run requests. `resume`: see `when_free`. `chain`: its claim, as read; its first record was
-    `written_at` then. `unknown_since`: from when on it has not said whose it is."""
+    """An answer that another run requests. `resume`: see `when_free`. `chain`: its claim as last read; that was begun
+    at `written_at`. `unknown_since`: since when its claim has been there without naming a holder."""
 
     resume: Resume
     chain: Chain | None = None

@@ -4,7 +4,8 @@
     {cache}/live/{token}.claims   it claims each answer before it requests it
 
 On a local disk a record is locked by the kernel for as long as its process lives. Elsewhere it is written again every
-few seconds, and its age is told by the store's clock. Records of the dead are removed by whoever finds them.
+few seconds, and its age is told by the store's clock. The record of a run that
+was killed is removed by the first run that finds it.
 """
 
 from __future__ import annotations

@@ -20,8 +20,8 @@ from regioncap.captioners.fake_server import Behaviour, RunningServer
 from regioncap.errors import StorageError
 from tests.support.commands import ROOT
 from tests.support.model_servers import TRIAL
-from tests.support.photos import write_photo
-from tests.support.rows import BOX, read_rows, write_rows
+from tests.support.photos import photo_rows
+from tests.support.rows import read_rows, write_rows
 from tests.support.runs import Run, config_of
 
 ROWS = 60
@@ -41,11 +41,7 @@ def server() -> Iterator[RunningServer]:
 
 def prepare(folder: Path, server: RunningServer) -> dict[str, Any]:
     """Sixty different photos in shards of some eight rows, and the settings of a run."""
-    rows = []
-    for number in range(ROWS):
-        write_photo(folder / f"{number}.png", number)
-        rows.append({"image": f"{number}.png", "id": number, "bbox": [BOX, [60, 10, 20, 20]][: 1 + number % 2]})
-    write_rows(folder / "photos.jsonl", [*rows, "broken"])
+    write_rows(folder / "photos.jsonl", [*photo_rows(folder, ROWS), "broken"])
     return {
         "captioner": "openai", "model": "fake-vlm", "endpoint": server.url, "max_pixels": 40_000,
         "max_in_flight": IN_FLIGHT, "shard_size": 8,
@@ -201,10 +197,11 @@ def test_a_signal_in_the_middle_ends_the_run_at_once(
         f"--output={tmp_path / 'out.jsonl'}", f"--cache-path={tmp_path / 'cache'}", *flags, stderr=subprocess.PIPE,
     )  # fmt: skip
     assert half.wait(120)
+    server.change(latency=10.0)  # a busy machine hears of the signal late: no slot is free by then
     before = server.stats["requests"]
     child.send_signal(sent)
     _, errors = child.communicate(timeout=60)
-    assert server.stats["requests"] <= before + 4 * IN_FLIGHT  # a busy machine hears of the signal late
+    assert server.stats["requests"] <= before + 2 * IN_FLIGHT
     assert child.returncode in (1, -sent), errors.decode()
     assert (tmp_path / "out.jsonl").read_bytes() == b"of an earlier run"
     assert "Traceback" not in errors.decode()

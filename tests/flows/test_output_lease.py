@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import fsspec
 import pytest
 
 from regioncap.captioners.fake_server import Behaviour, RunningServer
@@ -127,9 +126,10 @@ def test_the_command_says_it_before_it_starts_prefect(
     assert "starting Prefect" not in printed
 
 
-def test_a_run_whose_output_was_taken_over_leaves_it(project: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = f"memory://{uuid.uuid4().hex}"
-    output = Place(f"{folder}/out.jsonl")
+def test_a_run_whose_output_was_taken_over_leaves_it(
+    project: Path, run: Run, memory: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = memory.child("out.jsonl")
     output.write(b"of an earlier run")
 
     def taken_over_while_writing(*args: Any) -> Tally:
@@ -137,14 +137,11 @@ def test_a_run_whose_output_was_taken_over_leaves_it(project: Path, run: Run, mo
         return write_joined(*args)
 
     monkeypatch.setattr("regioncap.tasks.write.write_joined", taken_over_while_writing)
-    try:
-        with pytest.raises(OutputInUse, match="another run has taken over this output"):
-            run(project, output=output.address)
-        assert output.read() == b"of an earlier run"
-        assert lease_place(output).names() == ["2"]
-        assert output.parent.names() == [".out.lease", "out.jsonl"]
-    finally:
-        fsspec.filesystem("memory").rm(f"/{folder.removeprefix('memory://')}", recursive=True)
+    with pytest.raises(OutputInUse, match="another run has taken over this output"):
+        run(project, output=output.address)
+    assert output.read() == b"of an earlier run"
+    assert lease_place(output).names() == ["2"]
+    assert output.parent.names() == [".out.lease", "out.jsonl"]
 
 
 def test_leftovers_of_killed_runs_go_with_a_later_run(project: Path, run: Run) -> None:

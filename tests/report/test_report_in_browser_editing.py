@@ -192,7 +192,7 @@ def test_a_newer_run_takes_over_what_is_of_the_same_text(browser: Browser, repor
     page = open_in(profile, report).page
     press(page, "ArrowRight", "a", "a", "x", "a", "a")
     meta = {"edited": ["approved", "rejected", None]}
-    rows = [output_row("p1.png", ["Thing 1.1."]), output_row("p2.png", ["Thing 2.1, seen anew.", "Thing 2.2, again."]),
+    rows = [output_row("p1.png", ["Thing 1.1."]), output_row("p2.png", ["Thing 2.1, seen again.", "Thing 2.2, again."]),
             output_row("p3.png", [f"Thing 3.{n}." for n in range(1, 4)], meta=meta)]  # fmt: skip
     page_of(make_output(rows))
     page = open_in(profile, report).page
@@ -473,6 +473,16 @@ def test_keys_move_leave_and_are_explained(browser: Browser, report: Path) -> No
     expect(page.locator(".current")).to_have_count(0)
     press(page, "Escape")
     expect(page.locator("#editing")).to_be_hidden()
+
+
+def test_the_region_with_the_focus_has_its_buttons_before_the_browser_says_that_it_is_near(
+    browser: Browser, report: Path
+) -> None:
+    profile = browser.new_context()
+    profile.add_init_script("IntersectionObserver = class { observe() {} unobserve() {} disconnect() {} }")
+    page = open_in(profile, report).page
+    press(page, "n", "x", "Tab", "Enter")
+    expect(page.locator("#reviewed")).to_have_text("2 of 6 reviewed: 1 approved, 0 edited, 1 rejected")
 
 
 def test_a_key_held_down_decides_once_and_caps_lock_means_no_other_key(browser: Browser, report: Path) -> None:

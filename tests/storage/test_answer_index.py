@@ -117,7 +117,7 @@ def test_what_another_run_stores_is_found_by_a_fresh_look(folder: Place) -> None
     assert answers.get(key) is None
     Answers(folder).put(key, ANSWER)
     assert answers.get(key, fresh=True) == ANSWER
-    answers.look_anew()
+    answers.forget_listings()
     assert answers.get(key) == ANSWER
     assert answers.get(other) is None
 

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import fsspec
 import pytest
 
 from regioncap.errors import StorageError
@@ -26,15 +25,6 @@ from tests.support.waiting import until
 KEY, OTHER = "0a" * 16, "0b" * 16
 
 Join = Callable[..., Claims]
-
-
-@pytest.fixture
-def memory() -> Iterator[Place]:
-    name = uuid.uuid4().hex
-    yield Place(f"memory://{name}/cache")
-    files = fsspec.filesystem("memory")
-    if files.exists(f"/{name}"):
-        files.rm(f"/{name}", recursive=True)
 
 
 @pytest.fixture(params=["disk", "no locks", "memory", "s3"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import uuid
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,18 +25,12 @@ def root(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
     match request.param:
         case "disk":
             yield Place(str(tmp_path / "root"))
-            return
         case "file":
             yield Place(f"file://{tmp_path}/root")
-            return
         case "s3":
             yield Place(f"{request.getfixturevalue('bucket')}/root")
-            return
-    name = uuid.uuid4().hex
-    yield Place(f"memory://{name}")
-    memory = fsspec.filesystem("memory")
-    if memory.exists(f"/{name}"):
-        memory.rm(f"/{name}", recursive=True)
+        case "memory":
+            yield request.getfixturevalue("memory")
 
 
 def everything(root: Place) -> list[str]:

@@ -11,7 +11,6 @@ import signal
 import subprocess
 import sys
 import threading
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -43,15 +42,6 @@ class FakeClock(Clock):
         assert seconds > 0
         self.waited += seconds
         self._meanwhile()
-
-
-@pytest.fixture
-def memory() -> Iterator[Place]:
-    name = uuid.uuid4().hex
-    yield Place(f"memory://{name}/.out.lease")
-    files = fsspec.filesystem("memory")
-    if files.exists(f"/{name}"):
-        files.rm(f"/{name}", recursive=True)
 
 
 @pytest.fixture

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+
+from tests.support.rows import BOX
 
 
 def draw_photo(seed: int, width: int = 96, height: int = 64) -> np.ndarray:
@@ -26,3 +29,12 @@ def write_photo(path: Path, seed: int) -> Path:
     assert done
     path.write_bytes(data.tobytes())
     return path
+
+
+def photo_rows(folder: Path, count: int) -> list[dict[str, Any]]:
+    """Rows of that many different photos, which it draws in `folder`; they have one box and two in turn."""
+    boxes = [BOX, [60, 10, 20, 20]]
+    return [
+        {"image": write_photo(folder / f"{number}.png", number).name, "id": number, "bbox": boxes[: 1 + number % 2]}
+        for number in range(count)
+    ]

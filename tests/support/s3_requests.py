@@ -29,7 +29,7 @@ class S3Requests:
         monkeypatch.setattr(AIOHTTPSession, "send", send)
 
     def clear(self) -> None:
-        """Start to count anew."""
+        """Start counting from zero."""
         self.sent.clear()
 
     def below(self, folder: str) -> Counter[str]:

@@ -28,8 +28,8 @@ from regioncap.errors import BudgetReached, UsageError
 from regioncap.tasks.worker_processes import process_count, threads_of_one
 from tests.support.commands import ROOT
 from tests.support.model_servers import TRIAL
-from tests.support.photos import write_photo
-from tests.support.rows import BOX, write_rows
+from tests.support.photos import photo_rows
+from tests.support.rows import write_rows
 from tests.support.runs import Run, config_of
 from tests.support.waiting import until
 
@@ -48,11 +48,7 @@ def server() -> Iterator[RunningServer]:
 @pytest.fixture
 def settings(tmp_path: Path, server: RunningServer) -> dict[str, Any]:
     """Sixty different photos, in shards of some eight rows, and the settings of a run."""
-    rows = []
-    for number in range(ROWS):
-        write_photo(tmp_path / f"{number}.png", number)
-        rows.append({"image": f"{number}.png", "id": number, "bbox": [BOX, [60, 10, 20, 20]][: 1 + number % 2]})
-    write_rows(tmp_path / "photos.jsonl", [*rows, "broken"])
+    write_rows(tmp_path / "photos.jsonl", [*photo_rows(tmp_path, ROWS), "broken"])
     return {
         "captioner": "openai", "model": "fake-vlm", "endpoint": server.url, "max_pixels": 40_000, "shard_size": 8,
         "max_in_flight": IN_FLIGHT,

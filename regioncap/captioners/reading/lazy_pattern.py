@@ -1,5 +1,5 @@
-"""Patterns that are compiled when they are first used, or ahead of that: together they take a fifth of a second, which
-a run has while its first requests are at the server and has not before."""
+"""Patterns that are compiled on first use, or earlier by `compile_all`: all of them take a fifth of a second, which
+would delay the first request and costs nothing while it is at the server."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _all: list[LazyPattern] = []
 
 
 class LazyPattern:
-    """Stands for a compiled pattern: what it is asked for is asked of that once, and then kept."""
+    """Stands in for a compiled pattern. Methods are looked up on that when they are first used, and kept."""
 
     def __init__(self, pattern: str, flags: int) -> None:
         self._pattern = pattern
