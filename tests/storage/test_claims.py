@@ -102,7 +102,7 @@ def test_look_ups_that_come_while_a_run_ends_do_not_hold_it_up(memory: Place, jo
     assert claims.acquire(KEY) is Claim.OURS
     pool.claims = claims
     claims.close()
-    assert pool.joined == [True]
+    assert set(pool.joined) == {True}  # its thread that looks for other runs may be at one too
     assert memory.child("claims").names() == []
 
 
