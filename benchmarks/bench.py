@@ -52,10 +52,13 @@ def record(figure: str, value: float, rounds: int, load: float) -> None:
 
 
 def commit() -> str:
-    """This checkout's commit; with a + where something is not committed."""
+    """This checkout's commit; with a + where something other than the history is not committed."""
     git = ["git", "-C", str(HERE)]
     name = subprocess.run([*git, "rev-parse", "--short=10", "HEAD"], check=True, capture_output=True, text=True)
-    changed = subprocess.run([*git, "status", "--porcelain", "-uno"], check=True, capture_output=True, text=True)
+    others = [":/", f":(exclude,top)benchmarks/{HISTORY.name}"]
+    changed = subprocess.run(
+        [*git, "status", "--porcelain", "-uno", "--", *others], check=True, capture_output=True, text=True
+    )
     return name.stdout.strip() + ("+" if changed.stdout.strip() else "")
 
 
