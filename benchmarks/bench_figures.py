@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from bench_runs import HERE, Case, Code, Lab
+from bench_runs import HERE, Case, Code, Lab, Run
 from scale import make_input
 
 QUICK = 8
@@ -28,6 +28,9 @@ MANY = Case(20_000, 256, 2.0)
 START = Case(40, 32, 0.1)
 BURSTS = Case(200, 32, 0.8)
 KILLS = 20
+
+Samples = list[tuple[float, list[float]]]
+"""(seconds since 1970, idle seconds of each core since the machine's start), in order."""
 
 Measure = Callable[[Lab, Code, bool], float]
 """(lab, whose code, whether quickly) -> one value."""
@@ -75,19 +78,28 @@ def busy_from_first(lab: Lab, code: Code, quick: bool) -> float:
     return float(lab.run(code, fewer(PLAIN_1600, quick)).stats["busy"])
 
 
+def wide_run(lab: Lab, code: Code, quick: bool) -> tuple[Run, Samples]:
+    """A run at the wide server, and how idle the cores were: one run a round, of which two figures are made."""
+
+    def sampled() -> tuple[Run, Samples]:
+        with core_times() as samples:
+            return lab.run(code, fewer(WIDE, quick)), samples
+
+    return lab.once(("wide", code), sampled)
+
+
 def wide_wall(lab: Lab, code: Code, quick: bool) -> float:
     """Wall over what the script's CPU and one latency would take on all cores."""
     case, by_hand = fewer(WIDE, quick), fewer(BY_HAND_1600, quick)
     cpu_a_row = lab.by_hand(by_hand).cpu / by_hand.rows
-    return lab.run(code, case).wall / (case.rows * cpu_a_row / cores() + case.latency)
+    run, _ = wide_run(lab, code, quick)
+    return run.wall / (case.rows * cpu_a_row / cores() + case.latency)
 
 
 def wide_idle(lab: Lab, code: Code, quick: bool) -> float:
     """The idle share of the most idle core, between the first and the last request for a row."""
-    with core_times() as samples:
-        stats = lab.run(code, fewer(WIDE, quick)).stats
-    if not samples:
-        raise RuntimeError("no samples of the cores")
+    run, samples = wide_run(lab, code, quick)
+    stats = run.stats
     inside = [idle for at, idle in samples if stats["first_row_at"] <= at <= stats["last_row_at"]]
     if len(inside) < 2:
         raise RuntimeError("the run was too short to see its cores")
@@ -180,9 +192,9 @@ def cores() -> int:
 
 
 @contextmanager
-def core_times() -> Iterator[list[tuple[float, list[float]]]]:
-    """In this block a list grows: (seconds since 1970, idle seconds of each core since the machine's start)."""
-    samples: list[tuple[float, list[float]]] = []
+def core_times() -> Iterator[Samples]:
+    """In this block samples are added to a list."""
+    samples: Samples = []
     over = threading.Event()
 
     def sample() -> None:

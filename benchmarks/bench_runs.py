@@ -12,14 +12,16 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from frozen.photos import make_photos
 from stand_in import LATENCY, Store, object_store
+
+T = TypeVar("T")
 
 HERE = Path(__file__).parent
 FROZEN = HERE / "frozen"
@@ -115,7 +117,7 @@ class Lab:
     def __init__(self) -> None:
         self._until_closed = ExitStack()
         self._photos: dict[int, Path] = {}
-        self._runs: dict[object, Run] = {}
+        self._made: dict[object, object] = {}
         self._prefect_url = ""
         self.round = 0
 
@@ -177,7 +179,7 @@ class Lab:
                 done = finish(self.start(code, args, folder, own_server), begun, folder / "log.txt")
                 return Run(done.begun, done.ended, done.cpu, done.peak_mb, ask_server(url, "stats"))
 
-        return self._once((code, case, own_server), made)
+        return self.once((code, case, own_server), made)
 
     def run_in_store(self, code: Code, case: Case) -> Run:
         """As `run`, with photos, cache and output in an object store with latency."""
@@ -193,7 +195,7 @@ class Lab:
                 done = finish(self.start(code, args, folder, store=store), begun, folder / "log.txt")
                 return Run(done.begun, done.ended, done.cpu, done.peak_mb, ask_server(url, "stats"))
 
-        return self._once((code, case, "store"), made)
+        return self.once((code, case, "store"), made)
 
     def run_pixels(self, code: Code, listing: Path) -> Run:
         """One run of `code` with captioner `pixels` in a new cache."""
@@ -205,7 +207,7 @@ class Lab:
                 process = self.start(code, [str(listing), "--captioner", "pixels", "--max-boxes", "2"], folder)
                 return finish(process, begun, folder / "log.txt")
 
-        return self._once((code, listing), made)
+        return self.once((code, listing), made)
 
     def by_hand(self, case: Case) -> Run:
         """One run of the frozen script."""
@@ -221,7 +223,7 @@ class Lab:
                 done = finish(process, begun, folder / "log.txt")
                 return Run(done.begun, done.ended, done.cpu, done.peak_mb, ask_server(url, "stats"))
 
-        return self._once(("by hand", case), made)
+        return self.once(("by hand", case), made)
 
     def killed(self, code: Code, case: Case, answers: int) -> int:
         """Kill a run (SIGKILL) once the server has given that many answers, and run it again: how many pictures were
@@ -242,11 +244,12 @@ class Lab:
         safe = {picture for picture, _, answered in log if answered is not None and answered <= killed - 0.05}
         return len(safe & {picture for picture, came, _ in log if came > killed})
 
-    def _once(self, what: object, make: Any) -> Run:
+    def once(self, what: object, make: Callable[[], T]) -> T:
+        """What `make` returns; in one round it is called once for each `what`."""
         key = (self.round, what)
-        if key not in self._runs:
-            self._runs[key] = make()
-        return self._runs[key]
+        if key not in self._made:
+            self._made[key] = make()
+        return cast(T, self._made[key])
 
 
 def compile_modules(root: Path) -> None:
