@@ -156,8 +156,8 @@ def send_for(
     future, owner = context.in_flight.claim(key)
     if owner:
         try:
-            recover(context)
-            context.claims.join()
+            context.claims.join(partial(recover, context, again=True))
+            recover(context)  # after it has joined: a run that dies meanwhile may leave no claims, which would tell
             cached = CachedAnswer() if ignore_cached else CachedAnswer.find(key, request.wanted, context)
             _complete(_Answer(key, request, needed, cached, context, ignore_cached=ignore_cached))
         except BaseException as error:
@@ -220,12 +220,9 @@ class _Answer:
         self.context.claims.release(self.key)
         return True
 
-    def _resume(self, taken_over: bool) -> None:
-        """The answer may have come to another run, or is for this one to request now. `taken_over`: since the other is
-        dead."""
+    def _resume(self) -> None:
+        """The answer may have come to another run, or is for this one to request now."""
         try:
-            if taken_over:
-                recover(self.context, again=True)
             _complete(replace(self, cached=CachedAnswer.find(self.key, self.request.wanted, self.context, fresh=True)))
         except BaseException as error:
             self.settle(error)

@@ -45,8 +45,8 @@ class Claim(enum.Enum):
     TAKEN = "taken"
 
 
-Resume = Callable[[bool], None]
-"""Called when an answer may be there, or may be requested; with whether it is ours since its holder is dead."""
+Resume = Callable[[], None]
+"""Called when an answer may be there, or may be requested."""
 
 
 @dataclass
@@ -80,6 +80,7 @@ class Claims:
         on_joined: Callable[[], None] = lambda: None,
     ) -> None:
         self._on_joined = on_joined
+        self._on_dead: Callable[[], object] = lambda: None
         self._cache = cache
         self._records = ClaimRecords(cache.child(CLAIMS))
         self._make_holder = holder
@@ -108,13 +109,17 @@ class Claims:
 
     # --- being there
 
-    def join(self) -> None:
+    def join(self, on_dead: Callable[[], object] = lambda: None) -> None:
         """Be seen by other runs from now on; returns when those that live claim what they request. The first call does
-        it. Never raises: a run that cannot be registered goes on alone."""
+        it. Never raises: a run that cannot be registered goes on alone.
+
+        `on_dead`: called, in some thread, before what a dead run had claimed may be requested; it may raise
+        StorageError, and is called again then. A run that dies before this returns may have left no claims.
+        """
         with self._joining:
             if self._joined:
                 return
-            self._joined = True
+            self._joined, self._on_dead = True, on_dead
             if self._cache.address.startswith(COMMITTING):
                 return
             try:
@@ -216,7 +221,7 @@ class Claims:
             if not off:
                 self._waiting[key] = _Waiting(resume)
         if off:
-            self._do(resume, False)
+            self._do(resume)
 
     @property
     def _holder(self) -> Holder:
@@ -268,7 +273,7 @@ class Claims:
             self._off, self._shared = True, False
             waiting, self._waiting = self._waiting, {}
         for each in waiting.values():
-            self._do(each.resume, False)
+            self._do(each.resume)
 
     def _sweep(self, live: LiveRuns) -> None:
         """Remove what dead runs left."""
@@ -276,7 +281,7 @@ class Claims:
         living = {run.token for run in live.all_living()}
 
         def remove_if_dead(key: str) -> None:
-            if self._is_over(key, _Waiting(lambda _: None), claims, living):
+            if self._is_over(key, _Waiting(lambda: None), claims, living):
                 self.release(key)
 
         for _ in self._map(remove_if_dead, [name for name in claims if "." not in name]):
@@ -302,8 +307,7 @@ class Claims:
             if key not in claims or self._is_over(key, waiting[key], claims, living):
                 with self._lock:
                     self._waiting.pop(key, None)
-                    taken_over = key in self._held
-                self._do(waiting[key].resume, taken_over)
+                self._do(waiting[key].resume)
 
         for _ in self._map(resume_if_over, waiting):
             pass
@@ -328,6 +332,7 @@ class Claims:
         return now - waiting.unknown_since > TTL_SECONDS
 
     def _take_over(self, key: str, chain: Chain) -> bool:
+        self._on_dead()
         names = self._records.take_over(chain, self._holder)
         if names is not None:
             with self._lock:

@@ -46,10 +46,10 @@ def join() -> Iterator[Join]:
     """`join(cache)`: the claims of a run that has just begun; it ends with the test."""
     with contextlib.ExitStack() as runs:
 
-        def begin(cache: Place, **more: Any) -> Claims:
+        def begin(cache: Place, on_dead: Callable[[], object] = lambda: None, **more: Any) -> Claims:
             claims = Claims(cache, lambda: Holder.here("some-run"), threading.Event(), **more)
             runs.callback(claims.close)
-            claims.join()
+            claims.join(on_dead)
             return claims
 
         yield begin
@@ -111,12 +111,7 @@ class Resumed:
 
     def __init__(self, claims: Claims, key: str = KEY) -> None:
         self._called = threading.Event()
-        self.taken_over = False
-        claims.when_free(key, self._resume)
-
-    def _resume(self, taken_over: bool) -> None:
-        self.taken_over = taken_over
-        self._called.set()
+        claims.when_free(key, self._called.set)
 
     def came(self) -> bool:
         return self._called.wait(60)
@@ -160,7 +155,6 @@ def test_what_is_requested_is_claimed_before_another_run_begins(cache: Place, jo
     assert waiting.is_waiting
     first.release(KEY)
     assert waiting.came()
-    assert not waiting.taken_over
     assert second.acquire(KEY) is Claim.OURS
     for key in (KEY, OTHER):
         second.release(key)
@@ -201,14 +195,35 @@ def test_of_those_that_wait_for_a_dead_run_one_takes_over(cache: Place, join: Jo
     until(lambda: not all(each.is_waiting for each in waiting), every=0.02)
     (heir,) = [each for each in waiting if not each.is_waiting]
     (late,) = [each for each in waiting if each is not heir]
-    assert heir.taken_over
     assert late.is_waiting
     owner, other = (first, second) if heir is waiting[0] else (second, first)
     assert (owner.acquire(KEY), other.acquire(KEY)) == (Claim.OURS, Claim.TAKEN)
     owner.release(KEY)
     assert late.came()
-    assert not late.taken_over
     until(lambda: claims_in(cache) == [])
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_what_a_dead_run_had_received_is_looked_for_before_its_claim_goes(
+    waits: bool, memory: Place, join: Join
+) -> None:
+    claimed: list[bool] = []
+
+    def recover() -> None:
+        claimed.append(KEY in claims_in(memory))
+        if len(claimed) == 1:
+            raise StorageError(memory.url, "write", "slow down")
+
+    if waits:
+        heir = join(memory, recover)
+        assert heir.acquire(OTHER) is not Claim.TAKEN
+        leave_dead(memory)
+        assert Resumed(heir).came()
+    else:
+        leave_dead(memory)
+        join(memory, recover)
+    until(lambda: len(claimed) == 2)
+    assert claimed == [True, True]
 
 
 def test_what_dead_runs_left_goes_with_the_next(cache: Place, join: Join) -> None:

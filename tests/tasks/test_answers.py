@@ -17,6 +17,8 @@ from regioncap.captioners.replies import Reply
 from regioncap.captioners.vlm import OpenAICaptioner
 from regioncap.config.model import RegionCapConfig
 from regioncap.run.context import RunContext
+from regioncap.storage.claims import Claims
+from regioncap.storage.journal import Entry, Journal, journal_folder
 from regioncap.tasks import cached_answer
 from regioncap.tasks.answers import ask, request_of, send_for
 from regioncap.tasks.cached_answer import CachedAnswer
@@ -102,6 +104,26 @@ def test_a_whole_new_answer_replaces_the_old_one(runs: tuple[Sent, Sent]) -> Non
     first.comes(captions={1: "a", 2: "b", 3: "c"})
     second.comes(captions={1: "A", 2: "B", 3: "C"})
     assert first.kept().captions == {1: "A", 2: "B", 3: "C"}
+
+
+def test_what_a_run_had_received_that_died_while_this_one_joined_is_not_requested(
+    runs: tuple[Sent, Sent], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, _ = runs
+    join = Claims.join
+
+    def join_while_another_dies(claims: Claims, *more: Any) -> None:
+        join(claims, *more)
+        journal = Journal(journal_folder(first.context.cache))
+        whole = reply("<region1>: A dog.\n<region2>: A cat.\n<region3>: A cow.")
+        journal.append(Entry(first.key, (1, 2, 3), "m", 1, whole.as_json()))
+        journal.close()
+
+    monkeypatch.setattr(Claims, "join", join_while_another_dies)
+    late = Sent(first.context.config)
+    with closing(late.context):
+        assert late.requests == []
+        assert late.kept().captions == {1: "A dog.", 2: "A cat.", 3: "A cow."}
 
 
 def reply(text: str, *wanted: int, finish: str = "stop") -> Reply:
