@@ -1,13 +1,13 @@
-"""The first shard's rows, begun before its tasks: while Prefect starts, which takes a command seconds.
+"""The first rows, begun before their shards' tasks: while Prefect starts, which takes a command seconds.
 
 The command has checked the run and holds its output by then, so a request may be made; nothing of a row needs Prefect.
-What is begun here is taken up by the shard's own steps (`regioncap.run.shard_run`), and what fails here fails there.
+What is begun here is taken up by the shards' own steps (`regioncap.run.shard_run`), and what fails here fails there.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 from functools import partial
 
@@ -27,13 +27,16 @@ from regioncap.tasks.shard import find_cached_steps, shard_run_of
 FIRST_ROW_SECONDS = 0.5
 """At most, for the first row's request to be on its way before Prefect is imported."""
 
+MAX_ROWS = 1024
+"""So many rows of the input, at most, are looked at: more than two processors draw while Prefect starts."""
+
 
 @contextlib.contextmanager
 def head_start(context: RunContext) -> Iterator[None]:
-    """In this block, in which Prefect starts, the first shard is begun. Enter it when the run has passed its checks and
-    holds its output. A run that ends with an error sends nothing more from then on, and is put on record."""
+    """In this block, in which Prefect starts, the first shards are begun. Enter it when the run has passed its checks
+    and holds its output. A run that ends with an error sends nothing more from then on, and is put on record."""
     try:
-        _get_ready_for_replies(begin_first_shard(context))
+        _get_ready_for_replies(begin_first_shards(context))
         yield
     except BaseException as error:
         context.stop_sending()
@@ -52,9 +55,9 @@ def _get_ready_for_replies(rows: Sequence[Future[Row]]) -> None:
     compile_patterns()
 
 
-def begin_first_shard(context: RunContext) -> list[Future[Row]]:
-    """Try the servers out, and find, draw and request the first shard's rows, in the threads for pixels. Returns the
-    rows that are worked on.
+def begin_first_shards(context: RunContext) -> Sequence[Future[Row]]:
+    """Try the servers out, and find, draw and request the first shards' rows, in the threads for pixels. Returns the
+    first rows that are worked on; the later shards' follow, until the run's own tasks begin.
 
     Only for servers that are there already and whose secrets are not in Prefect, and for images on this machine or in
     S3.
@@ -63,23 +66,39 @@ def begin_first_shard(context: RunContext) -> list[Future[Row]]:
     if config.captioner_name != "openai" or config.runner != "threads" or needs_prefect(config):
         return []
     context.captioner.get_ready()
-    with contextlib.suppress(RegionCapError), contextlib.closing(context.shards()) as shards:  # the run meets it again
-        shard = next(shards, None)
-        if shard is not None and not shard.images:
-            return _begin(shard, context)
+    shards = context.shards()
+    with contextlib.suppress(RegionCapError):  # the run meets it again
+        for shard in shards:
+            begun = _begin(shard, context)
+            context.threads.io.submit(_begin_others, shards, len(shard.lines), context)
+            return begun
     return []
 
 
+def _begin_others(shards: Generator[Shard], looked_at: int, context: RunContext) -> None:
+    """Begin the shards that follow one of `looked_at` rows."""
+    with contextlib.closing(shards), contextlib.suppress(Exception):  # the run meets it again, or has ended
+        for shard in shards:
+            looked_at += len(shard.lines)
+            if looked_at > MAX_ROWS or context.stop.is_set() or context.shard_runs.opened:
+                return
+            _begin(shard, context)
+
+
 def _begin(shard: Shard, context: RunContext) -> list[Future[Row]]:
-    if find_cached_steps(shard, context, (LOAD, ROUTE, EXTRACT)) is not None:
+    if shard.images or find_cached_steps(shard, context, (LOAD, ROUTE, EXTRACT)) is not None:
         return []
-    shard_run, begun = shard_run_of(context), []
-    for row in routed(_rows_with_near_images(shard, context), context.config):
-        if "reject" in row:
-            continue
-        begun.append(_extracting(row, shard_run, context))
-        shard_run.extract_ahead(row, begun[-1])
-    context.shard_runs.begin(shard.index, shard_run)
+    rows = [row for row in routed(_rows_with_near_images(shard, context), context.config) if "reject" not in row]
+    begun: list[Future[Row]] = []
+
+    def begin() -> ShardRun:
+        shard_run = shard_run_of(context)
+        for row in rows:
+            begun.append(_extracting(row, shard_run, context))
+            shard_run.extract_ahead(row, begun[-1])
+        return shard_run
+
+    context.shard_runs.begin(shard.index, begin)
     return begun
 
 

@@ -1,6 +1,6 @@
 """Work that is done for a shard ahead of its step: marks drawn while `extract` has the pixels, and captions requested
 as soon as a row's marks are drawn, so that neither the processors nor the model wait for the rest of the shard; and,
-for the first shard of a command, regions found while Prefect starts.
+for the first shards of a command, regions found while Prefect starts.
 
 All are shortcuts: a step that finds nothing here does its work itself, and its rows are the same.
 """
@@ -172,19 +172,27 @@ class ShardRuns:
     """
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.opened = False
+        """Whether the tasks of a shard have begun."""
         self._begun: dict[int, ShardRun] = {}
         self._open: dict[int, ShardRun] = {}
         self._stopped: dict[int, dict[str, int]] = {}
 
-    def begin(self, shard: int, shard_run: ShardRun) -> None:
-        """Have the shard go on with `shard_run`, for which work was begun, when it is opened."""
-        self._begun[shard] = shard_run
+    def begin(self, shard: int, begin: Callable[[], ShardRun]) -> None:
+        """Have the shard go on, when it is opened, with what `begin` gives, which begins its work; nothing where a
+        shard is open already: its work would be done twice."""
+        with self._lock:
+            if not self.opened:
+                self._begun[shard] = begin()
 
     @contextlib.contextmanager
     def open(self, shard: int, shard_run: ShardRun) -> Iterator[None]:
         """In this block `of` gives `shard_run`, or what was begun for the shard, for steps of the shard."""
-        shard_run = self._begun.pop(shard, shard_run)
-        self._open[shard] = shard_run
+        with self._lock:
+            self.opened = True
+            shard_run = self._begun.pop(shard, shard_run)
+            self._open[shard] = shard_run
         try:
             yield
         except BaseException:

@@ -146,7 +146,7 @@ def test_what_is_reported_before_anything_is_sent_is_reported_once(
         errors = capsys.readouterr().err
         return []
 
-    monkeypatch.setattr("regioncap.tasks.head_start.begin_first_shard", begin)
+    monkeypatch.setattr("regioncap.tasks.head_start.begin_first_shards", begin)
     with RunningServer(Behaviour(latency=0.0)) as server:
         flags = ["run", "photos.jsonl", "--endpoint", server.url, "--model", "fake-vlm", "--output", "out.jsonl"]
         done = call(capsys, *flags)

@@ -9,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
+import pytest
 
 from regioncap.captioners.base import CaptionResult
 from regioncap.records import WITH_BBOX, WITHOUT_BBOX, Row, Step
@@ -111,6 +112,15 @@ def test_steps_find_the_run_of_their_shard_while_it_is_open() -> None:
     with shard_runs.open(STEP.shard, shard_run):
         assert shard_runs.of(STEP) is shard_run
     assert shard_runs.of(STEP) is not shard_run
+
+
+def test_what_was_begun_is_opened_and_nothing_is_begun_after_that() -> None:
+    shard_runs, begun = ShardRuns(), shard_run_of(Asked())
+    shard_runs.begin(STEP.shard, lambda: begun)
+    with shard_runs.open(STEP.shard, shard_run_of(Asked())):
+        assert shard_runs.of(STEP) is begun
+    shard_runs.begin(STEP.shard + 1, lambda: pytest.fail("begun"))
+    assert shard_runs.all_requested_early() == {}
 
 
 def test_a_shard_that_ended_looks_up_nothing_more() -> None:

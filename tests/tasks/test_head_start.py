@@ -1,4 +1,4 @@
-"""The first shard's rows are begun before Prefect is there, and its steps take up what was begun."""
+"""The first rows are begun before Prefect is there, and their shards' steps take up what was begun."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from regioncap.run.context import RunContext
 from regioncap.run.runs import RUNS
 from regioncap.run.shard_run import ShardRun
 from regioncap.storage.images import ImageFiles
-from regioncap.tasks.head_start import begin_first_shard, head_start
+from regioncap.tasks.head_start import begin_first_shards, head_start
 from regioncap.tasks.shard import keep_input, run_steps
 from tests.support.photos import write_photo
 from tests.support.rows import BOX, write_rows
@@ -62,14 +62,14 @@ def run_of(folder: Path, given: dict[str, Any]) -> Iterator[RunContext]:
 
 def answered_early(context: RunContext) -> bool:
     """Whether all rows were requested ahead of the steps, and the answers are there."""
-    early = context.shard_runs.requested_early(0)
+    early = {key: count for keys in context.shard_runs.all_requested_early().values() for key, count in keys.items()}
     return len(early) == ROWS and context.progress.counts.captions_new == sum(early.values())
 
 
 def captioned(context: RunContext) -> list[Row]:
-    """The rows that the six steps make of the only shard."""
-    (shard,) = context.shards()
-    return context.storage.read(run_steps(keep_input(shard, context), context.config, False)[-1])
+    """The rows that the six steps make of all shards."""
+    made = [run_steps(keep_input(shard, context), context.config, False)[-1] for shard in context.shards()]
+    return [row for step in made for row in context.storage.read(step)]
 
 
 def interrupted_in_head_start(context: RunContext, before: Callable[[], object] = lambda: None) -> None:
@@ -79,7 +79,10 @@ def interrupted_in_head_start(context: RunContext, before: Callable[[], object] 
         raise KeyboardInterrupt
 
 
-def test_what_was_begun_is_taken_up(tmp_path: Path, server: RunningServer, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("shard_size", [1000, 2], ids=["one shard", "several"])
+def test_what_was_begun_is_taken_up(
+    shard_size: int, tmp_path: Path, server: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     reads: Counter[str] = Counter()
     read = ImageFiles.read
 
@@ -88,8 +91,9 @@ def test_what_was_begun_is_taken_up(tmp_path: Path, server: RunningServer, monke
         return read(self, ref)
 
     monkeypatch.setattr(ImageFiles, "read", counted)
-    with run_of(tmp_path, settings(server)) as context:
-        begin_first_shard(context)
+    with run_of(tmp_path, settings(server, shard_size=shard_size)) as context:
+        assert (len(list(context.shards())) == 1) == (shard_size > ROWS)
+        begin_first_shards(context)
         until(lambda: answered_early(context))
         sent = server.stats["requests"]
         rows = captioned(context)
@@ -106,7 +110,7 @@ def test_images_on_s3_are_fetched_once(
     requests = S3Requests(monkeypatch)
     places = {"input": f"{bucket}/in/photos.jsonl", "cache_path": f"{bucket}/cache", "output": f"{bucket}/out.jsonl"}
     with run_of(tmp_path, settings(server, **places)) as context:
-        begin_first_shard(context)
+        begin_first_shards(context)
         until(lambda: answered_early(context))
         sent = server.stats["requests"]
         rows = captioned(context)
@@ -126,7 +130,7 @@ def test_a_run_that_ends_while_images_are_fetched_leaves_nothing_waiting(
     with run_of(tmp_path, settings(server, input=f"{bucket}/in/photos.jsonl")) as context:
         begun: list[Future[Row]] = []
         monkeypatch.setattr(ShardRun, "extract_ahead", lambda _, row, extracting: begun.append(extracting))
-        begin_first_shard(context)
+        begin_first_shards(context)
         context.threads.close()
         ended.set()
     assert len(begun) > 0
@@ -138,14 +142,14 @@ def test_rows_are_the_same_as_without_it(tmp_path: Path, server: RunningServer) 
     for name in ("begun", "plain"):
         with run_of(tmp_path, settings(server, cache_path=str(tmp_path / name))) as context:
             if name == "begun":
-                begin_first_shard(context)
+                begin_first_shards(context)
             found.append(captioned(context))
     assert found[0] == found[1]
 
 
 def test_an_image_that_changed_meanwhile_is_read_again(tmp_path: Path, server: RunningServer) -> None:
     with run_of(tmp_path, settings(server)) as context:
-        begin_first_shard(context)
+        begin_first_shards(context)
         until(lambda: answered_early(context))
         sent = server.stats["requests"]
         write_photo(tmp_path / "1.png", 99)
@@ -164,7 +168,7 @@ def test_an_image_that_changed_meanwhile_is_read_again(tmp_path: Path, server: R
 )
 def test_nothing_is_begun(tmp_path: Path, server: RunningServer, more: dict[str, Any]) -> None:
     with run_of(tmp_path, settings(server, **more)) as context:
-        begin_first_shard(context)
+        begin_first_shards(context)
         assert server.stats["requests"] == 0
 
 
