@@ -7,20 +7,8 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
-
-@dataclass
-class Bill:
-    """What answers with status 200 cost, in tokens."""
-
-    requests: int = 0
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-
-    def add(self, prompt_tokens: int, completion_tokens: int) -> None:
-        """One more answer."""
-        self.requests += 1
-        self.prompt_tokens += prompt_tokens
-        self.completion_tokens += completion_tokens
+from regioncap.captioners.fake.batch_stats import BatchStats
+from regioncap.captioners.fake.bill import Bill
 
 
 class Repeat(NamedTuple):
@@ -52,6 +40,7 @@ class Stats:
     billed: Bill = field(default_factory=Bill)
     unseen: Bill = field(default_factory=Bill)
     faults: Counter[str] = field(default_factory=Counter)
+    batches: BatchStats = field(default_factory=BatchStats)
     answered_at: dict[str, float | None] = field(default_factory=dict, repr=False)
     """Digest of each request, and when it was answered last, to a client that was still there; None if never."""
     repeats: list[Repeat] = field(default_factory=list, repr=False)
@@ -108,6 +97,7 @@ class Stats:
             "faults": dict(self.faults),
             "billed": asdict(self.billed),
             "unseen": asdict(self.unseen),
+            "batches": self.batches.public(),
             "first_at": self.first_at,
             "first_regions_at": self.first_regions_at,
             "seconds": round(span, 3),
