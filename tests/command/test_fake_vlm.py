@@ -46,6 +46,11 @@ def test_it_lists_its_personas(capsys: pytest.CaptureFixture[str]) -> None:
         (["--fault", "credits_after=-1"], "or NAME=NUMBER with one of credits_after, loading"),
         (["--mix-up", "colour=0.1"], "--mix-up: expected NAME=SHARE with one of number, order, place"),
         (["--mix-up", "order=1.5"], "0 to 1"),
+        (["--batch", "fire=1"], "--batch: expected NAME=VALUE with one of delay, list_delay, 400"),
+        (["--batch", "429=2"], "expected a number from 0 to 1, got '429=2'"),
+        (["--batch", "delay=long"], "expected a number of at least 0"),
+        (["--batch", "no_list=500"], "expected no_list=404 or no_list=405"),
+        (["--batch", "create=late"], "expected a list with commas of ok, 429, 500"),
     ],
 )
 def test_a_wrong_name_or_number_is_refused(capsys: pytest.CaptureFixture[str], flags: list[str], words: str) -> None:
