@@ -34,6 +34,18 @@ __all__ = [
 ]  # fmt: skip
 
 
+class _Server(uvicorn.Server):
+    """A server that deletes the files that `fake` was sent when it ends, also by a signal."""
+
+    def __init__(self, config: uvicorn.Config, fake: FakeApp) -> None:
+        super().__init__(config)
+        self._fake = fake
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().shutdown(sockets)
+        self._fake.close()
+
+
 class RunningServer:
     """A `FakeApp` on a port of this machine, in a thread; a context manager. `port` 0 takes a free one."""
 
@@ -43,7 +55,7 @@ class RunningServer:
         self.port = self._socket.getsockname()[1]
         self.url = f"http://{host}:{self.port}{behaviour.prefix}"
         config = uvicorn.Config(self._fake.app, log_level="critical", access_log=False, lifespan="off")
-        self._server = uvicorn.Server(config)
+        self._server = _Server(config, self._fake)
         self._thread = threading.Thread(target=self._run, name="fake-vlm", daemon=True)
 
     def _run(self) -> None:
@@ -114,11 +126,7 @@ class RunningServer:
         if self._thread.is_alive():
             self._thread.join()
         self._socket.close()
-        self._fake.close()
 
     def serve_forever(self) -> None:
         """Serve in this thread until Ctrl-C."""
-        try:
-            self._run()
-        finally:
-            self._fake.close()
+        self._run()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, Final
 
 import openai
 
@@ -12,7 +12,10 @@ from regioncap.captioners.chat import messages_of
 from regioncap.captioners.fake_server import RunningServer
 from tests.support.model_servers import jpeg_of
 
-ENDPOINT = "/v1/chat/completions"
+ENDPOINT: Final = "/v1/chat/completions"
+
+Connect = Callable[..., openai.OpenAI]
+"""`connect(server)`: a client that is closed with the test, a fixture."""
 
 
 def body_of(seed: int) -> dict[str, Any]:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import tempfile
 import threading
+from pathlib import Path
 
 import openai
 import pytest
 
-from tests.support.batches import ENDPOINT, body_of, client_of, create, line_of, reached, results_in, upload
+from tests.support.batches import ENDPOINT, Connect, body_of, create, line_of, reached, results_in, upload
 from tests.support.model_servers import Serve
 
 
-def test_a_batch_from_upload_to_deletion(serve: Serve) -> None:
+def test_a_batch_from_upload_to_deletion(serve: Serve, connect: Connect) -> None:
     server = serve()
-    client = client_of(server)
+    client = connect(server)
     file = upload(client, map(line_of, range(3)), "night.jsonl")
     assert (file.filename, file.purpose, file.status) == ("night.jsonl", "batch", "processed")
     assert client.files.retrieve(file.id) == file
@@ -36,16 +38,16 @@ def test_a_batch_from_upload_to_deletion(serve: Serve) -> None:
     assert client.files.list().data == []
 
 
-def test_a_batch_answers_what_the_same_requests_get_online(serve: Serve) -> None:
-    client = client_of(serve())
+def test_a_batch_answers_what_the_same_requests_get_online(serve: Serve, connect: Connect) -> None:
+    client = connect(serve())
     batch = reached(client, create(client, map(line_of, range(4))))
     offline = [result["response"]["body"]["choices"] for result in results_in(client, batch.output_file_id)]
     online = [client.post("/chat/completions", body=body_of(seed), cast_to=dict) for seed in range(4)]
     assert offline == [answer["choices"] for answer in online]
 
 
-def test_the_lists_are_paged_and_begin_with_the_newest(serve: Serve) -> None:
-    client = client_of(serve())
+def test_the_lists_are_paged_and_begin_with_the_newest(serve: Serve, connect: Connect) -> None:
+    client = connect(serve())
     made = [create(client, [line_of(seed)]) for seed in range(5)]
     first = client.batches.list(limit=2)
     assert first.has_more
@@ -58,10 +60,10 @@ def test_the_lists_are_paged_and_begin_with_the_newest(serve: Serve) -> None:
     assert len(list(client.files.list(limit=3))) == 10
 
 
-def test_a_batch_is_cancelled_once(serve: Serve) -> None:
+def test_a_batch_is_cancelled_once(serve: Serve, connect: Connect) -> None:
     server, go = serve(), threading.Event()
     server.change_batches(until={"in_progress": go, "cancelling": go}, done=0.25)
-    client = client_of(server)
+    client = connect(server)
     batch = reached(client, create(client, map(line_of, range(4))), "in_progress")
     assert client.batches.cancel(batch.id).status == "cancelling"
     assert client.batches.cancel(batch.id).status == "cancelling"
@@ -74,3 +76,14 @@ def test_a_batch_is_cancelled_once(serve: Serve) -> None:
     with pytest.raises(openai.ConflictError, match="Cannot cancel a batch with status 'cancelled'"):
         client.batches.cancel(batch.id)
     assert server.batches.cancelled == 1
+
+
+def test_what_it_was_sent_is_deleted_when_it_ends(
+    serve: Serve, connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    server = serve()
+    upload(connect(server), [line_of(1)])
+    assert len(list(tmp_path.glob("fake-vlm-*/*"))) == 1
+    server.stop()
+    assert list(tmp_path.iterdir()) == []
