@@ -185,7 +185,7 @@ class FakeApp:
         behaviour = self.behaviour
         reply = self._answers.reply(parsed, digest, fault, behaviour)
         seen = fault not in UNSEEN and not await request.is_disconnected()
-        self.stats.record_cost(parsed.tokens, reply.completion_tokens, seen=seen)
+        self.stats.record_cost(digest, parsed.tokens, reply.completion_tokens, seen=seen)
         content = behaviour.persona.padding.encode() + orjson.dumps(reply.body)
         response = _spoilt(request, content, fault)
         if response is None:

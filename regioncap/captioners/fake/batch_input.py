@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import orjson
 
@@ -25,14 +24,13 @@ class Input:
     tokens: int = 0
 
 
-def lines_of(path: Path) -> Iterator[tuple[int, bytes]]:
+def lines_of(source: BinaryIO) -> Iterator[tuple[int, bytes]]:
     """(offset, line) of every line that is not blank."""
     offset = 0
-    with path.open("rb") as source:
-        for line in source:
-            if line.strip():
-                yield offset, line
-            offset += len(line)
+    for line in source:
+        if line.strip():
+            yield offset, line
+        offset += len(line)
 
 
 def error(code: str, message: str, line: int | None = None, param: str | None = None) -> dict[str, Any]:
@@ -40,10 +38,10 @@ def error(code: str, message: str, line: int | None = None, param: str | None = 
     return {"code": code, "message": message, "line": line, "param": param}
 
 
-def read_input(path: Path, endpoint: str, *, one_custom_id: bool, count_tokens: bool) -> Input:
+def read_input(source: BinaryIO, endpoint: str, *, one_custom_id: bool, count_tokens: bool) -> Input:
     """What an input file has; line by line, none is kept."""
     found, seen = Input(), set[str]()
-    for number, (offset, text) in enumerate(lines_of(path), 1):
+    for number, (offset, text) in enumerate(lines_of(source), 1):
         found.offsets.append(offset)
         if len(found.errors) >= MOST_ERRORS:
             continue

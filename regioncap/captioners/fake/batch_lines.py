@@ -68,7 +68,7 @@ class LineAnswers:
         if result.good:
             counts.answered[custom_id] += 1
             counts.billed.add(result.prompt_tokens, result.completion_tokens)
-            self._stats.record_cost(result.prompt_tokens, result.completion_tokens, seen=True)
+            self._stats.record_cost(digest_of_body(body), result.prompt_tokens, result.completion_tokens, seen=True)
         return result
 
     async def _failed(self, custom_id: str, fault: str, behaviour: Behaviour) -> Result:

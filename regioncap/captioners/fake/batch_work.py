@@ -38,6 +38,7 @@ class BatchWork:
         batch.number = len(self.batches)
         self.batches[batch.id] = batch
         self._stats.batches.batches += 1
+        # Opened now: the file may be deleted before its turn comes.
         task = asyncio.create_task(self._work(batch, batch.file.path.open("rb")))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -54,7 +55,7 @@ class BatchWork:
 
     async def _work(self, batch: Batch, source: BinaryIO) -> None:
         with source:
-            found = await self._validated(batch)
+            found = await self._validated(batch, source)
             if found is None:
                 return
             behaviour = self._batch_behaviour
@@ -67,14 +68,14 @@ class BatchWork:
             await self._answer_all(batch, source, found, output, errors, troubled=troubled)
         await self._finish(batch, output, errors, expired=troubled and self._batch_behaviour.expires)
 
-    async def _validated(self, batch: Batch) -> Input | None:
+    async def _validated(self, batch: Batch, source: BinaryIO) -> Input | None:
         """What the batch's file has; None if it is no batch: it has failed."""
         await self._stay(batch, "validating")
         behaviour, limit = self._batch_behaviour, self._batch_behaviour.enqueued_tokens
         found = await asyncio.get_running_loop().run_in_executor(
             None,
             lambda: read_input(
-                batch.file.path,
+                source,
                 batch.endpoint,
                 one_custom_id=behaviour.one_custom_id,
                 count_tokens=limit is not None,

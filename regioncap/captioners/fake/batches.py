@@ -13,7 +13,6 @@ from regioncap.captioners.fake.files import StoredFile
 WINDOW = 86_400
 """Seconds that a batch may take; here only said."""
 
-STATUSES = ("validating", "in_progress", "finalizing", "completed", "failed", "expired", "cancelling", "cancelled")
 LIVE = frozenset({"validating", "in_progress", "finalizing", "cancelling"})
 """Statuses of batches that are not done."""
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import tempfile
 import threading
+import urllib.request
 from pathlib import Path
 
 import openai
+import orjson
 import pytest
 
 from tests.support.batches import ENDPOINT, Connect, body_of, create, line_of, reached, results_in, upload
@@ -44,6 +46,28 @@ def test_a_batch_answers_what_the_same_requests_get_online(serve: Serve, connect
     offline = [result["response"]["body"]["choices"] for result in results_in(client, batch.output_file_id)]
     online = [client.post("/chat/completions", body=body_of(seed), cast_to=dict) for seed in range(4)]
     assert offline == [answer["choices"] for answer in online]
+
+
+def test_a_body_paid_for_online_and_in_a_batch_is_paid_twice(serve: Serve, connect: Connect) -> None:
+    server = serve()
+    client = connect(server)
+    reached(client, create(client, map(line_of, range(2))))
+    assert server.stats["paid_twice"] == 0
+    # As RegionCap sends it.
+    request = urllib.request.Request(f"{server.url}/chat/completions", orjson.dumps(body_of(1)))
+    with urllib.request.urlopen(request, timeout=60) as response:
+        assert response.status == 200
+    assert server.stats["paid_twice"] == 1
+
+
+def test_an_input_file_may_be_deleted_once_its_batch_is_created(serve: Serve, connect: Connect) -> None:
+    server, go = serve(), threading.Event()
+    server.change_batches(until={"validating": go})
+    client = connect(server)
+    batch = create(client, [line_of(1)])
+    client.files.delete(batch.input_file_id)
+    go.set()
+    assert reached(client, batch).status == "completed"
 
 
 def test_the_lists_are_paged_and_begin_with_the_newest(serve: Serve, connect: Connect) -> None:
