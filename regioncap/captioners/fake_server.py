@@ -3,7 +3,8 @@
 It serves a fixed number of requests at once, each for a fixed time, as continuous batching roughly does; queues the
 others; decodes the pictures that it gets, and answers with what identifies picture and region (`fake.model`), or with
 what it sees there (`fake.sight`). It counts its requests and what they cost (`GET /stats`), makes mistakes on demand
-(`fake.faults`), and takes on the ways of the servers that people have (`fake.personas`).
+(`fake.faults`), and takes on the ways of the servers that people have (`fake.personas`). It takes files and batches of
+requests too (`fake.batch_routes`), and acts with them as it is told (`fake.batch_behaviour`).
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from typing import Any
 import uvicorn
 
 from regioncap.captioners.fake.app import FakeApp
+from regioncap.captioners.fake.batch_behaviour import BatchBehaviour
+from regioncap.captioners.fake.batch_stats import BatchStats
 from regioncap.captioners.fake.behaviour import Behaviour
 from regioncap.captioners.fake.errors import ScriptedResponse
 from regioncap.captioners.fake.faults import FAULTS
@@ -25,7 +28,22 @@ from regioncap.captioners.fake.personas import PERSONAS
 from regioncap.captioners.fake.sight import Sight
 from regioncap.captioners.fake.stats import Repeat
 
-__all__ = ["FAULTS", "PERSONAS", "Behaviour", "RunningServer", "ScriptedResponse", "Sight", "caption_of", "digest_of"]
+__all__ = [
+    "FAULTS", "PERSONAS", "BatchBehaviour", "Behaviour", "RunningServer", "ScriptedResponse", "Sight", "caption_of",
+    "digest_of",
+]  # fmt: skip
+
+
+class _Server(uvicorn.Server):
+    """A server that deletes the files that `fake` was sent when it ends, also by a signal."""
+
+    def __init__(self, config: uvicorn.Config, fake: FakeApp) -> None:
+        super().__init__(config)
+        self._fake = fake
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().shutdown(sockets)
+        self._fake.close()
 
 
 class RunningServer:
@@ -37,7 +55,7 @@ class RunningServer:
         self.port = self._socket.getsockname()[1]
         self.url = f"http://{host}:{self.port}{behaviour.prefix}"
         config = uvicorn.Config(self._fake.app, log_level="critical", access_log=False, lifespan="off")
-        self._server = uvicorn.Server(config)
+        self._server = _Server(config, self._fake)
         self._thread = threading.Thread(target=self._run, name="fake-vlm", daemon=True)
 
     def _run(self) -> None:
@@ -53,6 +71,15 @@ class RunningServer:
         """The requests for regions that were answered before and came again, in order."""
         stats = self._fake.stats
         return [repeat for repeat in stats.repeats if repeat.digest not in stats.trials]
+
+    @property
+    def batches(self) -> BatchStats:
+        """What its batches were asked up to now, and what they cost."""
+        return self._fake.stats.batches
+
+    def change_batches(self, **behaviour: Any) -> None:
+        """Deal with batches differently from now on: fields of `BatchBehaviour`."""
+        self.change(batch=replace(self._fake.behaviour.batch, **behaviour))
 
     def change(self, **behaviour: Any) -> None:
         """Act differently from the next request on: fields of `Behaviour`."""
@@ -72,6 +99,18 @@ class RunningServer:
                 enough.set()
 
         self._fake.on_answer.append(check)
+        return enough
+
+    def when_called(self, call: str, count: int) -> threading.Event:
+        """An event that is set when `call` (of `batch_behaviour.CALLS`) number `count` is done, before the client has
+        its answer."""
+        enough = threading.Event()
+
+        def check(name: str, number: int) -> None:
+            if name == call and number >= count:
+                enough.set()
+
+        self._fake.batches.on_call.append(check)
         return enough
 
     def __enter__(self) -> RunningServer:

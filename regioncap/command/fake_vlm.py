@@ -6,6 +6,8 @@ from typing import Any
 
 import click
 
+from regioncap.captioners.fake.batch_behaviour import TROUBLES, BatchBehaviour
+from regioncap.captioners.fake.batch_flags import BATCH_FLAGS, batch_behaviour
 from regioncap.captioners.fake.errors import WAITS
 from regioncap.captioners.fake.faults import FAULTS, SCHEDULED
 from regioncap.captioners.fake.forms import FORMS
@@ -24,10 +26,10 @@ def _print_personas(context: click.Context, option: click.Parameter, value: bool
 
 
 def _epilog() -> str:
-    """The faults and mix-ups, one a line, for the end of the help."""
+    """The faults, mix-ups and settings of batches, one a line, for the end of the help."""
     faults = {**{name: fault.text for name, fault in FAULTS.items()}, **SCHEDULED}
-    width = max(map(len, faults))
-    lists = {"Faults": faults, "Mix-ups": MIX_UPS}
+    lists = {"Faults": faults, "Mix-ups": MIX_UPS, "Batches": BATCH_FLAGS, "What becomes of a call": TROUBLES}
+    width = max(len(name) for texts in lists.values() for name in texts)
     return "\n\n".join(
         "\n".join(["\b", f"{title}:", *(f"  {name:{width}}  {text}" for name, text in texts.items())])
         for title, texts in lists.items()
@@ -93,14 +95,23 @@ def _epilog() -> str:
     metavar="NAME=SHARE",
     help="See, and mix regions up: number=0.1. See below. May be given more than once.",
 )
+@click.option(
+    "--batch",
+    "batches",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="How batches are dealt with: delay=60, 429=0.1, expires=0.5, create=lost,ok,500. See below. May be given more "
+    "than once.",
+)
 @click.option("--seed", default=0, show_default=True, help="Random seed for the faults, words and mix-ups.")
 def fake_vlm(
     host: str, port: int, persona: str, faults: tuple[str, ...], structure: str | None, sees: bool,
-    mix_ups: tuple[str, ...], **behaviour: Any,
+    mix_ups: tuple[str, ...], batches: tuple[str, ...], **behaviour: Any,
 ) -> int:  # fmt: skip
     """Serve a fake OpenAI-compatible model, for tests.
 
-    Its answers name the picture and the region. GET /stats returns what it was asked, and what its answers cost.
+    Its answers name the picture and the region. It takes batches of requests too, as OpenAI does. GET /stats returns
+    what it was asked, and what its answers cost.
     """
     from regioncap.captioners.fake_server import Behaviour, RunningServer
 
@@ -109,7 +120,10 @@ def fake_vlm(
     forms = None if structure is None else (structure,)
     mixed = dict(_mix_up(each) for each in mix_ups)
     sight = Sight(mixed, behaviour["seed"]) if sees or mixed else None
-    acting = Behaviour(persona=PERSONAS[persona], faults=given, structure=forms, sight=sight, **times, **behaviour)
+    acting = Behaviour(
+        persona=PERSONAS[persona], faults=given, structure=forms, sight=sight, batch=_batch(batches), **times,
+        **behaviour,
+    )  # fmt: skip
     try:
         server = RunningServer(acting, host, port)
     except OSError as error:
@@ -135,6 +149,13 @@ def _mix_up(text: str) -> tuple[str, float]:
     if name in MIX_UPS and 0 <= share <= 1:
         return name, share
     raise UsageError(f"--mix-up: expected NAME=SHARE with one of {', '.join(MIX_UPS)} and 0 to 1, got {text!r}")
+
+
+def _batch(texts: tuple[str, ...]) -> BatchBehaviour:
+    try:
+        return batch_behaviour(texts)
+    except ValueError as error:
+        raise UsageError(f"--batch: {error}") from None
 
 
 def _fault(text: str) -> tuple[str, float]:

@@ -9,9 +9,11 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import openai
 import pytest
 
 from regioncap.captioners.fake_server import PERSONAS
+from tests.support.batches import client_of, create, line_of, reached, results_in
 from tests.support.commands import COMMAND, call, environment
 from tests.support.rows import read_rows
 
@@ -46,6 +48,11 @@ def test_it_lists_its_personas(capsys: pytest.CaptureFixture[str]) -> None:
         (["--fault", "credits_after=-1"], "or NAME=NUMBER with one of credits_after, loading"),
         (["--mix-up", "colour=0.1"], "--mix-up: expected NAME=SHARE with one of number, order, place"),
         (["--mix-up", "order=1.5"], "0 to 1"),
+        (["--batch", "fire=1"], "--batch: expected NAME=VALUE with one of delay, list_delay, 400"),
+        (["--batch", "429=2"], "expected a number from 0 to 1, got '429=2'"),
+        (["--batch", "delay=long"], "expected a number of at least 0"),
+        (["--batch", "no_list=500"], "expected no_list=404 or no_list=405"),
+        (["--batch", "create=late"], "expected a list with commas of ok, 429, 500"),
     ],
 )
 def test_a_wrong_name_or_number_is_refused(capsys: pytest.CaptureFixture[str], flags: list[str], words: str) -> None:
@@ -78,3 +85,14 @@ def test_the_run_that_it_suggests_works(
         captions = [f"A cat with {n} bells in photo {picture}." for n in range(1, len(row["mdvp_record"]) + 1)]
         assert row["mdvp_record"] == [f"<region{n}> {text}" for n, text in enumerate(captions, 1)]
     assert "0123456789abcdef" not in done.out + done.err
+
+
+def test_batches_fare_as_the_flags_say(tmp_path: Path) -> None:
+    flags = ["--batch", "expires=0.5", "--batch", "create=ok,lost", "--batch", "troubled=1", "--batch", "no_list=405"]
+    with serving(tmp_path, *flags) as run, client_of(run[run.index("--endpoint") + 1]) as client:
+        batch = reached(client, create(client, map(line_of, range(4))))
+        assert (batch.status, len(results_in(client, batch.output_file_id))) == ("expired", 2)
+        with pytest.raises(openai.APIConnectionError):
+            create(client, [line_of(1)])
+        with pytest.raises(openai.APIStatusError, match="Invalid URL"):
+            client.batches.list()

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import random
 import time
-from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -17,13 +14,16 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from regioncap.captioners.fake.answers import Answers
+from regioncap.captioners.fake.batch_lines import LineAnswers
+from regioncap.captioners.fake.batch_routes import BatchRoutes
+from regioncap.captioners.fake.batch_work import BatchWork
 from regioncap.captioners.fake.behaviour import Behaviour
 from regioncap.captioners.fake.errors import ScriptedResponse
-from regioncap.captioners.fake.faults import BROKEN_OFF, STATUSES, fault_of
+from regioncap.captioners.fake.faults import BROKEN_OFF, STATUSES
+from regioncap.captioners.fake.files import FileStore
 from regioncap.captioners.fake.metrics import metrics_of
-from regioncap.captioners.fake.model import BadRequest, ParsedRequest, parse_request
-from regioncap.captioners.fake.parameters import check_fields
-from regioncap.captioners.fake.replies import reply_to
+from regioncap.captioners.fake.model import BadRequest, ParsedRequest
 from regioncap.captioners.fake.stats import Stats
 from regioncap.captioners.structure import PROBE_WORD
 
@@ -43,20 +43,27 @@ class FakeApp:
         self.stats = Stats()
         self.recorded: list[dict[str, Any]] | None = None
         self.on_answer: list[Callable[[int], None]] = []
-        self._random = random.Random(behaviour.seed)
-        self._times: Counter[str] = Counter()
-        """How often each request came, by its digest."""
+        self._answers = Answers(behaviour.seed, self.stats)
+        self._files = FileStore()
         self._slots: asyncio.Semaphore | None = None
+        lines = LineAnswers(self._answers, self.stats)
+        work = BatchWork(lambda: self.behaviour, self.stats, self._files, lines)
+        self.batches = BatchRoutes(lambda: self.behaviour, self.stats, self._files, work, self._allowed, _response)
         self.app = Starlette(
             routes=[
                 Route(f"{behaviour.prefix}/chat/completions", self._chat, methods=["POST"]),
                 Route(f"{behaviour.prefix}/models", self._models),
+                *(self.batches.routes(behaviour.prefix) if behaviour.persona.batches else ()),
                 Route("/health", lambda request: Response()),
                 Route("/metrics", self._metrics),
                 Route("/stats", lambda request: JSONResponse(self.stats.public(self.behaviour.slots))),
                 Route("/{path:path}", self._unknown, methods=["GET", "POST"]),
             ]
         )
+
+    def close(self) -> None:
+        """Delete the files that it was sent."""
+        self._files.close()
 
     # --- what a server says of itself
 
@@ -117,13 +124,12 @@ class FakeApp:
             self.recorded.append(body)
         if await self._loads(behaviour):
             return self._error("loading")
-        self._times[digest] += 1
-        parsed = replace(await self._parse(body, behaviour), asking=f"{digest} {self._times[digest]}")
+        parsed = await self._answers.parsed(body, digest, behaviour)
         if not parsed.numbers or PROBE_WORD in str(parsed.forms):
             self.stats.trials.add(digest)
         else:
             self.stats.record_regions()
-        fault = self._fault(parsed)
+        fault = self._answers.fault(parsed, behaviour)
         failure = await self._fail(request, fault, behaviour)
         if failure is not None:
             return failure
@@ -140,36 +146,6 @@ class FakeApp:
             return left > 0
         await asyncio.sleep(left)
         return False
-
-    async def _parse(self, body: dict[str, Any], behaviour: Behaviour) -> ParsedRequest:
-        """What is asked for. Raises BadRequest for what the persona refuses, KeyError and its kin for what is none."""
-        persona = behaviour.persona
-        if str(body.get("model")).removeprefix("models/") != behaviour.model:
-            raise BadRequest("unknown model", "model", value=body.get("model"))
-        check_fields(persona, body)
-        parsed = await asyncio.get_running_loop().run_in_executor(None, parse_request, body)
-        if persona.refuses:
-            raise BadRequest(persona.refuses, persona.refuses)
-        if persona.max_images is not None and len(parsed.pictures) > persona.max_images:
-            raise BadRequest("too many pictures", "images", value=persona.max_images)
-        if parsed.tokens + parsed.max_tokens > behaviour.max_model_len:
-            raise BadRequest(
-                f"This model's maximum context length is {behaviour.max_model_len} tokens. However, you requested "
-                f"{parsed.max_tokens} output tokens and your prompt contains {parsed.tokens} input tokens.",
-                "context",
-            )
-        return parsed
-
-    def _fault(self, parsed: ParsedRequest) -> str:
-        behaviour = self.behaviour
-        if behaviour.credits_after is not None and self.stats.billed.requests >= behaviour.credits_after:
-            fault = "credits"
-        else:
-            of_picture = random.Random(f"{behaviour.seed} {parsed.pictures[0]}").random()
-            fault = fault_of(behaviour.faults, self._random.random(), of_picture)
-        if fault:
-            self.stats.faults[fault] += 1
-        return fault
 
     async def _fail(self, request: Request, fault: str, behaviour: Behaviour) -> Response | None:
         """The response of a fault before the model is asked; None when it is to be asked."""
@@ -207,9 +183,9 @@ class FakeApp:
 
     async def _respond(self, request: Request, parsed: ParsedRequest, digest: str, fault: str) -> Response:
         behaviour = self.behaviour
-        reply = reply_to(parsed, behaviour, fault, id=f"fake-{digest[:12]}", model=behaviour.model)
+        reply = self._answers.reply(parsed, digest, fault, behaviour)
         seen = fault not in UNSEEN and not await request.is_disconnected()
-        self.stats.record_cost(parsed.tokens, reply.completion_tokens, seen=seen)
+        self.stats.record_cost(digest, parsed.tokens, reply.completion_tokens, seen=seen)
         content = behaviour.persona.padding.encode() + orjson.dumps(reply.body)
         response = _spoilt(request, content, fault)
         if response is None:

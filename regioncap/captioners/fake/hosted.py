@@ -118,6 +118,7 @@ OPENAI = Persona(
     fields=OPENAI_FIELDS,
     errors=_OF_OPENAI,
     wait="reset",
+    batches=True,
 )
 
 HOSTED: Mapping[str, Persona] = {
@@ -144,6 +145,7 @@ HOSTED: Mapping[str, Persona] = {
         prefix="/openai/deployments/{model}",
         auth="api-key",
         query=("api-version",),
+        batches=False,
         lists="",
         wait="milliseconds",
         errors={**_OF_OPENAI, **_OF_AZURE},

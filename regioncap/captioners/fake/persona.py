@@ -27,6 +27,7 @@ class Persona:
 
     Around. `lists`: the name of a model in its list; "" where there is no list; `list_refused`: the key may not see it.
     `metrics`: the family whose metrics it reports; "" for none.
+    `batches`: whether it has OpenAI's Files and Batches endpoints.
     """
 
     imitates: str
@@ -57,10 +58,12 @@ class Persona:
     lists: str = "{model}"
     list_refused: bool = False
     metrics: str = ""
+    batches: bool = False
 
 
 PLAIN = Persona(
     "no server in particular: refuses no parameter, holds its model to every form, reports its queue as vLLM does",
     enforces=("regex", "json_schema"),
     metrics="vllm",
+    batches=True,
 )

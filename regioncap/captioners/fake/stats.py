@@ -7,20 +7,8 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
-
-@dataclass
-class Bill:
-    """What answers with status 200 cost, in tokens."""
-
-    requests: int = 0
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-
-    def add(self, prompt_tokens: int, completion_tokens: int) -> None:
-        """One more answer."""
-        self.requests += 1
-        self.prompt_tokens += prompt_tokens
-        self.completion_tokens += completion_tokens
+from regioncap.captioners.fake.batch_stats import BatchStats
+from regioncap.captioners.fake.bill import Bill
 
 
 class Repeat(NamedTuple):
@@ -52,9 +40,12 @@ class Stats:
     billed: Bill = field(default_factory=Bill)
     unseen: Bill = field(default_factory=Bill)
     faults: Counter[str] = field(default_factory=Counter)
+    batches: BatchStats = field(default_factory=BatchStats)
     answered_at: dict[str, float | None] = field(default_factory=dict, repr=False)
     """Digest of each request, and when it was answered last, to a client that was still there; None if never."""
     repeats: list[Repeat] = field(default_factory=list, repr=False)
+    paid: Counter[str] = field(default_factory=Counter, repr=False)
+    """By digest: how often a request was answered and billed, online and in batches."""
     trials: set[str] = field(default_factory=set, repr=False)
     """Digests of the requests that tried the server out."""
     first_at: float | None = None
@@ -91,23 +82,27 @@ class Stats:
         if seen:
             self.answered_at[digest] = time.time()
 
-    def record_cost(self, prompt_tokens: int, completion_tokens: int, *, seen: bool) -> None:
+    def record_cost(self, digest: str, prompt_tokens: int, completion_tokens: int, *, seen: bool) -> None:
         """An answer was made. `seen`: the client can read what it cost."""
+        self.paid[digest] += 1
         for bill in (self.billed, *([] if seen else [self.unseen])):
             bill.add(prompt_tokens, completion_tokens)
 
     def public(self, slots: int) -> dict[str, Any]:
         """The numbers, for `GET /stats`. `busy_share`: of the slots, between the first request for regions and the
-        last answer, which are `seconds` apart. `first_at`, `first_regions_at`: seconds since 1970."""
+        last answer, which are `seconds` apart. `paid_twice`: requests billed more than once, online or in batches.
+        `first_at`, `first_regions_at`: seconds since 1970."""
         span = self.last_at - self.first_regions_at if self.first_regions_at is not None else 0.0
         share = self.busy_seconds / (span * slots) if span > 0 else 0.0
         names = ("requests", "for_regions", "answered", "sent_again", "sent_again_after_answer", "peak_in_flight")
         return {
             **{name: getattr(self, name) for name in names},
             "distinct": len(self.answered_at),
+            "paid_twice": sum(count > 1 for count in self.paid.values()),
             "faults": dict(self.faults),
             "billed": asdict(self.billed),
             "unseen": asdict(self.unseen),
+            "batches": self.batches.public(),
             "first_at": self.first_at,
             "first_regions_at": self.first_regions_at,
             "seconds": round(span, 3),
