@@ -1,5 +1,7 @@
 """The final state of a deployment's run in Prefect: its message is the outcome; Failed where the command exits with 1.
 
+A run that waits for a provider's batches has done what it can: its state is Waiting, of the type COMPLETED.
+
 A call from Python gets its summary, or its error.
 """
 
@@ -14,7 +16,7 @@ from prefect.context import FlowRunContext
 from prefect.states import Completed, Failed
 
 from regioncap.config.setting_names import by_setting_names
-from regioncap.errors import RegionCapError
+from regioncap.errors import RegionCapError, Waiting
 from regioncap.output.summary import Summary
 from regioncap.report.run_summary import outcome
 from regioncap.tasks.run_log import forward_logs_to_prefect
@@ -33,6 +35,8 @@ def ends_in_words(flow: F) -> F:
             return flow(*args, **parameters)
         try:
             return state_of(flow(*args, **parameters))
+        except Waiting as waiting:
+            return Completed(name="Waiting", message=by_setting_names(str(waiting)))
         except RegionCapError as error:  # it says what to do; a bug keeps its traceback
             return failed(error)
 

@@ -15,6 +15,7 @@ from regioncap.flows.running import running
 from regioncap.flows.self_contained import self_contained_flow
 from regioncap.output.summary import Summary
 from regioncap.storage.steps import StepDamaged
+from regioncap.tasks.batches import caption_in_batches
 from regioncap.tasks.run_page import show
 from regioncap.tasks.scheduling import RUNNER, ShardWindow
 from regioncap.tasks.shard import ATTEMPTS, iter_shards_with_cache, keep_input, reuse
@@ -31,6 +32,8 @@ def region_caption(config: RegionCapConfig) -> Summary:
     when the run cannot continue: an earlier output is left as it was, and the same call resumes the run.
     """
     with running(config) as (context, workers):
+        if context.config.delivery == "batch":
+            caption_in_batches(context)  # the rest finds their answers in the cache
         for attempt in range(1, ATTEMPTS + 1):
             window = ShardWindow(context, workers.processes)
             for shard, steps in iter_shards_with_cache(context):

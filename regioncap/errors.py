@@ -15,6 +15,7 @@
         ├── PrefectLost          the Prefect server does not answer any more
         ├── WorkersLost          the cluster that processes the shards is gone
         ├── BudgetReached        max_requests or max_usd is reached
+        ├── Waiting              batches are not done, and batch_wait is over: exit code 75
         ├── RowsFailAlike        the first rows all fail for one reason
         └── AccountingError      rows or boxes do not add up: a bug in RegionCap
 
@@ -192,6 +193,18 @@ class PrefectLost(RunStopped):
 
 class BudgetReached(RunStopped):
     """`max_requests` or `max_usd` is reached."""
+
+
+class Waiting(RunStopped):
+    """`batch_wait` is over, and answers are still to come from a provider's batches: a rerun goes on with them.
+    Attributes: `progress`, how far the batches are, in words."""
+
+    def __init__(self, progress: str) -> None:
+        super().__init__(progress)
+        self.progress = progress
+
+    def __str__(self) -> str:
+        return f"waiting: {self.progress}. The batches go on without this run; rerun later, and it collects them."
 
 
 class RowsFailAlike(RunStopped):

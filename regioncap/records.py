@@ -89,6 +89,9 @@ class Counts:
     requests_retried: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    batch_prompt_tokens: int = 0
+    batch_completion_tokens: int = 0
+    """Of the tokens, those of a provider's batches, which have another price."""
     answers_without_usage: int = 0
     """Answers whose tokens the server did not count: they are estimated."""
     finish_reasons: dict[str, int] = field(default_factory=dict)

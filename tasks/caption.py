@@ -10,9 +10,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, wait
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from regioncap.captioners.base import CaptionResult
 from regioncap.config.fields_captions import FlagName
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RowReject, Stopped
@@ -33,6 +32,8 @@ from regioncap.tasks.step import StepSpec, run_step
 
 if TYPE_CHECKING:
     from prefect import State
+
+T = TypeVar("T")
 
 STEP_VERSION = 1
 STOP_CHECK_SECONDS = 0.25
@@ -122,8 +123,8 @@ def _repaired_rows(rows: list[Row], captioned: list[Row], context: RunContext) -
     return map_rows("caption", receive, map_rows("caption", send, pairs, stop=context.stop), stop=context.stop)
 
 
-def result_of(future: Future[CaptionResult], context: RunContext) -> CaptionResult:
-    """What the captioner returned; waits for it, but not beyond the end of the run."""
+def result_of(future: Future[T], context: RunContext) -> T:
+    """What a future of the captioner's gives; waits for it, but not beyond the end of the run."""
     while not (future.done() or wait([future], STOP_CHECK_SECONDS).done):
         if context.stop.is_set():
             raise Stopped

@@ -65,6 +65,8 @@ def begin_first_shards(context: RunContext) -> Sequence[Future[Row]]:
     config = context.config
     if config.captioner_name != "openai" or config.runner != "threads" or needs_prefect(config):
         return []
+    if config.delivery != "online":  # a request that is sent ahead would cost what batches are to save
+        return []
     context.captioner.get_ready()
     shards = context.shards()
     with contextlib.suppress(RegionCapError):  # the run meets it again

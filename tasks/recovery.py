@@ -48,7 +48,7 @@ def _recover(journal: DeadJournal, context: RunContext) -> None:
             by_key.setdefault(entry.key, []).append(entry)
         else:
             damaged += 1
-    recovered = sum(_many_at_once(lambda entries: _store(entries, context), by_key.values(), context))
+    recovered = sum(_many_at_once(lambda entries: store_replies(entries, context), by_key.values(), context))
     if recovered:
         logger.info("recovered from a killed run: %d replies that it had not stored yet", recovered)
     if damaged:
@@ -75,7 +75,7 @@ def _is_reply(entry: Entry) -> bool:
     return False
 
 
-def _store(entries: Sequence[Entry], context: RunContext) -> int:
+def store_replies(entries: Sequence[Entry], context: RunContext) -> int:
     """Add those replies of one answer to it that it lacks, and what they yield; returns how many. Captions that are
     stored stay."""
     key, wanted = entries[0].key, entries[0].wanted

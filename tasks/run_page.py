@@ -90,7 +90,8 @@ class _Bar:
     def _keep_up(self) -> None:
         while not self._ended.wait(SECONDS_BETWEEN_UPDATES):
             percent, text = progress_text(self._context, time.monotonic() - self._started_at)
-            if self._shown is None or self._shown[0] != percent:
+            waits = self._context.progress.waiting_for is not None  # then the words may change without the share
+            if self._shown is None or self._shown[0] != percent or (waits and self._shown[1] != text):
                 self._show(percent, text)
 
     def _show(self, percent: float, text: str) -> None:

@@ -188,18 +188,9 @@ def _run_once(step: Step, context: RunContext, as_task_runs: bool) -> ShardSteps
         done.append(state.result())
         return state
 
-    load, route, extract, normalize, visualize, caption = [do if as_task_runs else do.fn for do in STEP_TASKS]
-    run_next(load)
-    run_next(route)
+    *before, caption = [do if as_task_runs else do.fn for do in STEP_TASKS]
     with contextlib.ExitStack() as near:
-        # Remote images are fetched while the shard before has the processors. One shard at a time is read, and one is
-        # drawn, on all threads: the shards before them are captioned meanwhile.
-        near.enter_context(context.images.fetched(_images_to_read(done[-1], context), context.threads.io))
-        with context.threads.extract_turn:
-            run_next(extract)
-        with context.threads.draw_turn:
-            run_next(normalize)
-            run_next(visualize)
+        _draw(before, run_next, done, context, near)
         if context.config.uses_model and not (context.config.may_ask_closer or context.config.own_captioner):
             near.close()  # the marked pictures are all that the captioner sees
         captioned = run_next(caption)
@@ -207,6 +198,57 @@ def _run_once(step: Step, context: RunContext, as_task_runs: bool) -> ShardSteps
         context.progress.add(Counts(rows=step.rows, rows_reused=step.rows))
     context.progress.add(Counts(rejects=done[-1].rejects))
     return tuple(done)
+
+
+def _draw(
+    tasks: Sequence[StepTask],
+    run_next: Callable[[StepTask], object],
+    done: Sequence[Step],
+    context: RunContext,
+    near: contextlib.ExitStack,
+) -> None:
+    """The steps up to `visualize`. `done`: to which `run_next` adds what each step made. `near`: holds images."""
+    load, route, extract, normalize, visualize = tasks
+    run_next(load)
+    run_next(route)
+    # Remote images are fetched while the shard before has the processors. One shard at a time is read, and one is
+    # drawn, on all threads: the shards before them are captioned meanwhile.
+    near.enter_context(context.images.fetched(_images_to_read(done[-1], context), context.threads.io))
+    with context.threads.extract_turn:
+        run_next(extract)
+    with context.threads.draw_turn:
+        run_next(normalize)
+        run_next(visualize)
+
+
+@contextlib.contextmanager
+def drawn_rows(shard: Shard, context: RunContext) -> Iterator[list[Row]]:
+    """The rows of a shard as `visualize` leaves them, made or cached, without any caption requested; their images are
+    at hand until the block ends. Raises StepDamaged when a step's file is, again and again."""
+    step = keep_input(shard, context)
+    with (
+        context.shard_runs.open(step.shard, ShardRun(partial(prerender, context=context))),
+        contextlib.ExitStack() as near,
+    ):
+        for _ in range(ATTEMPTS - 1):
+            try:
+                rows = context.storage.read(_drawn(step, context, near))
+                break
+            except StepDamaged as damaged:
+                logger.warning("%s", damaged)
+        else:
+            rows = context.storage.read(_drawn(step, context, near))
+        yield rows
+
+
+def _drawn(step: Step, context: RunContext, near: contextlib.ExitStack) -> Step:
+    done = [step]
+
+    def run_next(step_task: StepTask) -> None:
+        done.append(step_task(done[-1], context.config).result())
+
+    _draw([do.fn for do in STEP_TASKS[:-1]], run_next, done, context, near)
+    return done[-1]
 
 
 @lazy_task("shard", "shard {step.shard:05d}")

@@ -22,6 +22,9 @@ CHARS_PER_TOKEN = 4
 MAX_PICTURE_PIXELS = 1 << 32
 """Pictures here are our own, and only their headers are read."""
 
+TOKENS_PER_CAPTION = 45
+"""Assumed as long as no answer is known: a sentence or two."""
+
 ASSUMED_TOKENS = 1000
 """Of a request and its answer, as long as nothing was answered."""
 

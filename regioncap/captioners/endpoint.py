@@ -161,11 +161,15 @@ class Endpoint:
                 return await self.ask(self.dialect.apply(body), form)
             raise self._error(response)
         try:
-            answer = self._without_secrets(read_response(response.content))
+            return self.read(response.content, form)
         except ValueError:
             begin = outside_text(response.text, self.http.secrets, max_chars=80)
             problem = "comes only as a stream" if response.content.lstrip()[:5] == b"data:" else "is no chat completion"
             raise TryAgain(f"the answer {problem}: {begin!r}", senseless=True) from None
+
+    def read(self, content: bytes, form: str) -> ChatResponse:
+        """The answer in a body, which was held to `form`. Raises ValueError when there is neither one nor an error."""
+        answer = self._without_secrets(read_response(content))
         return replace(answer, form=form, accepted=answer.word in self.accepted_words)
 
     def check(self, answer: ChatResponse) -> None:

@@ -12,9 +12,10 @@ import concurrent.futures
 import contextlib
 import itertools
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import aiohttp
 
@@ -23,7 +24,7 @@ from regioncap.captioners.allowance import HeldAllowance
 from regioncap.captioners.asking import Keeping, RowConversation
 from regioncap.captioners.base import CaptionRequest, CaptionResult
 from regioncap.captioners.budget import Budget
-from regioncap.captioners.chat import Sampling
+from regioncap.captioners.chat import ChatRequest, Sampling
 from regioncap.captioners.dialect import Dialect
 from regioncap.captioners.dispatch import Dispatcher
 from regioncap.captioners.early_rows import EarlyRows
@@ -48,6 +49,7 @@ from regioncap.records import Counts
 IO_THREADS = 32
 """Pictures read and answers kept at once: in an object store each may take a tenth of a second."""
 
+T = TypeVar("T")
 
 logger = logging.getLogger("regioncap")
 
@@ -132,6 +134,19 @@ class CaptionSession:
         need not wait until it is over."""
         self._loop.submit(self._get_ready)
 
+    def ready_endpoint(self) -> Future[Endpoint]:
+        """An endpoint that was tried out, so that it is known which form of requests it takes. The future raises
+        RunStopped when there will be none."""
+        return self._loop.submit(self._ready_endpoint)
+
+    def call(self, function: Callable[..., Coroutine[Any, Any, T]], *args: Any) -> Future[T]:
+        """Run `function(*args)` on the session's loop, whose connections it may use."""
+        return self._loop.submit(function, *args)
+
+    def compose(self, request: CaptionRequest, repair: int) -> list[ChatRequest]:
+        """The requests that ask for `request.wanted`; see `RowRequests.compose`."""
+        return self._requests.compose(request, request.wanted, repair)
+
     def stop_sending(self) -> None:
         """Send no more requests, and do not wait for those in flight. Rows that wait get `Stopped` when these have
         come back."""
@@ -184,6 +199,10 @@ class CaptionSession:
             await conversation.ask_early(lambda asked: self._sender.send_early(endpoint, asked, order))
 
     # --- getting ready
+
+    async def _ready_endpoint(self) -> Endpoint:
+        await self._ready()
+        return next(endpoint for endpoint in self._dispatcher.endpoints if endpoint.health.ready)
 
     async def _get_ready(self) -> None:
         if self._preparing is None:

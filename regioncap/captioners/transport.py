@@ -1,8 +1,11 @@
-"""HTTP with one model server: JSON out, a response of limited size back."""
+"""HTTP with one model server: JSON out, a response of limited size back; files of any size up and down."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import aiohttp
 
@@ -15,6 +18,9 @@ from regioncap.errors import CaptionerError, ConfigError
 
 KEEPALIVE_SECONDS = 4.0
 """Servers on uvicorn, such as vLLM, close idle connections after 5 s."""
+
+WRITTEN_AT_ONCE_BYTES = 2**18
+"""Of a file that is downloaded."""
 
 MAX_RESPONSE_BYTES = 16 * 2**20
 """Of a body, decompressed: a thousand times what the longest answers have."""
@@ -77,22 +83,65 @@ class Transport:
         except TimeoutError:
             raise TryAgain(f"no answer within {timeout:g} s", timed_out=True) from None
 
-    async def _fetch(self, method: str, url: str, timeout: float, body: bytes | None = None) -> HttpResponse:
+    async def call(
+        self, method: str, url: str, timeout: float, body: bytes | None = None, query: Mapping[str, str] | None = None
+    ) -> HttpResponse:
+        """As `get`, by any method, with further parameters in the `query`."""
+        try:
+            return await self._fetch(method, url, timeout, body, query=query)
+        except TimeoutError:
+            raise TryAgain(f"no answer within {timeout:g} s", timed_out=True) from None
+
+    async def upload(self, url: str, path: Path, name: str, fields: Mapping[str, str], timeout: float) -> HttpResponse:
+        """As `get`, for a form with `fields` and the file at `path`, called `name`; it is read as it is sent."""
+        with path.open("rb") as file:
+            form = aiohttp.FormData()
+            for field, value in fields.items():
+                form.add_field(field, value)
+            form.add_field("file", file, filename=name, content_type="application/jsonl")
+            try:
+                return await self._fetch("POST", url, timeout, form)
+            except TimeoutError:
+                raise TryAgain(f"not taken within {timeout:g} s", timed_out=True) from None
+
+    async def download(self, url: str, path: Path, timeout: float) -> HttpResponse:
+        """As `get`; the body of a success is written to `path` as it comes, and is not in the response."""
+        try:
+            return await self._fetch("GET", url, timeout, into=path)
+        except TimeoutError:
+            raise TryAgain(f"not there within {timeout:g} s", timed_out=True) from None
+
+    async def _fetch(
+        self,
+        method: str,
+        url: str,
+        timeout: float,
+        body: bytes | aiohttp.FormData | None = None,
+        *,
+        query: Mapping[str, str] | None = None,
+        into: Path | None = None,
+    ) -> HttpResponse:
         proxy = proxy_of(url, self._proxies) if self._proxies else None
+        # A form says itself of what type it is.
+        left_out = "Content-Type" if isinstance(body, aiohttp.FormData) else ""
+        headers: dict[str, Any] = {name: value for name, value in self._headers.items() if name != left_out}
         try:
             async with (
                 asyncio.timeout(timeout),
                 self._client.request(
                     method,
                     url,
-                    params=self._query,
+                    params={**self._query, **(query or {})},
                     data=body,
-                    headers=self._headers,
+                    headers=headers,
                     proxy=proxy,
                     allow_redirects=False,
                 ) as response,
             ):
                 self._answered = True
+                if into is not None and response.status == 200:
+                    await _write_to(into, response)
+                    return HttpResponse(response.status, b"", response.headers)
                 return HttpResponse(response.status, await _content_of(response), response.headers)
         except TimeoutError:
             raise
@@ -101,6 +150,13 @@ class Transport:
             if not (self._answered or proxy or is_unreachable(problem)) and await speaks_tls(url):
                 problem = needs_tls(url)
             raise problem from None
+
+
+async def _write_to(path: Path, response: aiohttp.ClientResponse) -> None:
+    """Write the decompressed body to `path`, without ever holding more than a chunk of it."""
+    with path.open("wb") as file:
+        async for chunk in response.content.iter_chunked(WRITTEN_AT_ONCE_BYTES):
+            file.write(chunk)
 
 
 async def _content_of(response: aiohttp.ClientResponse) -> bytes:

@@ -15,11 +15,11 @@ import click
 
 import regioncap
 from regioncap.command.echo import say
-from regioncap.command.exit_codes import OK, STOPPED, WRONG_USAGE
+from regioncap.command.exit_codes import OK, STOPPED, WAITING, WRONG_USAGE
 from regioncap.command.prefect_env import prepare_prefect
 from regioncap.command.sigterm import Terminated
 from regioncap.command.uncollected import uncollected
-from regioncap.errors import PrefectLost, RegionCapError, UsageError
+from regioncap.errors import PrefectLost, RegionCapError, UsageError, Waiting
 from regioncap.plugin_loading import import_from
 from regioncap.printable import printable
 from regioncap.row_work import plugins_at_work
@@ -36,6 +36,7 @@ COMMANDS = {
     "plan": "preview:plan",
     "compare": "compare:compare",
     "audit": "audit:audit",
+    "batches": "batches:batches",
     "report": "outputs:report",
     "sheet": "outputs:sheet",
     "export": "outputs:export_",
@@ -121,6 +122,9 @@ def _exit_code(args: Sequence[str]) -> int:
     except UsageError as error:
         _say_error(error, str(error))
         return WRONG_USAGE
+    except Waiting as error:
+        _say_error(error, str(error))
+        return WAITING
     except RegionCapError as error:
         _say_error(error, str(error))
         if isinstance(error, PrefectLost):

@@ -104,6 +104,8 @@ def plan_lines(plan: Plan, config: RegionCapConfig) -> Iterator[str]:
         yield f"{name:<24} {count:>14,}"
     if config.prices is not None:
         yield f"{'US dollars, about':<24} {plan.usd(*config.prices):>14,.2f}"
+    if (in_batches := plan.usd_in_batches(config)) is not None:
+        yield f"{'  with delivery=batch':<24} {in_batches:>14,.2f}"
     for hint in plan.hints:
         yield f"\n{hint}"
     if plan.files_left_out:

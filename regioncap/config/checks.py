@@ -266,6 +266,24 @@ def check_runner(config: DerivedSettings) -> None:
         )
 
 
+def check_delivery(config: DerivedSettings) -> None:
+    """Batches are a provider's, of one account, and one process has them in its care."""
+    if config.delivery == "online":
+        return
+    if config.captioner_name != "openai":
+        raise ValueError(
+            f"delivery: captioner {config.captioner_name!r} has no batches; expected captioner 'openai' with an "
+            "endpoint, or delivery=online"
+        )
+    if len(config.endpoint) != 1:
+        raise ValueError(
+            f"delivery: expected one endpoint, whose account the batches belong to, got {len(config.endpoint)}; remove "
+            "the others, or set delivery=online"
+        )
+    if config.runner != "threads":
+        raise ValueError(f"delivery: expected runner 'threads' with batches, got {config.runner!r}; remove one of them")
+
+
 def _check_url(url: str, field: str, example: str, secrets: str) -> None:
     try:
         parts = urlsplit(url)

@@ -158,6 +158,48 @@ class RunSettings(EndpointSettings):
         "limits",
     )
 
+    # --- a provider's batches
+    delivery: Literal["online", "batch"] = setting(
+        "online",
+        "Delivery",
+        "online: each request is answered at once. batch: requests are submitted as the provider's batches, which take "
+        "up to a day and cost less; for captioner 'openai' with one endpoint.",
+        "place",
+    )
+    batch_wait: float | None = setting(
+        None,
+        "Wait for batches",
+        "How long a run stays until its batches are done, in seconds; then it ends as waiting, with exit code 75, and "
+        "a rerun goes on. 0: it submits, collects what is done, and ends. Default: until all are done.",
+        "place",
+        ge=0,
+    )
+    batch_rest: Literal["online", "batch"] = setting(
+        "online",
+        "Rest of batches",
+        "How captions are requested that a batch failed or did not get to: online, or by another batch, up to "
+        "`max_repairs` times.",
+        "place",
+    )
+    batch_max_requests: int = setting(
+        50_000, "Requests per batch", "Maximum number of requests in a batch.", "place", ge=1, le=1_000_000
+    )
+    batch_max_bytes: int = setting(
+        200_000_000,
+        "Bytes per batch",
+        "Maximum size of a batch's file of requests, in bytes: pictures included, as base64.",
+        "place",
+        ge=1_000,
+    )
+    batch_price: float = setting(
+        0.5,
+        "Price in batches",
+        "What a token costs in a batch, as a share of `usd_per_m_in` and `usd_per_m_out`.",
+        "limits",
+        ge=0,
+        le=1,
+    )
+
     # --- vLLM, started by the run
     gpus: str = setting(
         "all",

@@ -72,6 +72,7 @@ class RegionCapConfig(DerivedSettings):
         checks.check_templates(self)
         checks.check_coordinates(self)
         checks.check_runner(self)
+        checks.check_delivery(self)
         return self
 
 

@@ -10,8 +10,9 @@ import math
 import statistics
 import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from regioncap.captioners.budget import TOKENS_PER_CAPTION
 from regioncap.captioners.prompts import Prompts, form_of_answer
 from regioncap.captioners.row_requests import largest_row
 from regioncap.config.model import RegionCapConfig
@@ -51,8 +52,6 @@ UNKNOWN_EDITS = (
 )
 
 CHARS_PER_TOKEN = 4
-TOKENS_PER_CAPTION = 45
-"""Assumed as long as no answer is cached: a sentence or two."""
 
 
 @dataclass(frozen=True)
@@ -124,6 +123,14 @@ class Plan:
     def usd(self, per_m_in: float, per_m_out: float) -> float:
         """The price in US dollars, for prices per million prompt and answer tokens."""
         return (self.prompt_tokens * per_m_in + self.completion_tokens * per_m_out) / 1e6
+
+    def usd_in_batches(self, config: RegionCapConfig) -> float | None:
+        """The price in US dollars where all but the audit is requested by a provider's batches; None where there are
+        none, or the config has no prices."""
+        if config.captioner_name != "openai" or config.prices is None:
+            return None
+        batches = replace(self, audit=None).usd(*config.prices)
+        return self.usd(*config.prices) - (1 - config.batch_price) * batches
 
 
 def count(context: RunContext, shards: Iterable[Shard], sizes: list[tuple[int, int]] | None = None) -> Plan:

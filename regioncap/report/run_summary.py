@@ -227,6 +227,8 @@ def _rejected(steps: ShardSteps, context: RunContext) -> Iterator[tuple[Row, Row
 def progress_text(context: RunContext, seconds: float) -> tuple[float, str]:
     """The progress of a run that has taken `seconds` so far: percent 0..100, and a line of text."""
     progress = context.progress
+    if progress.waiting_for is not None:
+        return progress.waiting_for
     done, expected, rejects = progress.counts.rows, progress.rows_expected(), progress.counts.rejects
     if not expected:
         return 0.0, "starting"

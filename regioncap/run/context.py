@@ -36,8 +36,10 @@ from regioncap.run.progress import Progress
 from regioncap.run.shard_run import ShardRuns
 from regioncap.run.threads import RunThreads
 from regioncap.storage.answers import Answers
+from regioncap.storage.batch_records import BatchRecords
 from regioncap.storage.bounded_read import reader_of
-from regioncap.storage.claims import Claims
+from regioncap.storage.claim_records import ClaimRecords
+from regioncap.storage.claims import CLAIMS, Claims
 from regioncap.storage.filesystem import Filesystems
 from regioncap.storage.holders import Holder
 from regioncap.storage.images import ImageFiles
@@ -79,7 +81,7 @@ class RunContext:
         self.recovered = False
         self.in_flight = InFlight()
         self.shard_runs = ShardRuns()
-        self.progress = Progress(config.prices)
+        self.progress = Progress(config.prices, config.batch_price)
         self.threads = RunThreads(config.threads)
         self.images_note = ""
         """What was found out about how rows hold their images, and should be said, once it is known."""
@@ -101,9 +103,11 @@ class RunContext:
         """The command line that resumes the run; "" where it was not started by a command."""
         self.prefect_lost = threading.Event()
         """Set when Prefect's server is gone: nothing more is shown there."""
+        self.batch_records = BatchRecords(self.cache, ClaimRecords(self.cache.child(CLAIMS)))
         self.claims = Claims(
             self.cache, lambda: Holder.here(self.run_name), self.stop, group=run,
             pool=None if self.cache.is_local else self.threads.io, on_joined=self.answers.forget_listings,
+            outliving=self.batch_records.outliving,
         )  # fmt: skip
         self.lazy_captioner = LazyCaptioner(self._make_captioner, self.stop)
         self.cached_shards: dict[str, tuple[Step, ...]] = {}

@@ -34,6 +34,10 @@ class Bill(BaseModel):
     """Answers by their finish reason, in the server's word: `stop`, `length`, …"""
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    batch_prompt_tokens: int = 0
+    """Of the prompt tokens, those of a provider's batches."""
+    batch_completion_tokens: int = 0
+    """Of the completion tokens, those of a provider's batches."""
     answers_without_usage: int = 0
     """Answers whose tokens the server did not count: they are estimated."""
     usd: float | None = None
@@ -48,9 +52,13 @@ class Bill(BaseModel):
 class Progress:
     """How far a run is and what it has used, added to from many threads."""
 
-    def __init__(self, prices: tuple[float, float] | None = None) -> None:
+    def __init__(self, prices: tuple[float, float] | None = None, batch_price: float = 1.0) -> None:
         self._prices = prices
         """US dollars per million prompt tokens, and per million completion tokens."""
+        self._batch_price = batch_price
+        """What a token costs in a batch, as a share of its price."""
+        self.waiting_for: tuple[float, str] | None = None
+        """What the run waits for before it goes on: how far that is, percent 0..100, and in words."""
         self._lock = threading.Lock()
         self._begun = time.perf_counter()
         self.started_at = _now()
@@ -88,7 +96,10 @@ class Progress:
         bill.wall_seconds = round(time.perf_counter() - self._begun, 3)
         bill.started_at, bill.finished_at = self.started_at, _now()
         if self._prices is not None:
-            bill.usd = round((bill.prompt_tokens * self._prices[0] + bill.completion_tokens * self._prices[1]) / 1e6, 6)
+            less = 1 - self._batch_price
+            prompt = bill.prompt_tokens - less * bill.batch_prompt_tokens
+            completion = bill.completion_tokens - less * bill.batch_completion_tokens
+            bill.usd = round((prompt * self._prices[0] + completion * self._prices[1]) / 1e6, 6)
         return bill
 
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from regioncap.errors import StorageError, UsageError
+from regioncap.storage.batch_records import BATCHES
+from regioncap.storage.batch_records import NAME as BATCH_NAME
 from regioncap.storage.claim_records import NAME as CLAIM_NAME
 from regioncap.storage.claims import CLAIMS
 from regioncap.storage.filesystem import Place
@@ -49,7 +51,11 @@ PROBES = Kind("probes of clusters", ("dask",), re.compile(r"[0-9a-f]+\.probe"), 
 JOURNALS = Kind("journals", (JOURNAL,), NAME, by_digest=False)
 LIVE_RUNS = Kind("live runs", (LIVE,), LIVE_NAME, by_digest=False)
 CLAIMS_ON_ANSWERS = Kind("claims on answers", (CLAIMS,), CLAIM_NAME, by_digest=False)
-OF_ALL_PREFIXES = (ANSWERS, MARKS, ROW_IMAGES, TAR_INDEXES, TRIALS, PROBES, JOURNALS, LIVE_RUNS, CLAIMS_ON_ANSWERS)
+BATCHES_OF_PROVIDERS = Kind("batches", (BATCHES,), BATCH_NAME, by_digest=False)
+OF_ALL_PREFIXES = (
+    ANSWERS, MARKS, ROW_IMAGES, TAR_INDEXES, TRIALS, PROBES, JOURNALS, LIVE_RUNS, CLAIMS_ON_ANSWERS,
+    BATCHES_OF_PROVIDERS,
+)  # fmt: skip
 
 
 def step_files(prefix: str) -> Kind:

@@ -4,7 +4,7 @@ A claim lies in `{cache}/claims/` until its answer is stored, or given up: see `
 alone on its cache it makes none; see `live_runs` for how runs find out. When another comes, claims are made for all
 that was requested already, and only then the other one begins.
 
-A claim is a record of its holder: claims that outlive their run, as those of a provider's batch will, can say so there.
+A claim is a record of its holder, which may outlive every run: those of a provider's batch do (`batch_records`).
 """
 
 from __future__ import annotations
@@ -65,7 +65,8 @@ class Claims:
 
     `holder`: makes the record of this run. `stop`: set when the run ends: nothing is waited for then. `group`: see
     `LiveRuns`. `pool`: threads for what takes long in a store; None where it is quick. `on_joined`: called once others
-    see this run, and when they did not for a while: what it knew before may have changed.
+    see this run, and when they did not for a while: what it knew before may have changed. `outliving`: given the tokens
+    of the runs that live, those of holders that are no runs and whose claims hold; may raise StorageError.
     """
 
     def __init__(
@@ -78,8 +79,10 @@ class Claims:
         pool: Executor | None = None,
         clock: Clock | None = None,
         on_joined: Callable[[], None] = lambda: None,
+        outliving: Callable[[set[str]], set[str]] = lambda living: set(),
     ) -> None:
         self._on_joined = on_joined
+        self._outliving = outliving
         self._on_dead: Callable[[], object] = lambda: None
         self._cache = cache
         self._records = ClaimRecords(cache.child(CLAIMS))
@@ -91,6 +94,7 @@ class Claims:
         self._joining = threading.Lock()
         self._joined = False
         self._live: LiveRuns | None = None
+        self._unseen = holder()
         self._lock = threading.Lock()
         self._shared = False
         """Whether other runs are, or were, there, and the store can keep claims apart."""
@@ -124,7 +128,7 @@ class Claims:
                 return
             try:
                 self._live = register_live(self._cache, self._make_holder(), self._group, self._clock)
-                if self._live.others():
+                if self._live.others() or self._outliving(set()):
                     self._share()
                     self._wait_until_others_claim(self._live)
             except StorageError as error:
@@ -139,6 +143,21 @@ class Claims:
         then."""
         return not self._off and (self._live is not None or not self._joined)
 
+    @property
+    def holder(self) -> Holder:
+        """This run, as others see it; also one that could not be registered."""
+        return self._live.holder if self._live is not None else self._unseen
+
+    def living(self) -> set[str]:
+        """The tokens of the runs that live, this one included. Raises StorageError."""
+        seen = self._live.all_living() if self._live is not None else []
+        return {self.holder.token, *(run.token for run in seen)}
+
+    def _all_holding(self, live: LiveRuns) -> set[str]:
+        """The tokens of all whose claims hold."""
+        living = {run.token for run in live.all_living()}
+        return living | self._outliving(living)
+
     def _wait_until_others_claim(self, live: LiveRuns) -> None:
         until = self._clock.now() + ANSWER_SECONDS
         while any(not other.claims for other in live.others()) and self._clock.now() < until:
@@ -149,7 +168,8 @@ class Claims:
         """Another run is there: claim what is requested, and say so."""
         live = self._live
         assert live is not None
-        others = ", ".join(str(other.holder or UNKNOWN) for other in live.others())
+        names = [str(other.holder or UNKNOWN) for other in live.others()]
+        others = ", ".join(names) or "batches of earlier runs"
         with self._lock:
             self._shared = True
             keys = [key for key, names in self._held.items() if not names]
@@ -225,8 +245,7 @@ class Claims:
 
     @property
     def _holder(self) -> Holder:
-        assert self._live is not None
-        return self._live.holder
+        return self.holder
 
     def _do(self, do: Callable[..., object], *args: object) -> None:
         """`do(*args)`, in a thread where that takes long."""
@@ -278,7 +297,7 @@ class Claims:
     def _sweep(self, live: LiveRuns) -> None:
         """Remove what dead runs left."""
         claims = self._records.listed()
-        living = {run.token for run in live.all_living()}
+        living = self._all_holding(live)
 
         def remove_if_dead(key: str) -> None:
             if self._is_over(key, _Waiting(lambda: None), claims, living):
@@ -302,6 +321,7 @@ class Claims:
         if not (self._alone or self._announced):
             self._share()
         living = {run.token for run in runs}
+        living |= self._outliving(living) if waiting else set()
 
         def resume_if_over(key: str) -> None:
             if key not in claims or self._is_over(key, waiting[key], claims, living):
@@ -325,7 +345,7 @@ class Claims:
         assert self._live is not None
         if chain.token:
             # It may just have come.
-            return chain.token not in {run.token for run in self._live.all_living()}
+            return chain.token not in self._all_holding(self._live)
         # It is being written, or its writer was killed right then.
         now = self._clock.now()
         waiting.unknown_since = now if waiting.unknown_since is None else waiting.unknown_since

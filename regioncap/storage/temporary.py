@@ -12,7 +12,7 @@ from typing import IO, Literal
 
 from regioncap.storage.kernel_lock import hold
 
-Kind = Literal["images", "vllm", "upload"]
+Kind = Literal["images", "vllm", "upload", "batch"]
 
 
 def prefix_of(kind: Kind) -> str:

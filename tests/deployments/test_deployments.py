@@ -8,6 +8,7 @@ import json
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
-from regioncap.captioners.fake_server import Behaviour, RunningServer
+from regioncap.captioners.fake_server import BatchBehaviour, Behaviour, RunningServer
 from regioncap.errors import UsageError
 from regioncap.flows.serving import deployments_of
 from tests.support.commands import COMMAND, ROOT
@@ -25,7 +26,7 @@ from tests.support.sites import Site
 from tests.support.waiting import until
 
 FILE = ROOT / "deployments" / "prefect.yaml"
-NAMES = ("nightly", "manual", "manual-all", "docker")
+NAMES = ("nightly", "nightly-batch", "manual", "manual-all", "docker")
 
 
 @pytest.fixture
@@ -219,7 +220,7 @@ def test_scheduled_runs_never_overlap(site: Site, project: Path, server: Running
 
 def test_what_one_process_serves_is_what_the_file_says() -> None:
     served, elsewhere = deployments_of(FILE)
-    names = ["nightly-served", "manual-served", "manual-all-served"]
+    names = ["nightly-served", "nightly-batch-served", "manual-served", "manual-all-served"]
     assert ([one.name for one in served], elsewhere) == (names, ["docker"])
     nightly: Any = served[0]
     described = yaml.safe_load(FILE.read_text())["deployments"][0]
@@ -278,3 +279,12 @@ def test_serve_says_what_it_needs(project: Path) -> None:
     assert (gone.returncode, "there is no such file" in gone.stderr) == (2, True)
     no_server = subprocess.run(command, cwd=ROOT, env=plain, capture_output=True, text=True, timeout=120)
     assert (no_server.returncode, "`prefect server start`" in no_server.stderr) == (2, True)
+
+
+def test_a_run_whose_batches_are_not_done_is_waiting(site: Site, project: Path) -> None:
+    with RunningServer(Behaviour(batch=BatchBehaviour(until={"in_progress": threading.Event()}))) as server:
+        batches = {"delivery": "batch", "batch_wait": 0}
+        run = site.run("manual", config=config_of(project, **with_model(server), **batches))
+    assert (run["state"]["type"], run["state"]["name"]) == ("COMPLETED", "Waiting")
+    assert "0 of 1 batches done, 0 of 6 answers" in run["state"]["message"]
+    assert not (project / "out.jsonl").exists()

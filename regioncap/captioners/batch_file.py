@@ -1,0 +1,58 @@
+"""A file of requests for a batch, written until it is as large as the provider takes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from regioncap.captioners.batch_api import CHAT_PATH
+from regioncap.records import dumps
+
+
+def request_line(custom_id: str, body: Mapping[str, Any]) -> bytes:
+    """A chat request as a line of a request file."""
+    return dumps({"custom_id": custom_id, "method": "POST", "url": CHAT_PATH, "body": body}) + b"\n"
+
+
+class RequestFile:
+    """Requests of whole rows, and beside them what is to be put on record of each.
+
+    `folder`: where both files lie until `remove`. `max_requests`, `max_bytes`: of a file that the provider takes.
+    Raises OSError.
+    """
+
+    def __init__(self, folder: Path, name: str, *, max_requests: int, max_bytes: int) -> None:
+        self.path = folder / f"{name}.jsonl"
+        self.asked_path = folder / f"{name}.asked.jsonl"
+        self._file = self.path.open("wb")
+        self._asked = self.asked_path.open("wb")
+        self._max_requests = max_requests
+        self._max_bytes = max_bytes
+        self.requests = 0
+        self.bytes = 0
+
+    def takes(self, lines: Sequence[bytes]) -> bool:
+        """Whether there is room for these lines."""
+        return (
+            self.requests + len(lines) <= self._max_requests
+            and self.bytes + sum(map(len, lines)) <= self._max_bytes
+        )  # fmt: skip
+
+    def add(self, lines: Sequence[bytes], asked: Sequence[bytes]) -> None:
+        """Add the requests of a row, and what is to be put on record of them."""
+        self._file.writelines(lines)
+        self._asked.writelines(asked)
+        self.requests += len(lines)
+        self.bytes += sum(map(len, lines))
+
+    def finish(self) -> None:
+        """All lines are there: let others read the files."""
+        self._file.close()
+        self._asked.close()
+
+    def remove(self) -> None:
+        """Remove both files."""
+        self.finish()
+        self.path.unlink(missing_ok=True)
+        self.asked_path.unlink(missing_ok=True)

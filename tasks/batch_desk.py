@@ -1,0 +1,61 @@
+"""What all work on batches shares: the endpoint, the records, and the files on their way."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from regioncap.captioners.batch_api import BatchApi
+from regioncap.captioners.endpoint import Endpoint
+from regioncap.captioners.vlm import OpenAICaptioner
+from regioncap.errors import ConfigError
+from regioncap.run.context import RunContext
+from regioncap.storage.batch_records import BatchRecords
+from regioncap.storage.temporary import TemporaryFolder
+from regioncap.tasks.caption import result_of
+
+T = TypeVar("T")
+
+logger = logging.getLogger("regioncap")
+
+
+@dataclass(frozen=True)
+class BatchDesk:
+    """A run's access to its provider's batches. `folder`: for request and result files, one at a time."""
+
+    context: RunContext
+    captioner: OpenAICaptioner
+    endpoint: Endpoint
+    api: BatchApi
+    folder: Path
+
+    @property
+    def records(self) -> BatchRecords:
+        """The records in the run's cache."""
+        return self.context.batch_records
+
+    def do(self, function: Callable[..., Coroutine[Any, Any, T]], *args: Any) -> T:
+        """What `function(*args)` gives, run where the endpoint's connections are. Raises what it raises, Stopped."""
+        return result_of(self.captioner.session.call(function, *args), self.context)
+
+
+@contextmanager
+def open_desk(context: RunContext) -> Iterator[BatchDesk]:
+    """The desk of a run whose endpoint was tried out: it is known then which form of requests it takes.
+
+    Raises CaptionerError, Stopped, ConfigError.
+    """
+    captioner = context.captioner
+    if not isinstance(captioner, OpenAICaptioner):
+        raise ConfigError("delivery", "captioner 'openai' for batches", context.config.captioner)
+    endpoint = result_of(captioner.session.ready_endpoint(), context)
+    scratch = TemporaryFolder("batch")
+    try:
+        api = BatchApi(endpoint.http, endpoint.url, endpoint.model, context.config.server_patience)
+        yield BatchDesk(context, captioner, endpoint, api, scratch.path)
+    finally:
+        scratch.remove()

@@ -1,0 +1,186 @@
+"""Captions by a provider's batches: what the rows lack is submitted, waited for and stored, before the ordinary
+captioning, which finds it in the cache.
+
+What an earlier run submitted is collected by the next one that has the same endpoint.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from functools import partial
+
+from regioncap.captioners.batch_api import Batch
+from regioncap.errors import BudgetReached, CaptionerError, Stopped, Waiting
+from regioncap.run.context import RunContext
+from regioncap.storage.batch_records import BatchRecord
+from regioncap.tasks.batch_desk import BatchDesk, open_desk
+from regioncap.tasks.batch_results import collect
+from regioncap.tasks.batch_submit import Submission, create, settle
+from regioncap.tasks.recovery import recover
+
+FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 1.0, 60.0
+"""Between two looks at the batches: they take minutes at least."""
+
+PAUSE_GROWTH = 1.5
+
+logger = logging.getLogger("regioncap")
+
+
+def caption_in_batches(context: RunContext) -> None:
+    """Have what the rows lack answered by batches, as far as it is; the cache has the answers then.
+
+    Raises Waiting when `batch_wait` is over, and what a run raises: then what was submitted goes on.
+    """
+    began = time.monotonic()
+    context.claims.join(partial(recover, context, again=True))
+    recover(context)
+    try:
+        with open_desk(context) as desk:
+            _Batches(desk, began).run()
+    finally:
+        context.progress.waiting_for = None
+    # Its limits are those of the whole run, of which batches have used some: another is made with what is left.
+    context.lazy_captioner.close()
+
+
+class _Batches:
+    """The batches that this run tends, and those of others that it waits for. `began`: when, by the monotonic clock."""
+
+    def __init__(self, desk: BatchDesk, began: float) -> None:
+        self._desk = desk
+        self._context = desk.context
+        self._began = began
+        self._pending: dict[str, BatchRecord] = {}
+        self._elsewhere: set[str] = set()
+        """Batches of other runs that have answers which this one needs."""
+        self._leave: set[str] = set()
+        """Keys of answers that batches failed: the ordinary captioning asks for them."""
+        self._over = 0
+        self._answers = 0
+        """Those of the batches that are over."""
+
+    def run(self) -> None:
+        """See `caption_in_batches`."""
+        try:
+            self._take_over()
+            self._look()
+            for _ in range(self._context.config.max_repairs + 1):
+                submission = Submission(self._desk, self._leave)
+                try:
+                    submission.submit_missing()
+                finally:
+                    self._add_ours()
+                self._elsewhere |= (submission.elsewhere & set(self._desk.records.ids())) - self._pending.keys()
+                self._wait()
+                if submission.limits.reached:
+                    raise BudgetReached(f"{submission.limits.reached}. A rerun resumes, and may use as much again.")
+                if self._context.config.batch_rest == "online" or not submission.submitted:
+                    break
+        except Waiting:
+            raise
+        except BaseException:
+            if self._pending:
+                logger.warning(
+                    "%d batches go on at the provider without this run: rerun, and they are collected, or end them "
+                    "with `regioncap batches %s --cancel`", len(self._pending), self._context.output.url,
+                )  # fmt: skip
+            raise
+
+    def _take_over(self) -> None:
+        """Tend what dead runs with this endpoint left."""
+        desk, holder, living = self._desk, self._context.claims.holder, self._context.claims.living()
+        ours = []
+        for record in desk.records.all():
+            if record.endpoint != self._context.config.endpoint[0]:
+                continue
+            taken = desk.records.take_over(record, holder, living)
+            if taken is not None:
+                ours.append(taken)
+        for record in settle(desk, ours):
+            self._pending[record.id] = record
+
+    def _add_ours(self) -> None:
+        token = self._context.claims.holder.token
+        for record in self._desk.records.all():
+            if record.run == token and record.file:
+                self._pending[record.id] = record
+
+    # --- waiting
+
+    def _wait(self) -> None:
+        """Returns when all batches are collected. Raises Waiting, Stopped."""
+        pause, patience = FIRST_PAUSE_SECONDS, self._context.config.batch_wait
+        while True:
+            self._look()
+            if not (self._pending or self._elsewhere):
+                return
+            left = float("inf") if patience is None else patience - (time.monotonic() - self._began)
+            if left <= 0:
+                raise Waiting(self._in_words())
+            if self._context.stop.wait(min(pause, left)):
+                raise Stopped
+            pause = min(MAX_PAUSE_SECONDS, pause * PAUSE_GROWTH)
+
+    def _look(self) -> None:
+        """Look at each batch once; collect those that are over, and show how far the others are."""
+        room = False
+        waiting = [record for record in self._pending.values() if not record.batch]
+        for record in [record for record in self._pending.values() if record.batch]:
+            batch = self._desk.do(self._desk.api.get, record.batch)
+            if batch.had_no_room:
+                again = record.changed(batch="", creating_at=None, done=0)
+                self._pending[record.id] = self._desk.records.write(again)
+            elif batch.over:
+                self._collect(record, batch)
+                room = True
+            elif batch.done != record.done:
+                self._pending[record.id] = self._desk.records.write(record.changed(done=batch.done))
+        running = any(record.batch for record in self._pending.values())
+        for record in waiting if room or not running else ():
+            self._pending[record.id] = create(self._desk, record)
+            if not self._pending[record.id].batch:
+                break  # there is no room yet
+        self._look_elsewhere()
+        self._show()
+
+    def _collect(self, record: BatchRecord, batch: Batch) -> None:
+        found = collect(self._desk, record, batch)
+        del self._pending[record.id]
+        self._over += 1
+        self._answers += record.requests
+        if batch.status == "failed" and not found.stored:
+            # Asked online, all of it would cost twice as much.
+            raise CaptionerError(
+                f"{record.endpoint}: batch {batch.id} failed as a whole: {batch.problem or 'no reason is given'}. None "
+                "of its requests was answered. Fix this and rerun, or set delivery=online."
+            )
+        if self._context.config.batch_rest == "online":
+            self._leave |= found.missing
+
+    def _look_elsewhere(self) -> None:
+        """What other runs tend may be collected, or theirs to tend no more."""
+        if not self._elsewhere:
+            return
+        self._elsewhere &= set(self._desk.records.ids())
+        tended = len(self._pending)
+        self._take_over()
+        if len(self._pending) > tended:
+            self._elsewhere -= self._pending.keys()
+
+    def _show(self) -> None:
+        batches = self._over + len(self._pending)
+        if batches:
+            total = self._answers + sum(record.requests for record in self._pending.values())
+            done = self._answers + sum(record.done for record in self._pending.values())
+            before, now = self._context.progress.waiting_for, (min(99.0, 100 * done / max(1, total)), self._in_words())
+            self._context.progress.waiting_for = now
+            if before is None or before[1] != now[1]:
+                logger.info("%s", now[1])
+
+    def _in_words(self) -> str:
+        batches = self._over + len(self._pending)
+        total = self._answers + sum(record.requests for record in self._pending.values())
+        done = self._answers + sum(record.done for record in self._pending.values())
+        words = f"{self._over:,} of {batches:,} batches done, {done:,} of {total:,} answers"
+        return f"{words}; {len(self._elsewhere):,} batches of other runs" if self._elsewhere else words

@@ -1,0 +1,57 @@
+"""Runs by batches, up to where their answers are in the cache: without Prefect."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from regioncap.captioners.fake_server import RunningServer
+from regioncap.config.model import RegionCapConfig
+from regioncap.run.context import RunContext
+from regioncap.run.progress import Bill
+from regioncap.run.runs import RUNS
+from regioncap.tasks.batches import caption_in_batches
+from tests.support.runs import config_of
+
+
+def settings_of(server: RunningServer, **more: Any) -> dict[str, Any]:
+    """Of a run by batches on a fake server."""
+    return settings_at(server.url, **more)
+
+
+def settings_at(url: str, **more: Any) -> dict[str, Any]:
+    """Of a run by batches on the server at `url`."""
+    return {
+        "captioner": "openai", "model": "fake-vlm", "endpoint": url, "delivery": "batch", "shard_size": 5,
+        **more,
+    }  # fmt: skip
+
+
+@contextmanager
+def context_of(config: RegionCapConfig) -> Iterator[RunContext]:
+    """The context of a run, which ends with the block."""
+    with RUNS.enter():
+        try:
+            yield RUNS.context(config)
+        finally:
+            RUNS.close(config)
+
+
+def answered_in_batches(folder: Path, server: RunningServer, **more: Any) -> Bill:
+    """Have the rows of a folder's `photos.jsonl` answered by batches; returns what that cost."""
+    return answered_at(folder, server.url, **more)
+
+
+def answered_at(folder: Path, url: str, **more: Any) -> Bill:
+    """As `answered_in_batches`, on the server at `url`."""
+    with context_of(config_of(folder, **settings_at(url, **more))) as context:
+        caption_in_batches(context)
+        return context.progress.bill()
+
+
+def left_in(folder: Path, kind: str) -> list[Path]:
+    """What lies in a folder of the cache."""
+    there = folder / "cache" / kind
+    return sorted(there.iterdir()) if there.exists() else []
