@@ -223,11 +223,13 @@ def test_what_one_process_serves_is_what_the_file_says() -> None:
     names = ["nightly-served", "nightly-batch-served", "manual-served", "manual-all-served"]
     assert ([one.name for one in served], elsewhere) == (names, ["docker"])
     nightly: Any = served[0]
+    batch: Any = served[1]
     described = yaml.safe_load(FILE.read_text())["deployments"][0]
     assert nightly.parameters == described["parameters"]
     assert [(s.schedule.cron, s.schedule.timezone) for s in nightly.schedules or []] == [("0 2 * * *", "Europe/Berlin")]
     assert (nightly.concurrency_limit, nightly.concurrency_options.collision_strategy) == (1, "CANCEL_NEW")
-    assert served[1].schedules in (None, [])
+    assert [(s.schedule.cron, s.active) for s in batch.schedules or []] == [("0 2,7 * * *", False)]
+    assert [one.schedules or [] for one in served[2:]] == [[], []]
 
 
 @pytest.mark.parametrize(("text", "message"), [(None, "No such file"), ("- 1", "expected a prefect.yaml")])
