@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         Stopped,
         StorageError,
         UsageError,
+        Waiting,
         WorkersLost,
     )
     from regioncap.flows.region_caption import region_caption
@@ -57,6 +58,7 @@ __all__ = [
     "StorageError",
     "Summary",
     "UsageError",
+    "Waiting",
     "WorkersLost",
     "__version__",
     "region_caption",

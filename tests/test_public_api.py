@@ -31,6 +31,7 @@ PUBLIC = [
     "StorageError",
     "Summary",
     "UsageError",
+    "Waiting",
     "WorkersLost",
     "__version__",
     "region_caption",
