@@ -36,7 +36,7 @@ class Collected:
 
 
 def collect(desk: BatchDesk, record: BatchRecord, batch: Batch) -> Collected:
-    """Store what came of a batch that is over, and remove it here and at the provider. May be done again after a kill.
+    """Store the results of a batch that is over, then delete it here and at the provider. Safe to repeat after a kill.
 
     Raises CaptionerError, StorageError, Stopped.
     """

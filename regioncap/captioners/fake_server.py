@@ -4,7 +4,7 @@ It serves a fixed number of requests at once, each for a fixed time, as continuo
 others; decodes the pictures that it gets, and answers with what identifies picture and region (`fake.model`), or with
 what it sees there (`fake.sight`). It counts its requests and what they cost (`GET /stats`), makes mistakes on demand
 (`fake.faults`), and takes on the ways of the servers that people have (`fake.personas`). It takes files and batches of
-requests too (`fake.batch_routes`), and acts with them as it is told (`fake.batch_behaviour`).
+requests too (`fake.batch_routes`), and handles them as `fake.batch_behaviour` says.
 """
 
 from __future__ import annotations

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from regioncap.captioners.fake_server import BatchBehaviour, Behaviour, RunningServer
 from regioncap.command.app import main
 from regioncap.errors import Waiting
 from regioncap.tasks import batches
-from tests.support.batches_of_runs import settings_of
+from tests.support.batches_of_runs import Serve, batch_servers, settings_of
 from tests.support.photos import photo_rows
 from tests.support.rows import read_rows, write_rows
 from tests.support.runs import Run
 
 ROWS = 12
-
-Serve = Callable[..., RunningServer]
 
 
 @pytest.fixture(autouse=True)
@@ -32,16 +28,8 @@ def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def serve() -> Iterator[Serve]:
-    """`serve(**batches)`: a running fake server whose batches act so; all are ended with the test."""
-    running: list[RunningServer] = []
-
-    def start(**behaviour: Any) -> RunningServer:
-        running.append(RunningServer(Behaviour(latency=0.0, slots=8, batch=BatchBehaviour(**behaviour))))
-        return running[-1].__enter__()
-
-    yield start
-    for server in running:
-        server.stop()
+    with batch_servers() as start:
+        yield start
 
 
 @pytest.fixture

@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from regioncap.captioners.fake_server import RunningServer
+from regioncap.captioners.fake_server import BatchBehaviour, Behaviour, RunningServer
 from regioncap.config.model import RegionCapConfig
 from regioncap.run.context import RunContext
 from regioncap.run.progress import Bill
 from regioncap.run.runs import RUNS
 from regioncap.tasks.batches import caption_in_batches
 from tests.support.runs import config_of
+
+Serve = Callable[..., RunningServer]
+"""`serve(**batches)`: a running fake server whose batches act so."""
+
+
+@contextmanager
+def batch_servers() -> Iterator[Serve]:
+    """What starts servers, which end with the block."""
+    with ExitStack() as running:
+
+        def start(**behaviour: Any) -> RunningServer:
+            server = RunningServer(Behaviour(latency=0.0, slots=8, batch=BatchBehaviour(**behaviour)))
+            return running.enter_context(server)
+
+        yield start
 
 
 def settings_of(server: RunningServer, **more: Any) -> dict[str, Any]:

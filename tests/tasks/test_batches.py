@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +15,17 @@ import pytest
 from regioncap.captioners.batch_api import BatchApi
 from regioncap.captioners.batch_file import request_line
 from regioncap.captioners.budget import TOKENS_PER_CAPTION
-from regioncap.captioners.fake_server import BatchBehaviour, Behaviour, RunningServer
 from regioncap.errors import BudgetReached, CaptionerError, Waiting
 from regioncap.storage.batch_records import BatchRecords
 from regioncap.storage.claims import Claim
 from regioncap.tasks import batch_results, batch_submit, batches
-from tests.support.batches_of_runs import answered_in_batches, context_of, left_in, settings_of
+from tests.support.batches_of_runs import Serve, answered_in_batches, batch_servers, context_of, left_in, settings_of
 from tests.support.commands import ROOT
 from tests.support.photos import photo_rows
 from tests.support.rows import write_rows
 from tests.support.runs import config_of
 
 ROWS = 12
-
-Serve = Callable[..., RunningServer]
 
 
 @pytest.fixture(autouse=True)
@@ -42,16 +39,8 @@ def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def serve() -> Iterator[Serve]:
-    """`serve(**batches)`: a running fake server whose batches act so; all are ended with the test."""
-    running: list[RunningServer] = []
-
-    def start(**behaviour: Any) -> RunningServer:
-        running.append(RunningServer(Behaviour(latency=0.0, slots=8, batch=BatchBehaviour(**behaviour))))
-        return running[-1].__enter__()
-
-    yield start
-    for server in running:
-        server.stop()
+    with batch_servers() as start:
+        yield start
 
 
 @pytest.fixture

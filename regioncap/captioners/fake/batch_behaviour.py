@@ -46,11 +46,11 @@ class BatchBehaviour:
     Time. `delay`: seconds that a batch is in progress before its first line is answered. `until`: by status
     (`validating`, `in_progress`, `finalizing`, `cancelling`), an event before which no batch leaves that status.
 
-    Results. `fails`: share of the lines by what becomes of them, of `FAILURES`; drawn anew each time that a custom_id
-    is submitted. `expires`: every batch expires when the share `done` of its lines is answered; a batch that is
-    cancelled has that share too. `twice`: share of the results that stand in the output file twice. `shuffled`: lines
-    are answered, and stand in the output file, in another order than they came in. `troubled`: only the first so many
-    batches have these four and `delay`; None for all.
+    Results. `fails`: share of the lines that fail, by kind of failure (`FAILURES`); chosen at random each time a
+    custom_id is submitted. `expires`: every batch expires when the share `done` of its lines is answered; a batch that
+    is cancelled has that share too. `twice`: share of the results that stand in the output file twice. `shuffled`:
+    lines are answered, and stand in the output file, in another order than they came in. `troubled`: only the first so
+    many batches have these four and `delay`; None for all.
 
     Limits. `enqueued_tokens`: of prompts in batches that are not done; a batch above it fails. `max_requests`,
     `max_bytes`: of an input file. `one_custom_id`: the same custom_id twice in a file makes the batch fail, as it does

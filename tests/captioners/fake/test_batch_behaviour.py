@@ -1,4 +1,4 @@
-"""What goes wrong with files and batches when the fake server is told so, as OpenAI's own client sees it."""
+"""Simulated failures of files and batches, as OpenAI's own client sees them."""
 
 from __future__ import annotations
 
