@@ -15,7 +15,8 @@ from regioncap.flows.running import running
 from regioncap.flows.self_contained import self_contained_flow
 from regioncap.output.summary import Summary
 from regioncap.storage.steps import StepDamaged
-from regioncap.tasks.batches import caption_in_batches
+from regioncap.tasks.batches import caption_in_batches, say_what_waits
+from regioncap.tasks.request_files import caption_by_files
 from regioncap.tasks.run_page import show
 from regioncap.tasks.scheduling import RUNNER, ShardWindow
 from regioncap.tasks.shard import ATTEMPTS, iter_shards_with_cache, keep_input, reuse
@@ -34,6 +35,10 @@ def region_caption(config: RegionCapConfig) -> Summary:
     with running(config) as (context, workers):
         if context.config.delivery == "batch":
             caption_in_batches(context)  # the rest finds their answers in the cache
+        elif context.config.delivery == "file":
+            caption_by_files(context)
+        else:
+            say_what_waits(context)
         for attempt in range(1, ATTEMPTS + 1):
             window = ShardWindow(context, workers.processes)
             for shard, steps in iter_shards_with_cache(context):

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from prefect.runtime import deployment, flow_run
 
 from regioncap.config.model import RegionCapConfig
-from regioncap.errors import OutputInUse, Stopped, UsageError
+from regioncap.errors import OutputInUse, Stopped, UsageError, Waiting
 from regioncap.flows.caller import stopping_with_caller
 from regioncap.flows.prefect_watch import loss_of_prefect_named, watching_prefect
 from regioncap.output.lease import check_still_held
@@ -81,8 +81,9 @@ def _stop_recorded(context: RunContext) -> Iterator[None]:
 
 
 def _say_what_is_kept(context: RunContext, error: BaseException) -> None:
-    """The command says it itself; elsewhere it is in the log, and with the error of a call."""
-    if context.how_to_resume:
+    """The command says it itself; elsewhere it is in the log, and with the error of a call. A run that waits says it in
+    its own words."""
+    if context.how_to_resume or isinstance(error, Waiting):
         return
     text = f"{context.kept} {DEPLOYMENT if context.deployment else CALL}"
     logger.warning("%s", text)

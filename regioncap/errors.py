@@ -15,7 +15,7 @@
         ├── PrefectLost          the Prefect server does not answer any more
         ├── WorkersLost          the cluster that processes the shards is gone
         ├── BudgetReached        max_requests or max_usd is reached
-        ├── Waiting              batches are not done, and batch_wait is over: exit code 75
+        ├── Waiting              batches or files are not answered, and batch_wait is over: exit code 75
         ├── RowsFailAlike        the first rows all fail for one reason
         └── AccountingError      rows or boxes do not add up: a bug in RegionCap
 
@@ -196,15 +196,20 @@ class BudgetReached(RunStopped):
 
 
 class Waiting(RunStopped):
-    """`batch_wait` is over, and answers are still to come from a provider's batches: a rerun goes on with them.
-    Attributes: `progress`, how far the batches are, in words."""
+    """The run has stayed as long as it may, and answers are still to come, from a provider's batches or in files: a
+    rerun goes on with them. Attributes: `progress`, how far they are, in words; `how`, what is to be done."""
 
-    def __init__(self, progress: str) -> None:
-        super().__init__(progress)
+    def __init__(
+        self,
+        progress: str,
+        how: str = "The batches go on without this run; rerun later, and it collects them.",
+    ) -> None:
+        super().__init__(progress, how)
         self.progress = progress
+        self.how = how
 
     def __str__(self) -> str:
-        return f"waiting: {self.progress}. The batches go on without this run; rerun later, and it collects them."
+        return f"waiting: {self.progress}. {self.how}"
 
 
 class RowsFailAlike(RunStopped):

@@ -41,6 +41,9 @@ CAPTIONERS = {
 """Captioners by name: classes with the contract of `regioncap.captioners.base.Captioner`, made from
 `CaptionerOptions`."""
 
+FILE_CAPTIONER = "regioncap.captioners.file_captioner:FileCaptioner"
+"""In the place of `openai`, where requests go into files."""
+
 
 @dataclass(frozen=True)
 class ExportFormat:
@@ -77,7 +80,8 @@ def make_captioner(options: CaptionerOptions) -> Captioner:
         from regioncap.captioners.plugin_captioner import PluginCaptioner
 
         return PluginCaptioner(find_plugin(CAPTIONER, config.captioner), options)
-    captioner: Captioner = load(CAPTIONERS[config.captioner_name])(options)
+    entry = FILE_CAPTIONER if config.delivery == "file" else CAPTIONERS[config.captioner_name]
+    captioner: Captioner = load(entry)(options)
     return captioner
 
 

@@ -6,16 +6,15 @@ import logging
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar
 
 from regioncap.captioners.batch_api import BatchApi
 from regioncap.captioners.endpoint import Endpoint
 from regioncap.captioners.vlm import OpenAICaptioner
-from regioncap.errors import ConfigError
+from regioncap.errors import CaptionerError, ConfigError
 from regioncap.run.context import RunContext
-from regioncap.storage.batch_records import BatchRecords
 from regioncap.storage.temporary import TemporaryFolder
+from regioncap.tasks.batch_packing import PackingDesk
 from regioncap.tasks.caption import result_of
 
 T = TypeVar("T")
@@ -24,19 +23,18 @@ logger = logging.getLogger("regioncap")
 
 
 @dataclass(frozen=True)
-class BatchDesk:
-    """A run's access to its provider's batches. `folder`: for request and result files, one at a time."""
+class BatchDesk(PackingDesk):
+    """A run's access to its provider's batches."""
 
-    context: RunContext
-    captioner: OpenAICaptioner
     endpoint: Endpoint
     api: BatchApi
-    folder: Path
 
-    @property
-    def records(self) -> BatchRecords:
-        """The records in the run's cache."""
-        return self.context.batch_records
+    def discard(self, file: str) -> None:
+        """Delete one of the provider's files; where that is not possible, say so. Raises Stopped."""
+        try:
+            self.do(self.api.delete, file)
+        except CaptionerError as error:
+            logger.warning("file %s stays at the provider: %s", file, error)
 
     def do(self, function: Callable[..., Coroutine[Any, Any, T]], *args: Any) -> T:
         """What `function(*args)` gives, run where the endpoint's connections are. Raises what it raises, Stopped."""
@@ -56,6 +54,6 @@ def open_desk(context: RunContext) -> Iterator[BatchDesk]:
     scratch = TemporaryFolder("batch")
     try:
         api = BatchApi(endpoint.http, endpoint.url, endpoint.model, context.config.server_patience)
-        yield BatchDesk(context, captioner, endpoint, api, scratch.path)
+        yield BatchDesk(context, captioner, endpoint, scratch.path, endpoint, api)
     finally:
         scratch.remove()

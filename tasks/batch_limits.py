@@ -13,11 +13,12 @@ class BatchLimits:
     """The run's `max_requests` and `max_usd`, against what it has used and what its batches will use, by estimate:
     tokens as `regioncap plan` counts them."""
 
-    def __init__(self, context: RunContext) -> None:
+    def __init__(self, context: RunContext, *, used: bool = True) -> None:
+        """`used`: count what the run has used so far."""
         self._config = context.config
         bill = context.progress.bill()
-        self._requests = bill.requests
-        self._usd = bill.usd or 0.0
+        self._requests = bill.requests if used else 0
+        self._usd = (bill.usd or 0.0) if used else 0.0
         self.reached = ""
         """Which limit the next requests would exceed, in words; "" for none."""
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from regioncap.errors import Waiting
 from regioncap.run.context import RunContext
 from regioncap.tasks.so_far import count_kept
 from regioncap.tasks.write import record_run
 
 
 def record_stop(context: RunContext, error: BaseException) -> None:
-    """Close the captioner, record that `error` stopped the run, and set `context.kept`."""
+    """Close the captioner, record that `error` stopped the run, or what it waits for, and set `context.kept`."""
     context.lazy_captioner.close()  # what came is kept by then, and nothing comes after that
-    record_run(context, "stopped", str(error) or type(error).__name__)
+    record_run(context, "waiting" if isinstance(error, Waiting) else "stopped", str(error) or type(error).__name__)
     context.kept = count_kept(context)

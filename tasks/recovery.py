@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
+from regioncap.captioners.asking import warnings_of
 from regioncap.captioners.replies import Reply, joined, read_again
 from regioncap.errors import RowReject
 from regioncap.records import dumps
@@ -75,9 +76,9 @@ def _is_reply(entry: Entry) -> bool:
     return False
 
 
-def store_replies(entries: Sequence[Entry], context: RunContext) -> int:
+def store_replies(entries: Sequence[Entry], context: RunContext, *, repaired: bool = False) -> int:
     """Add those replies of one answer to it that it lacks, and what they yield; returns how many. Captions that are
-    stored stay."""
+    stored stay. `repaired`: the replies were asked for since others lacked captions."""
     key, wanted = entries[0].key, entries[0].wanted
     found = CachedAnswer.find(key, wanted, context, fresh=True)
     stored = {dumps(reply) for reply in found.replies}
@@ -85,18 +86,21 @@ def store_replies(entries: Sequence[Entry], context: RunContext) -> int:
     if new:
         replies = joined(found.replies, [entry.reply for entry in new])
         read = read_again({}, [entry.reply for entry in new], context.config.accept_finish_reasons)
-        captions = {**{number: text for number, text in read.items() if number in wanted}, **found.captions}
+        came = {number: text for number, text in read.items() if number in wanted and number not in found.captions}
+        captions = {**came, **found.captions}
         whole = len(captions) == len(wanted)
+        usage = _usage(found, new, len(came) if repaired else 0)
         answer = replace(
-            found, captions=captions, usage=_usage(found, new), replies=replies,
-            failed_runs=0 if whole else found.failed_runs,
+            found, captions=captions, usage=usage, warnings=[*found.warnings, *warnings_of(came, context.config)],
+            replies=replies, failed_runs=0 if whole else found.failed_runs,
         )  # fmt: skip
         answer.store(key, context, model=new[0].model)
     return len(new)
 
 
-def _usage(found: CachedAnswer, new: Sequence[Entry]) -> dict[str, int]:
+def _usage(found: CachedAnswer, new: Sequence[Entry], repaired: int) -> dict[str, int]:
     added = {
+        **({"repaired": repaired} if repaired else {}),
         "requests": len(new),
         "prompt_tokens": sum(entry.prompt_tokens for entry in new),
         "completion_tokens": sum(entry.completion_tokens for entry in new),

@@ -24,7 +24,7 @@ from prefect.artifacts import (
 from prefect.runtime import deployment
 from prefect.settings import get_current_settings
 
-from regioncap.errors import UsageError
+from regioncap.errors import UsageError, Waiting
 from regioncap.output.join import ShardSteps
 from regioncap.output.summary import Summary
 from regioncap.report.markdown import escape_markdown
@@ -61,11 +61,15 @@ def page_of(context: RunContext) -> Iterator[None]:
     bar.start()
     try:
         yield
+    except Waiting as waiting:
+        bar.end(f"waiting: {waiting.progress}")
+        show_failure(waiting, context)
+        raise
     except BaseException as error:
-        bar.end(done=False)
+        bar.end("stopped")
         show_failure(error, context)
         raise
-    bar.end(done=True)
+    bar.end()
 
 
 class _Bar:
@@ -101,15 +105,17 @@ class _Bar:
         with _never_stop_the_run("progress"):
             update_progress_artifact(self._artifact, percent, description=text)
 
-    def end(self, *, done: bool) -> None:
+    def end(self, how: str = "") -> None:
+        """`how`: of a run that was not completed; `stopped` is followed by how far it came."""
         if self._thread is None:
             return
         self._ended.set()
         self._thread.join()
         percent, text = progress_text(self._context, time.monotonic() - self._started_at)
         rows = self._context.progress.counts.rows
-        reached = ", ".join(text.split(", ")[:2])
-        self._show(100.0 if done else percent, f"all of {rows:,} rows" if done else f"stopped: {reached}")
+        if how == "stopped":
+            how = f"stopped: {', '.join(text.split(', ')[:2])}"
+        self._show(percent if how else 100.0, how or f"all of {rows:,} rows")
 
 
 def show(summary: Summary, shards: Sequence[ShardSteps], context: RunContext) -> Summary:

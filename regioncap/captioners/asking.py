@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import replace
 from typing import Any, ParamSpec, TypeVar
 
@@ -29,6 +29,13 @@ LONG_REPLY_CHARS = 1_000
 
 RECORDED_AT_ONCE_CHARS = 4_000
 """Longer replies are brought into the form in which they are stored in a thread, too: this one takes about 0.3 ms."""
+
+
+def warnings_of(captions: Mapping[int, str], config: RegionCapConfig) -> list[str]:
+    """Sentences for the output row, on captions by region number that have just come."""
+    most = config.max_caption_chars
+    ended = [number for number, text in captions.items() if most is not None and len(text) >= most]
+    return [f"caption of {label(number)} ends at max_caption_chars={most}" for number in ended]
 
 
 class Keeping:
@@ -172,9 +179,7 @@ class RowConversation:
                 usage["repaired"] += len(found)
                 self._count(Counts(captions_repaired=len(found)))
             result.captions.update(found)
-            most = self._config.max_caption_chars
-            ended = [number for number, text in found.items() if most is not None and len(text) >= most]
-            result.warnings += [f"caption of {label(number)} ends at max_caption_chars={most}" for number in ended]
+            result.warnings += warnings_of(found, self._config)
         await self._keep_now(failed=False)
         return "" if len(found) == len(asked.wanted) else self._problem_of(response, read.reason)
 

@@ -5,24 +5,17 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 
-from regioncap.captioners.chat import (
-    ChatRequest,
-    ChatResponse,
-    Ending,
-    Sampling,
-    messages_of,
-    read_response,
-)
+from regioncap.captioners.chat import ChatRequest, ChatResponse, Ending, Sampling, messages_of
 from regioncap.captioners.dialect import Dialect
 from regioncap.captioners.health import EndpointHealth, RetryPolicy
 from regioncap.captioners.limits import InFlightLimit
 from regioncap.captioners.model_list import details_of, models_in
-from regioncap.captioners.prompts import form_of_answer
+from regioncap.captioners.phrasing import Phrasing
 from regioncap.captioners.server_errors import (
     RESUMES,
     EndpointFailed,
@@ -33,9 +26,9 @@ from regioncap.captioners.server_errors import (
     endpoint_failed,
     error_status,
 )
-from regioncap.captioners.structure import PROBE_REGEX, PROBE_WORD, names_of, regex_of, structured
+from regioncap.captioners.structure import PROBE_REGEX, PROBE_WORD, structured
 from regioncap.captioners.transport import Transport
-from regioncap.masking import SHORT_SECRET, mask, outside_text
+from regioncap.masking import outside_text
 from regioncap.records import dumps
 
 SLOW_SHARE = 0.5
@@ -127,19 +120,8 @@ class Endpoint:
     ) -> dict[str, Any]:
         """`request` as this server takes it. `form`: what the answer is held to, None for what was found out;
         `max_chars`: see `regex_of`; `word`: the answer must begin with it, as a text or as a name."""
-        way = form or self.form
-        note = form_of_answer(request.wanted, json=way == "json_schema")
-        names = names_of(request.wanted, word)
-        return self.dialect.apply(
-            {
-                "model": self.model,
-                "messages": messages_of(request.images, f"{request.text}\n\n{note}", request.system),
-                "max_tokens": self.sampling.max_tokens,
-                **self.sampling.body(request.temperature_offset, request.sample),
-                **structured(way, regex_of(request.wanted, max_chars or self.max_caption_chars, word), names),
-                **self.request_body,
-            }
-        )
+        body = self._phrasing(form or self.form).body(request, max_chars=max_chars, word=word)
+        return self.dialect.apply(body)
 
     @property
     def form(self) -> str:
@@ -169,8 +151,13 @@ class Endpoint:
 
     def read(self, content: bytes, form: str) -> ChatResponse:
         """The answer in a body, which was held to `form`. Raises ValueError when there is neither one nor an error."""
-        answer = self._without_secrets(read_response(content))
-        return replace(answer, form=form, accepted=answer.word in self.accepted_words)
+        return self._phrasing(form).read(content, form)
+
+    def _phrasing(self, form: str) -> Phrasing:
+        return Phrasing(
+            self.model, self.sampling, form, self.max_caption_chars, self.request_body, self.accepted_words,
+            self.http.secrets,
+        )  # fmt: skip
 
     def check(self, answer: ChatResponse) -> None:
         """Raises what an answer stands for that the server did not finish: TryAgain, Refused or EndpointFailed."""
@@ -178,12 +165,6 @@ class Endpoint:
             raise self._error(HttpResponse(error_status(answer.error), dumps(answer.error)))
         if answer.ending is Ending.FAILED:
             raise TryAgain(f"the server aborted its answer (finish_reason {answer.word[:40]!r})")
-
-    def _without_secrets(self, answer: ChatResponse) -> ChatResponse:
-        """A server that echoes what it was sent must not bring a key into captions and rejects."""
-        # Shorter ones may be words of a caption: what is set for servers that want some key and check none.
-        echoed = [secret for secret in self.http.secrets if len(secret) >= SHORT_SECRET and secret in answer.text]
-        return replace(answer, text=mask(answer.text, echoed)) if echoed else answer
 
     def _error(self, response: HttpResponse) -> Exception:
         if response.status == 404 and AZURE_PATH in self.url and not self.http.sends("api-version"):

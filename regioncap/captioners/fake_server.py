@@ -77,6 +77,11 @@ class RunningServer:
         """What its batches were asked up to now, and what they cost."""
         return self._fake.stats.batches
 
+    @property
+    def batch_ids(self) -> list[str]:
+        """Of its batches, oldest first."""
+        return self._fake.batches.ids
+
     def change_batches(self, **behaviour: Any) -> None:
         """Deal with batches differently from now on: fields of `BatchBehaviour`."""
         self.change(batch=replace(self._fake.behaviour.batch, **behaviour))

@@ -15,6 +15,7 @@ from regioncap.captioners.proxies import environment_proxies, proxy_of
 from regioncap.captioners.server_errors import HttpResponse, TryAgain
 from regioncap.captioners.tls import speaks_tls, tls_context
 from regioncap.errors import CaptionerError, ConfigError
+from regioncap.storage.storage_errors import translated
 
 KEEPALIVE_SECONDS = 4.0
 """Servers on uvicorn, such as vLLM, close idle connections after 5 s."""
@@ -153,10 +154,16 @@ class Transport:
 
 
 async def _write_to(path: Path, response: aiohttp.ClientResponse) -> None:
-    """Write the decompressed body to `path`, without ever holding more than a chunk of it."""
-    with path.open("wb") as file:
+    """Write the decompressed body to `path`, without ever holding more than a chunk of it. Raises StorageError when the
+    disk is full."""
+    with translated(str(path), "write"):
+        file = path.open("wb", buffering=0)
+    with file:
         async for chunk in response.content.iter_chunked(WRITTEN_AT_ONCE_BYTES):
-            file.write(chunk)
+            with translated(str(path), "write"):  # else it would be taken for trouble of the network
+                written = 0
+                while written < len(chunk):
+                    written += file.write(chunk[written:])
 
 
 async def _content_of(response: aiohttp.ClientResponse) -> bytes:

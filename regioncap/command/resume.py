@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from regioncap.command.sigterm import sigterm_like_ctrl_c
 from regioncap.config.model import RegionCapConfig
-from regioncap.errors import OutputInUse, SettingsChanged, UsageError
+from regioncap.errors import OutputInUse, SettingsChanged, UsageError, Waiting
 from regioncap.masking import mask
 from regioncap.run.context import RunContext
 from regioncap.run.kept import KeptCaptions
@@ -41,11 +41,26 @@ def saying_how_to_resume(config: RegionCapConfig, args: Sequence[str]) -> Iterat
         if context.kept is not None:  # Prefect cannot be used, which shows only after the first requests
             error.add_note(f"{context.kept} Resume with:\n  {command}")
         raise
+    except Waiting as error:
+        kept = _kept(context)
+        look = command_line(["batches", config.output, *_storage_flags(config)])
+        error.add_note(
+            f"{f'{kept} ' if kept.count else ''}Go on with:\n  {command}\nSee how far they are with:\n  {look}"
+        )
+        raise
     except BaseException as error:
         if isinstance(error, OutputInUse) and not error.lost:
             raise  # another run goes on with it
         error.add_note(f"{_kept(context)} Resume with:\n  {command}")
         raise
+
+
+def _storage_flags(config: RegionCapConfig) -> Iterator[str]:
+    """The flags that say where the cache of a run is."""
+    for name in RegionCapConfig.fields_read_by("storage"):
+        value = getattr(config, name)
+        if value != RegionCapConfig.model_fields[name].default:
+            yield from (f"--{name.replace('_', '-')}", str(value))
 
 
 def _kept(context: RunContext) -> KeptCaptions:

@@ -75,8 +75,12 @@ def _log_handler(console: Console) -> logging.Handler:
 def _captioner(config: RegionCapConfig) -> str:
     """Who captions, and where pictures go for that."""
     name = config.captioner_name
+    hosts = ", ".join(dict.fromkeys(urlsplit(url).netloc for url in config.endpoint))
+    if config.delivery == "file":
+        folder = redact_url(config.requests_folder)
+        rest = f", and {hosts} is sent what no file answers" if hosts else ""
+        return f"{config.model} by files in {folder} (marked pictures are in them{rest})"
     if name == "openai":
-        hosts = ", ".join(dict.fromkeys(urlsplit(url).netloc for url in config.endpoint))
         return f"{config.model} at {hosts} (marked pictures are sent there)"
     if name == "vllm":
         return f"{config.model} with vLLM on this machine (pictures stay here)"
@@ -105,7 +109,8 @@ def plan_lines(plan: Plan, config: RegionCapConfig) -> Iterator[str]:
     if config.prices is not None:
         yield f"{'US dollars, about':<24} {plan.usd(*config.prices):>14,.2f}"
     if (in_batches := plan.usd_in_batches(config)) is not None:
-        yield f"{'  with delivery=batch':<24} {in_batches:>14,.2f}"
+        way = f"  with delivery={'file' if config.delivery == 'file' else 'batch'}"
+        yield f"{way:<24} {in_batches:>14,.2f}"
     for hint in plan.hints:
         yield f"\n{hint}"
     if plan.files_left_out:

@@ -45,6 +45,8 @@ def try_row(config: RegionCapConfig, line: int, say: Say) -> bool:
 
     The model is asked even if the answer is cached. Raises UsageError for a line that does not exist, CaptionerError.
     """
+    if config.delivery == "file" and not config.rest_online:
+        raise UsageError("delivery: a row is tried at a server, and delivery=file asks none; set --delivery online")
     with contextlib.closing(RunContext(config)) as context:
         context.captioner.check()
         _ = context.edits  # wrong ones are refused before anything else is read

@@ -133,7 +133,7 @@ def check_captioner(config: DerivedSettings) -> None:
     name = config.captioner_name
     if name == "auto":
         raise ValueError(NO_CAPTIONER)
-    if name == "openai" and not config.endpoint:
+    if name == "openai" and not config.endpoint and config.delivery != "file":
         raise ValueError("endpoint: expected the server's base URL, such as http://host:8000/v1, got none")
     if name != "pixels" and not config.own_captioner and not config.model:
         raise ValueError("model: expected the name of a vision-language model, got none; set it with --model")
@@ -264,24 +264,6 @@ def check_runner(config: DerivedSettings) -> None:
             "with `regioncap serve-model MODEL --gpus all --host ADDRESS` on the machines with the GPUs, and pass the "
             "URLs that it prints with --endpoint"
         )
-
-
-def check_delivery(config: DerivedSettings) -> None:
-    """Batches are a provider's, of one account, and one process has them in its care."""
-    if config.delivery == "online":
-        return
-    if config.captioner_name != "openai":
-        raise ValueError(
-            f"delivery: captioner {config.captioner_name!r} has no batches; expected captioner 'openai' with an "
-            "endpoint, or delivery=online"
-        )
-    if len(config.endpoint) != 1:
-        raise ValueError(
-            f"delivery: expected one endpoint, whose account the batches belong to, got {len(config.endpoint)}; remove "
-            "the others, or set delivery=online"
-        )
-    if config.runner != "threads":
-        raise ValueError(f"delivery: expected runner 'threads' with batches, got {config.runner!r}; remove one of them")
 
 
 def _check_url(url: str, field: str, example: str, secrets: str) -> None:

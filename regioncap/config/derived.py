@@ -34,12 +34,23 @@ class DerivedSettings(RunSettings):
 
     @property
     def captioner_name(self) -> str:
-        """The captioner, with `auto` resolved: `openai` if there is an endpoint, `vllm` if there is only a model."""
+        """The captioner, with `auto` resolved: `openai` if there is an endpoint or requests go into files, `vllm` if
+        there is only a model."""
         if self.captioner != "auto":
             return self.captioner
-        if self.endpoint:
+        if self.endpoint or self.delivery == "file":
             return "openai"
         return "vllm" if self.model else "auto"
+
+    @property
+    def rest_online(self) -> bool:
+        """Whether what batches or files of requests do not answer is requested online."""
+        return self.batch_rest == "online" or (self.batch_rest == "auto" and self.delivery != "file")
+
+    @property
+    def requests_folder(self) -> str:
+        """Where files of requests are written: the address of a folder."""
+        return self.batch_folder or f"{self.output.rstrip('/').removesuffix('.jsonl')}.requests"
 
     @property
     def own_captioner(self) -> bool:

@@ -158,31 +158,42 @@ class RunSettings(EndpointSettings):
         "limits",
     )
 
-    # --- a provider's batches
-    delivery: Literal["online", "batch"] = setting(
+    # --- a provider's batches, and files of requests
+    delivery: Literal["online", "batch", "file"] = setting(
         "online",
         "Delivery",
         "online: each request is answered at once. batch: requests are submitted as the provider's batches, which take "
-        "up to a day and cost less; for captioner 'openai' with one endpoint.",
+        "up to a day and cost less; for captioner 'openai' with one endpoint. file: they are written into files, for "
+        "`vllm run-batch` and machines without a network, and results are read that are put beside these; it needs no "
+        "endpoint.",
         "place",
     )
     batch_wait: float | None = setting(
         None,
         "Wait for batches",
         "How long a run stays until its batches are done, in seconds; then it ends as waiting, with exit code 75, and "
-        "a rerun goes on. 0: it submits, collects what is done, and ends. Default: until all are done.",
+        "a rerun goes on. 0: it submits, collects what is done, and ends. Default: until all are done; with "
+        "delivery=file 0.",
         "place",
         ge=0,
     )
-    batch_rest: Literal["online", "batch"] = setting(
-        "online",
+    batch_rest: Literal["auto", "online", "batch"] = setting(
+        "auto",
         "Rest of batches",
-        "How captions are requested that a batch failed or did not get to: online, or by another batch, up to "
-        "`max_repairs` times.",
+        "How captions are requested that a batch failed or did not get to: online, or by another batch or file, up to "
+        "`max_repairs` times. auto: online; with delivery=file by another file, so that nothing is sent to any server.",
         "place",
     )
+    batch_folder: str | None = setting(
+        None,
+        "Folder of request files",
+        "Folder or URL into which delivery=file writes the files of requests, and where it looks for their results. "
+        "Default: beside the output, out.requests for out.jsonl.",
+        "place",
+        read_by=("path",),
+    )
     batch_max_requests: int = setting(
-        50_000, "Requests per batch", "Maximum number of requests in a batch.", "place", ge=1, le=1_000_000
+        50_000, "Requests per batch", "Maximum number of requests in a batch or file.", "place", ge=1, le=1_000_000
     )
     batch_max_bytes: int = setting(
         200_000_000,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 from pydantic import ConfigDict, ValidationError, model_validator
 
 from regioncap.config import checks, described, form
+from regioncap.config.delivery_checks import check_delivery
 from regioncap.config.derived import DerivedSettings
 from regioncap.config.wrong_values import error_of
 
@@ -72,7 +73,7 @@ class RegionCapConfig(DerivedSettings):
         checks.check_templates(self)
         checks.check_coordinates(self)
         checks.check_runner(self)
-        checks.check_delivery(self)
+        check_delivery(self)
         return self
 
 

@@ -20,7 +20,8 @@ def remove_leftovers(context: RunContext) -> None:
     folders, stem = outputs_at(context.output).kept_in
     found = [*in_cache(context.cache), *in_temporary_folder()]
     if context.lease is not None:
-        found += beside(folders, stem)
+        requests = [context.files.place(context.config.requests_folder)] if context.config.delivery == "file" else []
+        found += beside([*folders, *requests], stem)
     for leftover in found:
         leftover.remove()
     count = len(found)

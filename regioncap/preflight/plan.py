@@ -125,8 +125,8 @@ class Plan:
         return (self.prompt_tokens * per_m_in + self.completion_tokens * per_m_out) / 1e6
 
     def usd_in_batches(self, config: RegionCapConfig) -> float | None:
-        """The price in US dollars where all but the audit is requested by a provider's batches; None where there are
-        none, or the config has no prices."""
+        """The price in US dollars where all but the audit is requested by batches or files; None where there are none,
+        or the config has no prices."""
         if config.captioner_name != "openai" or config.prices is None:
             return None
         batches = replace(self, audit=None).usd(*config.prices)

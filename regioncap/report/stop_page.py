@@ -1,9 +1,10 @@
-"""What the page of a run in Prefect's UI says when the run did not reach its end: why, what to do, and what is kept."""
+"""What the page of a run in Prefect's UI says when the run did not reach its end: why it stopped or what it waits for,
+what to do, and what is kept."""
 
 from __future__ import annotations
 
 from regioncap.config.setting_names import by_setting_names
-from regioncap.errors import OutputInUse, RegionCapError, RunStopped, UsageError
+from regioncap.errors import OutputInUse, RegionCapError, RunStopped, UsageError, Waiting
 from regioncap.records import cut_text
 from regioncap.report.markdown import address, escape_markdown
 from regioncap.report.run_summary import cost_of
@@ -30,6 +31,8 @@ def stop_page(error: BaseException, context: RunContext, how_to_resume: str) -> 
             f"## Another run is writing this output\n\n{_quoted(_words(error))}\n\n"
             f"**What to do:** when the other has ended, {how_to_resume}, or choose another output.\n"
         )
+    if isinstance(error, Waiting):
+        return _waiting_page(error, context, how_to_resume)
     heading, first = _heading_and_first_step(error)
     parts = [
         f"## {heading}",
@@ -41,6 +44,19 @@ def stop_page(error: BaseException, context: RunContext, how_to_resume: str) -> 
         f"- **output**: {address(context.output.url)}; an earlier output was left unchanged",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _waiting_page(waiting: Waiting, context: RunContext, how_to_resume: str) -> str:
+    kept = _kept(context)
+    return "\n\n".join([
+        "## The run waits for its answers",
+        f"**{escape_markdown(waiting.progress)}.** {escape_markdown(waiting.how)}",
+        f"**What to do:** nothing more, where a later run is scheduled; else, later, {how_to_resume}. It collects what "
+        "is done, requests nothing twice, and writes the output when all is there.",
+        f"- **cost so far**: {cost_of(context.progress.bill())}; answers are counted when they are collected\n"
+        f"- **output**: {address(context.output.url)}; an earlier output was left unchanged"
+        + (f"\n- **cache**: {kept}" if kept.count else ""),
+    ]) + "\n"  # fmt: skip
 
 
 def _heading_and_first_step(error: BaseException) -> tuple[str, str]:

@@ -1,4 +1,5 @@
-"""What is on record of batches at a provider: submitted by one run, collected by it or by another, perhaps days later.
+"""What is on record of batches at a provider, and of files of requests: submitted by one run, collected by it or by
+another, perhaps days later.
 
     {cache}/batches/{id}.json            the batch: how far it is
     {cache}/batches/{id}.requests.jsonl  its requests, one a line, in the order of its file
@@ -17,6 +18,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from regioncap.errors import StorageError
 from regioncap.records import dumps, loads
 from regioncap.storage.claim_records import ClaimRecords
 from regioncap.storage.conditional_writes import content_of, create_record
@@ -24,6 +26,10 @@ from regioncap.storage.filesystem import Place
 from regioncap.storage.holders import Holder
 
 BATCHES = "batches"
+DAMAGED = (
+    "it is damaged. Copy it back, or remove it: then its rows are requested again, and what batch {id} (as the "
+    "provider's list has it in the metadata) brought is lost"
+)
 NAME = re.compile(r"[0-9a-f]{32}(?:\.json|\.requests\.jsonl|\.after\.[0-9a-f]{32})")
 _RECORD = re.compile(r"([0-9a-f]{32})\.json")
 
@@ -35,8 +41,13 @@ class BatchRecord:
     `endpoint`, `model`: where and of whom the answers are asked, as they are set; `url`: the endpoint's base URL.
     `form`: what answers are held to. `packed`: its file is whole, and its requests are on record. `file`: the
     provider's id of it, once it is uploaded. `creating_at`: seconds since the epoch when the provider was last asked to
-    create the batch; None before. `batch`: the provider's id of it. `requests`, `bytes`: of its file. `done`: requests
-    that the provider said were answered. `by`: the output, as an absolute address, of the run that submitted it.
+    create the batch; None while it surely was not. `batch`: the provider's id of it. `requests`, `bytes`: of its file.
+    `done`: requests that the provider said were answered. `by`: the output, as an absolute address, of the run that
+    submitted it. `to_delete`: once its results are stored, the provider's files that are not needed any more; None
+    before.
+
+    Of a file of requests for which results are put beside it: `request_file`, its absolute address; `file` is its name,
+    once it is there; `endpoint` and `url` are empty.
     """
 
     id: str
@@ -53,11 +64,21 @@ class BatchRecord:
     bytes: int = 0
     done: int = 0
     by: str = ""
+    to_delete: tuple[str, ...] | None = None
+    request_file: str = ""
 
     @classmethod
     def new(cls, run: str, endpoint: str, url: str, model: str, form: str, by: str) -> BatchRecord:
         """The record of a batch that is about to be packed."""
         return cls(uuid.uuid4().hex, run, endpoint, url, model, form, by=by)
+
+    @classmethod
+    def of(cls, value: Any) -> BatchRecord:
+        """The record in a file's JSON. Raises TypeError when it is none."""
+        if not isinstance(value, dict):
+            raise TypeError(f"expected an object, got {type(value).__name__}")
+        known = {name: each for name, each in value.items() if name in cls.__dataclass_fields__}
+        return cls(**{**known, "to_delete": None if (files := known.get("to_delete")) is None else tuple(files)})
 
     def changed(self, **values: Any) -> BatchRecord:
         """The record with other values."""
@@ -72,7 +93,8 @@ class BatchRecord:
 @dataclass(frozen=True)
 class Asked:
     """One request of a batch, and what is needed to store its reply. `id`: its custom_id. `key`: of the answer.
-    `regions`: all of the row's, from 1. `wanted`: those it asks for. The rest: see `ChatRequest` and `Entry`."""
+    `regions`: all of the row's, from 1. `wanted`: those it asks for. `repair`: whether earlier replies lacked these, or
+    did not satisfy. `tokens`: of its prompt, by estimate. The rest: see `ChatRequest` and `Entry`."""
 
     id: str
     key: str
@@ -81,6 +103,8 @@ class Asked:
     order: int
     mode: str = "marks"
     offset: float = 0.0
+    repair: bool = False
+    tokens: int = 0
 
     def line(self) -> bytes:
         """The request as the record has it."""
@@ -106,20 +130,21 @@ class BatchRecords:
         return sorted(match[1] for match in found if match)
 
     def all(self) -> Iterator[BatchRecord]:
-        """All that can be read; one that is gone by now is left out."""
+        """All of them; one that is gone by now is left out."""
         for each in self.ids():
             record = self.find(each)
             if record is not None:
                 yield record
 
     def find(self, batch: str) -> BatchRecord | None:
-        """The record with this id; None when there is none, or it says nothing."""
-        data = content_of(self._folder.child(f"{batch}.json"))
-        with contextlib.suppress(ValueError, TypeError, KeyError):
-            if data is not None:
-                known = BatchRecord.__dataclass_fields__
-                return BatchRecord(**{name: value for name, value in loads(data).items() if name in known})
-        return None
+        """The record with this id; None when there is none. Raises StorageError for one that is damaged, too: what it
+        stands for may be paid for."""
+        place = self._folder.child(f"{batch}.json")
+        data = content_of(place)
+        try:
+            return BatchRecord.of(loads(data)) if data is not None else None
+        except (ValueError, TypeError):
+            raise StorageError(place.url, "read", DAMAGED.format(id=batch)) from None
 
     def write(self, record: BatchRecord) -> BatchRecord:
         """Put a record in place of what was there; returns it."""
@@ -128,8 +153,15 @@ class BatchRecords:
 
     def outliving(self, living: set[str]) -> set[str]:
         """The tokens of batches whose claims hold, given those of the runs that live: of all that are on record, but
-        for what a dead run was just packing."""
-        return {record.id for record in self.all() if record.packed or record.run in living}
+        for what a dead run had not uploaded yet."""
+        return {each for each in self.ids() if self._holds(each, living)}
+
+    def _holds(self, batch: str, living: set[str]) -> bool:
+        try:
+            record = self.find(batch)
+        except StorageError:
+            return True  # in doubt: what is in a batch must not be paid for again
+        return record is not None and (bool(record.file) or record.run in living)
 
     # --- its requests
 
@@ -181,17 +213,19 @@ class BatchRecords:
         return chain.token if chain is not None else ""
 
     def free(self, batches: set[str]) -> None:
-        """Remove all claims in the names of these batches, whose requests are not on record."""
-        for key in [name for name in self._claims.listed() if "." not in name]:
-            if self.holder_of(key) in batches:
-                self._claims.remove([key])
+        """Remove all claims that are held in the names of these batches, whatever is on record of their requests."""
+        listed = self._claims.listed()
+        for key in [name for name in listed if "." not in name]:
+            chain = self._claims.chain_of(key, listed)
+            if chain is not None and chain.token in batches:
+                self._claims.remove(chain.names)
 
     def remove(self, record: BatchRecord) -> None:
         """The batch is collected, or given up: its claims go, then all that is on record."""
-        if record.packed:
-            for key in dict.fromkeys(asked.key for asked in self.requests(record.id)):
-                self._claims.remove([key])
-        else:
+        asked = [each.key for each in self.requests(record.id)] if record.packed and record.file else []
+        for key in dict.fromkeys(asked):
+            self._claims.remove([key])
+        if not asked or len(asked) < record.requests:  # some are damaged; or others may have taken claims over
             self.free({record.id})
         for item in list(self._folder.items()):
             if item.name.startswith(f"{record.id}.") and not item.name.endswith(".json"):

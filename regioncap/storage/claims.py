@@ -49,6 +49,9 @@ Resume = Callable[[], None]
 """Called when an answer may be there, or may be requested."""
 
 
+BATCHES_OF_OTHERS = "a run that collects batches"
+
+
 @dataclass
 class _Waiting:
     """An answer that another run requests. `resume`: see `when_free`. `chain`: its claim as last read; that was begun
@@ -168,8 +171,7 @@ class Claims:
         """Another run is there: claim what is requested, and say so."""
         live = self._live
         assert live is not None
-        names = [str(other.holder or UNKNOWN) for other in live.others()]
-        others = ", ".join(names) or "batches of earlier runs"
+        others = ", ".join(str(other.holder or UNKNOWN) for other in live.others())
         with self._lock:
             self._shared = True
             keys = [key for key, names in self._held.items() if not names]
@@ -179,9 +181,10 @@ class Claims:
             self._announced = True
             if self._ended.is_set():  # meanwhile, and nobody removes what is left by a run that has left
                 live.withdraw()
-            logger.info("at work on the same cache: %s; answers that both need are requested by one of them", others)
+            if others:
+                logger.info("at work on the same cache: %s; what both need is requested by one of them", others)
         else:
-            self._give_up(f"{self._cache.url} has no conditional writes, so {others}")
+            self._give_up(f"{self._cache.url} has no conditional writes, so {others or BATCHES_OF_OTHERS}")
 
     def _claim_held(self, key: str) -> None:
         made = self._records.make(key, self._holder)

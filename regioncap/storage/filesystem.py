@@ -246,6 +246,12 @@ class Place:
         before = self.read() if self.size() is not None else b""
         self.write(before + data)
 
+    def make_folder(self) -> None:
+        """Make a folder here, if there is none; a store has none that are empty."""
+        if self.is_local:
+            with self._translated("write"):
+                Path(self._path).mkdir(parents=True, exist_ok=True)
+
     def create(self, data: bytes) -> bool:
         """Write the whole file where there is none; False when there is one. No filesystem is sure to keep to it."""
         with self._translated("write"), contextlib.suppress(FileExistsError):

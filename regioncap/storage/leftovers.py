@@ -30,8 +30,8 @@ CUT_OFF = re.compile(r"\..+\.[0-9a-f]{32}\.part")
 """Names of files whose writing was cut off; see `regioncap.storage.atomic_write`."""
 
 _TEMPORARY = re.compile(rf"{CUT_OFF.pattern}|[0-9a-f]{{32}}\.probe")
-_SCRATCH = re.compile(r"regioncap-(images|vllm|upload)-[a-z0-9_]{8}")
-_CACHE_FOLDER = re.compile(r".+_(step[0-6]|runs)|captions|marks|images|dask")
+_SCRATCH = re.compile(r"regioncap-(images|vllm|upload|batch)-[a-z0-9_]{8}")
+_CACHE_FOLDER = re.compile(r".+_(step[0-6]|runs)|captions|marks|images|dask|batches")
 _MANY = ("captions", "marks", "images")
 """Folders of a cache whose files are in folders of two letters."""
 

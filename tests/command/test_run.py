@@ -270,12 +270,14 @@ def test_three_commands_and_a_fake_server(here: Path, prefect_server: None, caps
 
         planned = call(capsys, "plan", *flags, "--usd-per-m-in", "100", "--usd-per-m-out", "400")
         assert planned.code == 0, planned.err
-        counts = dict(line.rsplit(maxsplit=1) for line in planned.out.splitlines()[:11])
+        counts = dict(line.rsplit(maxsplit=1) for line in planned.out.splitlines()[:12])
         assert counts["rows"] == "6"
         assert (counts["  with boxes"], counts["regions given"]) == ("3", "3")
         assert (counts["  without boxes"], counts["regions to find, at most"]) == ("3", "9")
         assert (counts["requests needed"], counts["  already done"]) == ("6", "0")
         assert float(counts["US dollars, about"]) > 0
+        online, in_batches = (float(counts[name]) for name in ("US dollars, about", "  with delivery=batch"))
+        assert in_batches == pytest.approx(online / 2, abs=0.01)
 
         tried = call(capsys, "try", *flags, "--row", "2", "--prompt", "{num_regions} for {id}")
         assert tried.code == 0, tried.err

@@ -232,7 +232,7 @@ READ_BY: dict[Any, set[str]] = {
         "captioner_options",
     },
     "audit": {"audit_rows", "min_consistent"},
-    "path": {"input", "output", "image_root", "cache_path", "ca_file", "edits"},
+    "path": {"input", "output", "image_root", "cache_path", "ca_file", "edits", "batch_folder"},
 }
 """Facts, not derived: what changes here changes keys of caches, unless the field applies only when it is set."""
 

@@ -7,11 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 
+from regioncap.captioners.fake_server import RunningServer
 from regioncap.command.app import main
-from regioncap.errors import Waiting
-from regioncap.tasks import batches
-from tests.support.batches_of_runs import Serve, batch_servers, settings_of
+from regioncap.errors import CaptionerError, Waiting
+from regioncap.storage.batch_records import BatchRecord
+from regioncap.tasks import batch_submit, batches
+from tests.support.batches_of_runs import Serve, batch_servers, left_in, settings_of
 from tests.support.photos import photo_rows
 from tests.support.rows import read_rows, write_rows
 from tests.support.runs import Run
@@ -24,6 +28,8 @@ def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Batches of tests take moments."""
     monkeypatch.setattr(batches, "FIRST_PAUSE_SECONDS", 0.02)
     monkeypatch.setattr(batches, "MAX_PAUSE_SECONDS", 0.1)
+    monkeypatch.setattr(batch_submit, "LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(batch_submit, "LIST_SECONDS", 1.0)
 
 
 @pytest.fixture
@@ -78,6 +84,10 @@ def test_a_run_that_has_waited_long_enough_is_waiting_and_the_next_goes_on(
     run(folder, **settings_of(server))
     assert len(read_rows(folder / "out.jsonl")) == ROWS
     assert server.batches.public()["submitted"] == ROWS
+    assert [line["outcome"] for line in read_rows(folder / "out.runs.jsonl")] == ["waiting", "complete"]
+    with get_client(sync_client=True) as client:
+        found = client.read_artifacts(artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=["summary-out"])))
+    assert any(str(each.data).startswith("## The run waits for its batches") for each in found)
 
 
 def test_the_command_lists_batches_and_ends_them(
@@ -110,4 +120,99 @@ def test_the_command_says_that_it_waits(
     assert command("run", *given) == 75
     said = capsys.readouterr().err
     assert "waiting: 0 of 1 batches done, 0 of 12 answers" in said
+    assert f"Go on with:\n  regioncap run {folder}" in said
+    look = f"regioncap batches {folder / 'out.jsonl'} --cache-path {folder / 'cache'}"
+    assert f"See how far they are with:\n  {look}\n" in said
     assert not (folder / "out.jsonl").exists()
+    assert command(*look.split()[1:]) == 0
+
+
+def test_what_is_not_created_yet_is_listed_and_given_up(
+    folder: Path, run: Run, serve: Serve, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server = serve(enqueued_tokens=1)
+    with pytest.raises(Waiting, match="1 wait for room at the provider"):
+        run(folder, **settings_of(server, batch_wait=1))
+    server.change_batches(enqueued_tokens=None)
+    of = [str(folder / "out.jsonl"), "--cache-path", str(folder / "cache")]
+    assert command("batches", *of, "--cancel") == 0
+    capsys.readouterr()
+    run(folder, **settings_of(server))
+    assert len(read_rows(folder / "out.jsonl")) == ROWS
+    assert left_in(folder, "batches") + left_in(folder, "claims") == []
+
+
+# --- what only a person knows
+
+
+def record_of(folder: Path) -> BatchRecord:
+    """The one record of a batch in a folder's cache."""
+    (found,) = [path for path in left_in(folder, "batches") if path.name.count(".") == 1]
+    return BatchRecord.of(found.read_bytes())
+
+
+@pytest.fixture
+def unclear(folder: Path, run: Run, serve: Serve) -> RunningServer:
+    """A server without a list that a run did not hear of after it had created its batch."""
+    server = serve(no_list=404, calls={"create": ["lost"]})
+    with pytest.raises(CaptionerError, match=r"--adopt [0-9a-f]{32}=BATCH"):
+        run(folder, **settings_of(server))
+    return server
+
+
+def test_a_batch_that_a_person_names_is_collected(
+    folder: Path, run: Run, unclear: RunningServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ours = record_of(folder).id
+    of = ["batches", str(folder / "out.jsonl"), "--cache-path", str(folder / "cache"), "--adopt"]
+    for wrong, said in {
+        "nothing": "expected ID=BATCH or ID=none",
+        f"{'0' * 32}=batch_1": "no batch with this ID is on record",
+        f"{ours}=batch_1": "has no batch batch_1",
+    }.items():
+        assert command(*of, wrong) == 2
+        assert said in capsys.readouterr().err
+    (theirs,) = unclear.batch_ids
+    assert command(*of, f"{ours}={theirs}") == 0
+    assert f"{ours} is batch {theirs}" in capsys.readouterr().out
+    run(folder, **settings_of(unclear))
+    assert len(read_rows(folder / "out.jsonl")) == ROWS
+    assert unclear.batches.public()["batches"] == 1
+
+
+def test_a_batch_that_a_person_has_not_found_is_created_again(folder: Path, run: Run, serve: Serve) -> None:
+    server = serve(no_list=404, calls={"create": ["unheard"]})
+    with pytest.raises(CaptionerError, match="--adopt"):
+        run(folder, **settings_of(server))
+    of = ["batches", str(folder / "out.jsonl"), "--cache-path", str(folder / "cache")]
+    assert command(*of, "--adopt", f"{record_of(folder).id}=none") == 0
+    run(folder, **settings_of(server))
+    seen = server.batches.public()
+    assert (seen["files"], seen["batches"], seen["submitted"]) == (1, 1, ROWS)
+
+
+def test_a_batch_that_is_gone_is_given_up(
+    folder: Path, run: Run, serve: Serve, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server = serve(calls={"retrieve": ["404", "404"]})
+    with pytest.raises(CaptionerError, match="has no batch"):
+        run(folder, **settings_of(server))
+    of = ["batches", str(folder / "out.jsonl"), "--cache-path", str(folder / "cache")]
+    ours = record_of(folder).id
+    assert command(*of) == 0
+    assert f"not at the provider (any more), 12 requests; --adopt {ours}=none gives it up" in capsys.readouterr().out
+    assert command(*of, "--adopt", f"{ours}=none") == 0
+    run(folder, **settings_of(server))
+    assert len(read_rows(folder / "out.jsonl")) == ROWS
+    assert server.batches.public()["batches"] == 2
+
+
+def test_an_online_run_says_that_batches_are_waited_for(
+    folder: Path, run: Run, serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = serve(until={"in_progress": threading.Event()})
+    with pytest.raises(Waiting):
+        run(folder, **settings_of(server, batch_wait=0))
+    write_rows(folder / "photos.jsonl", [{"image": photo_rows(folder, ROWS + 1)[-1]["image"], "bbox": [[1, 1, 9, 9]]}])
+    run(folder, **settings_of(server, delivery="online"))
+    assert "1 batches of earlier runs on this cache are not collected" in caplog.text

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from regioncap.errors import OutputInUse, RowsFailAlike, UsageError
+from regioncap.errors import OutputInUse, RowsFailAlike, UsageError, Waiting
 from regioncap.records import Counts
 from regioncap.report.stop_page import stop_line, stop_page, wrong_settings_page
 from regioncap.run.context import RunContext
@@ -59,6 +59,21 @@ def test_its_first_lines_say_why_and_what_to_do(context: RunContext, case: str) 
         "- **cost**: no requests",
         f"- **output**: `{context.output.url}`; an earlier output was left unchanged",
     ]
+
+
+def test_a_run_that_waits_has_not_stopped(context: RunContext) -> None:
+    context.kept = KeptCaptions(9)
+    waiting = Waiting("3 of 12 batches done, 30 of 120 answers")
+    heading, how_far, advice, figures = stop_page(waiting, context, AGAIN).rstrip("\n").split("\n\n")
+    assert heading == "## The run waits for its batches"
+    assert how_far.startswith("**3 of 12 batches done, 30 of 120 answers.** They go on at the provider")
+    assert advice.startswith(f"**What to do:** nothing, where a later run is scheduled; else, later, {AGAIN}.")
+    assert figures.splitlines() == [
+        "- **cost so far**: no requests; batches are counted when they are collected",
+        f"- **output**: `{context.output.url}`; an earlier output was left unchanged",
+        "- **cache**: 9 captions are kept and will be reused.",
+    ]
+    assert stop_line(waiting, context).startswith("waiting: 3 of 12 batches done, 30 of 120 answers. The batches go on")
 
 
 def test_of_a_run_that_is_refused_there_is_nothing_to_resume(context: RunContext) -> None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,15 +9,16 @@ from typing import Any
 
 import pytest
 
+from regioncap.captioners import batch_api
 from regioncap.captioners.batch_api import BatchApi
 from regioncap.captioners.batch_file import request_line
 from regioncap.captioners.budget import TOKENS_PER_CAPTION
-from regioncap.errors import BudgetReached, CaptionerError, Waiting
+from regioncap.errors import BudgetReached, CaptionerError, StorageError, Waiting
+from regioncap.records import loads
 from regioncap.storage.batch_records import BatchRecords
 from regioncap.storage.claims import Claim
-from regioncap.tasks import batch_results, batch_submit, batches
+from regioncap.tasks import batch_packing, batch_results, batch_submit, batches
 from tests.support.batches_of_runs import Serve, answered_in_batches, batch_servers, context_of, left_in, settings_of
-from tests.support.commands import ROOT
 from tests.support.photos import photo_rows
 from tests.support.rows import write_rows
 from tests.support.runs import config_of
@@ -179,19 +177,7 @@ def test_a_kill_anywhere_has_nothing_submitted_twice(
     assert nothing_is_left(folder)
 
 
-@pytest.mark.parametrize("call", ["upload", "create", "get", "download", "delete"])
-def test_a_real_kill_has_nothing_submitted_twice(call: str, folder: Path, serve: Serve) -> None:
-    server = serve(list_delay=0.1)
-    command = [sys.executable, "-m", "tests.support.batch_child", str(folder), server.url, call]
-    assert subprocess.run(command, cwd=ROOT, capture_output=True, check=False).returncode == -signal.SIGKILL
-    answered_in_batches(folder, server)
-    seen = server.batches.public()
-    assert (seen["submitted"], seen["submitted_twice"], seen["answered"]) == (ROWS, 0, ROWS)
-    assert answers_in(folder) == ROWS
-    assert nothing_is_left(folder)
-
-
-@pytest.mark.parametrize("trouble", ["lost", "500_after", "unheard", "500", "429"])
+@pytest.mark.parametrize("trouble", ["lost", "500_after", "unheard", "500", "429", "cut"])
 @pytest.mark.parametrize("call", ["upload", "create", "retrieve", "content", "delete"])
 def test_calls_that_go_wrong_have_nothing_submitted_twice(call: str, trouble: str, folder: Path, serve: Serve) -> None:
     server = serve(calls={call: [trouble]})
@@ -214,7 +200,173 @@ def test_without_a_list_a_run_that_cannot_know_asks(
     assert server.batches.public()["batches"] == 1
 
 
+def test_a_busy_provider_without_a_list_is_asked_again(folder: Path, serve: Serve) -> None:
+    server = serve(no_list=404, calls={"create": ["429", "429"]})  # nothing was created: there is nothing to ask
+    answered_in_batches(folder, server)
+    assert server.batches.public()["submitted"] == ROWS
+
+
+def test_a_provider_that_is_busy_for_too_long_ends_the_run_and_the_next_goes_on(folder: Path, serve: Serve) -> None:
+    server = serve(calls={"create": ["429"] * 100})
+    with pytest.raises(CaptionerError, match=r"cannot create a batch: 429: .*it goes on"):
+        answered_in_batches(folder, server, server_patience=0.1)
+    server.change_batches(calls={})
+    answered_in_batches(folder, server)
+    seen = server.batches.public()
+    assert (seen["files"], seen["batches"], seen["submitted"]) == (1, 1, ROWS)
+
+
+def test_a_file_that_is_not_ready_is_waited_for(folder: Path, serve: Serve) -> None:
+    server = serve(pending=0.3)
+    answered_in_batches(folder, server)
+    assert answers_in(folder) == ROWS
+
+
+def test_a_provider_without_metadata(folder: Path, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = serve(metadata=False)
+    with monkeypatch.context() as patch:
+        kill_at((BatchApi, "create", 1, "after"), patch)
+        with pytest.raises(RuntimeError):
+            answered_in_batches(folder, server)
+    answered_in_batches(folder, server)  # it is found by its file
+    assert server.batches.public()["batches"] == 1
+    assert answers_in(folder) == ROWS
+
+
+def test_a_provider_whose_clock_is_an_hour_behind(folder: Path, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = serve()
+    with monkeypatch.context() as patch:
+        kill_at((BatchApi, "create", 1, "after"), patch)
+        with pytest.raises(RuntimeError):
+            answered_in_batches(folder, server)
+    real = batch_api._created_at
+    monkeypatch.setattr(batch_api, "_created_at", lambda data: real(data) - 3600)
+    answered_in_batches(folder, server)
+    assert server.batches.public()["batches"] == 1
+
+
+def test_a_provider_without_batches_leaves_an_online_run_free(folder: Path, serve: Serve) -> None:
+    server = serve(calls={"upload": ["404"]})
+    with pytest.raises(CaptionerError, match=r"refuses to upload requests \(404: .*delivery=online"):
+        answered_in_batches(folder, server)
+    assert nothing_is_left(folder)
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_what_a_dead_run_had_not_uploaded_holds_up_nobody(
+    moment: str, folder: Path, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = serve()
+    with monkeypatch.context() as patch:
+        kill_at((BatchApi, "upload", 1, moment), patch)
+        with pytest.raises(RuntimeError):
+            answered_in_batches(folder, server)
+    key = left_in(folder, "claims")[0].name
+    free = threading.Event()
+    with context_of(config_of(folder, **settings_of(server, delivery="online", output=f"{folder}/b.jsonl"))) as other:
+        other.claims.join()
+        if other.claims.acquire(key) is Claim.TAKEN:  # not if it was swept already
+            other.claims.when_free(key, free.set)
+            assert free.wait(60)
+
+
+def test_a_batch_that_is_gone_at_the_provider_is_named_and_can_be_given_up(folder: Path, serve: Serve) -> None:
+    server = serve(calls={"retrieve": ["404"]})
+    with pytest.raises(CaptionerError, match=r"has no batch batch_\w+ \(404\).*account.*--adopt \w{32}=none"):
+        answered_in_batches(folder, server)
+    answered_in_batches(folder, server)  # with the right key it is there
+    assert server.batches.public()["batches"] == 1
+    assert answers_in(folder) == ROWS
+
+
+def test_what_others_hold_does_not_keep_done_batches_from_being_collected(folder: Path, serve: Serve) -> None:
+    server = serve(calls={"retrieve": ["404"]})
+    with pytest.raises(CaptionerError, match="has no batch"):
+        answered_in_batches(folder, server, batch_max_requests=5)
+    assert answers_in(folder) > 0
+
+
+def test_a_damaged_record_stops_the_run_and_its_rows_are_not_requested_again(folder: Path, serve: Serve) -> None:
+    done = threading.Event()
+    server = serve(until={"in_progress": done})
+    with pytest.raises(Waiting):
+        answered_in_batches(folder, server, batch_wait=0)
+    record = next(path for path in left_in(folder, "batches") if len(path.name) == 37)
+    whole = record.read_bytes()
+    record.write_bytes(whole[:40])
+    with pytest.raises(StorageError, match=rf"cannot read .*{record.name}: it is damaged"):
+        answered_in_batches(folder, server, batch_wait=0)
+    record.write_bytes(whole)
+    done.set()
+    answered_in_batches(folder, server)
+    assert server.batches.public()["submitted"] == ROWS
+
+
+def test_a_file_that_cannot_be_deleted_stops_nothing(
+    folder: Path, serve: Serve, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(batch_api, "DELETE_SECONDS", 0.1)
+    server = serve(calls={"delete": ["500"] * 100})
+    answered_in_batches(folder, server)
+    assert answers_in(folder) == ROWS
+    assert nothing_is_left(folder)
+    assert "stays at the provider" in caplog.text
+
+
 # --- what comes of a batch
+
+
+def test_a_download_that_came_short_is_made_again(folder: Path, serve: Serve) -> None:
+    server = serve(calls={"content": ["short"]})
+    answered_in_batches(folder, server)
+    assert answers_in(folder) == server.batches.public()["answered"] == ROWS
+    assert nothing_is_left(folder)
+
+
+def test_results_that_come_short_again_and_again_stay_at_the_provider(
+    folder: Path, serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = serve(calls={"content": ["short"] * 100})
+    answered_in_batches(folder, server)
+    assert 0 < answers_in(folder) < ROWS
+    assert server.batches.public()["deleted"] == 1  # the file of requests
+    assert "its result files stay at the provider" in caplog.text
+    assert nothing_is_left(folder)
+
+
+def test_requests_that_are_not_on_record_any_more_leave_the_results_where_they_are(
+    folder: Path, serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    done = threading.Event()
+    server = serve(until={"in_progress": done})
+    with pytest.raises(Waiting):
+        answered_in_batches(folder, server, batch_wait=0)
+    requests = next(path for path in left_in(folder, "batches") if path.name.endswith(".requests.jsonl"))
+    requests.write_bytes(b"".join(requests.read_bytes().splitlines(keepends=True)[:-1]) + b"{")
+    done.set()
+    answered_in_batches(folder, server, batch_rest="batch")
+    assert answers_in(folder) == ROWS
+    assert "its result files stay at the provider" in caplog.text
+
+
+def test_rows_too_large_for_a_batch_end_no_file(folder: Path, serve: Serve) -> None:
+    rows = photo_rows(folder, ROWS)
+    large = [{**row, "bbox": [[1, 1, 9, 9 + n] for n in range(4)]} if n % 2 else row for n, row in enumerate(rows)]
+    write_rows(folder / "photos.jsonl", large)
+    server = serve()
+    answered_in_batches(folder, server, prompt_mode="focal", batch_max_requests=2)
+    seen = server.batches.public()
+    assert answers_in(folder) == ROWS // 2
+    assert seen["submitted"] == seen["answered"]
+    assert seen["batches"] < ROWS // 2
+
+
+def test_warnings_and_repairs_are_those_of_an_online_run(folder: Path, serve: Serve) -> None:
+    server = serve()
+    answered_in_batches(folder, server, max_caption_chars=10)
+    stored = [loads(path.read_bytes()) for path in (folder / "cache" / "captions").rglob("*.json")]
+    assert stored
+    assert all("ends at max_caption_chars=10" in answer["warnings"][0] for answer in stored)
 
 
 def test_what_a_batch_failed_is_left_to_be_asked_online(folder: Path, serve: Serve) -> None:
@@ -237,7 +389,7 @@ def test_what_a_batch_failed_is_asked_by_another(folder: Path, serve: Serve) -> 
 def test_a_batch_that_fails_as_a_whole_ends_the_run(folder: Path, serve: Serve) -> None:
     server = serve(one_custom_id=True)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(batch_submit, "request_line", lambda name, body: request_line("the-same", body))
+        patch.setattr(batch_packing, "request_line", lambda name, body: request_line("the-same", body))
         with pytest.raises(CaptionerError, match="failed as a whole: duplicate_custom_id"):
             answered_in_batches(folder, server)
     assert nothing_is_left(folder)
@@ -258,6 +410,21 @@ def test_what_came_of_an_expired_batch_is_kept(folder: Path, serve: Serve) -> No
     server = serve(expires=True, done=0.5)
     answered_in_batches(folder, server)
     assert answers_in(folder) == ROWS // 2
+    assert nothing_is_left(folder)
+
+
+def test_a_batch_that_never_fits_is_packed_again_with_other_settings(
+    folder: Path, serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    free = serve()
+    answered_in_batches(folder, free, cache_path=f"{folder}/other")
+    server = serve(enqueued_tokens=free.batches.billed.prompt_tokens // 2)
+    with pytest.raises(Waiting, match=r"0 of 1 batches done.*; 1 wait for room at the provider"):
+        answered_in_batches(folder, server, batch_wait=1)
+    assert f"rerun it with batch_max_requests below {ROWS}" in caplog.text
+    answered_in_batches(folder, server, batch_max_requests=ROWS // 3)
+    seen = server.batches.public()
+    assert (seen["submitted"], seen["answered"]) == (ROWS, ROWS)
     assert nothing_is_left(folder)
 
 

@@ -27,6 +27,9 @@ TROUBLES: Mapping[str, str] = {
     "unheard": "the connection is closed; nothing is done",
     "lost": "it is done, and the connection is closed in place of an answer",
     "500_after": "it is done, and the answer is an internal error",
+    "404": "there is no such thing; nothing is done",
+    "cut": "it is done, and the connection is closed after half of the answer",
+    "short": "it is done, and half of the answer comes as if it were all",
 }
 """What may become of a call."""
 
@@ -59,6 +62,9 @@ class BatchBehaviour:
     List. `no_list`: the status with which a list of batches is refused, 404 or 405; None for a provider that has one.
     `list_delay`: seconds for which a new batch is not in the list; `list_until`: an event before which no new one is.
 
+    `pending`: seconds for which an uploaded file is not ready yet: until then no batch of it is created, as at Azure.
+    `metadata`: whether a batch may have any.
+
     `calls`: by call (of `CALLS`), what becomes of the first ones, the second ones and so on, of `TROUBLES`; all after
     them are ok.
     """
@@ -78,4 +84,6 @@ class BatchBehaviour:
     no_list: int | None = None
     list_delay: float = 0.0
     list_until: threading.Event | None = None
+    pending: float = 0.0
+    metadata: bool = True
     calls: Mapping[str, Sequence[str]] = field(default_factory=dict)

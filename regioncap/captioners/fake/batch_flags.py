@@ -10,6 +10,7 @@ from regioncap.captioners.fake.batch_behaviour import CALLS, FAILURES, TROUBLES,
 SECONDS = {
     "delay": "seconds that a batch is in progress",
     "list_delay": "seconds for which a new batch is not in the list",
+    "pending": "seconds until a batch can be created of an uploaded file",
 }
 SHARES = {
     **{name: f"share of the lines: {text}" for name, text in FAILURES.items()},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -21,6 +22,9 @@ from regioncap.captioners.fake.multipart import BadForm, FormReader
 from regioncap.captioners.fake.stats import Stats
 
 ENDPOINT = "/v1/chat/completions"
+
+DONE = ("ok", "lost", "500_after", "cut", "short")
+"""Troubles of calls that are done."""
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -55,6 +59,11 @@ class BatchRoutes:
         self._allowed = allowed
         self._respond = respond
 
+    @property
+    def ids(self) -> list[str]:
+        """Of all batches, oldest first."""
+        return list(self._work.batches)
+
     def routes(self, prefix: str) -> list[Route]:
         """Where they are, under `prefix`."""
         handlers: dict[str, Handler] = {
@@ -85,10 +94,11 @@ class BatchRoutes:
             self._stats.batches.calls[name] += 1
             troubles = behaviour.batch.calls.get(name, ())
             trouble = troubles[number] if number < len(troubles) else "ok"
-            if trouble not in ("ok", "lost", "500_after"):
+            if trouble not in DONE:
                 async for _ in request.stream():
                     pass  # Who sends a file reads no answer before.
-                return _no_answer() if trouble == "unheard" else self._respond(behaviour.error(trouble))
+                error = "path" if trouble == "404" else trouble
+                return _no_answer() if trouble == "unheard" else self._respond(behaviour.error(error))
             try:
                 response = await handler(request)
             except Refused as refused:
@@ -99,6 +109,8 @@ class BatchRoutes:
                 callback(name, number + 1)
             if trouble == "ok":
                 return response
+            if trouble in ("cut", "short"):
+                return _half_of(response, whole=trouble == "short")
             return _no_answer() if trouble == "lost" else self._respond(behaviour.error("500"))
 
         return handle
@@ -126,6 +138,7 @@ class BatchRoutes:
             writer.discard()
             raise
         writer.file.filename = form.filename
+        writer.file.ready_at = time.time() + self._batch.pending
         file = self._files.add(writer)
         self._stats.batches.files += 1
         self._stats.batches.bytes += file.size
@@ -189,6 +202,13 @@ class BatchRoutes:
         file = self._files.files.get(body["input_file_id"])
         if file is None:
             raise Refused(400, f"File with id {body['input_file_id']} not found.", "input_file_id")
+        if not file.ready:
+            message = (
+                f"The input file '{file.id}' is in 'pending' state. Only files with status 'Processed' are accepted."
+            )
+            raise Refused(400, message, "input_file_id")
+        if body.get("metadata") is not None and not self._batch.metadata:
+            raise Refused(400, "Unrecognized request argument supplied: metadata", "metadata")
         if file.lines > self._batch.max_requests:
             message = f"The batch input file has {file.lines} requests, above the limit of {self._batch.max_requests}."
             raise Refused(400, message, "input_file_id")
@@ -234,6 +254,13 @@ def _page(request: Request, items: Sequence[Batch | StoredFile], *, most: int, u
     if page is None:
         raise Refused(400, f"Invalid 'after': no object with id {after}.", "after")
     return JSONResponse(page)
+
+
+def _half_of(response: Response, *, whole: bool) -> Response:
+    """The first half of a response. `whole`: as if that were all; else the connection is closed then."""
+    content = Path(response.path).read_bytes() if isinstance(response, FileResponse) else bytes(response.body)
+    half = content[: len(content) // 2]
+    return Response(half, headers={} if whole else {"Content-Length": str(len(content))})
 
 
 def _no_answer() -> Response:

@@ -25,6 +25,13 @@ class StoredFile:
     created_at: int = field(default_factory=lambda: int(time.time()))
     size: int = 0
     lines: int = 0
+    ready_at: float = 0.0
+    """In seconds since 1970."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether a batch may be created of it."""
+        return time.time() >= self.ready_at
 
     def public(self) -> dict[str, Any]:
         """OpenAI's File object."""
@@ -36,7 +43,7 @@ class StoredFile:
             "bytes": self.size,
             "created_at": self.created_at,
             "expires_at": self.created_at + LIFETIME,
-            "status": "processed",
+            "status": "processed" if self.ready else "pending",
             "status_details": None,
         }
 
