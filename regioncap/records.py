@@ -81,6 +81,8 @@ class Counts:
     rows_reused: int = 0
     """Of those, the ones whose shards were in the cache."""
     rejects: int = 0
+    regions_asked: int = 0
+    """Pictures whose regions a model was asked for."""
     captions_asked: int = 0
     captions_new: int = 0
     captions_repaired: int = 0

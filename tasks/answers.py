@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from dataclasses import dataclass, replace
 from functools import partial
 from types import MappingProxyType
+from typing import TypeVar
 
-from regioncap.captioners.base import CaptionRequest, CaptionResult, MarkGroup, Prompt, Received
+from regioncap.captioners.base import Captioner, CaptionRequest, CaptionResult, MarkGroup, Prompt, Received
 from regioncap.captioners.replies import joined
+from regioncap.errors import Stopped
 from regioncap.records import Counts, Row
 from regioncap.run.context import RunContext
 from regioncap.run.in_flight import PendingAnswer
@@ -27,6 +29,10 @@ from regioncap.vision.drawing import DRAW_VERSION
 from regioncap.vision.images import fit_size
 
 KEY_VERSION = 1
+
+STOP_CHECK_SECONDS = 0.25
+
+T = TypeVar("T")
 
 
 def request_of(row: Row, context: RunContext) -> CaptionRequest:
@@ -153,6 +159,20 @@ def send_for(
     key = key_of_answer(row, prompt, context, request)
     if key in early:
         return replace(early[key], row=row, prompt=prompt.text)
+    return obtain(key, row, request, context, prompt=prompt.text, needed=needed, ignore_cached=ignore_cached)
+
+
+def obtain(
+    key: str,
+    row: Row,
+    request: CaptionRequest,
+    context: RunContext,
+    *,
+    prompt: str,
+    needed: tuple[int, ...],
+    ignore_cached: bool = False,
+) -> PendingAnswer:
+    """The answer `key`, from the cache or by `request`; rows that need it at the same time share it."""
     future, owner = context.in_flight.claim(key)
     if owner:
         try:
@@ -163,7 +183,15 @@ def send_for(
         except BaseException as error:
             context.in_flight.settle(key, error)
             raise
-    return PendingAnswer(row, prompt.text, future, owner, key)
+    return PendingAnswer(row, prompt, future, owner, key)
+
+
+def result_of(future: Future[T], context: RunContext) -> T:
+    """What a future of the captioner's gives; waits for it, but not beyond the end of the run."""
+    while not (future.done() or wait([future], STOP_CHECK_SECONDS).done):
+        if context.stop.is_set():
+            raise Stopped
+    return future.result()
 
 
 def _nothing() -> Future[CaptionResult]:
@@ -176,15 +204,15 @@ def _complete(answer: _Answer) -> None:
     """Request what an answer lacks, if anything; its future is settled when all is there."""
     cached, context = answer.cached, answer.context
     if cached.to_store:
-        cached.store(answer.key, context)
+        cached.store(answer.key, context, answer.model)
     missing = tuple(number for number in answer.needed if number not in cached.captions)
     if not missing:
-        answer.settle(CaptionResult(cached.captions, cached.usage, cached.warnings))
+        answer.settle(CaptionResult(cached.captions, cached.usage, cached.warnings, cut=cached.cut))
     elif cached.on_hold(context.config):
         answer.settle(cached.held_back())
     else:
         claim = partial(answer.claim, len(missing))
-        future = context.captioner.submit(
+        future = answer.captioner.submit(
             replace(answer.request, wanted=missing, claim=claim, record=answer.record, keep=answer.keep)
         )
         future.add_done_callback(answer.on_done)
@@ -202,13 +230,25 @@ class _Answer:
     context: RunContext
     ignore_cached: bool = False
 
+    @property
+    def captioner(self) -> Captioner:
+        """Who is asked."""
+        return self.context.captioner if self.request.question is None else self.context.region_model
+
+    @property
+    def model(self) -> str:
+        """The name of the model that is asked."""
+        return self.captioner.model
+
     def claim(self, missing: int) -> bool:
         """Whether captions for the regions that are `missing` may be requested now: no other run does, or did."""
         if not self.ignore_cached:
             claim = self.context.claims.acquire(self.key)
             if claim is Claim.TAKEN or (claim is Claim.OURS and self._came_elsewhere()):
                 return False
-        if self.request.arm is None:
+        if self.request.question is not None:
+            self.context.progress.add(Counts(regions_asked=1))
+        elif self.request.arm is None:
             self.context.progress.add(Counts(captions_asked=missing))
         return True
 
@@ -230,7 +270,7 @@ class _Answer:
     def record(self, received: Received) -> None:
         """Put a reply into the journal, before anything else is done with it: from there it survives a kill."""
         entry = Entry(
-            self.key, self.request.wanted, self.context.captioner.model, received.order, received.reply.as_json(),
+            self.key, self.request.wanted, self.model, received.order, received.reply.as_json(),
             received.prompt_tokens, received.completion_tokens,
         )  # fmt: skip
         self.context.journal.append(entry)
@@ -254,7 +294,7 @@ class _Answer:
             replies=joined(self.cached.replies, replies, latest.replies),
             failed_runs=self.cached.failed_runs + 1 if failed else 0 if complete else latest.failed_runs,
             failure=result.message if failed else latest.failure,
-        ).store(self.key, self.context)
+        ).store(self.key, self.context, self.model)
         self.context.journal.stored(self.key, replies)
 
     def on_done(self, future: Future[CaptionResult]) -> None:
@@ -269,9 +309,10 @@ class _Answer:
             return
         result.on_hold = result.model_failure and self.cached.failed_runs + 1 >= MAX_FAILED_RUNS
         new = len(result.captions)
-        self.context.progress.add(
-            Counts(captions_new=new) if self.request.arm is None else Counts(captions_audited=new)
-        )
+        if self.request.question is None:
+            self.context.progress.add(
+                Counts(captions_new=new) if self.request.arm is None else Counts(captions_audited=new)
+            )
         self.settle(self._with_cached(result))
 
     def settle(self, result: CaptionResult | BaseException) -> None:

@@ -14,8 +14,8 @@ from regioncap.captioners.vlm import OpenAICaptioner
 from regioncap.errors import CaptionerError, ConfigError
 from regioncap.run.context import RunContext
 from regioncap.storage.temporary import TemporaryFolder
+from regioncap.tasks.answers import result_of
 from regioncap.tasks.batch_packing import PackingDesk
-from regioncap.tasks.caption import result_of
 
 T = TypeVar("T")
 

@@ -18,6 +18,7 @@ from regioncap.tasks.batch_desk import BatchDesk, open_desk
 from regioncap.tasks.batch_results import collect, finish
 from regioncap.tasks.batch_submit import Submission, create, is_to_be_packed_again
 from regioncap.tasks.recovery import recover
+from regioncap.tasks.shard import STEPS, drawn_rows, find_cached_steps
 
 FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 1.0, 60.0
 """Between two looks at the batches: they take minutes at least."""
@@ -46,11 +47,26 @@ def caption_in_batches(context: RunContext) -> None:
     began = time.monotonic()
     context.claims.join(partial(recover, context, again=True))
     recover(context)
+    if context.config.asks_for_regions:
+        _find_regions(context)
     with open_desk(context) as desk:
         _Batches(desk, began).run()
     context.progress.waiting_for = None
     # Its limits are those of the whole run, of which batches have used some: another is made with what is left.
-    context.lazy_captioner.close()
+    context.close_captioner()
+
+
+def _find_regions(context: RunContext) -> None:
+    """Have a model asked for all regions, online: before there are any, nothing can be submitted. Raises what a run
+    raises."""
+    share = 0.0
+    for shard in context.shards():
+        if find_cached_steps(shard, context, STEPS) is None:
+            with drawn_rows(shard, context):
+                pass
+        share += shard.share
+        asked = f"{context.progress.counts.regions_asked:,} pictures asked for their regions"
+        context.progress.waiting_for = (min(99.0, 100 * share), asked)
 
 
 def say_what_waits(context: RunContext) -> None:

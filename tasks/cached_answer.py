@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from regioncap.captioners.base import CaptionResult
-from regioncap.captioners.chat import Ending
+from regioncap.captioners.chat import REGIONS, Ending
 from regioncap.captioners.reading.parsing import RULES_VERSION
 from regioncap.captioners.replies import read_again
 from regioncap.captioners.vlm import VlmCaptioner
 from regioncap.config.model import RegionCapConfig
-from regioncap.records import shorten
+from regioncap.records import Row, shorten
 from regioncap.run.context import RunContext
-from regioncap.storage.steps import digest
+from regioncap.storage.steps import Manifest, digest
 
 MAX_FAILED_RUNS = 3
 """A row that the model failed (refused, never completed) in this many runs is put on hold."""
@@ -37,6 +37,20 @@ def retry_settings_key(context: RunContext) -> str:
     return digest(context.config.values_with_role("effort"))
 
 
+def put_on_hold(reject: Row, context: RunContext) -> Row:
+    """A reject whose row is requested again only with other settings: the model failed it too often."""
+    return {**reject, "reject": {**reject["reject"], "rests": retry_settings_key(context)}}
+
+
+def still_on_hold(context: RunContext, manifest: Manifest, read: Callable[[], list[Row]]) -> bool:
+    """Whether no row of a cached step that is on hold is to be requested again."""
+    if not manifest.rejects:
+        return True
+    settings = retry_settings_key(context)
+    held_with = [row["reject"]["rests"] for row in read() if "rests" in row.get("reject", ())]
+    return not held_with or (not context.config.retry_rejects and set(held_with) == {settings})
+
+
 @dataclass(frozen=True)
 class CachedAnswer:
     """What is stored of an answer: `captions` by region number, what they cost, and the `replies` as stored."""
@@ -56,6 +70,12 @@ class CachedAnswer:
     def outdated(self) -> list[int]:
         """Regions that have a stored caption which today's rules no longer accept; it is not in `captions`."""
         return [number for number in self.before or () if number not in self.captions]
+
+    @property
+    def cut(self) -> bool:
+        """Whether what a model said of a picture's regions ended at its limit."""
+        said = [reply for reply in self.replies if reply.get("mode") == REGIONS and reply["text"].strip()]
+        return bool(said) and said[0]["ended"] == Ending.CUT.value
 
     @property
     def to_store(self) -> bool:

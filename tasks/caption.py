@@ -7,14 +7,13 @@ Looks up which answers are cached, requests the rest and stores each answer as i
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, wait
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from regioncap.config.fields_captions import FlagName
 from regioncap.config.model import RegionCapConfig
-from regioncap.errors import RowReject, Stopped
+from regioncap.errors import RowReject
 from regioncap.output.audit_file import inconsistent_in
 from regioncap.output.caption_flags import FLAGS_VERSION, INCONSISTENT, flags_of
 from regioncap.output.edits import edits_of_shard
@@ -22,9 +21,8 @@ from regioncap.records import Counts, Row, Step, rejected
 from regioncap.run.context import RunContext
 from regioncap.run.in_flight import PendingAnswer
 from regioncap.run.runs import RUNS
-from regioncap.storage.steps import Manifest
-from regioncap.tasks.answers import ask, repair_request, request_of, send_for
-from regioncap.tasks.cached_answer import reading_rules, retry_settings_key
+from regioncap.tasks.answers import ask, repair_request, request_of, result_of, send_for
+from regioncap.tasks.cached_answer import put_on_hold, reading_rules, still_on_hold
 from regioncap.tasks.edited import NO_CORRECTIONS, Corrections, captioned_row, corrected, corrections_of
 from regioncap.tasks.lazy_task import lazy_task
 from regioncap.tasks.map_rows import map_rows
@@ -33,10 +31,7 @@ from regioncap.tasks.step import StepSpec, run_step
 if TYPE_CHECKING:
     from prefect import State
 
-T = TypeVar("T")
-
 STEP_VERSION = 1
-STOP_CHECK_SECONDS = 0.25
 
 
 def finish(pending: PendingAnswer, context: RunContext, corrections: Corrections = NO_CORRECTIONS) -> Row:
@@ -57,9 +52,7 @@ def finish(pending: PendingAnswer, context: RunContext, corrections: Corrections
         reject = rejected(
             "caption", result.code or "captions_incomplete", message, **captions if result.captions else {}
         )
-        if result.on_hold:
-            reject["reject"]["rests"] = retry_settings_key(context)
-        return reject
+        return put_on_hold(reject, context) if result.on_hold else reject
     return captioned_row(pending.row, pending.prompt, result, edits)
 
 
@@ -123,14 +116,6 @@ def _repaired_rows(rows: list[Row], captioned: list[Row], context: RunContext) -
     return map_rows("caption", receive, map_rows("caption", send, pairs, stop=context.stop), stop=context.stop)
 
 
-def result_of(future: Future[T], context: RunContext) -> T:
-    """What a future of the captioner's gives; waits for it, but not beyond the end of the run."""
-    while not (future.done() or wait([future], STOP_CHECK_SECONDS).done):
-        if context.stop.is_set():
-            raise Stopped
-    return future.result()
-
-
 def caption_rows(
     rows: list[Row], context: RunContext, early: Mapping[str, PendingAnswer] = MappingProxyType({})
 ) -> list[Row]:
@@ -183,17 +168,8 @@ def _of_shard(context: RunContext, drawn: Step) -> dict[str, Any]:
     }
 
 
-def _still_valid(context: RunContext, manifest: Manifest, read: Callable[[], list[Row]]) -> bool:
-    """Whether no row that is on hold is to be requested again."""
-    if not manifest.rejects:
-        return True
-    settings = retry_settings_key(context)
-    held_with = [row["reject"]["rests"] for row in read() if "rests" in row.get("reject", ())]
-    return not held_with or (not context.config.retry_rejects and set(held_with) == {settings})
-
-
 CAPTION = StepSpec(
-    "caption", STEP_VERSION, _body, still_valid=_still_valid, extra_key_parts=_identity, shard_key_parts=_of_shard
+    "caption", STEP_VERSION, _body, still_valid=still_on_hold, extra_key_parts=_identity, shard_key_parts=_of_shard
 )
 
 

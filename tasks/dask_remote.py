@@ -76,7 +76,7 @@ def close_captioner(config: RegionCapConfig) -> Counts:
     """Close this process's captioner, whose captions are all there; gives the counts."""
     context = RUNS.find(config)
     if context is not None:
-        context.lazy_captioner.close()
+        context.close_captioner()
     return counts(config)
 
 
@@ -84,7 +84,7 @@ def drain(config: RegionCapConfig) -> None:
     """Send no more requests; returns when those in flight have come back."""
     context = RUNS.find(config)
     if context is not None:
-        context.lazy_captioner.drain()
+        context.drain_captioner()
 
 
 def close_run(config: RegionCapConfig) -> dict[int, dict[str, int]]:

@@ -109,7 +109,7 @@ class DaskWorkers:
     def close_captioners(self) -> None:
         """See `Workers`."""
         self._take(self._ask(dask_remote.close_captioner, self._config))
-        self._context.lazy_captioner.close()
+        self._context.close_captioner()
 
     def drain(self) -> None:
         """No process sends more requests; returns when those in flight have come back: they are paid for."""

@@ -14,7 +14,7 @@ from functools import partial
 from regioncap.captioners.reading.lazy_pattern import compile_patterns
 from regioncap.errors import RegionCapError, Stopped
 from regioncap.image_ref import ImageRef, ref_of
-from regioncap.records import Row, Shard
+from regioncap.records import WITHOUT_BBOX, Row, Shard
 from regioncap.run.context import RunContext
 from regioncap.run.credentials import needs_prefect
 from regioncap.run.runs import RUNS
@@ -96,6 +96,8 @@ def _begin(shard: Shard, context: RunContext) -> list[Future[Row]]:
     def begin() -> ShardRun:
         shard_run = shard_run_of(context)
         for row in rows:
+            if row["type"] == WITHOUT_BBOX and context.config.asks_for_regions:
+                continue  # it waits for a model's answer, for which these threads are too few
             begun.append(_extracting(row, shard_run, context))
             shard_run.extract_ahead(row, begun[-1])
         return shard_run

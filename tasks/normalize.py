@@ -102,6 +102,10 @@ def normalize_row(row: Row, config: RegionCapConfig) -> Row:
         row["boxes"], row["width"], row["height"], config.max_boxes, box_format, unit,
         order="input" if found else config.box_order, scores=row.get("scores", ()), frame=frame,
     )  # fmt: skip
+    count = len(row["boxes"])
+    boxes["dropped_bbox"] += [
+        {"index": index, **drop} for index, drop in enumerate(row.get("found_dropped", ()), start=count)
+    ]
     if not boxes["bbox"]:
         size = f"{row['width']}x{row['height']}"
         hint = "the region finder returned no other" if found else "see bbox_format and bbox_unit"

@@ -10,6 +10,6 @@ from regioncap.tasks.write import record_run
 
 def record_stop(context: RunContext, error: BaseException) -> None:
     """Close the captioner, record that `error` stopped the run, or what it waits for, and set `context.kept`."""
-    context.lazy_captioner.close()  # what came is kept by then, and nothing comes after that
+    context.close_captioner()  # what came is kept by then, and nothing comes after that
     record_run(context, "waiting" if isinstance(error, Waiting) else "stopped", str(error) or type(error).__name__)
     context.kept = count_kept(context)

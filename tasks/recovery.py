@@ -30,7 +30,7 @@ def recover(context: RunContext, *, again: bool = False) -> None:
         if context.recovered and not again:
             return
         folder = journal_folder(context.cache)
-        if folder is None or reading_rules(context) is None:
+        if folder is None or (reading_rules(context) is None and not context.config.asks_for_regions):
             return
         try:
             with dead_journals(folder) as journals:

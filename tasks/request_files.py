@@ -63,7 +63,7 @@ def caption_by_files(context: RunContext) -> None:
     finally:
         context.progress.waiting_for = None
     # Its limits are those of the whole run, of which files have used some: another is made with what is left.
-    context.lazy_captioner.close()
+    context.close_captioner()
 
 
 @contextmanager

@@ -109,7 +109,7 @@ def route_rows(
 
 def routed(rows: list[Row], config: RegionCapConfig) -> list[Row]:
     """`route_rows` as the config says."""
-    keys = (*config.prompt_fields(), *config.region_fields)
+    keys = config.carried_keys
     return route_rows(
         rows, config.boxes_key, config.empty_bbox, keys, score_key_of(config), size_from_row=config.box_size == "row"
     )
@@ -127,7 +127,7 @@ def score_key_of(config: RegionCapConfig) -> str | None:
 def _key_parts(context: RunContext) -> dict[str, Any]:
     """Only where there are any, so that the keys of plain prompts and plain keys stay the same."""
     config = context.config
-    keys = (*config.prompt_fields(), *config.region_fields)
+    keys = config.carried_keys
     dotted = any("." in key for key in (config.boxes_key, *keys, score_key_of(config) or ""))
     return ({"prompt_keys": list(keys)} if keys else {}) | ({"paths_version": PATHS_VERSION} if dotted else {})
 

@@ -28,7 +28,7 @@ from regioncap.storage.steps import StepDamaged
 from regioncap.tasks.answers import ask
 from regioncap.tasks.caption import CAPTION, caption
 from regioncap.tasks.draw_row import draw_picture
-from regioncap.tasks.extract import EXTRACT, extract
+from regioncap.tasks.extract import EXTRACT, ask_ahead, extract
 from regioncap.tasks.lazy_task import lazy_task
 from regioncap.tasks.load import LOAD, load, pack
 from regioncap.tasks.normalize import NORMALIZE, normalize, normalize_row
@@ -214,6 +214,7 @@ def _draw(
     # Remote images are fetched while the shard before has the processors. One shard at a time is read, and one is
     # drawn, on all threads: the shards before them are captioned meanwhile.
     near.enter_context(context.images.fetched(_images_to_read(done[-1], context), context.threads.io))
+    ask_ahead(done[-1], context)  # without a turn: the model answers about many shards at once
     with context.threads.extract_turn:
         run_next(extract)
     with context.threads.draw_turn:

@@ -51,7 +51,7 @@ class Threads:
 
     def close_captioners(self) -> None:
         """See `Workers`."""
-        self._context.lazy_captioner.close()
+        self._context.close_captioner()
 
 
 def steps_as_task_runs(step: Step, context: RunContext) -> bool:

@@ -22,9 +22,8 @@ from regioncap.output.reading import Captioned
 from regioncap.records import Counts, Row
 from regioncap.run.context import RunContext
 from regioncap.run.in_flight import PendingAnswer
-from regioncap.tasks.answers import key_of_answer, repair_request, request_of, send_for
+from regioncap.tasks.answers import key_of_answer, repair_request, request_of, result_of, send_for
 from regioncap.tasks.cached_answer import CachedAnswer
-from regioncap.tasks.caption import result_of
 from regioncap.tasks.map_rows import map_rows
 
 

@@ -83,6 +83,11 @@ class HeldAllowance:
             self._requests -= not sent
 
     @property
+    def in_flight(self) -> int:
+        """Requests in flight that hold a slot."""
+        return self._in_flight
+
+    @property
     def over(self) -> str:
         """Why nothing more may be sent, in this run; "" as long as something may be."""
         if self.shared and time.monotonic() - self._granted_at > LAPSE_SECONDS:

@@ -171,15 +171,21 @@ class RowConversation:
             await self._keeping.turn()
         result, usage = self._result, self._usage
         usage.update(requests=1, prompt_tokens=response.prompt_tokens, completion_tokens=response.completion_tokens)
-        read = await _in_thread_if(len(response.text) > LONG_REPLY_CHARS, parse_response, response, asked.wanted)
+        read = await _in_thread_if(
+            len(response.text) > LONG_REPLY_CHARS, parse_response, response, asked.wanted, asked.mode
+        )
         self._replies[order] = reply
         found = read.captions
         if found:
-            if repair or self._request.again:
+            if (repair or self._request.again) and not asked.free:
                 usage["repaired"] += len(found)
                 self._count(Counts(captions_repaired=len(found)))
             result.captions.update(found)
-            result.warnings += warnings_of(found, self._config)
+            if not asked.free:
+                result.warnings += warnings_of(found, self._config)
+            elif response.cut:
+                result.cut = True
+                result.warnings.append(f"the answer about its regions was cut at max_tokens={self._config.max_tokens}")
         await self._keep_now(failed=False)
         return "" if len(found) == len(asked.wanted) else self._problem_of(response, read.reason)
 
@@ -212,8 +218,9 @@ class RowConversation:
             result.code, result.message, result.model_failure = None, "", False
         elif result.code is None:
             names = ", ".join(map(label, missing))
+            lacks = f"no caption for {names}" if self._request.question is None else "no answer"
             result.code, result.model_failure = "captions_incomplete", True
-            result.message = f"no caption for {names} after {self._usage['requests']} requests; {problem}"
+            result.message = f"{lacks} after {self._usage['requests']} requests; {problem}"
         result.usage = dict(self._usage)
 
     async def _keep_now(self, *, failed: bool) -> None:

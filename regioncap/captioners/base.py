@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from regioncap.captioners.access import Access
 from regioncap.captioners.allowance import HeldAllowance
@@ -19,6 +19,17 @@ from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RejectCode
 from regioncap.records import Counts
 from regioncap.storage.filesystem import Place
+
+if TYPE_CHECKING:
+    from regioncap.captioners.session import CaptionSession
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """The texts that go with a picture; "" where there are none."""
+
+    text: str = ""
+    system: str = ""
 
 
 @dataclass(frozen=True)
@@ -57,7 +68,9 @@ class CaptionRequest:
     reply came, and at the end when regions are missing by the model's failure. `again`: `wanted` have captions already
     that did not satisfy: they are asked for one by one, with a closer view. `rejected`: the caption of the one wanted
     region that a person rejected; "" if none was. `arm`: an audit asks, and how; None in a run. With `reversed`,
-    `wanted` begins with the last region.
+    `wanted` begins with the last region. `question`: what is asked for the picture's regions, which nobody knows yet;
+    None where captions are asked for. Then `marked` is the picture without marks, `wanted` is (1,), and the one
+    "caption" of the result is all that the model said.
     """
 
     name: str
@@ -78,6 +91,7 @@ class CaptionRequest:
     picture_wh: tuple[int, int] | None = None
     rejected: str = ""
     arm: AuditArm | None = None
+    question: Prompt | None = None
 
     @property
     def backwards(self) -> bool:
@@ -94,14 +108,6 @@ class CaptionRequest:
         return self.parts or [MarkGroup(tuple(range(1, len(self.bbox) + 1)), self.marked)]
 
 
-@dataclass(frozen=True)
-class Prompt:
-    """The texts that go with a picture; "" where there are none."""
-
-    text: str = ""
-    system: str = ""
-
-
 @dataclass
 class CaptionResult:
     """What came back for one request.
@@ -112,7 +118,8 @@ class CaptionResult:
     when none is. `model_failure`: they are missing though the server answered: it refused this request, or its answers
     were unusable. `on_hold`: that happened in too many runs, so nothing was sent. `elsewhere`: nothing was sent, since
     another run requests them, or has got them. `replies`: what came, in the order in which it was asked for, to be read
-    again by better rules; empty where that means nothing.
+    again by better rules; empty where that means nothing. `cut`: what was said of a picture's regions ended at its
+    limit.
     """
 
     captions: dict[int, str]
@@ -124,6 +131,7 @@ class CaptionResult:
     on_hold: bool = False
     elsewhere: bool = False
     replies: Sequence[Reply] = ()
+    cut: bool = False
 
 
 @dataclass(frozen=True)
@@ -131,13 +139,14 @@ class CaptionerOptions:
     """What a captioner is made from: the config; `access`: reads the credentials for each endpoint when they are
     needed, and raises CaptionerError for one that is missing; `count`: adds to the run's counts, by name, from any
     thread; `cache`: where what was found out about servers is remembered, None for nowhere; `allowance`: what this
-    process may send of what the run may."""
+    process may send of what the run may; `beside`: another conversation of the process, whose limits are the same."""
 
     config: RegionCapConfig
     access: Callable[[], Sequence[Access]] = tuple
     count: Callable[[Counts], None] = lambda counts: None
     cache: Place | None = None
     allowance: HeldAllowance = field(default_factory=HeldAllowance)
+    beside: CaptionSession | None = None
 
 
 class Captioner(Protocol):

@@ -83,6 +83,11 @@ class Budget:
         return self._allowance.shared
 
     @property
+    def in_flight(self) -> int:
+        """Requests in flight that hold a slot, of all conversations of this process."""
+        return self._allowance.in_flight
+
+    @property
     def usd(self) -> float:
         """What the answers so far cost, in US dollars."""
         price_in, price_out = self._prices

@@ -13,6 +13,9 @@ import orjson
 
 from regioncap.config.model import RegionCapConfig
 
+REGIONS = "regions"
+"""The mode of a request that asks which regions there are: its answer is free text, and all of it counts."""
+
 
 @dataclass(frozen=True)
 class ChatRequest:
@@ -20,7 +23,7 @@ class ChatRequest:
 
     `images`: JPEG files, at least one. `wanted`: the region numbers (from 1) that the answer should describe.
     `temperature_offset`: added to the configured temperature. `mode`: `marks`, `focal` (with a closer view), or `again`
-    (as `focal`, since the caption that there is did not satisfy). `sample`: added to the configured seed.
+    (as `focal`, since the caption that there is did not satisfy), or `REGIONS`. `sample`: added to the configured seed.
     """
 
     system: str
@@ -30,6 +33,11 @@ class ChatRequest:
     temperature_offset: float = 0.0
     mode: str = "marks"
     sample: int = 0
+
+    @property
+    def free(self) -> bool:
+        """Whether the answer is to be held to no form."""
+        return self.mode == REGIONS
 
     def __post_init__(self) -> None:
         if not self.images or not all(self.images):

@@ -140,7 +140,7 @@ class Dispatcher:
 
     def _stop_if_exceeded(self) -> bool:
         """Send nothing more if one more request would exceed the run's limits; whether that is so."""
-        exceeded = self._budget.exceeded_by(self.in_flight)
+        exceeded = self._budget.exceeded_by(self._budget.in_flight)
         if exceeded is not None:
             self.stop(BudgetReached(f"{exceeded}. A rerun resumes, and may use as much again."))
         return exceeded is not None

@@ -130,7 +130,7 @@ class Endpoint:
 
     async def send(self, request: ChatRequest) -> ChatResponse:
         """The answer to `request`, whatever it is worth: see `check`. Raises TryAgain, Refused, EndpointFailed."""
-        form = self.form  # it may be another one when the answer comes
+        form = "none" if request.free else self.form  # it may be another one when the answer comes
         return await self.ask(self.body(request, form=form), form)
 
     async def ask(self, body: dict[str, Any], form: str = "none") -> ChatResponse:

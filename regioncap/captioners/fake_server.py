@@ -2,9 +2,10 @@
 
 It serves a fixed number of requests at once, each for a fixed time, as continuous batching roughly does; queues the
 others; decodes the pictures that it gets, and answers with what identifies picture and region (`fake.model`), or with
-what it sees there (`fake.sight`). It counts its requests and what they cost (`GET /stats`), makes mistakes on demand
-(`fake.faults`), and takes on the ways of the servers that people have (`fake.personas`). It takes files and batches of
-requests too (`fake.batch_routes`), and handles them as `fake.batch_behaviour` says.
+what it sees there (`fake.sight`); where it is asked for boxes, with known ones (`fake.boxes`). It counts its requests
+and what they cost (`GET /stats`), makes mistakes on demand (`fake.faults`), and takes on the ways of the servers that
+people have (`fake.personas`). It takes files and batches of requests too (`fake.batch_routes`), and handles them as
+`fake.batch_behaviour` says.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from regioncap.captioners.fake.app import FakeApp
 from regioncap.captioners.fake.batch_behaviour import BatchBehaviour
 from regioncap.captioners.fake.batch_stats import BatchStats
 from regioncap.captioners.fake.behaviour import Behaviour
+from regioncap.captioners.fake.boxes import Boxes
 from regioncap.captioners.fake.errors import ScriptedResponse
 from regioncap.captioners.fake.faults import FAULTS
 from regioncap.captioners.fake.model import caption_of, digest_of
@@ -29,8 +31,8 @@ from regioncap.captioners.fake.sight import Sight
 from regioncap.captioners.fake.stats import Repeat
 
 __all__ = [
-    "FAULTS", "PERSONAS", "BatchBehaviour", "Behaviour", "RunningServer", "ScriptedResponse", "Sight", "caption_of",
-    "digest_of",
+    "FAULTS", "PERSONAS", "BatchBehaviour", "Behaviour", "Boxes", "RunningServer", "ScriptedResponse", "Sight",
+    "caption_of", "digest_of",
 ]  # fmt: skip
 
 

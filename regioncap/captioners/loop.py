@@ -26,7 +26,7 @@ class LoopThread:
     def __init__(self, name: str, executor_threads: int, on_close: Callable[[], Awaitable[None]]) -> None:
         self._name = name
         self._executor_threads = executor_threads
-        self._on_close = on_close
+        self._on_close = [on_close]
         self._lock = threading.Lock()
         self._closing = threading.Lock()
         self._running = contextlib.ExitStack()
@@ -35,6 +35,10 @@ class LoopThread:
         self.closed = False
 
     # --- from any thread
+
+    def also_on_close(self, callback: Callable[[], Awaitable[None]]) -> None:
+        """Have `callback` awaited on the loop, too, when all coroutines have ended."""
+        self._on_close.append(callback)
 
     def submit(self, function: Callable[..., Coroutine[Any, Any, T]], *args: Any) -> Future[T]:
         """Run `function(*args)` on the loop. The future raises Stopped when the loop is closed before it is done."""
@@ -104,4 +108,5 @@ class LoopThread:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await self._on_close()
+        for callback in self._on_close:
+            await callback()

@@ -41,14 +41,15 @@ class Phrasing:
     def body(self, request: ChatRequest, *, max_chars: int | None = None, word: str = "") -> dict[str, Any]:
         """The fields of `request`. `max_chars`: see `regex_of`; `word`: the answer must begin with it, as a text or as
         a name."""
-        note = form_of_answer(request.wanted, json=self.form == "json_schema")
+        way = "none" if request.free else self.form
+        note = "" if request.free else f"\n\n{form_of_answer(request.wanted, json=way == 'json_schema')}"
         regex = regex_of(request.wanted, max_chars or self.max_caption_chars, word)
         return {
             "model": self.model,
-            "messages": messages_of(request.images, f"{request.text}\n\n{note}", request.system),
+            "messages": messages_of(request.images, f"{request.text}{note}", request.system),
             "max_tokens": self.sampling.max_tokens,
             **self.sampling.body(request.temperature_offset, request.sample),
-            **structured(self.form, regex, names_of(request.wanted, word)),
+            **structured(way, regex, names_of(request.wanted, word)),
             **self.request_body,
         }
 

@@ -58,7 +58,9 @@ def name_of(url: str, model: str) -> str:
 
 def names_for(config: RegionCapConfig) -> set[str]:
     """The names of the files about the config's endpoints."""
-    return {name_of(url, config.model or "") for url in config.endpoint}
+    captions = {name_of(url, config.model or "") for url in config.endpoint}
+    regions = config.find_endpoint or config.endpoint if config.asks_for_regions else ()
+    return captions | {name_of(url, config.finder_model or "") for url in regions}
 
 
 class RememberedFindings:

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from regioncap.captioners.chat import ChatRequest, ChatResponse, Ending
+from regioncap.captioners.chat import REGIONS, ChatRequest, ChatResponse, Ending
 from regioncap.captioners.reading.parsing import Parsed, is_caption, read_reply
 from regioncap.captioners.reading.reasoning import without_reasoning
 from regioncap.masking import mask, outside_text
@@ -27,8 +27,9 @@ QUOTED_CHARS = 80
 OPEN_REASONING, MASKED, SHORTENED = "reasoning", "masked", "shortened"
 
 
-def parse_response(response: ChatResponse, wanted: Sequence[int]) -> Parsed:
-    """The captions in a response that asked for `wanted`: none if it was refused, or may not be complete."""
+def parse_response(response: ChatResponse, wanted: Sequence[int], mode: str = "marks") -> Parsed:
+    """The captions in a response that asked for `wanted`: none if it was refused, or may not be complete. `mode`: the
+    request's; where that asked for regions, the one "caption" is the whole text."""
     ending = response.ending
     if ending is Ending.REFUSED:
         return Parsed({})
@@ -36,6 +37,9 @@ def parse_response(response: ChatResponse, wanted: Sequence[int]) -> Parsed:
     closed = ending is Ending.ABSENT and response.structured
     if ending not in (Ending.COMPLETE, Ending.CUT) and not closed:
         return Parsed({}, _ending_unclear(response))
+    if mode == REGIONS:
+        said = (without_reasoning(response.text) or "").strip()
+        return Parsed({1: said} if said else {})
     cut = ending is not Ending.COMPLETE
     return read_reply(response.text, wanted, cut=cut, structured=response.structured)
 
@@ -45,8 +49,8 @@ def _ending_unclear(response: ChatResponse) -> str:
     return f"its finish_reason {word!r} does not say whether it is complete; accept_finish_reasons={word} takes it so"
 
 
-def _captions(response: ChatResponse, wanted: Sequence[int]) -> dict[int, str]:
-    return parse_response(response, wanted).captions
+def _captions(response: ChatResponse, wanted: Sequence[int], mode: str) -> dict[int, str]:
+    return parse_response(response, wanted, mode).captions
 
 
 @dataclass(frozen=True)
@@ -74,8 +78,8 @@ class Reply:
         bare = without_reasoning(response.text)
         if bare is None:
             text, altered = response.text, OPEN_REASONING
-        elif bare != response.text and _captions(replace(response, text=bare), asked.wanted) != _captions(
-            response, asked.wanted
+        elif bare != response.text and _captions(replace(response, text=bare), asked.wanted, asked.mode) != _captions(
+            response, asked.wanted, asked.mode
         ):
             # What is left looks like reasoning, too.
             text, altered = response.text, ""
@@ -106,7 +110,8 @@ class Reply:
     @property
     def readable(self) -> bool:
         """Whether it may be read again."""
-        return self.altered not in (MASKED, SHORTENED)
+        # What a model says of regions is read with all doubt anyway, box by box.
+        return self.mode == REGIONS or self.altered not in (MASKED, SHORTENED)
 
     def read(self, accepted_words: Iterable[str] = ()) -> dict[int, str]:
         """The captions in it, by region number, under today's rules. `accepted_words`: see `accept_finish_reasons`."""
@@ -117,7 +122,7 @@ class Reply:
             form=self.form,
             accepted=self.finish.casefold() in accepted_words,
         )
-        return _captions(response, self.wanted)
+        return _captions(response, self.wanted, self.mode)
 
 
 _FIELDS = tuple(Reply.__dataclass_fields__)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from regioncap.captioners.base import CaptionRequest
 from regioncap.captioners.box_texts import with_boxes
-from regioncap.captioners.chat import ChatRequest
+from regioncap.captioners.chat import REGIONS, ChatRequest
 from regioncap.captioners.pictures import closer_views, typical_picture
 from regioncap.captioners.prompts import Prompts, of_part, only
 from regioncap.config.model import RegionCapConfig
@@ -34,6 +34,10 @@ class RowRequests:
 
         Reads pictures; cuts out and encodes closer views. Raises RowReject when a picture cannot be read.
         """
+        if request.question is not None:
+            asked = request.question
+            offset = TEMPERATURE_STEP * repair
+            return [ChatRequest(asked.system, asked.text, (request.marked(),), tuple(missing), offset, REGIONS)]
         mode, request = self._prompts.mode, with_boxes(request, self._prompts.coordinates)
         focal = self.look_closer(request, repair)
         # In focal mode the same was asked before, and what was rejected may have come from a closer view in any mode.
@@ -91,17 +95,22 @@ class _AnyValue(str):
         return str(self)
 
 
+def any_values(names: Iterable[str], word: str) -> dict[str, str]:
+    """A row's values under `names`, each `word` in whatever format a template asks for."""
+    return dict.fromkeys(names, _AnyValue(word))
+
+
 def largest_row(config: RegionCapConfig, prompts: Prompts, word: str = "…") -> CaptionRequest:
     """A row with as many regions as a picture can have, for templates. `word`: each value of the row's keys."""
-    side, value = math.isqrt(config.max_pixels), _AnyValue(word)
+    side = math.isqrt(config.max_pixels)
     return with_boxes(
         CaptionRequest(
             "", bytes, bytes, side, side,
             bbox=[[side - 2.0, side - 2.0, 1.0, 1.0]] * config.max_boxes,
             # The last have the longest numbers, and at no time are more asked for.
             wanted=config.groups_of(config.max_boxes)[-1],
-            fields=dict.fromkeys(config.prompt_fields(), value),
-            region_fields=[dict.fromkeys(config.region_fields, value)] * config.max_boxes,
+            fields=any_values(config.prompt_fields(), word),
+            region_fields=[any_values(config.region_fields, word)] * config.max_boxes,
         ),
         prompts.coordinates,
     )  # fmt: skip

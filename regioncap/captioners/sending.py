@@ -118,7 +118,7 @@ class Sender:
         # The run may end with this row, and what is being found out is for the next one.
         await asyncio.shield(self._trials[id(endpoint)])
         unheld = replace(response, form="none")  # no form closes what is in it
-        if len(parse_response(unheld, request.wanted).captions) == len(request.wanted):
+        if len(parse_response(unheld, request.wanted, request.mode).captions) == len(request.wanted):
             return unheld
         self._budget.record_retry()
         return None

@@ -70,7 +70,8 @@ class CaptionSession:
 
     `connect`: gives the servers, may take its time (starts them) and is called once, for the first row.
     `count`: adds to the run's counts, by name. `policy`: how failures are met. `remembered`: what earlier runs found
-    out about servers. `allowance`: what this process may send of what the run may; None for all of it.
+    out about servers. `allowance`: what this process may send of what the run may; None for all of it. `beside`:
+    another conversation of the process, with other servers: both run on one loop, and share the run's limits.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class CaptionSession:
         policy: RetryPolicy | None = None,
         remembered: RememberedFindings | None = None,
         allowance: HeldAllowance | None = None,
+        beside: CaptionSession | None = None,
     ) -> None:
         self._config = config
         self._connect = connect
@@ -89,12 +91,17 @@ class CaptionSession:
         self._prompts = Prompts.of(config)
         self._requests = RowRequests(config, self._prompts)
         self._keeping = Keeping()
-        self._loop = LoopThread("caption-session", IO_THREADS, self._wind_down)
-        allowance = allowance or HeldAllowance()
-        self.budget = Budget.of(config, count, allowance)
+        if beside is None:
+            allowance = allowance or HeldAllowance()
+            self._loop = LoopThread("caption-session", IO_THREADS, self._wind_down)
+            self.budget = Budget.of(config, count, allowance)
+        else:
+            self._loop, self.budget = beside._loop, beside.budget
+            self._loop.also_on_close(self._wind_down)
         self._dispatcher = Dispatcher(self.budget)
-        allowance.wanted = lambda: self._dispatcher.wanted
-        allowance.width = lambda: self._dispatcher.width
+        if allowance is not None and beside is None:
+            allowance.wanted = lambda: self._dispatcher.wanted
+            allowance.width = lambda: self._dispatcher.width
         self._early = EarlyRows()
         self._probe = Probe(
             config, self._prompts, self.budget,

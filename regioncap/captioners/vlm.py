@@ -55,7 +55,7 @@ class VlmCaptioner:
         self._identity = {"model": model_identity(options.config), **options.config.values_read_by("identity")}
         remembered = RememberedFindings(options.cache and options.cache.child(FOLDER))
         self.session = CaptionSession(
-            options.config, self.connect, options.count, policy, remembered, options.allowance
+            options.config, self.connect, options.count, policy, remembered, options.allowance, options.beside
         )
 
     def connect(self) -> Sequence[Server]:

@@ -71,7 +71,7 @@ def opened(setting: Setting, sample: Sequence[Shard]) -> Iterator[RunContext]:
                 yield context
         except BaseException:
             context.stop_sending()
-            context.lazy_captioner.close()  # what came is kept by then
+            context.close_captioner()  # what came is kept by then
             raise
         finally:
             RUNS.close(setting.config)

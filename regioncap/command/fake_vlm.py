@@ -8,6 +8,8 @@ import click
 
 from regioncap.captioners.fake.batch_behaviour import TROUBLES, BatchBehaviour
 from regioncap.captioners.fake.batch_flags import BATCH_FLAGS, batch_behaviour
+from regioncap.captioners.fake.box_forms import BOX_FORMS, DOUBTFUL
+from regioncap.captioners.fake.boxes import Boxes
 from regioncap.captioners.fake.errors import WAITS
 from regioncap.captioners.fake.faults import FAULTS, SCHEDULED
 from regioncap.captioners.fake.forms import FORMS
@@ -29,6 +31,7 @@ def _epilog() -> str:
     """The faults, mix-ups and settings of batches, one a line, for the end of the help."""
     faults = {**{name: fault.text for name, fault in FAULTS.items()}, **SCHEDULED}
     lists = {"Faults": faults, "Mix-ups": MIX_UPS, "Batches": BATCH_FLAGS, "What becomes of a call": TROUBLES}
+    lists["Boxes"] = {name: form.text for name, form in (BOX_FORMS | DOUBTFUL).items()}
     width = max(len(name) for texts in lists.values() for name in texts)
     return "\n\n".join(
         "\n".join(["\b", f"{title}:", *(f"  {name:{width}}  {text}" for name, text in texts.items())])
@@ -96,6 +99,14 @@ def _epilog() -> str:
     help="See, and mix regions up: number=0.1. See below. May be given more than once.",
 )
 @click.option(
+    "--boxes",
+    type=click.Choice([*BOX_FORMS, *DOUBTFUL]),
+    default=Boxes().form,
+    show_default=True,
+    metavar="FORM",
+    help="How it answers where it is asked for boxes. See below.",
+)
+@click.option(
     "--batch",
     "batches",
     multiple=True,
@@ -106,7 +117,7 @@ def _epilog() -> str:
 @click.option("--seed", default=0, show_default=True, help="Random seed for the faults, words and mix-ups.")
 def fake_vlm(
     host: str, port: int, persona: str, faults: tuple[str, ...], structure: str | None, sees: bool,
-    mix_ups: tuple[str, ...], batches: tuple[str, ...], **behaviour: Any,
+    mix_ups: tuple[str, ...], boxes: str, batches: tuple[str, ...], **behaviour: Any,
 ) -> int:  # fmt: skip
     """Serve a fake OpenAI-compatible model, for tests.
 
@@ -121,8 +132,8 @@ def fake_vlm(
     mixed = dict(_mix_up(each) for each in mix_ups)
     sight = Sight(mixed, behaviour["seed"]) if sees or mixed else None
     acting = Behaviour(
-        persona=PERSONAS[persona], faults=given, structure=forms, sight=sight, batch=_batch(batches), **times,
-        **behaviour,
+        persona=PERSONAS[persona], faults=given, structure=forms, sight=sight, boxes=Boxes(boxes),
+        batch=_batch(batches), **times, **behaviour,
     )  # fmt: skip
     try:
         server = RunningServer(acting, host, port)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from regioncap.captioners.remembered import names_for
 from regioncap.command.registered_runs import Register, RegisteredRun
-from regioncap.command.stopped_runs import RowsOfRun
+from regioncap.command.stopped_runs import RowsOfRun, has_answers
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import InputDamaged, RegionCapError, RowReject, StorageError, UsageError
 from regioncap.inputs.readers import tar_index_names
@@ -22,6 +23,7 @@ from regioncap.storage.filesystem import Place
 from regioncap.storage.row_images import digests_in
 from regioncap.storage.steps import STEP_NAMES, StepDamaged, StepStorage
 from regioncap.tasks.answers import keys_of_answers
+from regioncap.tasks.region_questions import keys_of_questions
 
 LOADED, DRAWN = STEP_NAMES.index("load"), STEP_NAMES.index("visualize")
 
@@ -80,6 +82,8 @@ class Needed:
         for run in self.register.runs:
             try:
                 for row in self._rows_drawn(run):
+                    if "reject" in row:
+                        continue
                     needed.update(picture["sha256"] for picture in (row["marked"], *row.get("parts", [])))
             except StepsGone:
                 return None
@@ -91,9 +95,7 @@ class Needed:
         needed: set[str] = set()
         others: list[RegisteredRun] = []
         for run in self.register.runs:
-            # Its images are not read, wherever they were, and no regions are found: a finder may be gone.
-            finder = {"extractor": RegionCapConfig.model_fields["extractor"].default, "extractor_options": {}}
-            config = run.config(self._place, finished=True, image_root=".", **finder)
+            config = run.config(self._place, finished=True, image_root=".", **_without_plugin(run))
             try:
                 with contextlib.closing(RunContext(config)) as context:
                     needed.update(answers_of_audits(context.output))
@@ -123,7 +125,7 @@ class Needed:
             yield from _keys_of_input(run, run.config(self._place, finished=True))
 
     def _rows_drawn(self, run: RegisteredRun) -> Iterator[Row]:
-        """The rows of the latest finished run whose marks were drawn. Raises StepsGone."""
+        """The rows of the latest finished run that answers may belong to. Raises StepsGone."""
         storage = StepStorage(self._place.address, run.prefix, DRAWN, files=self._place.files)
         for shard, keys in enumerate(run.content.shards):
             manifest = storage.manifest(keys[DRAWN]) if len(keys) > DRAWN else None
@@ -133,7 +135,7 @@ class Needed:
                 rows = storage.read(manifest.reference(shard))
             except StepDamaged:
                 raise StepsGone from None
-            yield from (row for row in rows if "reject" not in row)
+            yield from filter(has_answers, rows)
 
     @property
     def _place(self) -> Place:
@@ -150,7 +152,7 @@ def _keys_of_input(run: RegisteredRun, config: RegionCapConfig) -> Iterator[set[
     rows = RowsOfRun(config)
     try:
         with contextlib.closing(RunContext(config)) as context:
-            if context.captioner.paid:
+            if context.captioner.paid or config.asks_for_regions:
                 for shard in rows.shards():
                     yield set(_keys(shard, context))
     except KeysUnknown:
@@ -169,11 +171,11 @@ def _keys_of_input(run: RegisteredRun, config: RegionCapConfig) -> Iterator[set[
 
 def _keys(rows: Iterable[Row], context: RunContext) -> Iterator[str]:
     """Keys of all answers that may be looked up for these rows. Raises KeysUnknown."""
-    if context.captioner.paid:
-        for row in rows:
+    for row in rows:
+        for keys_of in (keys_of_questions, _keys_of_captions):
             try:
-                with row_work("prune", row["image"]):
-                    keys = [key for key, _ in keys_of_answers(row, context)]
+                with row_work("prune", row.get("image", "")):
+                    keys = list(keys_of(row, context))
             except RowReject as reject:
                 if reject.code == "internal_error":
                     raise KeysUnknown(
@@ -182,3 +184,17 @@ def _keys(rows: Iterable[Row], context: RunContext) -> Iterator[str]:
                     ) from None
                 continue  # it lacks a field of the prompt, so nothing is asked for it
             yield from keys
+
+
+def _keys_of_captions(row: Row, context: RunContext) -> Iterator[str]:
+    if context.captioner.paid and "reject" not in row:
+        yield from (key for key, _ in keys_of_answers(row, context))
+
+
+def _without_plugin(run: RegisteredRun) -> dict[str, Any]:
+    """The settings of a finished run for which its images are not read, and no regions found: a finder of the user's
+    may be gone. One that is a model is known by its settings."""
+    values = run.content.finished_config if run.content.shards else run.content.config
+    if values.get("extractor") == "vlm":
+        return {}
+    return {"extractor": RegionCapConfig.model_fields["extractor"].default, "extractor_options": {}}

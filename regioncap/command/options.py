@@ -142,12 +142,17 @@ def given(flags: dict[str, Any]) -> dict[str, Any]:
 
 def config_from(source: str | None, config_file: str | None, flags: dict[str, Any]) -> RegionCapConfig:
     """The config that an input, a file of settings and flags make; flags win. Raises UsageError, ConfigError."""
+    return RegionCapConfig(**settings_from(source, config_file, flags))
+
+
+def settings_from(source: str | None, config_file: str | None, flags: dict[str, Any]) -> dict[str, Any]:
+    """The settings that an input, a file of settings and flags give; flags win. Raises UsageError, ConfigError."""
     values = {**_settings_in(config_file), **given(flags)}
     if source is not None:
         values["input"] = source
     if "input" not in values and not {"input_jsonl_path", "first_entry_file_name"} & set(values):
         raise UsageError("expected an input: regioncap run INPUT, or `input` in the --config file")
-    return RegionCapConfig(**values)
+    return values
 
 
 def _settings_in(config_file: str | None) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from regioncap.image_ref import ref_of
 from regioncap.records import Row, Shard, Step
 from regioncap.run.context import RunContext
 from regioncap.storage.steps import StepDamaged
+from regioncap.tasks.region_questions import QUESTION
 from regioncap.tasks.shard import STEPS, find_cached_steps, keep_input, made_steps
 from regioncap.tasks.step import StepSpec, run_step
 
@@ -36,13 +37,16 @@ class RowsOfRun:
         self.unknown = 0
 
     def shards(self) -> Iterator[list[Row]]:
-        """The rows shard by shard, without rejects. Raises what `RunContext.shards` raises, and StorageError."""
+        """The rows shard by shard, without rejects that no answer belongs to. Raises what `RunContext.shards` raises,
+        and StorageError."""
         with contextlib.ExitStack() as closed:
             context = closed.enter_context(contextlib.closing(RunContext(self._config)))
             folder = closed.enter_context(tempfile.TemporaryDirectory(prefix="regioncap-images-"))
             apart = closed.enter_context(
                 contextlib.closing(RunContext(self._config.model_copy(update={"cache_path": folder})))
             )
+            # Regions that a model named are known; to have it name others is not this one's business.
+            apart.asks_nobody, apart.answers = True, context.answers
             for shard in context.shards():
                 yield list(self._rows(shard, context, apart))
                 for made in Path(folder).iterdir():  # at most one shard at a time
@@ -53,7 +57,7 @@ class RowsOfRun:
         if made is None:
             # What was made last counts, too: the images may have changed since, and change back.
             before = _read(made_steps(shard, context, UNTIL_NORMALIZED), context) or []
-            yield from (row for row in before if "reject" not in row)
+            yield from filter(has_answers, before)
             made = _make(shard, apart)
             known = [at < len(before) and "reject" not in before[at] for at in range(len(made))]
             self.unknown += sum(
@@ -61,7 +65,12 @@ class RowsOfRun:
                 for row, is_known in zip(made, known, strict=True)
                 if "reject" in row and not is_known
             )
-        yield from (row for row in made if "reject" not in row)
+        yield from filter(has_answers, made)
+
+
+def has_answers(row: Row) -> bool:
+    """Whether answers may belong to a row: a reject has one at most, about its regions."""
+    return "reject" not in row or QUESTION in row
 
 
 def _read(steps: Sequence[Step] | None, context: RunContext) -> list[Row] | None:

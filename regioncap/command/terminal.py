@@ -47,6 +47,8 @@ def watching(context: RunContext, what: str, then: str) -> Iterator[None]:
     log.handlers = [_log_handler(console)]
     _print(console, f"regioncap: {what}")
     _print(console, f"captioner: {_captioner(context.config)}; {then}")
+    if context.config.finds_apart:
+        _print(console, f"regions: {_finder(context.config)}")
 
     def write(text: str) -> None:
         _print(console, text)
@@ -81,12 +83,20 @@ def _captioner(config: RegionCapConfig) -> str:
         rest = f", and {hosts} is sent what no file answers" if hosts else ""
         return f"{config.model} by files in {folder} (marked pictures are in them{rest})"
     if name == "openai":
-        return f"{config.model} at {hosts} (marked pictures are sent there)"
+        asks = config.asks_for_regions and not config.finds_apart
+        return f"{config.model} at {hosts} ({'pictures and ' if asks else ''}marked pictures are sent there)"
     if name == "vllm":
         return f"{config.model} with vLLM on this machine (pictures stay here)"
     if config.own_captioner:
         return f"{name} (a plugin: where pictures go is up to it)"
     return f"{name} (no model: pictures stay here)"
+
+
+def _finder(config: RegionCapConfig) -> str:
+    """What finds regions, where that is another model or server than what captions."""
+    urls = config.find_endpoint or config.endpoint
+    hosts = ", ".join(dict.fromkeys(urlsplit(url).netloc for url in urls))
+    return f"{config.finder_model} at {hosts} (pictures without boxes are sent there)"
 
 
 def plan_lines(plan: Plan, config: RegionCapConfig) -> Iterator[str]:
@@ -100,6 +110,7 @@ def plan_lines(plan: Plan, config: RegionCapConfig) -> Iterator[str]:
         ("regions given", plan.regions_given),
         ("regions to find, at most", plan.regions_at_most),
         ("requests needed", plan.requests),
+        *([("  for regions, at most", plan.questions)] if plan.questions else []),
         *_audit_counts(plan),
         ("prompt tokens, about", plan.prompt_tokens),
         ("answer tokens, about", plan.completion_tokens),
@@ -111,6 +122,13 @@ def plan_lines(plan: Plan, config: RegionCapConfig) -> Iterator[str]:
     if (in_batches := plan.usd_in_batches(config)) is not None:
         way = f"  with delivery={'file' if config.delivery == 'file' else 'batch'}"
         yield f"{way:<24} {in_batches:>14,.2f}"
+    if plan.questions:
+        yield (
+            "\nHow many captions there will be is known when the model has named the regions: this counts "
+            f"max_boxes={config.max_boxes} for each picture without boxes."
+        )
+        if config.delivery == "batch":
+            yield "The questions for regions are asked online before the batches, at the full price."
     for hint in plan.hints:
         yield f"\n{hint}"
     if plan.files_left_out:
@@ -124,6 +142,11 @@ def plan_lines(plan: Plan, config: RegionCapConfig) -> Iterator[str]:
         f"pixels per token) and {plan.text_tokens:,.0f} for the text. Per region: {plan.answer_tokens:,.0f} answer "
         f"tokens ({basis})."
     )
+    if plan.questions:
+        yield (
+            f"Per question for regions: {plan.question_tokens:,.0f} tokens for the text, {plan.found_tokens:,.0f} for "
+            "the answer (assumed)."
+        )
     yield "Repairs and failed requests are not included. Rows whose boxes all lie outside the picture count as done."
 
 
@@ -243,6 +266,7 @@ def show_table(names: Sequence[str], figures: Sequence[tuple[str, Sequence[str]]
 
 def _requests(summary: Summary) -> tuple[tuple[str, int], ...]:
     return (
+        ("pictures asked for their regions", summary.regions_asked),
         ("captions repaired", summary.captions_repaired),
         ("captions audited", summary.captions_audited),
         ("requests", summary.requests),

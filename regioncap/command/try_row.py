@@ -31,7 +31,7 @@ from regioncap.tasks.answers import ask
 from regioncap.tasks.caption import finish
 from regioncap.tasks.draw_row import draw_row
 from regioncap.tasks.edited import corrections_of
-from regioncap.tasks.extract import extract_row
+from regioncap.tasks.extract import extract_row, model_asked
 from regioncap.tasks.load import load_row
 from regioncap.tasks.normalize import normalize_row
 from regioncap.tasks.route import route_row, score_key_of
@@ -56,13 +56,14 @@ def try_row(config: RegionCapConfig, line: int, say: Say) -> bool:
             say(f"hint         {hint}")
         try:
             with row_work("try", f"line {line}"):
-                return _captioned(_drawn(_line(context, line), context, say), context, say)
+                return _captioned(_drawn(load_line(context, line), context, say), context, say)
         except RowReject as reject:
             _say_reject(say, reject.code, reject.message)
             return False
 
 
-def _line(context: RunContext, line: int) -> Row:
+def load_line(context: RunContext, line: int) -> Row:
+    """The row at `line` (from 1) of the input, after `load`. Raises UsageError for a line that does not exist."""
     last = 0
     with contextlib.closing(context.shards()) as shards:
         for shard in shards:
@@ -74,18 +75,28 @@ def _line(context: RunContext, line: int) -> Row:
     raise UsageError(f"--row: expected a line of the input, 1 to {last}, got {line}")
 
 
+def say_image(row: Row, context: RunContext, say: Say) -> None:
+    """Say where the image of a row is."""
+    ref = ref_of(row)
+    say(f"image        {shown_image(str(ref) if ref.in_container else context.images.locate(ref.name))}")
+
+
+def routed(row: Row, config: RegionCapConfig) -> Row:
+    """The row after `route`. Raises RowReject."""
+    return route_row(
+        {**row, "image_stat": None}, config.boxes_key, config.empty_bbox, config.carried_keys, score_key_of(config),
+        size_from_row=config.box_size == "row",
+    )  # fmt: skip
+
+
 def _drawn(loaded: Row, context: RunContext, say: Say) -> Row:
     """The row after `visualize`. Raises RowReject."""
     config = context.config
-    row = given = _or_raise(loaded)
-    ref = ref_of(row)
-    say(f"image        {shown_image(str(ref) if ref.in_container else context.images.locate(ref.name))}")
-    keys = (*config.prompt_fields(), *config.region_fields)
-    row = route_row(
-        {**row, "image_stat": None}, config.boxes_key, config.empty_bbox, keys, score_key_of(config),
-        size_from_row=config.box_size == "row",
-    )  # fmt: skip
-    row = _or_raise(normalize_row(extract_row(row, context.images.read, config, finder=context.finder), config))
+    given = or_raise(loaded)
+    say_image(given, context, say)
+    row, read = routed(given, config), context.images.read
+    extracted = extract_row(row, read, config, finder=context.finder, asked=model_asked(context))
+    row = or_raise(normalize_row(or_raise(extracted), config))
     found = "found" if row["type"] == "without_bbox" else "given"
     say(f"regions      {row['valid_bboxes_num']} {found}, xywh: {cut_text(str(row['bbox']))}")
     for name, values in region_lists(row.get("region_fields", ())).items():
@@ -104,7 +115,8 @@ def _drawn(loaded: Row, context: RunContext, say: Say) -> Row:
     return row
 
 
-def _or_raise(row: Row) -> Row:
+def or_raise(row: Row) -> Row:
+    """The row itself. Raises RowReject where it is one."""
     if "reject" in row:
         raise RowReject(row["reject"]["code"], row["reject"]["message"])
     return row

@@ -67,7 +67,7 @@ def check_addresses(config: DerivedSettings) -> None:
     if config.output.endswith((".gz", ".csv", ".parquet")):
         raise ValueError(f"output: expected a JSON Lines file (….jsonl), got {config.output!r}")
     if config.s3_endpoint_url is not None:
-        _check_url(config.s3_endpoint_url, "s3_endpoint_url", "http://host:9000", "keys come from the environment")
+        check_url(config.s3_endpoint_url, "s3_endpoint_url", "http://host:9000", "keys come from the environment")
 
 
 WRITTEN_BESIDE = ("jsonl", "rejects.jsonl", "runs.jsonl", "unused_edits.jsonl")
@@ -144,7 +144,7 @@ def check_captioner(config: DerivedSettings) -> None:
             "repair_flags: captioner 'pixels' always gives the same caption; expected a model, or no repair_flags"
         )
     for url in config.endpoint:
-        _check_url(url, "endpoint", "http://host:8000/v1", ENDPOINT_SECRETS)
+        check_url(url, "endpoint", "http://host:8000/v1", ENDPOINT_SECRETS)
 
 
 def check_plugins(config: DerivedSettings) -> None:
@@ -225,15 +225,19 @@ def check_templates(config: DerivedSettings) -> None:
         template_names(text, name)
 
 
+def known_families() -> str:
+    """The families of models whose coordinates are known, in words."""
+    return ", ".join(family.name for family in FAMILIES)
+
+
 def check_coordinates(config: DerivedSettings) -> None:
     """Boxes must be in a form that is known, and in a prompt."""
     if not config.uses_model or (config.coordinates == "none" and not config.gives_boxes):
         return
     if config.box_coordinates is None:
-        families = ", ".join(family.name for family in FAMILIES)
         raise ValueError(
-            f"coordinates: which ones the model {config.model!r} was trained with is not known (known: {families}); "
-            "expected px, 0-1 or 0-1000, with -yxyx where y comes first"
+            f"coordinates: which ones the model {config.model!r} was trained with is not known (known: "
+            f"{known_families()}); expected px, 0-1 or 0-1000, with -yxyx where y comes first"
         )
     texts = config.templates_in_use()
     prompts = {name: text for name, text in texts.items() if name in ("prompt", "focal_prompt")}
@@ -266,7 +270,9 @@ def check_runner(config: DerivedSettings) -> None:
         )
 
 
-def _check_url(url: str, field: str, example: str, secrets: str) -> None:
+def check_url(url: str, field: str, example: str, secrets: str) -> None:
+    """Raises ValueError for a `url` of the setting `field` that is none, or has what belongs elsewhere: `secrets`, in
+    words."""
     try:
         parts = urlsplit(url)
         valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0

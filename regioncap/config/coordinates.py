@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 CoordinatesName = Literal["none", "auto", "px", "0-1", "0-1000", "px-yxyx", "0-1-yxyx", "0-1000-yxyx"]
+FindCoordinatesName = Literal["auto", "px", "0-1", "0-1000", "px-yxyx", "0-1-yxyx", "0-1000-yxyx"]
 
 _UNITS = {"px": "in pixels", "0-1": "as shares of width and height from 0 to 1", "0-1000": "on a scale from 0 to 1000"}
 

@@ -22,6 +22,11 @@ def check_delivery(config: DerivedSettings) -> None:
     if config.runner != "threads":
         raise ValueError(f"delivery: expected runner 'threads' with batches, got {config.runner!r}; remove one of them")
     if config.delivery == "file":
+        if config.asks_for_regions:
+            raise ValueError(
+                "extractor: 'vlm' asks a server for regions, and with delivery=file nothing is sent; expected another "
+                "extractor, delivery=online or delivery=batch"
+            )
         _check_files(config)
     elif len(config.endpoint) != 1:
         raise ValueError(

@@ -13,6 +13,8 @@ from regioncap.config.request_parts import headers_of, query_of
 from regioncap.config.templates import (
     BOX_NAMES,
     BUILT_IN_NAMES,
+    FIND_NAMES,
+    FIND_TEMPLATES,
     FOCAL_PROMPT,
     FOCAL_PROMPT_OF_BOXES,
     PROMPT,
@@ -61,6 +63,34 @@ class DerivedSettings(RunSettings):
     def own_extractor(self) -> bool:
         """Whether the region finder is a plugin of the user's."""
         return self.extractor not in EXTRACTOR.known
+
+    @property
+    def asks_for_regions(self) -> bool:
+        """Whether a model is asked for the regions of rows without boxes."""
+        return self.extractor == "vlm"
+
+    @property
+    def finder_model(self) -> str | None:
+        """The name of the model that is asked for regions."""
+        return self.find_model or self.model
+
+    @property
+    def finds_apart(self) -> bool:
+        """Whether another model is asked for regions than for captions, or another server."""
+        endpoints = self.find_endpoint or self.endpoint
+        return self.asks_for_regions and (endpoints, self.finder_model) != (self.endpoint, self.model)
+
+    @property
+    def find_box_coordinates(self) -> Coordinates | None:
+        """How the model that is asked for regions gives boxes; None where `auto` does not know it."""
+        if self.find_coordinates == "auto":
+            return coordinates_of_model(None if self.finds_apart else self.model_id, self.finder_model)
+        return Coordinates.named(self.find_coordinates)
+
+    @property
+    def names_regions(self) -> bool:
+        """Whether what finds regions may say what they are, as their `label`."""
+        return self.own_extractor or self.asks_for_regions
 
     @property
     def uses_model(self) -> bool:
@@ -167,6 +197,22 @@ class DerivedSettings(RunSettings):
                 if key not in ours and key not in self.region_fields:
                     found.setdefault(key, name)
         return found
+
+    def keys_in_question(self) -> dict[str, str]:
+        """The row's own keys that the question for a picture's regions names, each with the first template that
+        does."""
+        found: dict[str, str] = {}
+        for name in FIND_TEMPLATES if self.asks_for_regions else ():
+            for key in template_names(getattr(self, name), name):
+                if key not in FIND_NAMES[name]:
+                    found.setdefault(key, name)
+        return found
+
+    @property
+    def carried_keys(self) -> tuple[str, ...]:
+        """The row's own keys whose values are carried from step to step: prompts name them, or they hold a value for
+        each region."""
+        return (*sorted(self.keys_in_templates() | self.keys_in_question()), *self.region_fields)
 
     def groups_of(self, regions: int) -> list[tuple[int, ...]]:
         """The numbers, from 1, of this many regions, grouped by the picture that shows them.

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, field_validator
 
 from regioncap.config.coordinates import CoordinatesName
-from regioncap.config.fields_input import InputSettings, JsonObject
+from regioncap.config.fields_find import BaseUrls, FindSettings, Names, split_commas
+from regioncap.config.fields_input import JsonObject
 from regioncap.config.plugin_names import CAPTIONER, plugin_name
 from regioncap.config.roles import setting
 from regioncap.config.templates import FOCAL_PROMPT, PROMPT, REGION_PROMPT, SYSTEM_PROMPT
@@ -18,21 +18,11 @@ PromptMode = Literal["marks", "focal", "auto", "marks+coords", "coords"]
 StructureName = Literal["auto", "regex", "guided_regex", "json_schema", "none"]
 FlagName = Literal["mentions_mark", "refusal", "duplicate_in_row", "too_short", "repeats", "inconsistent"]
 
-_ADDED_PATH = re.compile(r"/(?:chat/completions|models)$")
-"""What is added to a base URL; documentation often gives the whole address."""
+FlagNames = Annotated[tuple[FlagName, ...], BeforeValidator(split_commas)]
 
 
-def _split_commas(value: Any) -> Any:
-    """A list may be given as text, as environment variables and single flags do: "a,b"."""
-    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
-
-
-Names = Annotated[tuple[str, ...], BeforeValidator(_split_commas)]
-FlagNames = Annotated[tuple[FlagName, ...], BeforeValidator(_split_commas)]
-
-
-class CaptionSettings(InputSettings):
-    """Those of the input, and what decides the captions."""
+class CaptionSettings(FindSettings):
+    """Those of input and regions, and what decides the captions."""
 
     # --- captions
     captioner: CaptionerName = setting(
@@ -55,7 +45,7 @@ class CaptionSettings(InputSettings):
     model: str | None = setting(
         None, "Model", "Name of the vision-language model; for vllm also a local folder.", "words"
     )
-    endpoint: Names = setting(
+    endpoint: BaseUrls = setting(
         (),
         "Endpoints",
         "Base URL of an OpenAI-compatible server (http://host:8000/v1), or of several with the same model.",
@@ -226,8 +216,3 @@ class CaptionSettings(InputSettings):
     @classmethod
     def _lower(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(dict.fromkeys(word.strip().casefold() for word in value))
-
-    @field_validator("endpoint")
-    @classmethod
-    def _as_base_urls(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(_ADDED_PATH.sub("", url.strip().rstrip("/")) for url in value))

@@ -6,7 +6,8 @@ from typing import Annotated
 
 from pydantic import BeforeValidator
 
-from regioncap.config.fields_captions import CaptionSettings, Names
+from regioncap.config.fields_captions import CaptionSettings
+from regioncap.config.fields_find import Names
 from regioncap.config.fields_input import JsonObject
 from regioncap.config.request_parts import as_lines
 from regioncap.config.roles import setting

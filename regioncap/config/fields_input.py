@@ -133,8 +133,8 @@ class InputSettings(Settings):
     extractor: ExtractorName = setting(
         "edges",
         "Region finder",
-        "What finds regions for rows without boxes: edges, canny, adaptive, the name of an installed plugin, or the "
-        "dotted path of a function or class of your own (my_pkg.yolo:find).",
+        "What finds regions for rows without boxes: edges, canny, adaptive, vlm (a model is asked what `find` names), "
+        "the name of an installed plugin, or the dotted path of a function or class of your own (my_pkg.yolo:find).",
         "regions",
         read_by=("extract",),
         examples=[*EXTRACTOR.known, EXTRACTOR.example],

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from regioncap.config.fields_captions import Names
 from regioncap.config.fields_endpoint import EndpointSettings
+from regioncap.config.fields_find import Names
 from regioncap.config.roles import setting
 
 MAX_IMAGE_BYTES = 256_000_000

@@ -15,6 +15,7 @@ from pydantic import ConfigDict, ValidationError, model_validator
 from regioncap.config import checks, described, form
 from regioncap.config.delivery_checks import check_delivery
 from regioncap.config.derived import DerivedSettings
+from regioncap.config.finder_checks import check_finder
 from regioncap.config.wrong_values import error_of
 
 
@@ -72,6 +73,7 @@ class RegionCapConfig(DerivedSettings):
         checks.check_audit(self)
         checks.check_templates(self)
         checks.check_coordinates(self)
+        check_finder(self)
         checks.check_runner(self)
         check_delivery(self)
         return self

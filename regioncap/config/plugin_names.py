@@ -26,7 +26,7 @@ class PluginKind:
     example: str
 
 
-EXTRACTOR = PluginKind("extractor", "regioncap.extractors", ("edges", "canny", "adaptive"), "my_pkg.yolo:find")
+EXTRACTOR = PluginKind("extractor", "regioncap.extractors", ("edges", "canny", "adaptive", "vlm"), "my_pkg.yolo:find")
 CAPTIONER = PluginKind(
     "captioner", "regioncap.captioners", ("auto", "vllm", "openai", "pixels"), "my_pkg.blip:Captioner"
 )

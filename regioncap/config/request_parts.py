@@ -146,23 +146,24 @@ def _check_value(setting: str, name: str, value: str, separator: str) -> None:
         )
 
 
-def keys_of(entries: tuple[str, ...], endpoints: int) -> tuple[Reference, ...]:
-    """Where the keys of this many endpoints are, in their order. Raises ValueError for a wrong number, and for keys."""
+def keys_of(entries: tuple[str, ...], endpoints: int, setting: str = "api_keys") -> tuple[Reference, ...]:
+    """Where the keys of this many endpoints are, in their order. `setting`: which has these `entries`.
+    Raises ValueError for a wrong number, and for keys."""
     found: list[Reference] = []
     for number, entry in enumerate(entries, 1):
         try:
             reference = Reference.of(entry)
         except ValueError as error:
-            raise ValueError(f"api_keys: {error}") from None
+            raise ValueError(f"{setting}: {error}") from None
         if reference is None or reference.scheme:
             raise ValueError(
-                f"api_keys: expected env:VARIABLE or block:NAME (a Prefect Secret block), never a key itself, got "
+                f"{setting}: expected env:VARIABLE or block:NAME (a Prefect Secret block), never a key itself, got "
                 f"something else as number {number}"
             )
         found.append(reference)
     if len(found) not in (0, 1, endpoints):
         raise ValueError(
-            f"api_keys: expected one for all endpoints, or one for each in their order ({endpoints}), got {len(found)}"
+            f"{setting}: expected one for all endpoints, or one for each in their order ({endpoints}), got {len(found)}"
         )
     return tuple(found * endpoints if len(found) == 1 else found)
 

@@ -33,6 +33,14 @@ FOCAL_PROMPT_OF_BOXES = (
 )
 REGION_PROMPT, REGION_PROMPT_WITH_BOX = "<region{n}>", "<region{n}> {box}"
 
+EVERY_OBJECT = "every object that is worth a caption"
+"""What is looked for where `find` names nothing."""
+
+FIND_PROMPT = (
+    "Find {find} in the image. Answer with a JSON list and nothing else: for each one found an object "
+    '{{"{box_key}": {box_form}, "label": "what it is"}}. Answer with [] if there is none.'
+)
+
 TEMPLATES = ("system_prompt", "prompt", "focal_prompt", "region_prompt")
 """Names of the settings that are templates."""
 
@@ -46,6 +54,12 @@ BUILT_IN_NAMES = {
 
 BOX_NAMES = {**dict.fromkeys(TEMPLATES, frozenset({"box_form"})), "region_prompt": frozenset({"box", "box_form"})}
 """Names that are filled in besides where coordinates are given: a region's box, and in which form it is."""
+
+FIND_TEMPLATES = ("find", "find_prompt")
+"""Names of the settings that are templates of the question for a picture's regions."""
+
+FIND_NAMES = {"find": frozenset[str](), "find_prompt": frozenset({"find", "box_form", "box_key", "max_boxes"})}
+"""Names that are filled in there, by template; all others are keys of the row."""
 
 
 def template_names(template: str, field: str) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from regioncap.preflight.first_rows import MAX_ROWS, FirstRows
 from regioncap.row_keys import MISSING, keys_in_words, paths_of, value_at
 
 FOUND_FIELDS = ("label", "score")
-"""Those that the regions of a finder of the user's own may have, of whatever row."""
+"""Those that found regions may have, of whatever row, where what finds them says what they are."""
 
 ROWS_WITH_KEYS = 100
 """Rows whose keys are offered in the place of a wrong one."""
@@ -52,11 +52,13 @@ def named_keys(config: RegionCapConfig) -> Iterator[tuple[str, str]]:
         if key != type(config).model_fields[setting].default and not (setting == "bbox_key" and config.box_columns):
             yield setting, key
     for key in config.region_fields:
-        if not (config.own_extractor and key in FOUND_FIELDS):
+        if not (config.names_regions and key in FOUND_FIELDS):
             yield "region_fields", key
     for key, template in config.keys_in_templates().items():
-        if not (config.own_extractor and key in FOUND_FIELDS):
+        if not (config.names_regions and key in FOUND_FIELDS):
             yield template, key
+    for key, template in config.keys_in_question().items():
+        yield template, key
 
 
 def _filled_in_elsewhere(config: RegionCapConfig, setting: str, key: str) -> str:

@@ -22,6 +22,7 @@ from regioncap.preflight.audit_plan import AuditPlan
 from regioncap.preflight.first_rows import FirstRows
 from regioncap.preflight.key_hints import key_hints
 from regioncap.preflight.named_keys import check_named_keys
+from regioncap.preflight.questions_plan import needs_questions, tokens_of_question
 from regioncap.records import WITHOUT_BBOX, Row, Shard
 from regioncap.row_work import row_work
 from regioncap.run.context import RunContext
@@ -77,6 +78,12 @@ class Plan:
     """Rows that are captioned, rejected or on hold."""
     rows_to_ask: int = 0
     requests: int = 0
+    questions: int = 0
+    """Of the requests, those that ask a model for the regions of a picture; at most, some may be answered already."""
+    question_tokens: float = 0.0
+    """Of the text of such a request."""
+    found_tokens: float = 0.0
+    """Of an answer to it."""
     image_tokens: float = 0.0
     """Per picture: mean of the sample."""
     text_tokens: float = 0.0
@@ -105,14 +112,15 @@ class Plan:
     @property
     def prompt_tokens(self) -> int:
         """Of all requests."""
-        requests = self.requests + (self.audit.requests if self.audit is not None else 0)
-        return round(requests * (self.image_tokens + self.text_tokens))
+        requests = self.requests - self.questions + (self.audit.requests if self.audit is not None else 0)
+        questions = self.questions * (self.image_tokens + self.question_tokens)
+        return round(requests * (self.image_tokens + self.text_tokens) + questions)
 
     @property
     def completion_tokens(self) -> int:
         """Of all answers."""
         regions = self.regions_to_ask + (self.audit.regions if self.audit is not None else 0)
-        return round(regions * self.answer_tokens)
+        return round(regions * self.answer_tokens + self.questions * self.found_tokens)
 
     @property
     def outdated_in_words(self) -> str:
@@ -125,11 +133,11 @@ class Plan:
         return (self.prompt_tokens * per_m_in + self.completion_tokens * per_m_out) / 1e6
 
     def usd_in_batches(self, config: RegionCapConfig) -> float | None:
-        """The price in US dollars where all but the audit is requested by batches or files; None where there are none,
-        or the config has no prices."""
+        """The price in US dollars where all but the audit and the questions for regions is requested by batches or
+        files; None where there are none, or the config has no prices."""
         if config.captioner_name != "openai" or config.prices is None:
             return None
-        batches = replace(self, audit=None).usd(*config.prices)
+        batches = replace(self, audit=None, requests=self.requests - self.questions, questions=0).usd(*config.prices)
         return self.usd(*config.prices) - (1 - config.batch_price) * batches
 
 
@@ -149,11 +157,12 @@ def count(context: RunContext, shards: Iterable[Shard], sizes: list[tuple[int, i
             continue
         nothing: list[Missing | None] = [Missing()] * len(shard.lines)
         missing = nothing if done is not None else _missing(shard, context, planned, sizes is None)
+        asked = done is None and needs_questions(shard, context)
         for place, (number, text) in enumerate(shard.lines):
             planned.rows += 1
             row = load_row(number, shard.source, text, context.config.image_key)
-            asked = _count_row(row, missing[place], context, planned)
-            if asked and sizes is not None:
+            sent = _count_row(row, missing[place], context, planned, asked)
+            if sent and sizes is not None:
                 _sample_size(row, shard, context, planned, sizes)
     return planned
 
@@ -181,15 +190,17 @@ def plan_of(context: RunContext) -> Plan:
         planned.image_tokens = statistics.mean(math.ceil(w / PATCH) * math.ceil(h / PATCH) for w, h in shown)
     planned.images_sampled = len(sizes)
     planned.text_tokens = text_tokens(config, prompts)
+    if config.asks_for_regions:
+        planned.question_tokens, planned.found_tokens = tokens_of_question(config)
     if planned.usage:
         planned.answer_tokens = statistics.mean(planned.usage)
         planned.answers_sampled = len(planned.usage)
     return planned
 
 
-def _count_row(row: Row, missing: Missing | None, context: RunContext, planned: Plan) -> bool:
+def _count_row(row: Row, missing: Missing | None, context: RunContext, planned: Plan, asked: bool) -> bool:
     """Count one row; returns whether anything is asked for it, maybe only by an audit. `missing`: None where only the
-    row itself can tell."""
+    row itself can tell. `asked`: whether a model may still be asked for its regions, if it brings none."""
     config = context.config
     try:
         if "reject" in row:
@@ -206,11 +217,14 @@ def _count_row(row: Row, missing: Missing | None, context: RunContext, planned: 
         planned.without_bbox += 1
         regions = config.max_boxes
         planned.regions_at_most += regions
+        planned.questions += asked
+        planned.requests += asked
         planned.exact = planned.exact and missing is not None
     else:
         planned.with_bbox += 1
         regions = min(config.max_boxes, len(routed["boxes"]))
         planned.regions_given += regions
+        asked = False
     audited = planned.audit is not None and planned.audit.add(regions)
     if missing is None and len(context.edits):
         planned.exact = False
@@ -220,7 +234,7 @@ def _count_row(row: Row, missing: Missing | None, context: RunContext, planned: 
         planned.certain = planned.certain or missing is not None
         _count_requests(regions, missing or Missing(regions), config, planned)
         return True
-    return audited
+    return audited or asked
 
 
 def _count_requests(regions: int, missing: Missing, config: RegionCapConfig, planned: Plan) -> None:

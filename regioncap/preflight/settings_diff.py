@@ -75,6 +75,8 @@ def asked_for(config: RegionCapConfig) -> dict[str, Any]:
     values = config.fields(tuple(name for name in names if config.applies(name))) | {"captioner": _captioned_by(config)}
     if config.extractor not in SCORED and not config.own_extractor:
         values["min_score"] = None
+    if config.asks_for_regions:
+        values["find_model"] = config.finder_model
     return {**values, **_words(config)} if config.uses_model else values
 
 

@@ -79,4 +79,6 @@ def work_left(planned: Plan | None) -> tuple[str, bool]:
         return f"all {planned.rows:,} rows are done: nothing to request", False
     regions = f"{'' if planned.exact else 'at most '}{planned.regions_to_ask:,} regions"
     done = planned.rows - planned.rows_to_ask
-    return f"{done:,} of {planned.rows:,} rows are done; captions for {regions} will be requested", planned.certain
+    asked = f"; a model will be asked for the regions of at most {planned.questions:,} pictures"
+    text = f"{done:,} of {planned.rows:,} rows are done; captions for {regions} will be requested"
+    return f"{text}{asked if planned.questions else ''}", planned.certain

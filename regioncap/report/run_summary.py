@@ -36,7 +36,7 @@ REJECT_ADVICE = {
     "bad_bbox": "give four numbers per box; see bbox_format and bbox_unit",
     "no_boxes": "nothing, if [] means that there are no regions; else set empty_bbox=find",
     "no_valid_boxes": "check bbox_format and bbox_unit: every box is outside the picture or has no area",
-    "no_regions": "give boxes, or try another extractor or a lower min_score",
+    "no_regions": "give boxes, or try another extractor, a lower min_score, or find_fallback=edges",
     "image_missing": "check the path and image_root",
     "image_unreadable": "replace the file: it is truncated or not an image",
     "image_too_large": "reduce the image, or raise max_image_pixels or max_image_bytes, as the message says",
@@ -139,6 +139,7 @@ def _numbers(summary: Summary) -> str:
         ("captions reused", f"{summary.captions_reused:,}"),
     ]
     more = (
+        ("pictures asked for their regions", summary.regions_asked),
         ("captions repaired", summary.captions_repaired),
         ("captions audited", summary.captions_audited),
         ("requests", summary.requests),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from regioncap.captioners.allowance import ALL, NOTHING, HeldAllowance
 from regioncap.captioners.base import Captioner, CaptionerOptions
+from regioncap.captioners.region_model import make_region_model, settings_of_finder
 from regioncap.config.model import RegionCapConfig
 from regioncap.inputs.braces import expand
 from regioncap.inputs.edits import Edits, read_edits
@@ -89,6 +90,8 @@ class RunContext:
         """What the run said before it sent anything."""
         self.stop = threading.Event()
         """Set when the run ends, in whichever way: every loop over rows looks at it."""
+        self.asks_nobody = False
+        """Whether no model may be asked for regions: only what is stored counts."""
         self.run_name = ""
         """What people call the run; "" where it has no name."""
         self.deployment = ""
@@ -110,6 +113,8 @@ class RunContext:
             outliving=self.batch_records.outliving,
         )  # fmt: skip
         self.lazy_captioner = LazyCaptioner(self._make_captioner, self.stop)
+        self.lazy_finder = LazyCaptioner(self._make_region_model, self.stop)
+        """Used only where another model is asked for regions than for captions."""
         self.cached_shards: dict[str, tuple[Step, ...]] = {}
         """The steps of shards that the preflight found done, by the key of their input, for the run not to check them
         again."""
@@ -129,6 +134,11 @@ class RunContext:
     def captioner(self) -> Captioner:
         """The one captioner of this process. Raises what `LazyCaptioner.get` raises."""
         return self.lazy_captioner.get()
+
+    @property
+    def region_model(self) -> Captioner:
+        """What asks a model for regions, in this process. Raises what `LazyCaptioner.get` raises."""
+        return (self.lazy_finder if self.config.finds_apart else self.lazy_captioner).get()
 
     @cached_property
     def mark_settings(self) -> dict[str, Any]:
@@ -150,6 +160,21 @@ class RunContext:
         return make_captioner(
             CaptionerOptions(config, lambda: access_of(self.config), self.progress.add, self.cache, self.allowance)
         )
+
+    def _make_region_model(self) -> Captioner:
+        config = settings_of_finder(left_of_limits(self.config, self.progress.bill()))
+        options = CaptionerOptions(config, lambda: access_of(config), self.progress.add, self.cache, self.allowance)
+        return make_region_model(options, self.captioner)
+
+    def close_captioner(self) -> None:
+        """Close what asks models, if it was made; while the run goes on, another is made when needed."""
+        self.lazy_finder.close()
+        self.lazy_captioner.close()
+
+    def drain_captioner(self) -> None:
+        """Send no more requests; returns when those in flight have come back and are kept."""
+        self.lazy_finder.drain()
+        self.lazy_captioner.drain()
 
     def shards(self) -> Generator[Shard]:
         """The input's shards, from the first on, with the images that rows hold apart; its files are listed once.
@@ -185,6 +210,7 @@ class RunContext:
         """Start nothing more and send no more requests; what is in flight is not waited for."""
         self.stop.set()
         self.images.stop_reading()
+        self.lazy_finder.stop_sending()
         self.lazy_captioner.stop_sending()
 
     def once(self, make: Callable[[RunContext], T]) -> T:
@@ -202,7 +228,7 @@ class RunContext:
     def close(self) -> None:
         """Close the captioner, the threads and open files, and let the output go; what is in flight is stopped."""
         self.stop.set()
-        self.lazy_captioner.close()
+        self.close_captioner()
         self.journal.close()
         self.claims.close()
         self.threads.close()

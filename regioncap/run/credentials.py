@@ -10,6 +10,7 @@ import os
 from typing import Any
 
 from regioncap.captioners.access import Access
+from regioncap.captioners.region_model import settings_of_finder
 from regioncap.config.model import RegionCapConfig
 from regioncap.config.references import NOT_IN_HEADERS, Reference
 from regioncap.config.request_parts import keys_of
@@ -36,7 +37,7 @@ def access_of(config: RegionCapConfig) -> list[Access]:
 
 def needs_prefect(config: RegionCapConfig) -> bool:
     """Whether a secret that is sent to endpoints is in a Prefect block."""
-    values = [*config.headers.values(), *config.query.values(), *config.api_keys]
+    values = [*config.headers.values(), *config.query.values(), *config.api_keys, *config.find_api_keys]
     references = [Reference.of(value) for value in values]
     return bool(config.api_key_block) or any(one is not None and one.kind == "block" for one in references)
 
@@ -51,6 +52,8 @@ def check_environment(config: RegionCapConfig) -> None:
         _check_reference(reference, "api_keys")
     if not references and not config.api_key_block and config.endpoint:
         _default_key(config)
+    if config.finds_apart:
+        check_environment(settings_of_finder(config))
 
 
 def _check_reference(reference: Reference | None, where: str) -> None:

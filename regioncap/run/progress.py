@@ -18,6 +18,8 @@ class Bill(BaseModel):
 
     model_config = ConfigDict(extra="ignore")
 
+    regions_asked: int = 0
+    """Pictures that a model was asked for the regions of; in no count of captions."""
     captions_asked: int = 0
     """Regions that were sent to the captioner in this run."""
     captions_new: int = 0

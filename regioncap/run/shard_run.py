@@ -113,6 +113,8 @@ class ShardRun:
         self._extracted: dict[bytes, Future[Row]] = {}
         self.until_closed = contextlib.ExitStack()
         """What is held for the shard as long as it is worked on."""
+        self.region_answers: dict[str, PendingAnswer] | None = None
+        """What a model was asked about the regions of the shard's rows, by the answers' keys; None before that."""
 
     def extract_ahead(self, row: Row, extracting: Future[Row]) -> None:
         """Have `extract` take what `extracting` gives for this row of its input."""

@@ -34,6 +34,10 @@ NAME = re.compile(r"[0-9a-f]{32}(?:\.json|\.requests\.jsonl|\.after\.[0-9a-f]{32
 _RECORD = re.compile(r"([0-9a-f]{32})\.json")
 
 
+_Bytes = bytes
+"""By this name where a field is called `bytes`."""
+
+
 @dataclass(frozen=True)
 class BatchRecord:
     """One batch. `id`: ours, also the token of its claims. `run`: token of the run that tends it, or the last that did.
@@ -73,8 +77,9 @@ class BatchRecord:
         return cls(uuid.uuid4().hex, run, endpoint, url, model, form, by=by)
 
     @classmethod
-    def of(cls, value: Any) -> BatchRecord:
-        """The record in a file's JSON. Raises TypeError when it is none."""
+    def of(cls, data: _Bytes) -> BatchRecord:
+        """The record in a file. Raises ValueError, TypeError when it is none."""
+        value = loads(data)
         if not isinstance(value, dict):
             raise TypeError(f"expected an object, got {type(value).__name__}")
         known = {name: each for name, each in value.items() if name in cls.__dataclass_fields__}
@@ -142,7 +147,7 @@ class BatchRecords:
         place = self._folder.child(f"{batch}.json")
         data = content_of(place)
         try:
-            return BatchRecord.of(loads(data)) if data is not None else None
+            return BatchRecord.of(data) if data is not None else None
         except (ValueError, TypeError):
             raise StorageError(place.url, "read", DAMAGED.format(id=batch)) from None
 

@@ -63,6 +63,15 @@ class _Measures:
     line: int
 
 
+def scaled_to(image: Pixels, long_side: int) -> Pixels:
+    """`image` (HxWx3 uint8, BGR), larger or smaller, with a longer side of `long_side` pixels."""
+    height, width = image.shape[:2]
+    scale = long_side / max(height, width)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    return cv2.resize(image, size, interpolation=how).astype(np.uint8, copy=False)
+
+
 def draw_sheet(cells: Sequence[Cell], *, width: int, columns: int | None = None, font: str | None = None) -> Pixels:
     """A grid of `cells`, row by row: HxWx3 uint8, BGR, `width` pixels wide.
 

@@ -46,6 +46,7 @@ def test_it_lists_its_personas(capsys: pytest.CaptureFixture[str]) -> None:
         (["--fault", "fire=0.1"], "expected NAME=SHARE with one of 500, 429"),
         (["--fault", "500=2"], "0 to 1"),
         (["--fault", "credits_after=-1"], "or NAME=NUMBER with one of credits_after, loading"),
+        (["--boxes", "round"], "'round' is not one of"),
         (["--mix-up", "colour=0.1"], "--mix-up: expected NAME=SHARE with one of number, order, place"),
         (["--mix-up", "order=1.5"], "0 to 1"),
         (["--batch", "fire=1"], "--batch: expected NAME=VALUE with one of delay, list_delay, 400"),

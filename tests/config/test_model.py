@@ -36,7 +36,7 @@ def test_the_names_of_dataflow_are_accepted(name: str) -> None:
 
 WRONG: dict[str, tuple[Any, str]] = {
     "max_boxes": (0, "greater than or equal to 1"),
-    "extractor": ("yolo", "edges, canny, adaptive, the name of an entry point"),
+    "extractor": ("yolo", "edges, canny, adaptive, vlm, the name of an entry point"),
     "dim": (1.5, "less than or equal to 1"),
     "shard_size": ("many", "a valid integer"),
     "file_name_prefix": ("a/b", "pattern"),
@@ -211,6 +211,9 @@ READ_BY: dict[Any, set[str]] = {
         "max_image_bytes",
         "image_timeout",
         "allowed_images",
+        "find",
+        "find_prompt",
+        "find_fallback",
     },
     "normalize": {"max_boxes", "bbox_format", "bbox_unit", "box_order"},
     "visualize": {"max_pixels", "max_image_pixels", "jpeg_quality", "dim", "draw_visualization", "marks_per_request"},
@@ -230,6 +233,7 @@ READ_BY: dict[Any, set[str]] = {
         "request_body",
         "extractor_options",
         "captioner_options",
+        "find_api_keys",
     },
     "audit": {"audit_rows", "min_consistent"},
     "path": {"input", "output", "image_root", "cache_path", "ca_file", "edits", "batch_folder"},
@@ -248,7 +252,7 @@ WITH_ROLE: dict[Role, set[str]] = {
     "regions": {
         "bbox_key", "rows", "bbox_format", "bbox_unit", "box_size", "empty_bbox", "extractor", "min_score", "max_boxes",
         "extractor_options",
-        "box_order", "score_key",
+        "box_order", "score_key", "find", "find_prompt", "find_coordinates", "find_fallback", "find_model",
     },
     "words": {
         "captioner", "captioner_options", "model", "model_id", "prompt_mode", "coordinates", "prompt", "focal_prompt",

@@ -12,7 +12,7 @@ from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 
 from regioncap.captioners.fake_server import RunningServer
 from regioncap.command.app import main
-from regioncap.errors import CaptionerError, Waiting
+from regioncap.errors import BudgetReached, CaptionerError, Waiting
 from regioncap.storage.batch_records import BatchRecord
 from regioncap.tasks import batch_submit, batches
 from tests.support.batches_of_runs import Serve, batch_servers, left_in, settings_of
@@ -216,3 +216,25 @@ def test_an_online_run_says_that_batches_are_waited_for(
     write_rows(folder / "photos.jsonl", [{"image": photo_rows(folder, ROWS + 1)[-1]["image"], "bbox": [[1, 1, 9, 9]]}])
     run(folder, **settings_of(server, delivery="online"))
     assert "1 batches of earlier runs on this cache are not collected" in caplog.text
+
+
+def test_regions_are_found_online_and_captioned_by_batches(folder: Path, run: Run, serve: Serve) -> None:
+    write_rows(folder / "photos.jsonl", [{"image": row["image"]} for row in read_rows(folder / "photos.jsonl")])
+    asking = {"extractor": "vlm", "find_coordinates": "px", "max_boxes": 4}
+    server = serve()
+    run(folder, **settings_of(serve(), delivery="online"), **places(folder, "online"), **asking)
+    summary = run(folder, **settings_of(server), **places(folder, "batch"), **asking)
+    assert texts(folder, "batch") == texts(folder, "online")
+    assert (server.stats["for_boxes"], server.stats["for_regions"]) == (ROWS, 0)
+    assert server.batches.public()["submitted"] == ROWS
+    assert (summary.regions_asked, summary.captions_asked) == (ROWS, summary.regions)
+
+
+def test_limits_of_batches_count_what_was_asked_for_regions(folder: Path, run: Run, serve: Serve) -> None:
+    write_rows(folder / "photos.jsonl", [{"image": row["image"]} for row in read_rows(folder / "photos.jsonl")])
+    asking = {"extractor": "vlm", "find_coordinates": "px", "max_boxes": 4}
+    server = serve()
+    with pytest.raises(BudgetReached):
+        run(folder, **settings_of(server), **asking, max_requests=ROWS + ROWS // 2)
+    assert server.stats["for_boxes"] == ROWS
+    assert server.stats["requests"] + server.batches.public()["submitted"] <= ROWS + ROWS // 2

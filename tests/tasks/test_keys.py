@@ -40,6 +40,9 @@ VARIANTS: dict[str, dict[str, Any]] = {
               "system_prompt": "Be brief.", "output_key": "c", "record_style": "joined"},
     "paths": {"bbox_key": "objects.bbox", "image_key": "image.path", "region_fields": ["objects.label"]},
     "row_size": {**MODEL, "box_size": "row"},
+    "asked": {**MODEL, "extractor": "vlm", "find_coordinates": "0-1000-yxyx", "find": "dog, {kind}"},
+    "asked_elsewhere": {"extractor": "vlm", "find_endpoint": "http://localhost/v1", "find_model": "qwen3-vl",
+                        "find_fallback": "edges", "find_prompt": "Where is {find}?", "temperature": 0.5},
     "finder": {"extractor": "canny", "min_score": -2.0, "threads": 1, "shard_size": 7},
 }  # fmt: skip
 ROW: Row = {

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from regioncap.vision.drawing import PALETTE_RGB
-from regioncap.vision.sheet import Cell, draw_sheet
+from regioncap.vision.sheet import Cell, draw_sheet, scaled_to
 
 PICTURE = np.full((64, 96, 3), (200, 120, 40), np.uint8)
 
@@ -48,6 +48,13 @@ def test_pictures_of_any_shape_and_none() -> None:
     tall, wide = np.zeros((3000, 10, 3), np.uint8), np.zeros((1, 4000, 3), np.uint8)
     sheet = draw_sheet([Cell(tall, "a", []), Cell(wide, "b", []), Cell(None, "c", [(1, "gone")])], width=600, columns=3)
     assert sheet.shape[0] < 400
+
+
+@pytest.mark.parametrize("wh", [(40, 30), (300, 200), (1, 900), (1000, 3)])
+def test_pictures_are_scaled_to_a_side(wh: tuple[int, int]) -> None:
+    height, width = scaled_to(np.full((wh[1], wh[0], 3), 90, np.uint8), 300).shape[:2]
+    assert max(width, height) == 300
+    assert min(width, height) == max(1, round(300 * min(wh) / max(wh)))
 
 
 def test_nothing_to_draw_is_refused() -> None:

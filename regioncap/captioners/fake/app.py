@@ -19,6 +19,7 @@ from regioncap.captioners.fake.batch_lines import LineAnswers
 from regioncap.captioners.fake.batch_routes import BatchRoutes
 from regioncap.captioners.fake.batch_work import BatchWork
 from regioncap.captioners.fake.behaviour import Behaviour
+from regioncap.captioners.fake.boxes import asks_for_boxes
 from regioncap.captioners.fake.errors import ScriptedResponse
 from regioncap.captioners.fake.faults import BROKEN_OFF, STATUSES
 from regioncap.captioners.fake.files import FileStore
@@ -125,7 +126,9 @@ class FakeApp:
         if await self._loads(behaviour):
             return self._error("loading")
         parsed = await self._answers.parsed(body, digest, behaviour)
-        if not parsed.numbers or PROBE_WORD in str(parsed.forms):
+        if asks_for_boxes(parsed):
+            self.stats.record_boxes()
+        elif not parsed.numbers or PROBE_WORD in str(parsed.forms):
             self.stats.trials.add(digest)
         else:
             self.stats.record_regions()

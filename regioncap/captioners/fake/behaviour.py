@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from regioncap.captioners.fake.batch_behaviour import BatchBehaviour
+from regioncap.captioners.fake.boxes import Boxes
 from regioncap.captioners.fake.errors import ScriptedResponse, error
 from regioncap.captioners.fake.model import CaptionOf, caption_of
 from regioncap.captioners.fake.persona import PLAIN, Persona
@@ -28,7 +29,8 @@ class Behaviour:
     that errors ask for; `retry_form`: how, of `errors.WAITS`, None for the persona's way. `key`: required of clients.
     `metrics`: whether it reports its queue, if the persona does. `caption`: what the model says; `sight`: the
     model sees, and says that instead. `script`: see `Script`; its responses are not counted as answers.
-    `batch`: how files and batches are dealt with; only where the persona has such.
+    `boxes`: how it answers where it is asked for boxes. `batch`: how files and batches are dealt with; only where the
+    persona has such.
     """
 
     model: str = "fake-vlm"
@@ -50,6 +52,7 @@ class Behaviour:
     caption: CaptionOf = caption_of
     sight: Sight | None = None
     script: Script | None = None
+    boxes: Boxes = field(default_factory=Boxes)
     batch: BatchBehaviour = field(default_factory=BatchBehaviour)
 
     @property

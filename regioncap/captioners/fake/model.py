@@ -30,7 +30,7 @@ class ParsedRequest:
     """What a request asks for: the digests of its pictures as the answer names them, region numbers, form.
 
     `forms`: regexes and JSON schema by their name in `FORMS`. `tokens`: of pictures and prompt. `jpegs`: the pictures.
-    `asking`: what tells this request from all others, also from the same one sent before.
+    `asking`: what tells this request from all others, also from the same one sent before. `text`: of the messages.
     """
 
     pictures: tuple[str, ...]
@@ -40,6 +40,7 @@ class ParsedRequest:
     max_tokens: int
     jpegs: tuple[bytes, ...] = ()
     asking: str = ""
+    text: str = ""
 
 
 class BadRequest(ValueError):
@@ -81,7 +82,13 @@ def parse_request(body: Mapping[str, Any]) -> ParsedRequest:
     most = body.get("max_tokens") or body.get("max_completion_tokens") or DEFAULT_MAX_TOKENS
     pictures = tuple(map(digest_of, jpegs))
     return ParsedRequest(
-        pictures, tuple(map(int, numbers)), forms, tokens + len(text) // 4, int(most), jpegs=tuple(jpegs)
+        pictures,
+        tuple(map(int, numbers)),
+        forms,
+        tokens + len(text) // 4,
+        int(most),
+        jpegs=tuple(jpegs),
+        text=text,
     )
 
 

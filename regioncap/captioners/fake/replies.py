@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from regioncap.captioners.fake.behaviour import Behaviour
+from regioncap.captioners.fake.boxes import asks_for_boxes
 from regioncap.captioners.fake.dress import DRESSES, Captions, as_json, thoughts
 from regioncap.captioners.fake.faults import BROKEN_ENDS
 from regioncap.captioners.fake.model import ParsedRequest, matching
@@ -57,6 +58,8 @@ def reply_to(request: ParsedRequest, behaviour: Behaviour, fault: str, **fields:
     """The answer to `request`, with `fault` in it; `fields` are added at the top of its body."""
     persona = behaviour.persona
     captions = captions_for(request, fault, behaviour)
+    if asks_for_boxes(request) and behaviour.boxes.ends_early:
+        fault = fault or "length"
     fault = _of_thinking(fault, persona, request.max_tokens)
     text = text_of(request, captions, behaviour, fault)
     if fault in BROKEN_ENDS:
@@ -102,9 +105,11 @@ def text_of(request: ParsedRequest, captions: Captions, behaviour: Behaviour, fa
         return REFUSAL
     forms = {name: form for name, form in request.forms.items() if name in behaviour.forms}
     schema = forms.pop("json_schema", None)
-    if forms and fault not in OUT_OF_FORM:
+    if asks_for_boxes(request):
+        text = behaviour.boxes.answer(request, behaviour.model)
+    elif forms and fault not in OUT_OF_FORM:
         return matching(next(iter(forms.values())), dict(captions))
-    if schema:
+    elif schema:
         text = _in_schema(schema, captions, whole=fault not in OUT_OF_FORM)
     else:
         text = DRESSES[behaviour.persona.dress](captions)

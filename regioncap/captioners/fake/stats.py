@@ -30,6 +30,8 @@ class Stats:
     requests: int = 0
     for_regions: int = 0
     """Of those, all that ask for regions and do not try the server out."""
+    for_boxes: int = 0
+    """Those that ask for boxes."""
     answered: int = 0
     sent_again: int = 0
     sent_again_after_answer: int = 0
@@ -51,7 +53,7 @@ class Stats:
     first_at: float | None = None
     """When the first request came."""
     first_regions_at: float | None = None
-    """When the first request came that asks for regions: before it come those that try the server out."""
+    """When the first request came that asks for regions or boxes: before it come those that try the server out."""
     last_at: float = 0.0
     busy_seconds: float = 0.0
     """Summed over slots, from `first_regions_at` on."""
@@ -75,6 +77,11 @@ class Stats:
         self.for_regions += 1
         self.first_regions_at = time.time() if self.first_regions_at is None else self.first_regions_at
 
+    def record_boxes(self) -> None:
+        """The request asks for boxes."""
+        self.for_boxes += 1
+        self.first_regions_at = time.time() if self.first_regions_at is None else self.first_regions_at
+
     def record_answer(self, digest: str, *, seen: bool) -> None:
         """A request is answered as it should be, or with a fault that changes only the text. `seen`: its client is
         there."""
@@ -89,12 +96,20 @@ class Stats:
             bill.add(prompt_tokens, completion_tokens)
 
     def public(self, slots: int) -> dict[str, Any]:
-        """The numbers, for `GET /stats`. `busy_share`: of the slots, between the first request for regions and the
-        last answer, which are `seconds` apart. `paid_twice`: requests billed more than once, online or in batches.
+        """The numbers, for `GET /stats`. `busy_share`: of the slots, between the first request for regions or boxes and
+        the last answer, which are `seconds` apart. `paid_twice`: requests billed more than once, online or in batches.
         `first_at`, `first_regions_at`: seconds since 1970."""
         span = self.last_at - self.first_regions_at if self.first_regions_at is not None else 0.0
         share = self.busy_seconds / (span * slots) if span > 0 else 0.0
-        names = ("requests", "for_regions", "answered", "sent_again", "sent_again_after_answer", "peak_in_flight")
+        names = (
+            "requests",
+            "for_regions",
+            "for_boxes",
+            "answered",
+            "sent_again",
+            "sent_again_after_answer",
+            "peak_in_flight",
+        )
         return {
             **{name: getattr(self, name) for name in names},
             "distinct": len(self.answered_at),

@@ -34,10 +34,10 @@ _NUMBERING = lazy_pattern(
 )
 """Fields that may hold a number which is not understood."""
 
-_DRAFTS = ("reasoning", "thought", "thoughts", "thinking", "analysis", "draft", "drafts", "rationale", "scratchpad")
+DRAFTS = ("reasoning", "thought", "thoughts", "thinking", "analysis", "draft", "drafts", "rationale", "scratchpad")
 _PLACES = ("bbox", "bbox_2d", "box_2d", "bounding_box", "coordinates", "point_2d")
 
-_KNOWN_FIELDS = frozenset((*_TEXT_FIELDS, *_NUMBER_FIELDS, *_DRAFTS, *_PLACES))
+_KNOWN_FIELDS = frozenset((*_TEXT_FIELDS, *_NUMBER_FIELDS, *DRAFTS, *_PLACES))
 """Names that are no labels."""
 
 
@@ -105,7 +105,7 @@ def _walk_object(pairs: Pairs, found: JsonTexts) -> None:
         return
     if text is not None and _is_numbered_somehow(pairs):
         found.items = None
-    inner = [entry for name, entry in pairs if isinstance(entry, list) and name.strip().lower() not in _DRAFTS]
+    inner = [entry for name, entry in pairs if isinstance(entry, list) and name.strip().lower() not in DRAFTS]
     inner += [value.value for name, entry in pairs for value in _encoded(name, entry)]
     if not any(inner) and text is not None and any(name.strip().lower() in _TEXT_FIELDS for name, _ in pairs):
         _item(text, found)
@@ -117,7 +117,7 @@ def _encoded(name: str, entry: Any) -> list[Value]:
     """The value in a string that is JSON itself, as the arguments of a call are."""
     if (
         not isinstance(entry, str)
-        or name.strip().lower() in (*_DRAFTS, *_TEXT_FIELDS)
+        or name.strip().lower() in (*DRAFTS, *_TEXT_FIELDS)
         or entry.lstrip()[:1] not in ("{", "[")
     ):
         return []

@@ -36,6 +36,11 @@ def lazy_pattern(pattern: str, flags: int = 0) -> re.Pattern[str]:
     return cast(re.Pattern[str], lazy)
 
 
+def rare_pattern(pattern: str, flags: int = 0) -> re.Pattern[str]:
+    """As `lazy_pattern`, for what few runs use: it is compiled on first use and no earlier."""
+    return cast(re.Pattern[str], LazyPattern(pattern, flags))
+
+
 def compile_patterns() -> None:
     """Compile those that are not compiled yet."""
     for lazy in _all:

@@ -36,13 +36,23 @@ def plain(text: str) -> str:
     >>> plain("\\ufeffA\\r\\ndog\\x07.")
     'A\\ndog .'
     """
-    if "&" in text:
-        text = _ESCAPED_TAG.sub(lambda sign: html.unescape(sign[0]), text)
-    text = _GROUNDING.sub("", text)
+    return _without_signs(_GROUNDING.sub("", _unescaped(text)))
+
+
+def without_odd_signs(text: str) -> str:
+    """The same, with the boxes left in it."""
+    return _without_signs(_unescaped(text))
+
+
+def _without_signs(text: str) -> str:
     text = text if text.isascii() else _ODD_SPACE.sub(" ", text)
     if not _ODD.search(text):
         return text
     return _CONTROL.sub(" ", _LINE_END.sub("\n", _INVISIBLE.sub("", _TERMINAL.sub("", text))))
+
+
+def _unescaped(text: str) -> str:
+    return _ESCAPED_TAG.sub(lambda sign: html.unescape(sign[0]), text) if "&" in text else text
 
 
 def lowered(text: str) -> str:

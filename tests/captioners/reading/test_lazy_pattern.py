@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from regioncap.captioners.reading.lazy_pattern import compile_patterns, lazy_pattern
+from regioncap.captioners.reading.lazy_pattern import compile_patterns, lazy_pattern, rare_pattern
 
 
 def test_it_does_what_the_pattern_does() -> None:
@@ -29,9 +29,10 @@ def test_it_is_compiled_when_it_is_used(monkeypatch: pytest.MonkeyPatch) -> None
     original = re.compile
     monkeypatch.setattr(re, "compile", noted)
     monkeypatch.setattr("regioncap.captioners.reading.lazy_pattern._all", [])
-    used, ahead = lazy_pattern("used"), lazy_pattern("ahead")
+    used, rare, ahead = lazy_pattern("used"), rare_pattern("rare"), lazy_pattern("ahead")
     assert not compiled
     assert used.match("used")
     compile_patterns()
     assert ahead.match("ahead")
     assert compiled == ["used", "ahead"]
+    assert rare.match("rare")
