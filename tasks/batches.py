@@ -138,7 +138,7 @@ class _Batches:
         desk, holder, living = self._desk, self._context.claims.holder, self._context.claims.living()
         taken_over = requests = 0
         for record in desk.records.all():
-            if record.endpoint != self._context.config.endpoint[0]:
+            if record.endpoint != self._context.config.endpoint[0] or record.id in self._pending:
                 continue
             taken = desk.records.take_over(record, holder, living)
             if taken is None:
