@@ -30,8 +30,8 @@ MIN_SHARDS_IN_FLIGHT = 3
 """One being captioned, one whose pixels are worked on, one ready to follow."""
 
 TARGET_ROWS_IN_FLIGHT = 2048
-"""With this many rows in flight no further shard is submitted (beyond the minimum), unless `max_in_flight` is set, or
-servers turn out to take as many at once."""
+"""With this many rows in flight, which are those without an answer, no further shard is submitted (beyond the minimum),
+unless `max_in_flight` is set, or servers turn out to take as many at once."""
 
 MIN_ROWS_IN_FLIGHT = 512
 
@@ -54,7 +54,8 @@ class ShardWindow:
         self._processes = processes
         self._target_rows = target_rows_in_flight(context.config, processes)
         self._done: dict[int, ShardSteps] = {}
-        self._in_flight: dict[ShardFuture, int] = {}
+        self._in_flight: dict[ShardFuture, tuple[int, int]] = {}
+        """(number, rows) of each shard that is not done."""
         self._watch = FailsAlike(context)
         self._parts = PartWriter(context) if is_parts_folder(context.config.output) else None
         self.reused_shards = 0
@@ -75,7 +76,7 @@ class ShardWindow:
 
     def add(self, shard: Shard, future: ShardFuture) -> None:
         """Take a shard that was submitted."""
-        self._in_flight[future] = len(shard.lines)
+        self._in_flight[future] = (shard.index, len(shard.lines))
 
     def wait_for_room(self) -> None:
         """Return when another shard may be submitted. Raises what a shard raised, and OutputInUse."""
@@ -93,7 +94,9 @@ class ShardWindow:
         return [self._done[index] for index in sorted(self._done)]
 
     def _has_room(self) -> bool:
-        count, rows = len(self._in_flight), sum(self._in_flight.values())
+        # Rows that are answered but for a few slow ones keep their shard, and must not keep others from being sent.
+        answered = self._context.shard_runs.answered
+        count, rows = len(self._in_flight), sum(rows - answered(shard) for shard, rows in self._in_flight.values())
         if count < MIN_SHARDS_IN_FLIGHT * self._processes:
             return True
         width = self._context.allowance.width() if self._context.config.max_in_flight is None else 0

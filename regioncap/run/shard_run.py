@@ -17,6 +17,8 @@ from regioncap.records import WITH_BBOX, Row, Step, dumps
 from regioncap.run.in_flight import PendingAnswer
 
 if TYPE_CHECKING:
+    from regioncap.captioners.base import CaptionResult
+
     # It imports OpenCV, for which no command should wait that reads no pictures.
     from regioncap.vision.images import Picture
 
@@ -63,6 +65,8 @@ class EarlyRequests:
         self._lock = threading.Lock()
         self._pending: dict[str, PendingAnswer] = {}
         self._lookups: list[Future[None]] = []
+        self.answered = 0
+        """Rows whose answers have come."""
 
     def send(self, drawn: Row) -> None:
         """Request the captions of a row whose marks were just drawn. From any thread."""
@@ -77,6 +81,11 @@ class EarlyRequests:
             pending = self._ask(drawn, self._pending)
             with self._lock:
                 self._pending[pending.key] = pending
+            pending.future.add_done_callback(self._count_answered)
+
+    def _count_answered(self, _: Future[CaptionResult]) -> None:
+        with self._lock:
+            self.answered += 1
 
     def pending(self) -> dict[str, PendingAnswer]:
         """All that was requested, by the answer's key; waits until everything is looked up."""
@@ -151,6 +160,11 @@ class ShardRun:
         if self._requests is not None:
             self._requests.send(drawn)
 
+    @property
+    def answered(self) -> int:
+        """Rows whose answers have come, of those that were requested ahead."""
+        return 0 if self._requests is None else self._requests.answered
+
     def pending(self) -> dict[str, PendingAnswer]:
         """The answers that were requested ahead, by key, for `caption` to wait for."""
         return {} if self._requests is None else self._requests.pending()
@@ -209,6 +223,11 @@ class ShardRuns:
         number of regions."""
         shard_run = self._open.get(shard) or self._begun.get(shard)
         return shard_run.regions_by_key() if shard_run is not None else self._stopped.get(shard, {})
+
+    def answered(self, shard: int) -> int:
+        """Rows of a shard whose answers have come; 0 for one that is not open in this process."""
+        shard_run = self._open.get(shard)
+        return 0 if shard_run is None else shard_run.answered
 
     def all_requested_early(self) -> dict[int, dict[str, int]]:
         """As `requested_early`, by number of the shard."""

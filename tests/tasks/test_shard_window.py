@@ -1,0 +1,72 @@
+"""Which shards are in flight: rows that wait for a slow answer must not keep others from being sent."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import uuid
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future
+from pathlib import Path
+
+import pytest
+from prefect.futures import PrefectConcurrentFuture
+
+from regioncap.captioners.base import CaptionResult
+from regioncap.records import Row, Shard
+from regioncap.run.context import RunContext
+from regioncap.run.in_flight import PendingAnswer
+from regioncap.run.shard_run import EarlyRequests, ShardRun
+from regioncap.tasks.scheduling import MIN_SHARDS_IN_FLIGHT, ShardWindow, target_rows_in_flight
+from tests.support.runs import config_of
+
+ENOUGH_SECONDS = 60.0
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> Iterator[RunContext]:
+    """A run that may have 512 rows in flight."""
+    config = config_of(
+        tmp_path, captioner="openai", endpoint="http://127.0.0.1:9/v1", model="fake-vlm", max_in_flight=8
+    )
+    with contextlib.closing(RunContext(config)) as opened:
+        yield opened
+
+
+class Answers:
+    """The rows that a shard has requested, each with its answer to come."""
+
+    def __init__(self) -> None:
+        self.futures: list[Future[CaptionResult]] = []
+
+    def __call__(self, row: Row, pending: Mapping[str, PendingAnswer]) -> PendingAnswer:
+        self.futures.append(Future())
+        return PendingAnswer(row, "", self.futures[-1], key=str(len(self.futures)))
+
+    def come(self, count: int) -> None:
+        """The first `count` answers come."""
+        for future in self.futures[:count]:
+            future.set_result(CaptionResult({1: "a dog"}))
+
+
+def test_shards_that_wait_for_a_few_slow_answers_leave_room_for_others(context: RunContext) -> None:
+    rows = target_rows_in_flight(context.config)
+    window = ShardWindow(context)
+    with contextlib.ExitStack() as shards:
+        answers = []
+        for number in range(MIN_SHARDS_IN_FLIGHT):
+            answers.append(Answers())
+            requests = EarlyRequests(answers[-1])
+            shards.enter_context(context.shard_runs.open(number, ShardRun(requests=requests)))
+            shard = Shard(number, "", [(line, b"{}") for line in range(rows)], 0.1)
+            window.add(shard, PrefectConcurrentFuture(uuid.uuid4(), Future()))
+            for _ in range(rows):
+                requests.send({})
+        waiting = threading.Thread(target=window.wait_for_room, daemon=True)
+        waiting.start()
+        for each in answers[:-1]:
+            each.come(rows)
+        assert waiting.is_alive(), "one shard of rows without an answer is as many as may be in flight"
+        answers[-1].come(1)
+        waiting.join(ENOUGH_SECONDS)
+        assert not waiting.is_alive()
