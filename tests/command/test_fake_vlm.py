@@ -49,7 +49,7 @@ def test_it_lists_its_personas(capsys: pytest.CaptureFixture[str]) -> None:
         (["--boxes", "round"], "'round' is not one of"),
         (["--mix-up", "colour=0.1"], "--mix-up: expected NAME=SHARE with one of number, order, place"),
         (["--mix-up", "order=1.5"], "0 to 1"),
-        (["--batch", "fire=1"], "--batch: expected NAME=VALUE with one of delay, list_delay, 400"),
+        (["--batch", "fire=1"], "--batch: expected NAME=VALUE with one of delay, list_delay, pending, 400"),
         (["--batch", "429=2"], "expected a number from 0 to 1, got '429=2'"),
         (["--batch", "delay=long"], "expected a number of at least 0"),
         (["--batch", "no_list=500"], "expected no_list=404 or no_list=405"),

@@ -87,7 +87,7 @@ def test_a_run_that_has_waited_long_enough_is_waiting_and_the_next_goes_on(
     assert [line["outcome"] for line in read_rows(folder / "out.runs.jsonl")] == ["waiting", "complete"]
     with get_client(sync_client=True) as client:
         found = client.read_artifacts(artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=["summary-out"])))
-    assert any(str(each.data).startswith("## The run waits for its batches") for each in found)
+    assert any(str(each.data).startswith("## The run waits for its answers") for each in found)
 
 
 def test_the_command_lists_batches_and_ends_them(
@@ -215,7 +215,7 @@ def test_an_online_run_says_that_batches_are_waited_for(
         run(folder, **settings_of(server, batch_wait=0))
     write_rows(folder / "photos.jsonl", [{"image": photo_rows(folder, ROWS + 1)[-1]["image"], "bbox": [[1, 1, 9, 9]]}])
     run(folder, **settings_of(server, delivery="online"))
-    assert "1 batches of earlier runs on this cache are not collected" in caplog.text
+    assert "1 batches or files of requests of earlier runs on this cache are not collected" in caplog.text
 
 
 def test_regions_are_found_online_and_captioned_by_batches(folder: Path, run: Run, serve: Serve) -> None:

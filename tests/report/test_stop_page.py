@@ -65,11 +65,11 @@ def test_a_run_that_waits_has_not_stopped(context: RunContext) -> None:
     context.kept = KeptCaptions(9)
     waiting = Waiting("3 of 12 batches done, 30 of 120 answers")
     heading, how_far, advice, figures = stop_page(waiting, context, AGAIN).rstrip("\n").split("\n\n")
-    assert heading == "## The run waits for its batches"
-    assert how_far.startswith("**3 of 12 batches done, 30 of 120 answers.** They go on at the provider")
-    assert advice.startswith(f"**What to do:** nothing, where a later run is scheduled; else, later, {AGAIN}.")
+    assert heading == "## The run waits for its answers"
+    assert how_far.startswith("**3 of 12 batches done, 30 of 120 answers.** The batches go on without this run")
+    assert advice.startswith(f"**What to do:** nothing more, where a later run is scheduled; else, later, {AGAIN}.")
     assert figures.splitlines() == [
-        "- **cost so far**: no requests; batches are counted when they are collected",
+        "- **cost so far**: no requests; answers are counted when they are collected",
         f"- **output**: `{context.output.url}`; an earlier output was left unchanged",
         "- **cache**: 9 captions are kept and will be reused.",
     ]
