@@ -33,6 +33,9 @@ REASON_CHARS = 160
 MAX_REASONS = 5
 """That are named."""
 
+_VERSION = re.compile(r"(?:[-@:_](?:[0-9]{3,}[0-9-]*|latest|v[0-9]+))?")
+"""What providers add to a model's name: `-2025-04-14`, `:latest`. A size is none: `-mini`, `-7b`."""
+
 logger = logging.getLogger("regioncap")
 
 
@@ -184,8 +187,9 @@ def _other_model(body: Any, asked: str) -> str:
     named = body.get("model") if isinstance(body, dict) else None
     if not isinstance(named, str) or not named:
         return ""
-    ours, theirs = (name.casefold().rstrip("/").rpartition("/")[2] for name in (asked, named))
-    return "" if ours.startswith(theirs) or theirs.startswith(ours) else outside_text(named, max_chars=REASON_CHARS)
+    short, long = sorted((name.casefold().rstrip("/").rpartition("/")[2] for name in (asked, named)), key=len)
+    is_same = long.startswith(short) and _VERSION.fullmatch(long, len(short))
+    return "" if is_same else outside_text(named, max_chars=REASON_CHARS)
 
 
 def _store(each: Asked, response: ChatResponse, desk: PackingDesk, record: BatchRecord) -> int:

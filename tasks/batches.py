@@ -47,6 +47,8 @@ def caption_in_batches(context: RunContext) -> None:
     began = time.monotonic()
     context.claims.join(partial(recover, context, again=True))
     recover(context)
+    if _nothing_to_do(context):
+        return  # so that no server need be there
     if context.config.asks_for_regions:
         _find_regions(context)
     with open_desk(context) as desk:
@@ -54,6 +56,13 @@ def caption_in_batches(context: RunContext) -> None:
     context.progress.waiting_for = None
     # Its limits are those of the whole run, of which batches have used some: another is made with what is left.
     context.close_captioner()
+
+
+def _nothing_to_do(context: RunContext) -> bool:
+    """Whether nothing is submitted, and all rows are done."""
+    if context.batch_records.ids():
+        return False
+    return all(find_cached_steps(shard, context, STEPS) is not None for shard in context.shards())
 
 
 def _find_regions(context: RunContext) -> None:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 STEP_VERSION = 1
 REGION_FIELDS_VERSION = 2
-KEPT = ("image", "image_at", "image_sha256", "width", "height", "type", "fields", "warnings")
+KEPT = ("image", "image_at", "image_sha256", "width", "height", "type", "fields", "question", "warnings")
 OVER_MAX_BOXES = "over_max_boxes"
 
 

@@ -37,9 +37,10 @@ KEY_VERSION = 1
 """Of the answers' keys."""
 
 QUESTION = "question"
-"""The key of a reject that has the name of the answer without a region."""
+"""The key of a row that has the name of the answer that gave it its regions, or none. Later steps of a row may lack the
+fields that the question was made of."""
 
-FINDER_VERSION = 1
+FINDER_VERSION = 2
 """Raise it when the same boxes in an answer become other regions."""
 
 
@@ -225,8 +226,10 @@ def found_row(finds: ModelFinds, row: Row, fallback: Callable[[], list[list[int]
         too = ", and 'edges' found none" if config.find_fallback == "edges" else ""
         message = f"the model named no region{why}{too}; it said: {finds.said}"
         return rejected("extract", "no_regions", message, **_kept_of_reject(finds, row, context))
+    (key,) = keys_of_questions(row, context)
     return {
         **row,
+        QUESTION: key,
         "boxes": boxes,
         "found_fields": {LABEL: labels},
         **({"found_dropped": finds.dropped} if finds.dropped else {}),

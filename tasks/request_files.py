@@ -154,7 +154,10 @@ class _RequestFiles:
         """Take over what dead runs left, and store what results there are."""
         records, holder, living = self._desk.records, self._context.claims.holder, self._context.claims.living()
         listings: dict[str, dict[str, int] | None] = {}
-        for record in records.all():
+        on_record = list(records.all())
+        for gone in self._states.keys() - {record.id for record in on_record}:
+            self._forget(gone)  # given up by a command meanwhile
+        for record in on_record:
             if not record.request_file or (taken := records.take_over(record, holder, living)) is None:
                 continue
             place = self._place(taken)
@@ -198,8 +201,11 @@ class _RequestFiles:
 
     def _finish(self, state: FileState) -> None:
         finish(self._desk, state)
-        del self._states[state.record.id]
-        del self._seen[state.record.id]
+        self._forget(state.record.id)
+
+    def _forget(self, record: str) -> None:
+        self._states.pop(record, None)
+        self._seen.pop(record, None)
 
     def _check_folders(self, waiting: list[BatchRecord]) -> None:
         folders = [self._place(record).parent.url for record in waiting]

@@ -52,6 +52,11 @@ def _check_files(config: DerivedSettings) -> None:
             "audit_rows: an audit asks a server, and with delivery=file nothing is sent; remove it, or set "
             "batch_rest=online and an endpoint"
         )
+    if config.requests_folder.startswith("memory:"):
+        raise ValueError(
+            f"batch_folder: expected a folder that whoever answers can read, got {config.requests_folder}, which is "
+            "gone when the run ends; set batch_folder to a path or URL"
+        )
     if is_part_of(config.requests_folder, config.input):
         raise ValueError(
             f"batch_folder: expected a place outside of the input, got {shorten(config.requests_folder, 200)}, which "

@@ -129,6 +129,19 @@ def test_prune_keeps_what_a_finished_run_was_told(
     assert answers(here) == before
 
 
+def test_prune_keeps_what_was_asked_in_words_that_are_a_region_field(
+    here: Path, server: RunningServer, capsys: pytest.CaptureFixture[str], prefect_server: None
+) -> None:
+    rows = read_rows(here / "photos.jsonl")
+    write_rows(here / "photos.jsonl", [{"label": ["dog", "cat"], **row} for row in rows])
+    named = flags(server, "--find", "{label}", "--region-fields", "label")
+    assert regioncap(here, "run", *named).returncode == 0
+    assert server.stats["for_boxes"] == BARE
+    before = answers(here)
+    assert prune(capsys, here).code == 0
+    assert answers(here) == before
+
+
 def test_prune_asks_no_model_about_a_run_that_stopped(
     here: Path, server: RunningServer, capsys: pytest.CaptureFixture[str], prefect_server: None
 ) -> None:

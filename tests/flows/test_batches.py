@@ -90,6 +90,15 @@ def test_a_run_that_has_waited_long_enough_is_waiting_and_the_next_goes_on(
     assert any(str(each.data).startswith("## The run waits for its answers") for each in found)
 
 
+def test_a_run_with_nothing_to_do_needs_no_server(folder: Path, run: Run, serve: Serve) -> None:
+    server = serve()
+    run(folder, **settings_of(server))
+    settings = settings_of(server, endpoint="http://127.0.0.1:9/v1", server_patience=0.1)
+    (folder / "out.jsonl").unlink()
+    assert run(folder, **settings).ok
+    assert len(read_rows(folder / "out.jsonl")) == ROWS
+
+
 def test_the_command_lists_batches_and_ends_them(
     folder: Path, run: Run, serve: Serve, capsys: pytest.CaptureFixture[str]
 ) -> None:

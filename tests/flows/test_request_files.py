@@ -245,6 +245,11 @@ def test_a_folder_inside_of_the_input_is_refused(tmp_path: Path) -> None:
         config_of(tmp_path, input=str(tmp_path / "in"), **file_settings(batch_folder=str(tmp_path / "in" / "requests")))
 
 
+def test_files_that_nobody_could_read_are_refused(tmp_path: Path) -> None:
+    with pytest.raises((UsageError, ConfigError), match="batch_folder: expected a folder that whoever answers can"):
+        config_of(tmp_path, **file_settings(batch_folder="memory://requests"))
+
+
 def test_the_plan_prices_it(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     given = [
         str(folder / "photos.jsonl"), "--cache-path", str(folder / "cache"), "--model", "fake-vlm",

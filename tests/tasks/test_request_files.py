@@ -19,7 +19,8 @@ from regioncap.errors import CaptionerError, Waiting
 from regioncap.storage.batch_records import BatchRecords
 from regioncap.storage.filesystem import Place
 from regioncap.tasks import request_files as request_files_module
-from tests.support.batches_of_runs import left_in
+from regioncap.tasks.batch_console import written
+from tests.support.batches_of_runs import context_of, left_in
 from tests.support.commands import ROOT
 from tests.support.photos import photo_rows
 from tests.support.request_files import (
@@ -28,11 +29,13 @@ from tests.support.request_files import (
     answerers,
     captioned_by_files,
     failed,
+    file_settings,
     request_files,
     requests_in,
     results_beside,
 )
 from tests.support.rows import write_rows
+from tests.support.runs import config_of
 from tests.support.waiting import until
 
 ROWS = 12
@@ -247,6 +250,33 @@ def test_results_that_answer_nothing_leave_the_file_waiting(
     assert answers_in(folder) == ROWS
 
 
+@pytest.mark.parametrize(
+    ("named", "taken"),
+    [
+        ("gpt-4.1", True), ("gpt-4.1-2025-04-14", True), ("models/gpt-4.1@20250414", True), ("gpt-4.1-mini", False),
+        ("gpt-4", False), ("gpt-4.12", False), ("gpt-4.1-AWQ", False), ("gpt-4.1-7", False), ("", True),
+    ],
+)  # fmt: skip
+def test_a_version_may_be_added_to_a_model_and_nothing_else(
+    named: str, taken: bool, folder: Path, answerer: Answerer
+) -> None:
+    def answered(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        for result in results:
+            result |= {"response": {"status_code": 200, "body": {**body, "model": named}}, "error": None}
+        return results
+
+    waiting(folder, model="gpt-4.1", limit=1)
+    content = "\n".join(f"<region{number}>: a cup" for number in (1, 2, 3))
+    choice = {"index": 0, "message": {"role": "assistant", "content": content}, "finish_reason": "stop"}
+    body = {"object": "chat.completion", "choices": [choice]}
+    answerer.answer(one_file(folder), answered)
+    if taken:
+        captioned_by_files(folder, model="gpt-4.1", limit=1)
+    else:
+        waiting(folder, model="gpt-4.1", limit=1)
+    assert answers_in(folder) == int(taken)
+
+
 def test_what_is_refused_again_and_again_rests(folder: Path, answerer: Answerer) -> None:
     def refuse_one(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
         return [*results[:-1], failed(results[-1], 400)]
@@ -307,6 +337,29 @@ def test_a_folder_that_is_not_there_gives_nothing_up(folder: Path, answerer: Ans
     answerer.answer_all(folder)
     captioned_by_files(folder)
     assert answers_in(folder) == ROWS
+
+
+def test_a_run_that_stays_goes_on_when_its_files_are_given_up(
+    folder: Path, answerer: Answerer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(request_files_module, "FIRST_PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr(request_files_module, "MAX_PAUSE_SECONDS", 0.2)
+
+    def give_up_then_answer() -> Path:
+        path = until(lambda: request_files(folder))[0]
+        config = config_of(folder, **file_settings(max_requests=ROWS))
+        with context_of(config) as context:
+            assert [each.there for each in written(config, context.cache, cancel=True)] == [False]
+        answerer.answer(until(lambda: request_files(folder))[0])
+        return path
+
+    with ThreadPoolExecutor(1) as thread:
+        given_up = thread.submit(give_up_then_answer)
+        with contextlib.suppress(Waiting):
+            captioned_by_files(folder, batch_wait=20, max_requests=ROWS)
+        assert not given_up.result().exists()
+    assert answers_in(folder) == ROWS
+    assert nothing_is_left(folder)
 
 
 # --- limits

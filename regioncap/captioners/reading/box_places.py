@@ -37,8 +37,9 @@ def place(
     model_wh = coordinates.resize.size(*sent_wh) if coordinates.resize else sent_wh
     scales = [float(side) if coordinates.unit == "px" else SCALES[coordinates.unit] for side in model_wh]
     problem = _problem((x1, x2), (y1, y2), scales)
-    if not problem and coordinates.unit != "0-1" and max(a, b, c, d) <= 1 and any("." in text for text in numbers):
-        problem = "wrong_unit"  # shares of the picture
+    if not problem and coordinates.unit != "0-1" and max(a, b, c, d) <= 1:
+        # Shares of the picture; in pixels, [0, 0, 1, 1] is one of them.
+        problem = "wrong_unit" if coordinates.unit == "0-1000" or any("." in text for text in numbers) else ""
     if problem:
         return None, problem
     step = STEPS.get(coordinates.unit, 1.0)

@@ -7,7 +7,8 @@ An answer is read in this order:
    the markup of models (`box_markup`); lines of nothing but labels and boxes, or a list of boxes that is the whole
    answer (`box_lines`). An answer with boxes in several forms holds drafts, perhaps, and gives none.
 3. Their numbers become pixels by the coordinates that the model was trained with or asked for (`box_places`). These are
-   never guessed from the numbers; numbers that contradict them are no box, and if most of an answer's do, none is.
+   never guessed from the numbers; numbers that contradict them are no box. None is where most of an answer's do, where
+   another scale would explain all of them, or where the answer says that they are something else (`box_claims`).
 4. What is no region of its own is dropped: the whole picture, and a box that was there before.
 
 Of an answer that ended at its limit, what is closed by structure counts: whole objects, closed tags.
@@ -16,10 +17,11 @@ Of an answer that ended at its limit, what is closed by structure counts: whole 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from regioncap.captioners.reading.box_candidates import Candidate
+from regioncap.captioners.reading.box_claims import contradicts, is_example
 from regioncap.captioners.reading.box_json import boxes_in
 from regioncap.captioners.reading.box_lines import leads_to_boxes, line_boxes
 from regioncap.captioners.reading.box_markup import LOC, begin_of_markup, located_boxes, tagged_boxes, with_tags
@@ -34,7 +36,7 @@ from regioncap.captioners.reading.remarks import corrects_itself
 from regioncap.config.coordinates import Coordinates
 from regioncap.vision.boxes import box_iou
 
-BOX_RULES_VERSION = 1
+BOX_RULES_VERSION = 2
 """Raise it when an answer gives other boxes than before."""
 
 MAX_READ = 300
@@ -50,6 +52,9 @@ OVERLAP_IOU = 0.7
 """With the same label: the same thing twice. People in a crowd overlap less."""
 
 TEXT_CHARS = 120
+
+_OTHER_SCALE = {"px": "0-1000", "0-1000": "px"}
+"""What a model may have written instead."""
 
 _FENCE = "`json \n"
 _FENCE_LINE = rare_pattern(r"[`~]{3}[\w-]{0,16}")
@@ -71,7 +76,8 @@ class DroppedBox:
 
     `reason`: `not_four_numbers`, `not_finite`, `reversed` (a corner), `no_area`, `outside` (of the picture),
     `wrong_unit` (the numbers contradict the coordinates), `ambiguous` (there in two ways), `bad_label`, `in_prose`,
-    `whole_picture`, `repeated`, `overlapping`, `others_contradict` (most boxes of its answer have the wrong unit).
+    `whole_picture`, `repeated`, `overlapping`, `others_contradict` (boxes of its answer have the
+    wrong unit, and so may it).
     """
 
     text: str
@@ -126,8 +132,13 @@ def _candidates(text: str, coordinates: Coordinates, cut: bool) -> tuple[list[Ca
     found = forms[0] if forms else line_boxes(_outside_objects(text, values))
     if not found:
         return [], "" if _says_none(text, values) else _no_box(text)
-    if corrects_itself(_around(text, values)):
+    around = _around(text, values)
+    if corrects_itself(around):
         return [], "it corrects itself"
+    if is_example(around):
+        return [], "it gives boxes as an example"
+    if found[0].coordinates is None and contradicts(text, coordinates):
+        return [], f"it says that its boxes are something else than {coordinates.form}"
     # A label that comes behind its box may have been cut.
     return found[:-1] if cut and found[-1].coordinates == LOC else found, "it was cut off" if cut else ""
 
@@ -190,7 +201,9 @@ def _placed(
         boxes.append(box)
         problems.append(problem)
     regions: list[FoundRegion] = []
-    problem = _contradiction(candidates, problems, coordinates)
+    problem = _contradiction(candidates, problems, coordinates) or _other_scale(
+        candidates, problems, coordinates, sent_wh
+    )
     if problem:
         problems = [problem_of_box or "others_contradict" for problem_of_box in problems]
     for at, (candidate, box) in enumerate(zip(candidates, boxes, strict=True)):
@@ -215,6 +228,20 @@ def _contradiction(candidates: Sequence[Candidate], problems: Sequence[str], coo
     if 2 * contradicting <= readable:
         return ""
     return f"{contradicting} of its {readable} boxes contradict that they are {coordinates.form}"
+
+
+def _other_scale(
+    candidates: Sequence[Candidate], problems: Sequence[str], coordinates: Coordinates, sent_wh: tuple[int, int]
+) -> str:
+    """In words that one box contradicts the coordinates, and that pixels in place of thousandths, or the reverse, would
+    explain all of them: then those that fit by chance are elsewhere. "" if it is not so."""
+    if coordinates.unit not in _OTHER_SCALE or not {"wrong_unit", "outside"}.intersection(problems):
+        return ""
+    other = replace(coordinates, unit=_OTHER_SCALE[coordinates.unit], resize=None)
+    read = [each.numbers for each in candidates if each.numbers and each.coordinates is None]
+    if any(place(numbers, other, sent_wh, sent_wh)[1] in CONTRADICTS for numbers in read):
+        return ""
+    return f"its boxes contradict that they are {coordinates.form}; they may be {other.form}"
 
 
 def _shortened(text: str) -> str:

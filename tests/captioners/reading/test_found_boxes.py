@@ -179,6 +179,61 @@ def test_nothing_counts_where_most_numbers_contradict_the_coordinates() -> None:
     )
 
 
+@pytest.mark.parametrize(("unit", "sent_wh"), [("px", (640, 480)), ("0-1000", (1600, 1200))])
+def test_nothing_counts_where_another_scale_explains_all_boxes(unit: str, sent_wh: tuple[int, int]) -> None:
+    # The first fits both scales by chance.
+    box = "[600, 400, 990, 900]" if unit == "px" else "[600, 400, 1500, 900]"
+    text = f'[{{"bbox": [100, 100, 300, 200]}}, {{"bbox": [10, 10, 90, 90]}}, {{"bbox": {box}}}]'
+    found = read_found(text, sent_wh, sent_wh, Coordinates(unit))
+    assert found.regions == ()
+    assert [dropped.reason for dropped in found.dropped] == ["others_contradict", "others_contradict", "wrong_unit"]
+    assert "; they may be [x1, y1, x2, y2]" in found.problem
+
+
+def test_a_box_that_no_scale_explains_says_nothing_of_the_others() -> None:
+    text = f'[{{"bbox": [{C}]}}, {{"bbox": [0, 0, 90, 90]}}, {{"bbox": [9000, 9000, 9900, 9900]}}]'
+    assert len(read(text).regions) == 2
+
+
+def test_the_whole_picture_in_shares_is_no_thousandth() -> None:
+    found = read('[{"bbox_2d": [0, 0, 1, 1], "label": "dog"}]')
+    assert [dropped.reason for dropped in found.dropped] == ["wrong_unit"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "unit"),
+    [
+        ("Each box is [x, y, width, height]:\n[BOX]", "0-1000"),
+        ("Boxes (x, y, w, h):\nLINE", "0-1000"),
+        ("Boxes as [center_x, center_y, width, height]:\n[BOX]", "0-1000"),
+        ('[{"bbox": [D], "format": "xywh", "label": "dog"}]', "0-1000"),
+        ("[ymin, xmin, ymax, xmax]:\n[BOX]", "0-1000"),
+        ("[x1, y1, x2, y2]:\n[BOX]", "0-1000-yxyx"),
+        ("Here they are in pixels:\n[BOX]", "0-1000"),
+        ("The coordinates are normalized:\n[BOX]", "px"),
+        ("On a scale from 0 to 1000:\n[BOX]", "px"),
+        ('{"range": "0-1", "objects": [BOX]}', "0-1000"),
+    ],
+)
+def test_an_answer_that_says_its_boxes_are_something_else_gives_none(answer: str, unit: str) -> None:
+    text = answer.replace("BOX", '{"bbox": [D], "label": "dog"}').replace("LINE", "dog: [D]").replace("[D]", f"[{D}]")
+    coordinates = Coordinates.named(unit)
+    problem = f"it says that its boxes are something else than {coordinates.form}"
+    assert read(text, coordinates=coordinates) == FoundBoxes(problem=problem)
+
+
+def test_an_answer_may_name_the_form_that_was_asked_for() -> None:
+    for unit, x_or_y in [("px", "x1, y1, x2, y2"), ("0-1000", "x_min, y_min, x_max, y_max"), ("0-1000-yxyx", "y1, x1")]:
+        coordinates = Coordinates.named(unit)
+        text = f"As {coordinates.form} ({x_or_y}):\ndog: [{D}]"
+        assert read_found(text, (1000, 1000), (1000, 1000), coordinates).regions
+
+
+def test_boxes_that_an_answer_calls_an_example_are_none() -> None:
+    text = f'I see no dog. An example of the format:\n[{{"bbox_2d": [{D}], "label": "dog"}}]'
+    assert read(text) == FoundBoxes(problem="it gives boxes as an example")
+
+
 def test_numbers_a_little_beyond_the_scale_are_its_end() -> None:
     assert read(f"dog: [-8, 250, 1020, {750}]").regions == (FoundRegion((0.0, 120.0, 640.0, 240.0), "dog"),)
 
