@@ -117,7 +117,7 @@ class _Batches:
             self._look()
             repairs, self._dropped = 0, False
             while repairs <= self._context.config.max_repairs:
-                submission = Submission(self._desk, self._leave)
+                submission, over = Submission(self._desk, self._leave), self._over
                 try:
                     submission.pack_missing()
                 finally:
@@ -129,7 +129,8 @@ class _Batches:
                 if self._dropped:
                     self._dropped = False
                     continue
-                if self._context.config.rest_online or not submission.delivered:
+                # What was collected meanwhile, of an earlier run, too, may lack answers.
+                if self._context.config.rest_online or not (submission.delivered or self._over > over):
                     break
                 repairs += 1
         except Waiting:

@@ -50,7 +50,7 @@ from regioncap.captioners.reading.text_answers import (
 
 __all__ = ["RULES_VERSION", "Parsed", "is_caption", "is_refusal", "parse", "read_reply"]
 
-RULES_VERSION = 2
+RULES_VERSION = 3
 """Raise it when a reply gives other captions than before: stored replies are then read again, without a request."""
 
 MISPLACED = "it has no labels that are understood, and its texts may be in another order"

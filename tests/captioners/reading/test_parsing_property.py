@@ -10,7 +10,7 @@ import random
 import unicodedata
 from collections import Counter
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from regioncap.captioners.reading.parsing import parse, read_reply
@@ -43,6 +43,7 @@ def test_composed_replies_give_their_own_captions_or_none() -> None:
     st.booleans(),
     st.booleans(),
 )
+@example("<|A", 1, False, False)
 def test_whatever_comes_a_caption_is_clean(text: str, count: int, cut: bool, structured: bool) -> None:
     wanted = list(range(1, count + 1))
     parsed = read_reply(text, wanted, cut=cut, structured=structured)
