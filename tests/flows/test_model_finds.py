@@ -126,14 +126,18 @@ def test_boxes_that_are_no_regions_are_on_record(
 def test_a_question_that_the_server_fails_is_asked_again_by_the_next_run(
     photos: Path, run: Run, server: RunningServer, model: FindingModel
 ) -> None:
-    model.failures.append(ScriptedResponse({"error": {"message": "content policy", "code": "content_filter"}}, 400))
-    summary = run(photos, **asking(server, max_in_flight=1))
+    refused = ScriptedResponse({"error": {"message": "content policy", "code": "content_filter"}}, 400)
+    Image.fromarray(draw_photo(1, width=120, height=80)[..., ::-1]).save(photos / "1.png")
+    model.failures[120, 80] = refused
+    summary = run(photos, **asking(server))
     assert summary.rejects_by_code == {"caption_failed": 1}
     (reject,) = read_rows(photos / "out.rejects.jsonl")
     assert reject["step"] == "extract"
     assert "asked for the picture's regions" in reject["message"]
-    assert run(photos, **asking(server, max_in_flight=1)).rejects == 0
-    assert len(model.questions) == ROWS
+    model.failures.clear()
+    before = len(model.questions)
+    assert run(photos, **asking(server)).rejects == 0
+    assert model.sizes[before:] == [(120, 80)]
 
 
 def test_the_rows_keys_are_in_the_question(photos: Path, run: Run, server: RunningServer, model: FindingModel) -> None:

@@ -39,8 +39,8 @@ class FindingModel:
         """As they came, also those asked again."""
         self.sizes: list[tuple[int, int]] = []
         """(width, height) of the pictures that came with them."""
-        self.failures: list[ScriptedResponse] = []
-        """What is answered to the next ones instead."""
+        self.failures: dict[tuple[int, int], ScriptedResponse] = {}
+        """What is answered instead to those with a picture of this size."""
 
     def __call__(self, body: Mapping[str, Any]) -> ScriptedResponse | None:
         text = text_of(body)
@@ -50,8 +50,8 @@ class FindingModel:
         with self._lock:
             self.questions.append(text)
             self.sizes.append((width, height))
-            if self.failures:
-                return self.failures.pop(0)
+        if (width, height) in self.failures:
+            return self.failures[width, height]
         return ScriptedResponse(completion(self.say(text, (width, height)), self.finish, prompt_tokens=100))
 
 
