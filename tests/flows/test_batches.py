@@ -14,8 +14,7 @@ from regioncap.captioners.fake_server import RunningServer
 from regioncap.command.app import main
 from regioncap.errors import BudgetReached, CaptionerError, Waiting
 from regioncap.storage.batch_records import BatchRecord
-from regioncap.tasks import batch_submit, batches
-from tests.support.batches_of_runs import Serve, batch_servers, left_in, settings_of
+from tests.support.batches_of_runs import Serve, batch_servers, left_in, look_quickly, settings_of
 from tests.support.photos import photo_rows
 from tests.support.rows import read_rows, write_rows
 from tests.support.runs import Run
@@ -25,11 +24,7 @@ ROWS = 12
 
 @pytest.fixture(autouse=True)
 def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Batches of tests take moments."""
-    monkeypatch.setattr(batches, "FIRST_PAUSE_SECONDS", 0.02)
-    monkeypatch.setattr(batches, "MAX_PAUSE_SECONDS", 0.1)
-    monkeypatch.setattr(batch_submit, "LOOK_SECONDS", 0.02)
-    monkeypatch.setattr(batch_submit, "LIST_SECONDS", 1.0)
+    look_quickly(monkeypatch)
 
 
 @pytest.fixture

@@ -7,11 +7,14 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from regioncap.captioners.fake_server import BatchBehaviour, Behaviour, RunningServer
 from regioncap.config.model import RegionCapConfig
 from regioncap.run.context import RunContext
 from regioncap.run.progress import Bill
 from regioncap.run.runs import RUNS
+from regioncap.tasks import batch_submit, batches
 from regioncap.tasks.batches import caption_in_batches
 from tests.support.runs import config_of
 
@@ -52,6 +55,14 @@ def context_of(config: RegionCapConfig) -> Iterator[RunContext]:
             yield RUNS.context(config)
         finally:
             RUNS.close(config)
+
+
+def look_quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batches of tests take moments: have runs in this process look for them as often."""
+    monkeypatch.setattr(batches, "FIRST_PAUSE_SECONDS", 0.02)
+    monkeypatch.setattr(batches, "MAX_PAUSE_SECONDS", 0.1)
+    monkeypatch.setattr(batch_submit, "LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(batch_submit, "LIST_SECONDS", 1.0)
 
 
 def answered_in_batches(folder: Path, server: RunningServer, **more: Any) -> Bill:

@@ -17,8 +17,16 @@ from regioncap.errors import BudgetReached, CaptionerError, StorageError, Waitin
 from regioncap.records import loads
 from regioncap.storage.batch_records import BatchRecords
 from regioncap.storage.claims import Claim
-from regioncap.tasks import batch_packing, batch_results, batch_submit, batches
-from tests.support.batches_of_runs import Serve, answered_in_batches, batch_servers, context_of, left_in, settings_of
+from regioncap.tasks import batch_packing, batch_results
+from tests.support.batches_of_runs import (
+    Serve,
+    answered_in_batches,
+    batch_servers,
+    context_of,
+    left_in,
+    look_quickly,
+    settings_of,
+)
 from tests.support.photos import photo_rows
 from tests.support.rows import write_rows
 from tests.support.runs import config_of
@@ -28,11 +36,7 @@ ROWS = 12
 
 @pytest.fixture(autouse=True)
 def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Batches of tests take moments."""
-    monkeypatch.setattr(batches, "FIRST_PAUSE_SECONDS", 0.02)
-    monkeypatch.setattr(batches, "MAX_PAUSE_SECONDS", 0.1)
-    monkeypatch.setattr(batch_submit, "LOOK_SECONDS", 0.02)
-    monkeypatch.setattr(batch_submit, "LIST_SECONDS", 1.0)
+    look_quickly(monkeypatch)
 
 
 @pytest.fixture

@@ -14,9 +14,8 @@ import pytest
 
 from regioncap.captioners.fake_server import RunningServer
 from regioncap.records import loads
-from regioncap.tasks import batch_submit, batches
 from tests.support.batch_child import REQUESTS
-from tests.support.batches_of_runs import Serve, answered_in_batches, batch_servers
+from tests.support.batches_of_runs import Serve, answered_in_batches, batch_servers, look_quickly
 from tests.support.commands import ROOT
 from tests.support.photos import photo_rows
 from tests.support.rows import write_rows
@@ -29,11 +28,7 @@ Answers = Mapping[str, Mapping[str, Any]]
 
 @pytest.fixture(autouse=True)
 def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Batches of tests take moments."""
-    monkeypatch.setattr(batches, "FIRST_PAUSE_SECONDS", 0.02)
-    monkeypatch.setattr(batches, "MAX_PAUSE_SECONDS", 0.1)
-    monkeypatch.setattr(batch_submit, "LOOK_SECONDS", 0.02)
-    monkeypatch.setattr(batch_submit, "LIST_SECONDS", 1.0)
+    look_quickly(monkeypatch)
 
 
 @pytest.fixture
