@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -87,14 +88,17 @@ class PrefectServer:
 
     # --- its API, as anyone's program would use it
 
-    def request(self, method: str, path: str, body: Any = None) -> httpx.Response:
-        """The server's answer; asked again while it is too busy, as Prefect's own client does: on SQLite it says so."""
+    def request(self, method: str, path: str, body: Any = None, repeatable: bool = False) -> httpx.Response:
+        """The server's answer; asked again while it is too busy, as Prefect's own client does: on SQLite it says so.
+
+        `repeatable`: the request may be sent again where no answer came, since doing it twice does no more than once.
+        """
 
         def answered() -> httpx.Response | None:
             try:
                 found = httpx.request(method, f"{self.ui}/api/{path}", json=body, timeout=60)
             except httpx.TransportError:
-                if method == "GET":
+                if repeatable:
                     return None
                 raise
             return None if found.status_code == httpx.codes.SERVICE_UNAVAILABLE else found
@@ -102,10 +106,10 @@ class PrefectServer:
         return until(answered)
 
     def get(self, path: str) -> Any:
-        return self.request("GET", path).raise_for_status().json()
+        return self.request("GET", path, repeatable=True).raise_for_status().json()
 
     def post(self, path: str, **body: Any) -> httpx.Response:
-        return self.request("POST", path, body)
+        return self.request("POST", path, body, repeatable=path.endswith("/filter") or "idempotency_key" in body)
 
     def deployment(self, name: str) -> Any:
         return self.get(f"deployments/name/region-caption/{name}")
@@ -113,12 +117,14 @@ class PrefectServer:
     def create(self, name: str, **parameters: Any) -> httpx.Response:
         """Ask for a run of a deployment; refused when the parameters are wrong."""
         number = self.deployment(name)["id"]
-        return self.post(f"deployments/{number}/create_flow_run", parameters=parameters)
+        return self.post(
+            f"deployments/{number}/create_flow_run", parameters=parameters, idempotency_key=uuid.uuid4().hex
+        )
 
     def run(self, name: str, **parameters: Any) -> Any:
         """A run of a deployment, from its order to its end."""
         created = self.create(name, **parameters)
-        assert created.status_code == 201, created.text
+        assert created.is_success, created.text
         return self.ended(created.json()["id"])
 
     def ended(self, number: str) -> Any:
