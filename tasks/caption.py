@@ -7,8 +7,7 @@ Looks up which answers are cached, requests the rest and stores each answer as i
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from regioncap.config.fields_captions import FlagName
@@ -21,6 +20,7 @@ from regioncap.records import Counts, Row, Step, rejected
 from regioncap.run.context import RunContext
 from regioncap.run.in_flight import PendingAnswer
 from regioncap.run.runs import RUNS
+from regioncap.run.shard_run import ShardRun
 from regioncap.tasks.answers import ask, repair_request, request_of, result_of, send_for
 from regioncap.tasks.cached_answer import put_on_hold, reading_rules, still_on_hold
 from regioncap.tasks.edited import NO_CORRECTIONS, Corrections, captioned_row, corrected, corrections_of
@@ -116,13 +116,13 @@ def _repaired_rows(rows: list[Row], captioned: list[Row], context: RunContext) -
     return map_rows("caption", receive, map_rows("caption", send, pairs, stop=context.stop), stop=context.stop)
 
 
-def caption_rows(
-    rows: list[Row], context: RunContext, early: Mapping[str, PendingAnswer] = MappingProxyType({})
-) -> list[Row]:
+def caption_rows(rows: list[Row], context: RunContext, shard_run: ShardRun | None = None) -> list[Row]:
     """Every row with its captions. All are requested before the first is waited for, so that none waits for another.
 
-    `early`: what was requested ahead, by the answer's key.
+    `shard_run`: what was requested ahead, and who wants to know what is requested now.
     """
+    shard_run = shard_run or ShardRun()
+    early = shard_run.pending()
 
     def send(row: Row) -> Row:
         pending = ask(row, context, early=early)
@@ -136,13 +136,15 @@ def caption_rows(
     # This looks up answers: in an object store many at once; on a local disk handing it over costs more.
     pool = None if context.cache.is_local else context.threads.io
     sent = map_rows("caption", send, rows, pool=pool, stop=context.stop)
+    requested = (row["pending"] for row in sent if "pending" in row)
+    shard_run.all_requested(pending.future for pending in requested if pending.key not in early)
     context.progress.add(Counts(rows=sum("reject" in row for row in sent)))
     captioned = map_rows("caption", receive, sent, stop=context.stop)
     return _repaired_rows(rows, captioned, context) if context.config.repair_flags else captioned
 
 
 def _body(context: RunContext, step: Step) -> list[Row]:
-    return caption_rows(context.storage.read(step), context, context.shard_runs.of(step).pending())
+    return caption_rows(context.storage.read(step), context, context.shard_runs.of(step))
 
 
 def _identity(context: RunContext) -> dict[str, Any]:

@@ -26,14 +26,16 @@ from regioncap.run.context import RunContext
 from regioncap.tasks.workers import MAX_SHARDS_IN_FLIGHT, ShardFuture, Threads, Workers
 from regioncap.tasks.write import first_reject, reject_codes
 
+MIN_ROWS_IN_FLIGHT = 512
+"""With this many rows in flight, which are those without an answer, no further shard is submitted, unless servers turn
+out to take as many at once: enough to draw from while the next shard is read."""
+
 MIN_SHARDS_IN_FLIGHT = 3
-"""One being captioned, one whose pixels are worked on, one ready to follow."""
+"""In each process, where it is not known how many of their rows are answered: one being captioned, one whose pixels are
+worked on, one ready to follow."""
 
 TARGET_ROWS_IN_FLIGHT = 2048
-"""With this many rows in flight, which are those without an answer, no further shard is submitted (beyond the minimum),
-unless `max_in_flight` is set, or servers turn out to take as many at once."""
-
-MIN_ROWS_IN_FLIGHT = 512
+"""Where that is not known, with this many rows in flight no further shard is submitted beyond the minimum."""
 
 CHECK_SECONDS = 0.2
 """Between two checks whether there is room for a shard."""
@@ -52,7 +54,9 @@ class ShardWindow:
     def __init__(self, context: RunContext, processes: int = 1) -> None:
         self._context = context
         self._processes = processes
-        self._target_rows = target_rows_in_flight(context.config, processes)
+        knows_answered = context.captioner.paid and context.config.runner == "threads"
+        self._target_rows = target_rows_in_flight(context.config, processes, knows_answered=knows_answered)
+        self._min_shards = 1 if knows_answered else MIN_SHARDS_IN_FLIGHT * processes
         self._done: dict[int, ShardSteps] = {}
         self._in_flight: dict[ShardFuture, tuple[int, int]] = {}
         """(number, rows) of each shard that is not done."""
@@ -95,13 +99,12 @@ class ShardWindow:
 
     def _has_room(self) -> bool:
         # Rows that are answered but for a few slow ones keep their shard, and must not keep others from being sent.
-        answered = self._context.shard_runs.answered
-        count, rows = len(self._in_flight), sum(rows - answered(shard) for shard, rows in self._in_flight.values())
-        if count < MIN_SHARDS_IN_FLIGHT * self._processes:
+        if len(self._in_flight) < self._min_shards:
             return True
+        rows = sum(self._context.shard_runs.waiting(*shard) for shard in self._in_flight.values())
         width = self._context.allowance.width() if self._context.config.max_in_flight is None else 0
         target = max(self._target_rows, 2 * width)
-        return count < MAX_SHARDS_IN_FLIGHT * self._processes and rows < target
+        return len(self._in_flight) < MAX_SHARDS_IN_FLIGHT * self._processes and rows < target
 
     def _wait_for_one(self) -> None:
         future = cast(ShardFuture, next(as_completed(list(self._in_flight))))
@@ -118,13 +121,13 @@ class ShardWindow:
             write_finished_parts(steps, self._parts)
 
 
-def target_rows_in_flight(config: RegionCapConfig, processes: int = 1) -> int:
-    """Rows in flight that keep the captioner busy while the next shard is prepared: twice what it takes at once, over
-    all processes."""
-    if config.captioner_name == "pixels":
-        return MIN_ROWS_IN_FLIGHT * processes
-    known = config.max_in_flight
-    return TARGET_ROWS_IN_FLIGHT * processes if known is None else max(MIN_ROWS_IN_FLIGHT * processes, 2 * known)
+def target_rows_in_flight(config: RegionCapConfig, processes: int = 1, *, knows_answered: bool = True) -> int:
+    """Rows in flight that keep the captioner busy while the next shard is prepared: twice what it takes at once, as far
+    as the config says it, over all processes. `knows_answered`: whether rows that are answered do not count."""
+    if config.max_in_flight is not None:
+        return max(MIN_ROWS_IN_FLIGHT * processes, 2 * config.max_in_flight)
+    few = knows_answered or config.captioner_name == "pixels"
+    return (MIN_ROWS_IN_FLIGHT if few else TARGET_ROWS_IN_FLIGHT) * processes
 
 
 class FailsAlike:

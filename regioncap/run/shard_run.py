@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, Future, wait
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from regioncap.records import WITH_BBOX, Row, Step, dumps
 from regioncap.run.in_flight import PendingAnswer
 
 if TYPE_CHECKING:
-    from regioncap.captioners.base import CaptionResult
-
     # It imports OpenCV, for which no command should wait that reads no pictures.
     from regioncap.vision.images import Picture
 
@@ -52,6 +51,35 @@ class PrerenderedMarks:
         return f"{row['image_sha256']} {row['bbox']}"
 
 
+class WaitingRows:
+    """How many rows of a shard still need something of the captioner; from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._requested = 0
+        self._answered = 0
+        self._all_requested = False
+
+    def add(self, answer: Future[Any]) -> None:
+        """A row's captions were requested."""
+        with self._lock:
+            self._requested += 1
+        answer.add_done_callback(self._count_answered)
+
+    def _count_answered(self, _: Future[Any]) -> None:
+        with self._lock:
+            self._answered += 1
+
+    def none_to_come(self) -> None:
+        """All rows are requested that will be; the others were rejected."""
+        self._all_requested = True
+
+    def of(self, rows: int) -> int:
+        """Rows, of the shard's `rows`, that are to be requested or have no answer yet."""
+        with self._lock:
+            return (self._requested if self._all_requested else rows) - self._answered
+
+
 class EarlyRequests:
     """Captions that were requested before `caption` came to their rows.
 
@@ -62,11 +90,12 @@ class EarlyRequests:
     def __init__(self, ask: Ask, lookups: Executor | None = None) -> None:
         self._ask = ask
         self._pool = lookups
+        self.waiting = WaitingRows()
         self._lock = threading.Lock()
         self._pending: dict[str, PendingAnswer] = {}
+        """Without rows and prompts: `caption` has its own, and to keep both would double what a waiting row takes."""
+        self._regions: dict[str, int] = {}
         self._lookups: list[Future[None]] = []
-        self.answered = 0
-        """Rows whose answers have come."""
 
     def send(self, drawn: Row) -> None:
         """Request the captions of a row whose marks were just drawn. From any thread."""
@@ -80,15 +109,12 @@ class EarlyRequests:
         with contextlib.suppress(Exception):
             pending = self._ask(drawn, self._pending)
             with self._lock:
-                self._pending[pending.key] = pending
-            pending.future.add_done_callback(self._count_answered)
-
-    def _count_answered(self, _: Future[CaptionResult]) -> None:
-        with self._lock:
-            self.answered += 1
+                self._pending[pending.key] = replace(pending, row={}, prompt="")
+                self._regions[pending.key] = drawn.get("valid_bboxes_num", 0)
+            self.waiting.add(pending.future)
 
     def pending(self) -> dict[str, PendingAnswer]:
-        """All that was requested, by the answer's key; waits until everything is looked up."""
+        """All that was requested, by the answer's key, without rows; waits until everything is looked up."""
         wait(self._lookups)
         with self._lock:
             return dict(self._pending)
@@ -96,7 +122,7 @@ class EarlyRequests:
     def regions_by_key(self) -> dict[str, int]:
         """The keys of the answers that were requested, each with its number of regions."""
         with self._lock:
-            return {key: pending.row["valid_bboxes_num"] for key, pending in self._pending.items()}
+            return dict(self._regions)
 
     def close(self) -> None:
         """Look up nothing more; what was sent goes on."""
@@ -160,14 +186,23 @@ class ShardRun:
         if self._requests is not None:
             self._requests.send(drawn)
 
-    @property
-    def answered(self) -> int:
-        """Rows whose answers have come, of those that were requested ahead."""
-        return 0 if self._requests is None else self._requests.answered
+    def waiting(self, rows: int) -> int:
+        """Rows, of the shard's `rows`, that are to be captioned or have no answer yet; all where nothing is requested
+        ahead."""
+        return rows if self._requests is None else self._requests.waiting.of(rows)
 
     def pending(self) -> dict[str, PendingAnswer]:
-        """The answers that were requested ahead, by key, for `caption` to wait for."""
+        """The answers that were requested ahead, by key, without rows, for `caption` to wait for. The marks are all
+        drawn by then."""
+        self._marks = PrerenderedMarks()
         return {} if self._requests is None else self._requests.pending()
+
+    def all_requested(self, others: Iterable[Future[Any]]) -> None:
+        """Captions are requested of all rows now; `others`: the answers of those that were not requested ahead."""
+        if self._requests is not None:
+            for answer in others:
+                self._requests.waiting.add(answer)
+            self._requests.waiting.none_to_come()
 
     def regions_by_key(self) -> dict[str, int]:
         """The keys of the answers that were requested ahead, each with its number of regions."""
@@ -224,10 +259,11 @@ class ShardRuns:
         shard_run = self._open.get(shard) or self._begun.get(shard)
         return shard_run.regions_by_key() if shard_run is not None else self._stopped.get(shard, {})
 
-    def answered(self, shard: int) -> int:
-        """Rows of a shard whose answers have come; 0 for one that is not open in this process."""
+    def waiting(self, shard: int, rows: int) -> int:
+        """Rows, of a shard's `rows`, that are to be captioned or have no answer yet; all of them where the shard is not
+        open in this process."""
         shard_run = self._open.get(shard)
-        return 0 if shard_run is None else shard_run.answered
+        return rows if shard_run is None else shard_run.waiting(rows)
 
     def all_requested_early(self) -> dict[int, dict[str, int]]:
         """As `requested_early`, by number of the shard."""

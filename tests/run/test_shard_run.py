@@ -77,10 +77,7 @@ def test_caption_gets_all_that_was_requested_by_key() -> None:
     shard_run = shard_run_of(Asked())
     shard_run.on_marks_drawn(DRAWN)
     shard_run.on_marks_drawn(NORMALIZED)
-    assert {key: answer.row for key, answer in shard_run.pending().items()} == {
-        "answer 1": DRAWN,
-        "answer 2": NORMALIZED,
-    }
+    assert list(shard_run.pending()) == ["answer 1", "answer 2"]
 
 
 def test_what_fails_ahead_is_left_to_its_step() -> None:

@@ -13,11 +13,11 @@ import pytest
 from prefect.futures import PrefectConcurrentFuture
 
 from regioncap.captioners.base import CaptionResult
-from regioncap.records import Row, Shard
+from regioncap.records import Row, Shard, Step
 from regioncap.run.context import RunContext
 from regioncap.run.in_flight import PendingAnswer
 from regioncap.run.shard_run import EarlyRequests, ShardRun
-from regioncap.tasks.scheduling import MIN_SHARDS_IN_FLIGHT, ShardWindow, target_rows_in_flight
+from regioncap.tasks.scheduling import ShardWindow, target_rows_in_flight
 from tests.support.runs import config_of
 
 ENOUGH_SECONDS = 60.0
@@ -44,29 +44,61 @@ class Answers:
         return PendingAnswer(row, "", self.futures[-1], key=str(len(self.futures)))
 
     def come(self, count: int) -> None:
-        """The first `count` answers come."""
+        """The first `count` answers come, those that came before among them."""
         for future in self.futures[:count]:
-            future.set_result(CaptionResult({1: "a dog"}))
+            if not future.done():
+                future.set_result(CaptionResult({1: "a dog"}))
 
 
-def test_shards_that_wait_for_a_few_slow_answers_leave_room_for_others(context: RunContext) -> None:
-    rows = target_rows_in_flight(context.config)
+@contextlib.contextmanager
+def waiting_for_room(context: RunContext, shards: int, rows: int) -> Iterator[tuple[list[Answers], threading.Thread]]:
+    """Shards of so many rows in flight, all requested, and somebody who waits for room for one more."""
     window = ShardWindow(context)
-    with contextlib.ExitStack() as shards:
+    with contextlib.ExitStack() as opened:
         answers = []
-        for number in range(MIN_SHARDS_IN_FLIGHT):
+        for number in range(shards):
             answers.append(Answers())
             requests = EarlyRequests(answers[-1])
-            shards.enter_context(context.shard_runs.open(number, ShardRun(requests=requests)))
+            opened.enter_context(context.shard_runs.open(number, ShardRun(requests=requests)))
             shard = Shard(number, "", [(line, b"{}") for line in range(rows)], 0.1)
             window.add(shard, PrefectConcurrentFuture(uuid.uuid4(), Future()))
             for _ in range(rows):
                 requests.send({})
         waiting = threading.Thread(target=window.wait_for_room, daemon=True)
         waiting.start()
+        yield answers, waiting
+        waiting.join(ENOUGH_SECONDS)
+        assert not waiting.is_alive()
+
+
+def test_shards_that_wait_for_a_few_slow_answers_leave_room_for_others(context: RunContext) -> None:
+    rows = target_rows_in_flight(context.config)
+    with waiting_for_room(context, 3, rows) as (answers, waiting):
         for each in answers[:-1]:
             each.come(rows)
         assert waiting.is_alive(), "one shard of rows without an answer is as many as may be in flight"
         answers[-1].come(1)
+
+
+def test_no_more_rows_wait_than_keep_the_captioner_busy(context: RunContext) -> None:
+    rows = 2 * target_rows_in_flight(context.config)
+    with waiting_for_room(context, 1, rows) as (answers, waiting):
+        answers[0].come(rows // 2)
+        assert waiting.is_alive(), "one shard is enough while it has as many rows without an answer"
+        answers[0].come(rows // 2 + 1)
+
+
+def test_rows_that_are_never_requested_leave_room_when_the_others_are(context: RunContext) -> None:
+    rows = 2 * target_rows_in_flight(context.config)
+    window, requests = ShardWindow(context), EarlyRequests(Answers())
+    with context.shard_runs.open(0, ShardRun(requests=requests)):
+        window.add(
+            Shard(0, "", [(line, b"{}") for line in range(rows)], 0.1), PrefectConcurrentFuture(uuid.uuid4(), Future())
+        )
+        waiting = threading.Thread(target=window.wait_for_room, daemon=True)
+        waiting.start()
+        requests.send({})
+        assert waiting.is_alive(), "they may yet be requested"
+        context.shard_runs.of(Step(5, 0, "key", "data", rows, rows - 1)).all_requested([Future()])
         waiting.join(ENOUGH_SECONDS)
         assert not waiting.is_alive()
