@@ -24,7 +24,7 @@ from regioncap.storage.batch_records import Asked, BatchRecord, BatchRecords
 from regioncap.tasks.answers import key_of_answer, open_regions, request_of
 from regioncap.tasks.batch_limits import BatchLimits
 from regioncap.tasks.cached_answer import CachedAnswer
-from regioncap.tasks.shard import STEPS, drawn_rows, find_cached_steps
+from regioncap.tasks.shard import drawn_rows, iter_cached_steps
 
 logger = logging.getLogger("regioncap")
 
@@ -77,10 +77,10 @@ class Packing:
         """Pack and deliver what the input's rows lack, as far as nobody requests it. Raises what a run raises."""
         context = self._packing.context
         try:
-            for shard in context.shards():
+            for shard, steps in iter_cached_steps(context.shards(), context):
                 if context.stop.is_set():
                     raise Stopped
-                if find_cached_steps(shard, context, STEPS) is not None:
+                if steps is not None:
                     continue
                 with drawn_rows(shard, context) as rows:
                     for row in rows:

@@ -18,7 +18,7 @@ from regioncap.tasks.batch_desk import BatchDesk, open_desk
 from regioncap.tasks.batch_results import collect, finish
 from regioncap.tasks.batch_submit import Submission, create, is_to_be_packed_again
 from regioncap.tasks.recovery import recover
-from regioncap.tasks.shard import STEPS, drawn_rows, find_cached_steps
+from regioncap.tasks.shard import drawn_rows, iter_cached_steps
 
 FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 1.0, 60.0
 """Between two looks at the batches: they take minutes at least."""
@@ -62,15 +62,15 @@ def _nothing_to_do(context: RunContext) -> bool:
     """Whether nothing is submitted, and all rows are done."""
     if context.batch_records.ids():
         return False
-    return all(find_cached_steps(shard, context, STEPS) is not None for shard in context.shards())
+    return all(steps is not None for _, steps in iter_cached_steps(context.shards(), context))
 
 
 def _find_regions(context: RunContext) -> None:
     """Have a model asked for all regions, online: before there are any, nothing can be submitted. Raises what a run
     raises."""
     share = 0.0
-    for shard in context.shards():
-        if find_cached_steps(shard, context, STEPS) is None:
+    for shard, steps in iter_cached_steps(context.shards(), context):
+        if steps is None:
             with drawn_rows(shard, context):
                 pass
         share += shard.share

@@ -17,11 +17,15 @@ from regioncap.records import Row
 from regioncap.row_work import row_work
 from regioncap.run.context import RunContext
 from regioncap.run.marks_check import MarksCheck
+from regioncap.run.threads import map_ahead
 from regioncap.storage.runs import end_marks_check, entry_place, start_marks_check
 from regioncap.storage.steps import STEP_NAMES
 from regioncap.tasks.draw_row import draw_row
 
 DRAWN = STEP_NAMES.index("visualize")
+
+FILES_AT_ONCE = 16
+"""Of an object store; each has the rows of a shard, in memory until it is looked through."""
 
 _MARKED = re.compile(rb'"marked":\{"sha256":"([0-9a-f]{64})"')
 
@@ -39,10 +43,18 @@ def restore_marks(shards: Sequence[ShardSteps], context: RunContext) -> None:
     times = start_marks_check(entry)
     if context.lease is None:  # then the register tells of another run
         times = replace(times, run_began=math.inf)
-    broken = MarksCheck(context.marks, times, context.threads).broken(_named(steps, context) for steps in shards)
+    broken = MarksCheck(context.marks, times, context.threads).broken(_all_named(shards, context))
     if broken:
         _restore([steps for steps in shards if _named(steps, context) & broken], broken, context)
     end_marks_check(entry, times.now)
+
+
+def _all_named(shards: Sequence[ShardSteps], context: RunContext) -> Iterator[set[str]]:
+    """`_named` of each shard; in an object store their files are read several at a time."""
+    if context.cache.is_local:
+        return (_named(steps, context) for steps in shards)
+    ahead = map_ahead(context.threads.io, lambda steps: _named(steps, context), shards, at_once=FILES_AT_ONCE)
+    return (names for _, names in ahead)
 
 
 def _named(steps: ShardSteps, context: RunContext) -> set[str]:

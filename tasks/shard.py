@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import logging
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
 from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING
@@ -23,7 +21,7 @@ from regioncap.run.context import RunContext
 from regioncap.run.in_flight import PendingAnswer
 from regioncap.run.runs import RUNS
 from regioncap.run.shard_run import EarlyRequests, ShardRun
-from regioncap.run.threads import ContextThreads
+from regioncap.run.threads import ContextThreads, map_ahead
 from regioncap.storage.steps import StepDamaged
 from regioncap.tasks.answers import ask
 from regioncap.tasks.caption import CAPTION, caption
@@ -67,27 +65,33 @@ def keep_input(shard: Shard, context: RunContext) -> Step:
 
 def iter_shards_with_cache(context: RunContext) -> Iterator[tuple[Shard, ShardSteps | None]]:
     """The input's shards in order, each with its steps, or with None when any of them must run. Runs nothing."""
+    with closing(context.shards()) as shards:
+        yield from looked_up_ahead(shards, lambda shard: _all_cached_steps(shard, context), context)
+
+
+def looked_up_ahead(
+    shards: Iterable[Shard], look_up: Callable[[Shard], ShardSteps | None], context: RunContext
+) -> Iterator[tuple[Shard, ShardSteps | None]]:
+    """Each of the `shards`, in order, with what `look_up` finds of it in the cache: in an object store, of several at
+    once."""
     if context.cache.is_local:
-        for shard in context.shards():
-            yield shard, _all_cached_steps(shard, context)
-        return
-    pending: deque[tuple[Shard, Future[ShardSteps | None]]] = deque()
-    with (
-        # Threads of its own: a check waits for those that read files.
-        ContextThreads(CACHE_CHECKS_AT_ONCE, thread_name_prefix="cache-check") as pool,
-        closing(context.shards()) as shards,
-    ):
         for shard in shards:
-            pending.append((shard, pool.submit(_all_cached_steps, shard, context)))
-            while pending and (len(pending) >= CACHE_CHECKS_AT_ONCE or _image_bytes(pending) > MAX_BYTES):
-                first, steps = pending.popleft()
-                yield first, steps.result()
-        for shard, steps in pending:
-            yield shard, steps.result()
+            yield shard, look_up(shard)
+        return
+    # Threads of its own: a look-up waits for those that read files.
+    with ContextThreads(CACHE_CHECKS_AT_ONCE, thread_name_prefix="cache-check") as pool:
+        yield from map_ahead(
+            pool, look_up, shards, at_once=CACHE_CHECKS_AT_ONCE, bytes_of=_image_bytes, max_bytes=MAX_BYTES
+        )
 
 
-def _image_bytes(pending: Iterable[tuple[Shard, object]]) -> int:
-    return sum(len(data) for shard, _ in pending for data in shard.images.values())
+def iter_cached_steps(shards: Iterable[Shard], context: RunContext) -> Iterator[tuple[Shard, ShardSteps | None]]:
+    """Each of the `shards`, in order, with `find_cached_steps` of all steps."""
+    return looked_up_ahead(shards, lambda shard: find_cached_steps(shard, context, STEPS), context)
+
+
+def _image_bytes(shard: Shard) -> int:
+    return sum(map(len, shard.images.values()))
 
 
 def _all_cached_steps(shard: Shard, context: RunContext) -> ShardSteps | None:

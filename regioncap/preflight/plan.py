@@ -38,7 +38,7 @@ from regioncap.tasks.cached_answer import CachedAnswer
 from regioncap.tasks.caption import flagged
 from regioncap.tasks.load import load_row
 from regioncap.tasks.route import route_row, score_key_of
-from regioncap.tasks.shard import STEPS, find_cached_steps, made_steps
+from regioncap.tasks.shard import STEPS, find_cached_steps, iter_cached_steps, made_steps
 from regioncap.vision.images import fit_size, read_info
 
 MAX_SAMPLED = 200
@@ -148,8 +148,7 @@ def count(context: RunContext, shards: Iterable[Shard], sizes: list[tuple[int, i
     Raises UsageError and InputDamaged for the input, StorageError.
     """
     planned = Plan(audit=AuditPlan(context.config))
-    for shard in shards:
-        done = find_cached_steps(shard, context, STEPS)
+    for shard, done in iter_cached_steps(shards, context):
         if done is not None and sizes is None:  # the run meets the same shard next, and need not check it again
             context.cached_shards[done[0].key] = done
             planned.rows += len(shard.lines)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextvars import copy_context
 from typing import ParamSpec, TypeVar
 
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
 
 IO_THREADS = 32
 """Requests to object stores at once."""
@@ -28,6 +30,32 @@ class ContextThreads(ThreadPoolExecutor):
         """As of any executor."""
         context = copy_context()
         return super().submit(lambda: context.run(fn, *args, **kwargs))
+
+
+def map_ahead(
+    pool: Executor,
+    function: Callable[[T], R],
+    items: Iterable[T],
+    *,
+    at_once: int,
+    bytes_of: Callable[[T], int] = lambda item: 0,
+    max_bytes: int = 0,
+) -> Iterator[tuple[T, R]]:
+    """(item, `function(item)`) of each item, in order, with at most `at_once` under way, or done and not taken yet.
+
+    `bytes_of`: what an item holds; with more than `max_bytes` in all, no further item is taken up meanwhile.
+    """
+    pending: deque[tuple[T, Future[R]]] = deque()
+    held = 0
+    for item in items:
+        pending.append((item, pool.submit(function, item)))
+        held += bytes_of(item)
+        while pending and (len(pending) >= at_once or held > max_bytes):
+            first, result = pending.popleft()
+            held -= bytes_of(first)
+            yield first, result.result()
+    for item, result in pending:
+        yield item, result.result()
 
 
 class RunThreads:

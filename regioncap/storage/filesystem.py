@@ -34,6 +34,9 @@ T = TypeVar("T")
 SINGLE_PUT_BYTES = 64_000_000
 """Up to this size an object is uploaded from memory in a single PUT."""
 
+PARTS_OF_S3 = {"chunksize": 16 << 20, "max_concurrency": 4}
+"""How larger ones go to S3: s3fs itself would have ten parts of 50 MiB in memory at once."""
+
 
 class Filesystems(FilesystemOpener):
     """Files and folders on the filesystems that a run opens; see `FilesystemOpener`."""
@@ -233,7 +236,7 @@ class Place:
                 if size <= SINGLE_PUT_BYTES:
                     self._fs.pipe_file(self._path, file.read())
                 else:
-                    self._fs.put_file(file.name, self._path)
+                    self._fs.put_file(file.name, self._path, **(PARTS_OF_S3 if "s3" in self._protocols else {}))
 
     def append(self, data: bytes) -> None:
         """Append to the file, creating it if needed. Object stores cannot append: there it is rewritten."""
