@@ -52,9 +52,9 @@ def test_hosts_are_looked_up_where_only_public_ones_are_allowed(tmp_path: Path) 
 
 
 def test_an_input_below_image_root_and_its_images_are_allowed(tmp_path: Path) -> None:
-    (tmp_path / "root").mkdir()
-    settings = {"allowed_images": "strict", "image_root": str(tmp_path / "root")}
-    own = ["a.jpg", f"{tmp_path}/root/b.jpg", f"{tmp_path}/c.jpg"]
+    (tmp_path / "photos").mkdir()
+    settings = {"allowed_images": "strict", "image_root": str(tmp_path / "photos")}
+    own = ["a.jpg", f"{tmp_path}/photos/b.jpg", f"{tmp_path}/c.jpg"]
     check(tmp_path, own, **settings)
     with pytest.raises(UsageError, match="allowed_images"):
         check(tmp_path, [*own, str(tmp_path.parent / "elsewhere" / "d.jpg")], **settings)

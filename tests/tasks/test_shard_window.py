@@ -52,7 +52,7 @@ class Answers:
 
 @contextlib.contextmanager
 def waiting_for_room(context: RunContext, shards: int, rows: int) -> Iterator[tuple[list[Answers], threading.Thread]]:
-    """Shards of so many rows in flight, all requested, and somebody who waits for room for one more."""
+    """`shards` shards in flight, all of their `rows` requested; a thread is blocked until one more may be submitted."""
     window = ShardWindow(context)
     with contextlib.ExitStack() as opened:
         answers = []
