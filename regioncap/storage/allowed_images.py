@@ -104,10 +104,12 @@ class AllowedImages:
 
     def check(self, address: str) -> None:
         """Raises ImageRefused where the address alone shows that it is not allowed."""
-        if not is_url(address) or address.startswith("data:") or (_on_disk(address) and not behind_chain(address)):
+        if not is_url(address) or address.startswith("data:"):
             return
-        protocol = protocol_of(address)
-        if behind := behind_chain(address):
+        protocol, behind = protocol_of(address), behind_chain(address)
+        if protocol in ON_DISK and not behind:
+            return
+        if behind:
             if protocol not in (*ARCHIVES, *self.rules.protocols):
                 raise ImageRefused(f"{protocol}:: is a chain other than zip and tar", f"{protocol}::")
             self.check(behind)
@@ -115,7 +117,8 @@ class AllowedImages:
             self._check_store(address, protocol)
 
     def _is_listed(self, address: str, protocol: str) -> bool:
-        return protocol in self.rules.protocols or any(place.holds(_Place.of(address)) for place in self._places)
+        named = _Place.of(address)
+        return protocol in self.rules.protocols or any(place.holds(named) for place in self._places)
 
     def _check_store(self, address: str, protocol: str) -> None:
         if protocol in WEB:
@@ -184,7 +187,7 @@ class AllowedImages:
 
 def protocol_of(address: str) -> str:
     """The first protocol of a URL or a chain, in lower case."""
-    return re.split(r"::|://|:", address, maxsplit=1)[0].lower()
+    return address.partition(":")[0].lower()
 
 
 def host_of(url: str) -> str:

@@ -137,8 +137,11 @@ class ImageFiles:
 
     def refusal(self, image: str) -> ImageRefused | None:
         """Why `allowed_images` does not allow what a row names, as far as can be told without a network; else None."""
+        return self._refusal_of(self.locate(image))
+
+    def _refusal_of(self, address: str) -> ImageRefused | None:
         try:
-            self._reader.check(self.locate(image))
+            self._reader.check(address)
         except ImageRefused as refused:
             return refused
         except Exception:  # nothing can be said of it; reading it will
@@ -289,7 +292,7 @@ class ImageFiles:
         found: dict[str, Stat] = {"": None}
         wanted = ["" if is_row_image(ref.name) else self.container(ref) for ref in refs]
         if check == "listing":
-            on_s3 = [address for address in wanted if address.startswith("s3://") and self.refusal(address) is None]
+            on_s3 = [address for address in wanted if address.startswith("s3://") and self._refusal_of(address) is None]
             with contextlib.suppress(Exception):  # then each is asked for alone
                 found.update(self._listings.look(on_s3))
         others = [address for address in dict.fromkeys(wanted) if address not in found]

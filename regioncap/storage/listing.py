@@ -40,10 +40,15 @@ class Page:
         """Whether the page settles whether `key` exists."""
         return self.after < key and (self.last is None or key <= self.last)
 
-    def etag(self, key: str) -> str | None:
-        """The object's etag; None when there is no such object."""
-        place = self.text.find(f"{_SEPARATOR}{key}{_SEPARATOR}")
-        return self.text[place + len(key) + 2 :].partition(_SEPARATOR)[0] if place >= 0 else None
+    def etag(self, key: str, start: int = 0) -> tuple[str | None, int]:
+        """(the object's etag, None when there is no such object; where in `text` to look for the next key in order).
+        `start`: where to look for this one."""
+        place = self.text.find(f"{_SEPARATOR}{key}{_SEPARATOR}", start)
+        if place < 0:
+            return None, start
+        etag = place + len(key) + 2
+        end = self.text.find(_SEPARATOR, etag)
+        return self.text[etag:end], end
 
 
 @dataclass
@@ -81,6 +86,7 @@ class Listings:
         """[etag, None] of each S3 URL; None where there is no such object. URLs that no listing covers are left out:
         the store refuses to list, or does not list in the order of the keys."""
         found: dict[str, list[Any] | None] = {}
+        page, page_of, start = None, ("", ""), 0
         for address in sorted(set(addresses)):
             if self._refused:
                 break
@@ -89,9 +95,10 @@ class Listings:
             if not key or "?" in key:
                 continue
             prefix = self._root.partition("/")[2] if self._root and path.startswith(self._root) else _folder(key)
-            page = self._page(bucket, prefix, key)
+            if page is None or page_of != (bucket, prefix) or not page.covers(key):
+                page, page_of, start = self._page(bucket, prefix, key), (bucket, prefix), 0
             if page is not None and page.covers(key):
-                etag = page.etag(key)
+                etag, start = page.etag(key, start)
                 found[address] = [etag, None] if etag is not None else None
         return found
 
