@@ -136,11 +136,14 @@ class Endpoint:
     async def ask(self, body: dict[str, Any], form: str = "none") -> ChatResponse:
         """The answer to a request with these fields, which is held to `form`. Raises as `send` does."""
         # Serialized here, though it takes 0.1 ms: handing it to a thread takes longer.
-        response = await self.http.post(f"{self.url}/chat/completions", orjson.dumps(body), self.timeout)
+        content = orjson.dumps(body)
+        del body  # with the picture in it, which hundreds of requests in flight would each hold twice
+        response = await self.http.post(f"{self.url}/chat/completions", content, self.timeout)
         if not 200 <= response.status < 300:  # some answer with 201
-            if self.dialect.learn(response.status, response.text, body):
+            sent = orjson.loads(content)
+            if self.dialect.learn(response.status, response.text, sent):
                 self.on_resend()
-                return await self.ask(self.dialect.apply(body), form)
+                return await self.ask(self.dialect.apply(sent), form)
             raise self._error(response)
         try:
             return self.read(response.content, form)

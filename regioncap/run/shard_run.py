@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from regioncap.records import WITH_BBOX, Row, Step, dumps
 from regioncap.run.in_flight import PendingAnswer
+from regioncap.run.memory import give_back_memory
 
 if TYPE_CHECKING:
     # It imports OpenCV, for which no command should wait that reads no pictures.
@@ -252,6 +253,8 @@ class ShardRuns:
         finally:
             del self._open[shard]
             shard_run.close()
+            del shard_run
+            give_back_memory()
 
     def requested_early(self, shard: int) -> dict[str, int]:
         """The keys of the answers that were requested ahead for a shard that is open or was stopped, each with its
