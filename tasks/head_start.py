@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Generator, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, InvalidStateError, wait
 from functools import partial
 
 from regioncap.captioners.reading.lazy_pattern import compile_patterns
@@ -127,25 +127,33 @@ def _extracting(row: Row, shard_run: ShardRun, context: RunContext) -> Future[Ro
         return context.threads.pixels.submit(_extract, row, shard_run, context)
     extracting: Future[Row] = Future()
 
+    def extract() -> None:
+        if extracting.set_running_or_notify_cancel():  # else the step took the row on itself
+            try:
+                extracting.set_result(_extract(row, shard_run, context))
+            except BaseException as error:
+                extracting.set_exception(error)
+
     def begin(_: Future[None]) -> None:
         try:
-            begun = context.threads.pixels.submit(_extract, row, shard_run, context)
+            context.threads.pixels.submit(extract).add_done_callback(partial(_settle, extracting))
         except RuntimeError as error:  # the run has ended
-            extracting.set_exception(error)
-        else:
-            begun.add_done_callback(partial(_settle, extracting))
+            _fail(extracting, error)
 
-    bring = partial(context.images.bring, ref, row["image_stat"], shard_run.until_closed)
-    context.threads.io.submit(bring).add_done_callback(begin)
+    bringing = context.threads.io.submit(context.images.bring, ref, row["image_stat"], shard_run.until_closed)
+    shard_run.on_its_way(bringing)
+    bringing.add_done_callback(begin)
     return extracting
 
 
-def _settle(extracting: Future[Row], done: Future[Row]) -> None:
-    error = CancelledError() if done.cancelled() else done.exception()
-    if error is not None:
+def _settle(extracting: Future[Row], done: Future[None]) -> None:
+    if done.cancelled():
+        _fail(extracting, CancelledError())
+
+
+def _fail(extracting: Future[Row], error: Exception) -> None:
+    with contextlib.suppress(InvalidStateError):  # the step took the row on itself
         extracting.set_exception(error)
-    else:
-        extracting.set_result(done.result())
 
 
 def _extract(row: Row, shard_run: ShardRun, context: RunContext) -> Row:

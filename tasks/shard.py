@@ -218,6 +218,7 @@ def _draw(
     # Remote images are fetched while the shard before has the processors. One shard at a time is read, and one is
     # drawn, on all threads: the shards before them are captioned meanwhile.
     near.enter_context(context.images.fetched(_images_to_read(done[-1], context), context.threads.io))
+    context.shard_runs.of(done[-1]).wait_for_images(context.stop)  # those that were begun before there were tasks
     ask_ahead(done[-1], context)  # without a turn: the model answers about many shards at once
     with context.threads.extract_turn:
         run_next(extract)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     # It imports OpenCV, for which no command should wait that reads no pictures.
     from regioncap.vision.images import Picture
 
+STOP_CHECK_SECONDS = 0.25
+
 Prerender = Callable[[Row, "Picture"], tuple[Row, Row] | None]
 """Draws the marks of a row from `extract`, given its decoded picture: the row as `normalize` and as `visualize` make
 it; None when it must wait for its steps."""
@@ -147,6 +149,7 @@ class ShardRun:
         self._surely_new = surely_new
         self._marks = PrerenderedMarks()
         self._extracted: dict[bytes, Future[Row]] = {}
+        self._on_their_way: list[Future[None]] = []
         self.until_closed = contextlib.ExitStack()
         """What is held for the shard as long as it is worked on."""
         self.region_answers: dict[str, PendingAnswer] | None = None
@@ -156,10 +159,24 @@ class ShardRun:
         """Have `extract` take what `extracting` gives for this row of its input."""
         self._extracted[dumps(row)] = extracting
 
+    def on_its_way(self, bringing: Future[None]) -> None:
+        """An image is being fetched for what `extract_ahead` was given."""
+        self._on_their_way.append(bringing)
+
+    def wait_for_images(self, stop: threading.Event) -> None:
+        """Return when all images are there that were on their way, or the run stops. Not for threads that draw: what is
+        begun with the images needs these."""
+        for bringing in self._on_their_way:
+            while not (bringing.done() or stop.is_set()):
+                wait([bringing], STOP_CHECK_SECONDS)
+
     def extracted(self, row: Row) -> Row | None:
-        """The row as `extract` makes it, if that began ahead; None too for one that failed, and fails again there."""
+        """The row as `extract` makes it, if that began ahead; None too for one that failed, and fails again there.
+
+        What waits for a thread is taken back: all threads may be here, and would wait for themselves.
+        """
         extracting = self._extracted.pop(dumps(row), None) if self._extracted else None
-        if extracting is not None:
+        if extracting is not None and not extracting.cancel():
             with contextlib.suppress(Exception):
                 return extracting.result()
         return None

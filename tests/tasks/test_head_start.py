@@ -121,6 +121,25 @@ def test_images_on_s3_are_fetched_once(
     assert [fetched[f"in/{number}.png"] for number in range(ROWS)] == [1] * ROWS
 
 
+def test_images_that_are_still_on_their_way_do_not_stop_the_threads_that_they_need(
+    tmp_path: Path, server: RunningServer, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fsspec.filesystem("s3").put([str(path) for path in tmp_path.iterdir() if path.is_file()], f"{bucket}/in/")
+    bring, slow = ImageFiles.bring, threading.Event()
+
+    def bring_slowly(*args: Any) -> None:
+        slow.wait(300)
+        bring(*args)
+
+    monkeypatch.setattr(ImageFiles, "bring", bring_slowly)
+    with run_of(tmp_path, settings(server, input=f"{bucket}/in/photos.jsonl", threads=2)) as context:
+        begin_first_shards(context)
+        threading.Timer(1.0, slow.set).start()  # the shard's steps have begun by then
+        rows = captioned(context)
+        assert server.stats["paid_twice"] == 0
+    assert [len(row["captions"]) >= 1 for row in rows[:ROWS]] == [True] * ROWS
+
+
 def test_a_run_that_ends_while_images_are_fetched_leaves_nothing_waiting(
     tmp_path: Path, server: RunningServer, bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
