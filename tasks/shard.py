@@ -81,7 +81,7 @@ def looked_up_ahead(
     # Threads of its own: a look-up waits for those that read files.
     with ContextThreads(CACHE_CHECKS_AT_ONCE, thread_name_prefix="cache-check") as pool:
         yield from map_ahead(
-            pool, look_up, shards, at_once=CACHE_CHECKS_AT_ONCE, bytes_of=_image_bytes, max_bytes=MAX_BYTES
+            pool, look_up, shards, at_once=CACHE_CHECKS_AT_ONCE, bytes_of=_bytes_held, max_bytes=MAX_BYTES
         )
 
 
@@ -90,8 +90,8 @@ def iter_cached_steps(shards: Iterable[Shard], context: RunContext) -> Iterator[
     return looked_up_ahead(shards, lambda shard: find_cached_steps(shard, context, STEPS), context)
 
 
-def _image_bytes(shard: Shard) -> int:
-    return sum(map(len, shard.images.values()))
+def _bytes_held(shard: Shard) -> int:
+    return sum(len(text) for _, text in shard.lines) + sum(map(len, shard.images.values()))
 
 
 def _all_cached_steps(shard: Shard, context: RunContext) -> ShardSteps | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Executor, Future, wait
+from concurrent.futures import CancelledError, Executor, Future, wait
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -118,7 +118,9 @@ class EarlyRequests:
 
     def pending(self) -> dict[str, PendingAnswer]:
         """All that was requested, by the answer's key, without rows; waits until everything is looked up."""
-        wait(self._lookups)
+        for lookup in self._lookups:
+            with contextlib.suppress(CancelledError):  # `wait` would not see what a pool cancels that is closed
+                lookup.result()
         with self._lock:
             return dict(self._pending)
 

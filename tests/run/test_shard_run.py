@@ -147,3 +147,28 @@ def test_a_step_that_is_run_by_itself_does_nothing_ahead() -> None:
     shard_run.on_marks_drawn(DRAWN)
     assert shard_run.prerendered(NORMALIZED) is None
     assert shard_run.pending() == {}
+
+
+def test_lookups_that_a_closed_pool_gave_up_are_not_waited_for() -> None:
+    begun, go_on, done = threading.Event(), threading.Event(), threading.Event()
+
+    def ask(row: Row, pending: Mapping[str, PendingAnswer]) -> PendingAnswer:
+        begun.set()
+        go_on.wait(60)
+        raise ValueError(row)
+
+    pool = ThreadPoolExecutor(1)
+    requests = EarlyRequests(ask, pool)
+    requests.send(DRAWN)
+    requests.send(DRAWN)
+    assert begun.wait(60)
+
+    def wait_for_lookups() -> None:
+        requests.pending()
+        done.set()
+
+    threading.Thread(target=wait_for_lookups, daemon=True).start()
+    assert not done.wait(0.2)
+    pool.shutdown(wait=False, cancel_futures=True)
+    go_on.set()
+    assert done.wait(60)
