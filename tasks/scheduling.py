@@ -99,7 +99,8 @@ class ShardWindow:
 
     def _has_room(self) -> bool:
         # Rows that are answered but for a few slow ones keep their shard, and must not keep others from being sent.
-        if len(self._in_flight) < self._min_shards:
+        # What waits for other machines before it is drawn does so while the shard before it is captioned.
+        if len(self._in_flight) < max(self._min_shards, 2 if self._context.shard_runs.wait_for_others else 1):
             return True
         rows = sum(self._context.shard_runs.waiting(*shard) for shard in self._in_flight.values())
         width = self._context.allowance.width() if self._context.config.max_in_flight is None else 0

@@ -217,7 +217,10 @@ def _draw(
     run_next(route)
     # Remote images are fetched while the shard before has the processors. One shard at a time is read, and one is
     # drawn, on all threads: the shards before them are captioned meanwhile.
-    near.enter_context(context.images.fetched(_images_to_read(done[-1], context), context.threads.io))
+    images = _images_to_read(done[-1], context)
+    if context.config.asks_for_regions or any(map(context.images.is_better_brought, images)):
+        context.shard_runs.wait_for_others = True
+    near.enter_context(context.images.fetched(images, context.threads.io))
     context.shard_runs.of(done[-1]).wait_for_images(context.stop)  # those that were begun before there were tasks
     ask_ahead(done[-1], context)  # without a turn: the model answers about many shards at once
     with context.threads.extract_turn:

@@ -246,6 +246,8 @@ class ShardRuns:
         self._lock = threading.Lock()
         self.opened = False
         """Whether the tasks of a shard have begun."""
+        self.wait_for_others = False
+        """Whether shards wait, before they are drawn, for other machines: for images, or a model's regions."""
         self._begun: dict[int, ShardRun] = {}
         self._open: dict[int, ShardRun] = {}
         self._stopped: dict[int, dict[str, int]] = {}
