@@ -8,10 +8,10 @@ from functools import cache
 
 
 def give_back_memory() -> None:
-    """Have the allocator return what is free. glibc's does that when it is told to; with others nothing happens.
+    """Return free heap pages to the system, with glibc's `malloc_trim`; does nothing with other C libraries.
 
-    Pictures come and go in many threads, each with a part of the memory of its own, and a page that lies free between
-    two that are used is kept: some 50 MB of a run's 300 (benchmarks/NOTES.md).
+    Many threads allocate and free pictures, each in its own arena, and glibc keeps free pages that lie between used
+    ones: some 50 MB of a run's 300 (benchmarks/NOTES.md).
     """
     if (trim := _malloc_trim()) is not None:
         trim(0)

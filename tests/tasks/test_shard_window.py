@@ -71,6 +71,13 @@ def waiting_for_room(context: RunContext, shards: int, rows: int) -> Iterator[tu
         assert not waiting.is_alive()
 
 
+def test_a_shard_may_wait_for_other_machines_while_the_one_before_it_is_captioned(context: RunContext) -> None:
+    context.shard_runs.wait_for_others = True
+    with waiting_for_room(context, 1, target_rows_in_flight(context.config)) as (_, waiting):
+        waiting.join(ENOUGH_SECONDS)
+        assert not waiting.is_alive()
+
+
 def test_shards_that_wait_for_a_few_slow_answers_leave_room_for_others(context: RunContext) -> None:
     rows = target_rows_in_flight(context.config)
     with waiting_for_room(context, 3, rows) as (answers, waiting):
