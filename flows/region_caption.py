@@ -14,12 +14,13 @@ from regioncap.flows.run_name import run_name
 from regioncap.flows.running import running
 from regioncap.flows.self_contained import self_contained_flow
 from regioncap.output.summary import Summary
+from regioncap.records import Shard
 from regioncap.storage.steps import StepDamaged
 from regioncap.tasks.batches import caption_in_batches, say_what_waits
 from regioncap.tasks.request_files import caption_by_files
 from regioncap.tasks.run_page import show
 from regioncap.tasks.scheduling import RUNNER, ShardWindow
-from regioncap.tasks.shard import ATTEMPTS, iter_shards_with_cache, keep_input, reuse
+from regioncap.tasks.shard import ATTEMPTS, cached_or_shards, keep_input, reuse
 from regioncap.tasks.write import write
 
 
@@ -41,12 +42,12 @@ def region_caption(config: RegionCapConfig) -> Summary:
             say_what_waits(context)
         for attempt in range(1, ATTEMPTS + 1):
             window = ShardWindow(context, workers.processes)
-            for shard, steps in iter_shards_with_cache(context):
-                if steps is not None:
-                    window.reuse(steps)
-                else:
+            for found in cached_or_shards(context):
+                if isinstance(found, Shard):
                     window.wait_for_room()
-                    window.add(shard, workers.submit(keep_input(shard, context)))
+                    window.add(found, workers.submit(keep_input(found, context)))
+                else:
+                    window.reuse(found)
             done = window.wait_for_all()
             if window.reused_shards:
                 reuse(window.reused_shards, window.reused_rows)

@@ -20,7 +20,7 @@ from regioncap.run.credentials import needs_prefect
 from regioncap.run.runs import RUNS
 from regioncap.run.shard_run import ShardRun
 from regioncap.tasks.extract import EXTRACT, extract_row
-from regioncap.tasks.load import LOAD, load_rows, pack, stats_of
+from regioncap.tasks.load import LOAD, load_rows, pack
 from regioncap.tasks.route import ROUTE, routed
 from regioncap.tasks.shard import find_cached_steps, shard_run_of
 
@@ -110,7 +110,8 @@ def _rows_with_near_images(shard: Shard, context: RunContext) -> list[Row]:
     """The rows whose images need not be fetched first, or are objects of their own on S3, as `load` makes them."""
     rows = load_rows(pack(shard), context.config.image_key, lambda refs: [None] * len(refs))
     near = [row for row in rows if "reject" not in row and _is_near(ref_of(row), context)]
-    for row, stat in zip(near, stats_of(context)([ref_of(row) for row in near]), strict=True):
+    stats = context.images.stats([ref_of(row) for row in near], context.config.image_check, context.threads.io)
+    for row, stat in zip(near, stats, strict=True):
         row["image_stat"] = stat
     return near
 

@@ -18,7 +18,7 @@ from regioncap.row_keys import image_name_at
 from regioncap.row_work import guarded
 from regioncap.run.context import RunContext
 from regioncap.run.runs import RUNS
-from regioncap.storage.images import Stat
+from regioncap.storage.image_stats import Stat
 from regioncap.storage.steps import Manifest
 from regioncap.tasks.lazy_task import lazy_task
 from regioncap.tasks.step import StepSpec, run_step
@@ -91,13 +91,19 @@ def load_rows(text: bytes, image_key: str, stats: Stats) -> list[Row]:
     return rows
 
 
-def stats_of(context: RunContext) -> Stats:
-    """Looks at the run's images as they are now."""
-    return lambda images: context.images.stats(images, context.config.image_check, context.threads.io)
+def stats_of(context: RunContext, of_input: str) -> Stats:
+    """Looks at the run's images as they are now. `of_input`: sha256 of the input of the shard that they are in."""
+
+    def stats(images: Sequence[ImageRef]) -> list[Stat]:
+        found, pages = context.images.stats_and_pages(images, context.config.image_check, context.threads.io)
+        context.storage.remembered.keep_pages(of_input, pages)
+        return found
+
+    return stats
 
 
 def _body(context: RunContext, step: Step) -> list[Row]:
-    return load_rows(context.storage.read_bytes(step), context.config.image_key, stats_of(context))
+    return load_rows(context.storage.read_bytes(step), context.config.image_key, stats_of(context, step.data))
 
 
 def _names_image(reject: Row, image_key: str) -> bool:
@@ -111,13 +117,17 @@ def _still_valid(context: RunContext, manifest: Manifest, read: Callable[[], lis
     """Whether the images still have the size and time that the rows hold, and no reject names an image after all."""
     if context.config.image_check == "never" and not manifest.rejects:
         return True
+    pages = context.storage.remembered.pages(manifest.sha256)
+    if pages is not None and context.images.unchanged(pages):
+        context.storage.remembered.keep_pages(manifest.input_sha256, pages)
+        return True
     rows = read()
     if any(_names_image(row, context.config.image_key) for row in rows if "reject" in row):
         return False
     if context.config.image_check == "never":
         return True
     seen = [(ref_of(row), row["image_stat"]) for row in rows if "image_stat" in row]
-    return stats_of(context)([ref for ref, _ in seen]) == [stat for _, stat in seen]
+    return stats_of(context, manifest.input_sha256)([ref for ref, _ in seen]) == [stat for _, stat in seen]
 
 
 LOAD = StepSpec("load", STEP_VERSION, _body, still_valid=_still_valid)

@@ -63,10 +63,17 @@ def keep_input(shard: Shard, context: RunContext) -> Step:
     return context.storage.put_input(pack(shard), shard.index, len(shard.lines))
 
 
-def iter_shards_with_cache(context: RunContext) -> Iterator[tuple[Shard, ShardSteps | None]]:
-    """The input's shards in order, each with its steps, or with None when any of them must run. Runs nothing."""
+def cached_or_shards(context: RunContext) -> Iterator[ShardSteps | Shard]:
+    """The input's shards in order: the steps of each, or the shard itself where any of them must run. Runs nothing."""
+    all_cached, context.all_cached = context.all_cached, None  # if a file turns out to be damaged, all is looked up
+    if all_cached is not None:
+        for steps, share in all_cached:
+            context.progress.read(steps[0].rows, share)
+            yield steps
+        return
     with closing(context.shards()) as shards:
-        yield from looked_up_ahead(shards, lambda shard: _all_cached_steps(shard, context), context)
+        for shard, found in looked_up_ahead(shards, lambda shard: _all_cached_steps(shard, context), context):
+            yield shard if found is None else found
 
 
 def looked_up_ahead(

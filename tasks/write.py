@@ -108,6 +108,7 @@ def write(
     summary = with_bill(written, context)
     entry = entry_place(context.cache, config.file_name_prefix, config.output)
     register_end(entry, summary.output, redacted_config(config), [[step.key for step in steps] for steps in shards])
+    context.storage.remembered.write(shards)
     counts = {name: getattr(summary, name) for name in ("rows_in", "rows_out", "rejects", "regions")}
     record_run(context, "complete" if summary.complete else INCOMPLETE, summary.problem, **counts)
     if summary.unused_edits:

@@ -28,6 +28,7 @@ from regioncap.storage.cache_folder import (
     step_files,
 )
 from regioncap.storage.filesystem import Place
+from regioncap.storage.runs import beside
 
 NOT_KNOWN = "all are kept, since an input or step file that a run was made with is not there"
 
@@ -171,5 +172,5 @@ def older_than(hours: float) -> float:
 def forget(entries: Iterable[Place]) -> None:
     """Remove these entries from the register, with all that is known of their outputs."""
     for entry in entries:
-        entry.remove()
-        entry.parent.child(entry.name.removesuffix(".json") + ".marks").remove()
+        for place in (entry, beside(entry, "marks"), beside(entry, "steps")):
+            place.remove()

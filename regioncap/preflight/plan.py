@@ -18,6 +18,7 @@ from regioncap.captioners.row_requests import largest_row
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import RegionCapError, RowReject
 from regioncap.image_ref import ref_of
+from regioncap.output.join import ShardSteps
 from regioncap.preflight.audit_plan import AuditPlan
 from regioncap.preflight.first_rows import FirstRows
 from regioncap.preflight.key_hints import key_hints
@@ -148,12 +149,16 @@ def count(context: RunContext, shards: Iterable[Shard], sizes: list[tuple[int, i
     Raises UsageError and InputDamaged for the input, StorageError.
     """
     planned = Plan(audit=AuditPlan(context.config))
+    all_cached: list[tuple[ShardSteps, float]] | None = []
     for shard, done in iter_cached_steps(shards, context):
         if done is not None and sizes is None:  # the run meets the same shard next, and need not check it again
             context.cached_shards[done[0].key] = done
+            if all_cached is not None:
+                all_cached.append((done, shard.share))
             planned.rows += len(shard.lines)
             planned.rows_done += len(shard.lines)
             continue
+        all_cached = None
         nothing: list[Missing | None] = [Missing()] * len(shard.lines)
         missing = nothing if done is not None else _missing(shard, context, planned, sizes is None)
         asked = done is None and needs_questions(shard, context)
@@ -163,6 +168,7 @@ def count(context: RunContext, shards: Iterable[Shard], sizes: list[tuple[int, i
             sent = _count_row(row, missing[place], context, planned, asked)
             if sent and sizes is not None:
                 _sample_size(row, shard, context, planned, sizes)
+    context.all_cached = all_cached
     return planned
 
 

@@ -41,13 +41,15 @@ from regioncap.storage.batch_records import BatchRecords
 from regioncap.storage.bounded_read import reader_of
 from regioncap.storage.claim_records import ClaimRecords
 from regioncap.storage.claims import CLAIMS, Claims
-from regioncap.storage.filesystem import Filesystems
+from regioncap.storage.filesystem import Filesystems, Place
 from regioncap.storage.holders import Holder
 from regioncap.storage.images import ImageFiles
 from regioncap.storage.journal import Journal, journal_folder
 from regioncap.storage.leases import Lease
+from regioncap.storage.remembered import RememberedSteps
 from regioncap.storage.row_images import RowImages
-from regioncap.storage.steps import STEP_NAMES, StepStorage
+from regioncap.storage.runs import beside, entry_place
+from regioncap.storage.steps import STEP_NAMES, StepStorage, digest, library_versions
 from regioncap.storage.urls import is_url
 from regioncap.vision.libraries import image_libraries
 
@@ -71,7 +73,9 @@ class RunContext:
         self.files = filesystems_of(config)
         self.cache = self.files.place(config.cache_path)
         self.output = self.files.place(config.output)
-        self.storage = StepStorage(config.cache_path, config.file_name_prefix, files=self.files)
+        self.storage = StepStorage(
+            config.cache_path, config.file_name_prefix, files=self.files, remembered=_remembered(config, self.cache)
+        )
         self.row_images = RowImages(self.cache)
         self.images = _images_of(config, self.files, self.row_images)
         self.marks = MarkedPictures(self.cache.child("marks"), keep=config.draw_visualization)
@@ -118,6 +122,9 @@ class RunContext:
         self.cached_shards: dict[str, tuple[Step, ...]] = {}
         """The steps of shards that the preflight found done, by the key of their input, for the run not to check them
         again."""
+        self.all_cached: list[tuple[tuple[Step, ...], float]] | None = None
+        """Where the preflight found all shards done: the steps of each, and which share of the input it is; the run
+        need not read the input once more."""
         self.sample: Sequence[Shard] | None = None
         """The shards to use instead of the input's: of a sample that several contexts share."""
         self._made: dict[Callable[[RunContext], Any], Any] = {}
@@ -236,6 +243,17 @@ class RunContext:
         if self.lease is not None:
             self.lease.release()
         self._until_closed.close()
+
+
+def _remembered(config: RegionCapConfig, cache: Place) -> RememberedSteps:
+    if cache.is_local:
+        return RememberedSteps()
+    entry = entry_place(cache, config.file_name_prefix, config.output)
+    which_images = {
+        "version": library_versions()["regioncap"], "input": config.input, "image_key": config.image_key,
+        "image_root": config.image_root, "image_check": config.image_check, "allowed_images": config.allowed_images,
+    }  # fmt: skip
+    return RememberedSteps(beside(entry, "steps"), digest(which_images))
 
 
 def _images_of(config: RegionCapConfig, files: Filesystems, row_images: RowImages) -> ImageFiles:

@@ -66,7 +66,7 @@ def step_files(prefix: str) -> Kind:
 
 def register_of(prefix: str) -> Kind:
     """The register of a prefix's outputs."""
-    return Kind("register", (f"{prefix}{RUNS}",), re.compile(r"[0-9a-f]{32}\.(?:json|marks)"), by_digest=False)
+    return Kind("register", (f"{prefix}{RUNS}",), re.compile(r"[0-9a-f]{32}\.(?:json|marks|steps)"), by_digest=False)
 
 
 class CacheFile(NamedTuple):

@@ -6,10 +6,9 @@ import contextlib
 import hashlib
 import os
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
-from typing import Any, Literal
 from urllib.parse import unquote
 
 from regioncap.errors import RegionCapError, RowReject
@@ -19,22 +18,16 @@ from regioncap.storage.allowed_images import AllowedImages, ImageRefused
 from regioncap.storage.bounded_read import BoundedReader
 from regioncap.storage.collecting import NotReadable
 from regioncap.storage.data_uri import decode_data_uri, parse_data_uri
-from regioncap.storage.file_info import version_in
 from regioncap.storage.filesystem import DEFAULT_FILESYSTEMS, Filesystems
 from regioncap.storage.image_errors import near_names, reject_of, shown_image
-from regioncap.storage.listing import Listings
+from regioncap.storage.image_stats import ImageCheck, ImageStats, Stat
+from regioncap.storage.listing import Listings, PageMark
 from regioncap.storage.parquet_cells import ParquetCells
 from regioncap.storage.row_images import RowImages, digest_in, is_row_image
 from regioncap.storage.scratch import Scratch
 from regioncap.storage.tar_members import Tars
 from regioncap.storage.time_limit import OutOfTime
-from regioncap.storage.urls import LOCAL_PROTOCOLS, behind_chain, is_url
-
-ImageCheck = Literal["listing", "head", "never"]
-
-Stat = list[Any] | None
-"""What changes when an image does: [size, mtime ns] on disk, [etag or size, time] elsewhere; None: unknown, or held by
-the row itself, whose text changes then."""
+from regioncap.storage.urls import behind_chain, is_far, is_url
 
 
 class ImageFiles:
@@ -60,7 +53,9 @@ class ImageFiles:
         self._row_images = row_images or RowImages()
         self._root = root if root.endswith("/") else root + "/"
         self._reader = reader or BoundedReader(files, AllowedImages(own=[root]))
-        self._listings = Listings(files, self._root)
+        self._stats = ImageStats(
+            Listings(files, self._root), self._reader, lambda address: self._refusal_of(address) is None
+        )
         self._scratch = Scratch[ImageRef]()
         self._failed: dict[ImageRef, Exception] = {}
         """Why images were not brought near that would only cost the same bytes or seconds once more."""
@@ -240,7 +235,7 @@ class ImageFiles:
             return True
         address = self.container(ref)
         with contextlib.suppress(Exception):  # met again where the image is read
-            return _is_far(address) or (ref.byte_range is not None and self._tars.is_compressed(address))
+            return is_far(address) or (ref.byte_range is not None and self._tars.is_compressed(address))
         return False
 
     def _together(self, refs: Sequence[ImageRef]) -> Iterator[list[ImageRef]]:
@@ -282,41 +277,27 @@ class ImageFiles:
         self._scratch.put(ref, data)
 
     def stats(self, refs: Sequence[ImageRef], check: ImageCheck, pool: Executor) -> list[Stat]:
-        """The `Stat` of each image, or of the container that holds it.
+        """The `Stat` of each image, or of the container that holds it, as `ImageStats.of` gives it."""
+        return self.stats_and_pages(refs, check, pool)[0]
 
-        `check`: `never` asks nothing (all None), `head` sends a request per file, `listing` uses listings where the
-        store has them (S3). Never raises: reading the image later reports what is wrong with it.
-        """
-        if check == "never":
-            return [None] * len(refs)
-        found: dict[str, Stat] = {"": None}
-        wanted = ["" if is_row_image(ref.name) else self.container(ref) for ref in refs]
-        if check == "listing":
-            on_s3 = [address for address in wanted if address.startswith("s3://") and self._refusal_of(address) is None]
-            with contextlib.suppress(Exception):  # then each is asked for alone
-                found.update(self._listings.look(on_s3))
-        others = [address for address in dict.fromkeys(wanted) if address not in found]
-        far = [address for address in others if _is_far(address)]
-        found.update({address: self._stat(address) for address in others if not _is_far(address)})
-        found.update(zip(far, pool.map(self._stat, far), strict=True))
-        stats = [found[address] for address in wanted]
+    def stats_and_pages(
+        self, refs: Sequence[ImageRef], check: ImageCheck, pool: Executor
+    ) -> tuple[list[Stat], frozenset[PageMark] | None]:
+        """As `stats`, with the pages of listings that say all of it; None where something was asked for in another
+        way."""
+        addresses = ["" if is_row_image(ref.name) else self.container(ref) for ref in refs]
+        known = self._stats.of(filter(None, addresses), check, pool)
+        stats = [known.found[address] if address else None for address in addresses]
         self._let_go_of_changed(refs, stats)
-        return stats
+        return stats, known.pages
+
+    def unchanged(self, pages: Iterable[PageMark]) -> bool:
+        """Whether all that these pages of listings said of images still holds."""
+        return self._stats.unchanged(pages)
 
     def stat(self, ref: ImageRef) -> Stat:
         """The `Stat` of one image."""
-        return None if is_row_image(ref.name) else self._stat(self.container(ref))
-
-    def _stat(self, address: str) -> Stat:
-        try:
-            if not is_url(address):
-                file = Path(address).stat()
-                return [file.st_size, file.st_mtime_ns]
-            info = self._reader.info(address)
-        except Exception:
-            # Every failure of a foreign filesystem means the same here: nothing is known of the image.
-            return None
-        return version_in(info)
+        return None if is_row_image(ref.name) else self._stats.one(self.container(ref))
 
     def stop_reading(self) -> None:
         """End what is being read, and read nothing more: `read` raises Stopped."""
@@ -328,11 +309,6 @@ class ImageFiles:
         self._until_closed.close()
         self._scratch.close()
         self._cells.close()
-
-
-def _is_far(address: str) -> bool:
-    """Whether the file is reached over a network, where many are better requested at once."""
-    return is_url(address) and not address.startswith(LOCAL_PROTOCOLS)
 
 
 def _unchanged(ref: ImageRef, data: bytes) -> bytes:

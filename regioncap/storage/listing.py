@@ -8,10 +8,13 @@ are never more requests than keys. Pages are kept for the run, so rows need not 
 from __future__ import annotations
 
 import bisect
+import hashlib
 import logging
 import threading
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cached_property
+from typing import Any, NamedTuple
 
 from regioncap.printable import printable
 from regioncap.records import cut_text
@@ -27,6 +30,23 @@ logger = logging.getLogger("regioncap")
 _SEPARATOR = "\0"
 
 
+class PageMark(NamedTuple):
+    """A page of a listing, known again by its `digest`: while that is the same, so are all keys and etags of it."""
+
+    bucket: str
+    prefix: str
+    after: str
+    digest: str
+
+
+class Looked(NamedTuple):
+    """What listings say of S3 URLs: [etag, None] of each, None where there is no such object; and the pages on which
+    they were looked up."""
+
+    found: dict[str, list[Any] | None]
+    pages: frozenset[PageMark]
+
+
 @dataclass(frozen=True)
 class Page:
     """One page: all objects whose keys sort after `after`, up to and including `last` (None: to the end)."""
@@ -39,6 +59,11 @@ class Page:
     def covers(self, key: str) -> bool:
         """Whether the page settles whether `key` exists."""
         return self.after < key and (self.last is None or key <= self.last)
+
+    @cached_property
+    def digest(self) -> str:
+        """32 hex digits that are others as soon as a key or an etag is."""
+        return hashlib.sha256(f"{self.last}{_SEPARATOR}{self.text}".encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
     def etag(self, key: str, start: int = 0) -> tuple[str | None, int]:
         """(the object's etag, None when there is no such object; where in `text` to look for the next key in order).
@@ -63,6 +88,11 @@ class Pages:
         place = bisect.bisect_left(self.starts, key) - 1
         return self.pages[place] if place >= 0 and self.pages[place].covers(key) else None
 
+    def behind(self, after: str) -> Page | None:
+        """The page that begins behind `after`, if it has been requested."""
+        place = bisect.bisect_left(self.starts, after)
+        return self.pages[place] if place < len(self.starts) and self.starts[place] == after else None
+
     def add(self, page: Page) -> None:
         """Keep a page."""
         place = bisect.bisect_left(self.starts, page.after)
@@ -82,10 +112,11 @@ class Listings:
         self._refused = False
         self.requests = 0
 
-    def look(self, addresses: list[str]) -> dict[str, list[Any] | None]:
-        """[etag, None] of each S3 URL; None where there is no such object. URLs that no listing covers are left out:
-        the store refuses to list, or does not list in the order of the keys."""
+    def look(self, addresses: Iterable[str]) -> Looked:
+        """S3 URLs as listings have them. Those that no listing covers are left out: the store refuses to list, or does
+        not list in the order of the keys."""
         found: dict[str, list[Any] | None] = {}
+        pages: set[PageMark] = set()
         page, page_of, start = None, ("", ""), 0
         for address in sorted(set(addresses)):
             if self._refused:
@@ -96,19 +127,38 @@ class Listings:
                 continue
             prefix = self._root.partition("/")[2] if self._root and path.startswith(self._root) else _folder(key)
             if page is None or page_of != (bucket, prefix) or not page.covers(key):
-                page, page_of, start = self._page(bucket, prefix, key), (bucket, prefix), 0
+                page, page_of, start = self._page_with(bucket, prefix, key), (bucket, prefix), 0
+                if page is not None:
+                    pages.add(PageMark(bucket, prefix, page.after, page.digest))
             if page is not None and page.covers(key):
                 etag, start = page.etag(key, start)
                 found[address] = [etag, None] if etag is not None else None
-        return found
+        return Looked(found, frozenset(pages))
 
-    def _page(self, bucket: str, prefix: str, key: str) -> Page | None:
+    def unchanged(self, pages: Iterable[PageMark]) -> bool:
+        """Whether all these pages would be listed just as they were."""
+        for mark in pages:
+            with self._lock:
+                page = self._pages(mark.bucket, mark.prefix).behind(mark.after)
+            page = page or self._requested(mark.bucket, mark.prefix, mark.after)
+            if page is None or page.digest != mark.digest:
+                return False
+        return True
+
+    def _pages(self, bucket: str, prefix: str) -> Pages:
+        return self._known.setdefault((bucket, prefix), Pages())
+
+    def _page_with(self, bucket: str, prefix: str, key: str) -> Page | None:
         with self._lock:
-            page = self._known.setdefault((bucket, prefix), Pages()).of(key)
-        if page is not None:
-            return page
+            page = self._pages(bucket, prefix).of(key)
+        return page or self._requested(bucket, prefix, key_before(key))
+
+    def _requested(self, bucket: str, prefix: str, after: str) -> Page | None:
+        """The page behind `after`, from the store; None where it does not list."""
+        if self._refused:
+            return None
         try:
-            page = self._ask(bucket, prefix, key)
+            page = self._ask(bucket, prefix, after)
         except Exception as error:
             self._refused = True
             logger.warning(
@@ -121,12 +171,11 @@ class Listings:
             if self._bytes > MAX_BYTES:
                 self._known.clear()
                 self._bytes = len(page.text)
-            self._known.setdefault((bucket, prefix), Pages()).add(page)
+            self._pages(bucket, prefix).add(page)
         return page
 
-    def _ask(self, bucket: str, prefix: str, key: str) -> Page:
+    def _ask(self, bucket: str, prefix: str, after: str) -> Page:
         fs, _ = self._files.open(f"s3://{bucket}")
-        after = key_before(key)
         self.requests += 1
         page = list_page(fs, bucket, prefix, after=after)
         keys = [item.key for item in page.objects]

@@ -2,7 +2,8 @@
 
 `{cache_path}/{file_name_prefix}_runs/{name}.json`, written when a run of the output begins and when it ends.
 `regioncap explain` compares against it, and `regioncap prune` learns from it what is still in use. Beside it,
-`{name}.marks` says when the output's marked pictures were last checked; see `regioncap.run.marks_check`.
+`{name}.marks` says when the output's marked pictures were last checked, see `regioncap.run.marks_check`, and in an
+object store `{name}.steps` what its latest finished run knew of its steps, see `regioncap.storage.remembered`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import contextlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from regioncap.records import dumps, loads
 from regioncap.storage.filesystem import Place
@@ -34,6 +35,11 @@ def entries(cache: Place, file_name_prefix: str) -> list[Place]:
     """The register's entries of all outputs under a prefix."""
     folder = cache.child(f"{file_name_prefix}{RUNS}")
     return [folder.child(name) for name in folder.names() if name.endswith(".json")]
+
+
+def beside(entry: Place, kind: Literal["marks", "steps"]) -> Place:
+    """What else there is of an entry's output, as the module's docstring says."""
+    return entry.parent.child(f"{entry.name.removesuffix('.json')}.{kind}")
 
 
 @dataclass(frozen=True)
@@ -119,4 +125,4 @@ def end_marks_check(entry: Place, checked_at: float) -> None:
 
 
 def _check_place(entry: Place) -> Place:
-    return entry.parent.child(entry.name.removesuffix(".json") + ".marks")
+    return beside(entry, "marks")

@@ -11,6 +11,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import platform
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -20,6 +21,7 @@ from regioncap.errors import RegionCapError
 from regioncap.records import Row, Step, count_rejects, dumps, dumps_sorted, loads, read_lines, to_lines
 from regioncap.row_work import guarded
 from regioncap.storage.filesystem import DEFAULT_FILESYSTEMS, Filesystems, Place
+from regioncap.storage.remembered import RememberedSteps
 from regioncap.storage.step_sizes import StepSizes
 
 SCHEMA = 1
@@ -85,6 +87,7 @@ class StepStorage:
     file_name_prefix: str
     index: int = 0
     files: Filesystems = field(default=DEFAULT_FILESYSTEMS, repr=False, compare=False)
+    remembered: RememberedSteps = field(default_factory=RememberedSteps, repr=False, compare=False)
     _sizes: StepSizes = field(default_factory=StepSizes, repr=False, compare=False)
 
     def at(self, index: int) -> StepStorage:
@@ -114,21 +117,40 @@ class StepStorage:
 
     def find(self, key: str) -> Manifest | None:
         """The manifest of finished work with this key. None: it is missing, has rows to retry, or its file is gone."""
-        manifest = self.manifest(key)
-        if manifest is None or manifest.retryable:
-            return None
-        return manifest if self._sizes.has(self.folder, manifest.data, manifest.bytes) else None
+        return next(self.finished(key), None)
+
+    def finished(self, key: str) -> Iterator[Manifest]:
+        """The manifests of finished work with this key, to be tried in turn: the one that an earlier run remembered,
+        and the one that is stored, where that is another. At most one on a disk; none as `find` says."""
+        remembered = _manifest_of(self.remembered.manifest(key))
+        if remembered is not None and self._is_finished(remembered):
+            yield remembered
+        else:
+            remembered = None
+        stored = self.manifest(key)
+        if stored is not None and self._is_finished(stored):
+            self.remembered.keep(key, _without_reasons(stored))
+            if remembered is None or stored.sha256 != remembered.sha256:
+                yield stored
+
+    def _is_finished(self, manifest: Manifest) -> bool:
+        return not manifest.retryable and self._sizes.has(self.folder, manifest.data, manifest.bytes)
 
     def manifest(self, key: str) -> Manifest | None:
         """The manifest with this key, finished or not; None when it is missing or cannot be read."""
         try:
-            found = Manifest(**loads(self._manifest_place(key).read()))
-        except (FileNotFoundError, ValueError, TypeError):
+            return _manifest_of(loads(self._manifest_place(key).read()))
+        except (FileNotFoundError, ValueError):
             return None
-        return found if found.schema == SCHEMA else None
 
     def forget(self, key: str) -> None:
-        """Remove the manifest, so that the step runs again."""
+        """Remove the manifest, so that the step runs again; its file, too, where runs for other outputs may remember
+        it."""
+        if not self.folder.is_local:
+            for manifest in (_manifest_of(self.remembered.manifest(key)), self.manifest(key)):
+                if manifest is not None:
+                    self.folder.child(manifest.data).remove()
+        self.remembered.forget(key)
         self._manifest_place(key).remove()
 
     # --- data
@@ -165,6 +187,10 @@ class StepStorage:
             created_at=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"), versions=library_versions(),
         )  # fmt: skip
         self._manifest_place(key).write(dumps(asdict(manifest)) + b"\n")
+        if retryable:
+            self.remembered.forget(key)
+        else:
+            self.remembered.keep(key, _without_reasons(manifest))
         return manifest
 
     def _data_place(self, key: str, sha256: str) -> Place:
@@ -172,6 +198,20 @@ class StepStorage:
 
     def _manifest_place(self, key: str) -> Place:
         return self.folder.child(f"{key}.json")
+
+
+def _manifest_of(values: Any) -> Manifest | None:
+    """The manifest with these fields, as JSON has them; None where they are not those of one."""
+    try:
+        found = Manifest(**values)
+    except TypeError:
+        return None
+    return found if found.schema == SCHEMA else None
+
+
+def _without_reasons(manifest: Manifest) -> dict[str, Any]:
+    """A manifest's fields, without what only people read: nearly all of its length."""
+    return asdict(replace(manifest, key_parts={}, versions={}))
 
 
 def _write_unless_there(place: Place, data: bytes) -> None:

@@ -15,6 +15,11 @@ def is_url(text: str) -> bool:
     return "://" in text or text.startswith("data:")
 
 
+def is_far(address: str) -> bool:
+    """Whether a file is reached over a network, where many are better requested at once."""
+    return is_url(address) and not address.startswith(LOCAL_PROTOCOLS)
+
+
 def without_query(address: str) -> str:
     """A web address without its query; elsewhere `?` is a wildcard or part of a name."""
     return address.partition("?")[0] if address.startswith(("http://", "https://")) else address

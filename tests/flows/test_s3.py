@@ -258,6 +258,10 @@ def test_a_run_sends_one_request_for_each_picture_answer_and_mark(
     assert s3_requests.below("in/photos/")["GET"] == 0
     assert s3_requests.below("cache/marks")["LIST"] == 1  # and those of the last second are read: clocks tick slowly
     assert s3_requests.below("cache/captions")["GET"] == 0
+    # No manifest, and `load` only for the rows that the run's page shows.
+    steps = [key for method, key in s3_requests.sent if method == "GET" and "_step" in key]
+    assert not [key for key in steps if key.endswith(".json")]
+    assert sum("_step1/" in key for key in steps) == 1
     # The rows in another order and in other shards: each answer is read, and the model is asked for nothing.
     asked = server.stats["requests"]
     put_rows(s3, f"{bucket}/in/shuffled.jsonl", rows[::-1])
@@ -268,3 +272,73 @@ def test_a_run_sends_one_request_for_each_picture_answer_and_mark(
     assert (captions["GET"], captions["PUT"]) == (len(rows), 0)
     assert s3_requests.below("in/photos/")["GET"] == len(rows)
     check(output(s3, f"{bucket}/out/captions.jsonl"))
+
+
+# --- what a run remembers for the next one
+
+
+@pytest.fixture
+def steps_file(s3: Any, bucket: str, run_s3: S3Run, rows: list[dict[str, Any]]) -> str:
+    """Where a finished run left what it knew of its steps."""
+    run_s3(shard_size=5)
+    (found,) = (name for name in s3.ls(f"{bucket}/cache/regioncap_runs", detail=False) if name.endswith(".steps"))
+    return str(found)
+
+
+def test_what_a_run_remembers_hides_no_change(
+    s3: Any, bucket: str, run_s3: S3Run, steps_file: str, rows: list[dict[str, Any]], server: RunningServer
+) -> None:
+    lines = s3.cat_file(steps_file).splitlines()
+    assert [len(json.loads(line)["manifests"]) for line in lines] == [6] * len(lines)
+    assert all(json.loads(line)["images"]["pages"] for line in lines)
+    # A photo that no row names is on the same page of the listing.
+    put_photo(s3, f"{bucket}/in/photos/other.png", 98)
+    assert run_s3(shard_size=5).captions_asked == 0
+    put_photo(s3, f"{bucket}/in/photos/7.png", 99)
+    assert run_s3(shard_size=5).captions_asked == 2
+    check(output(s3, f"{bucket}/out/captions.jsonl"))
+    # The same names in another folder, where one photo is another.
+    s3.copy(f"{bucket}/in/", f"{bucket}/moved/", recursive=True)
+    put_photo(s3, f"{bucket}/moved/photos/2.png", 97)
+    assert run_s3(input=f"{bucket}/moved/photos.jsonl", shard_size=5).captions_asked == 2
+    s3.rm_file(f"{bucket}/moved/photos/5.png")
+    gone = run_s3(input=f"{bucket}/moved/photos.jsonl", shard_size=5, max_reject_share=0.5)
+    assert (gone.rows_out, gone.rejects_by_code, gone.captions_asked) == (11, {"image_missing": 1}, 0)
+
+
+def manifests_in(s3: Any, steps_file: str) -> list[Any]:
+    """What it remembers of each shard; which pages told of the images depends on which was asked for first."""
+    return [json.loads(line)["manifests"] for line in s3.cat_file(steps_file).splitlines()]
+
+
+@pytest.mark.parametrize("left", [b"", b"damaged", b'{"manifests":[{"key":"0"}],"images":null}\n{}\n', None])
+def test_what_a_run_remembers_may_be_damaged_or_gone(
+    s3: Any, run_s3: S3Run, steps_file: str, server: RunningServer, left: bytes | None
+) -> None:
+    whole, asked = manifests_in(s3, steps_file), server.stats["requests"]
+    if left is None:
+        s3.rm_file(steps_file)
+    else:
+        s3.pipe_file(steps_file, left)
+    again = run_s3(shard_size=5)
+    assert (again.step_seconds, server.stats["requests"]) == ({}, asked)
+    assert manifests_in(s3, steps_file) == whole
+
+
+@pytest.mark.parametrize("step", range(1, 7))
+def test_a_step_file_that_is_gone_or_damaged_is_made_again_though_it_is_remembered(
+    s3: Any, bucket: str, run_s3: S3Run, steps_file: str, server: RunningServer, step: int
+) -> None:
+    before, asked = s3.cat_file(f"{bucket}/out/captions.jsonl"), server.stats["requests"]
+    gone, damaged, *_ = (
+        name for name in s3.ls(f"{bucket}/cache/regioncap_step{step}", detail=False) if name.endswith(".jsonl")
+    )
+    s3.rm_file(gone)
+    s3.pipe_file(damaged, s3.cat_file(damaged)[:-1] + b" ")  # of the same size: seen when it is read
+    s3.rm_file(f"{bucket}/out/captions.jsonl")
+    s3.rm_file(f"{bucket}/out/captions.summary.json")
+    assert run_s3(shard_size=5).complete
+    assert (s3.cat_file(f"{bucket}/out/captions.jsonl"), server.stats["requests"]) == (before, asked)
+    assert s3.exists(gone)
+    again = run_s3(shard_size=5)
+    assert (again.step_seconds, again.captions_asked) == ({}, 0)

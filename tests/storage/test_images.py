@@ -74,7 +74,7 @@ def test_a_listing_gives_what_heads_give(bucket: str, pool: ThreadPoolExecutor) 
 def test_an_empty_page_that_is_not_the_last_settles_nothing(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
     put(bucket, ["in/a.jpg"])
     monkeypatch.setattr("regioncap.storage.listing.list_page", lambda *_, **__: s3_pages.S3Page([], "more"))
-    assert Listings(DEFAULT_FILESYSTEMS, f"{bucket}/in/").look([f"{bucket}/in/a.jpg"]) == {}
+    assert Listings(DEFAULT_FILESYSTEMS, f"{bucket}/in/").look([f"{bucket}/in/a.jpg"]).found == {}
 
 
 def test_a_page_covers_all_objects_that_it_lists(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,7 +83,7 @@ def test_a_page_covers_all_objects_that_it_lists(bucket: str, monkeypatch: pytes
     put(bucket, names)
     listings = Listings(DEFAULT_FILESYSTEMS, f"{bucket}/in/")
     addresses = [f"{bucket}/{name}" for name in names]
-    found = listings.look(addresses[::-1])
+    found = listings.look(addresses[::-1]).found
     assert None not in found.values()
     assert (len(found), listings.requests) == (120, 2)
     listings.look(addresses[::7])
@@ -165,7 +165,7 @@ def test_what_is_brought_ahead_is_let_go_of_with_its_shard_or_when_it_changed(
         for ref, stat in zip(refs, images.stats(refs, "listing", pool), strict=True):
             images.bring(ref, stat, shard)
         Place(f"{bucket}/changed.jpg").write(b"another")
-        monkeypatch.setattr(images, "_listings", Listings(DEFAULT_FILESYSTEMS, bucket))
+        monkeypatch.setattr(images._stats, "_listings", Listings(DEFAULT_FILESYSTEMS, bucket))
         images.stats(refs, "listing", pool)
         requests = S3Requests(monkeypatch)
         assert [images.read(ref) for ref in refs] == [b"a.jpg", b"another"]
