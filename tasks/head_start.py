@@ -141,7 +141,7 @@ def _extracting(row: Row, shard_run: ShardRun, context: RunContext) -> Future[Ro
         except RuntimeError as error:  # the run has ended
             _fail(extracting, error)
 
-    bringing = context.threads.io.submit(context.images.bring, ref, row["image_stat"], shard_run.until_closed)
+    bringing = context.threads.fetch.submit(context.images.bring, ref, row["image_stat"], shard_run.until_closed)
     shard_run.on_its_way(bringing)
     bringing.add_done_callback(begin)
     return extracting

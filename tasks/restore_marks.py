@@ -16,6 +16,7 @@ from regioncap.output.join import ShardSteps
 from regioncap.records import Row
 from regioncap.row_work import row_work
 from regioncap.run.context import RunContext
+from regioncap.run.marks import names_of
 from regioncap.run.marks_check import MarksCheck
 from regioncap.run.threads import map_ahead
 from regioncap.storage.runs import end_marks_check, entry_place, start_marks_check
@@ -96,4 +97,5 @@ def _draw_again(row: Row, context: RunContext) -> str:
         return "the installed libraries draw other pixels than those it was made with"
     context.marks.replace(drawn["marked"]["sha256"], jpegs[0])
     context.marks.put_all(drawn, jpegs)
+    context.marks.wait_for(names_of(drawn))
     return ""

@@ -227,7 +227,7 @@ def _draw(
     images = _images_to_read(done[-1], context)
     if context.config.asks_for_regions or any(map(context.images.is_better_brought, images)):
         context.shard_runs.wait_for_others = True
-    near.enter_context(context.images.fetched(images, context.threads.io))
+    near.enter_context(context.images.fetched(images, context.threads.fetch))
     context.shard_runs.of(done[-1]).wait_for_images(context.stop)  # those that were begun before there were tasks
     ask_ahead(done[-1], context)  # without a turn: the model answers about many shards at once
     with context.threads.extract_turn:

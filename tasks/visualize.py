@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from regioncap.config.model import RegionCapConfig
 from regioncap.records import Row, Step
 from regioncap.run.context import RunContext
+from regioncap.run.marks import names_of
 from regioncap.run.runs import RUNS
 from regioncap.tasks.draw_row import draw_row
 from regioncap.tasks.lazy_task import lazy_task
@@ -35,9 +36,11 @@ def _body(context: RunContext, step: Step) -> list[Row]:
             shard_run.on_marks_drawn(drawn)
         return drawn
 
-    return map_rows(
+    rows = map_rows(
         "visualize", visualize_row, context.storage.read(step), pool=context.threads.pixels, stop=context.stop
     )
+    context.marks.wait_for(name for row in rows if "reject" not in row for name in names_of(row))
+    return rows
 
 
 def _without_marks(context: RunContext) -> dict[str, Any]:

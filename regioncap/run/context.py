@@ -78,7 +78,6 @@ class RunContext:
         )
         self.row_images = RowImages(self.cache)
         self.images = _images_of(config, self.files, self.row_images)
-        self.marks = MarkedPictures(self.cache.child("marks"), keep=config.draw_visualization)
         self.answers = Answers(self.cache.child("captions"), self._sees_other_runs)
         self.journal = Journal(journal_folder(self.cache))
         self.recovery = threading.Lock()
@@ -88,6 +87,7 @@ class RunContext:
         self.shard_runs = ShardRuns()
         self.progress = Progress(config.prices, config.batch_price)
         self.threads = RunThreads(config.threads)
+        self.marks = MarkedPictures(self.cache.child("marks"), keep=config.draw_visualization, pool=self.threads.io)
         self.images_note = ""
         """What was found out about how rows hold their images, and should be said, once it is known."""
         self.reported: set[str] = set()

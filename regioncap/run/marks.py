@@ -8,6 +8,7 @@ import threading
 from array import array
 from collections import OrderedDict
 from collections.abc import Iterable
+from concurrent.futures import Executor, Future
 
 from regioncap.records import Row
 from regioncap.storage.filesystem import Place
@@ -17,13 +18,17 @@ class MarkedPictures:
     """The marked pictures (JPEG) of a run: stored in the cache (`keep`), or only held in memory for the model to see.
 
     At most `most_bytes` are in memory, also where the cache is an object store; a picture that is gone must be drawn
-    again by the caller.
+    again by the caller. `pool`: stores pictures in an object store, so that who draws them need not wait for it.
     """
 
-    def __init__(self, folder: Place, keep: bool, most_bytes: int = 128_000_000) -> None:
+    def __init__(
+        self, folder: Place, keep: bool, most_bytes: int = 128_000_000, *, pool: Executor | None = None
+    ) -> None:
         self.folder = folder
         self._keep = keep
         self._most_bytes = most_bytes
+        self._pool = pool
+        self._on_their_way: dict[str, Future[None]] = {}
         self._held: OrderedDict[str, bytes] = OrderedDict()
         self._stored = array("Q")
         """Of an object store, the first 64 bits of the names that this process stored there: 8 bytes a picture."""
@@ -36,20 +41,32 @@ class MarkedPictures:
         return self.folder.child(sha256[:2], f"{sha256}.jpg")
 
     def put(self, sha256: str, jpeg: bytes) -> None:
-        """Store, or hold, a picture that was just drawn."""
-        if self._keep:
+        """Store, or hold, a picture that was just drawn. In an object store it may still be on its way: `wait_for`."""
+        if self._keep and self.folder.is_local:
             place = self.place(sha256)
-            if not place.is_local or place.size() != len(jpeg):
+            if place.size() != len(jpeg):
                 place.write(jpeg, durable=False)
-            if place.is_local:
-                return
-            with self._lock:
-                self._stored.append(_bits(sha256))
+            return
         with self._lock:
             self._bytes += len(jpeg) - len(self._held.pop(sha256, b""))
             self._held[sha256] = jpeg
             while self._bytes > self._most_bytes:
                 self._bytes -= len(self._held.popitem(last=False)[1])
+        if self._keep and self._pool is not None:
+            self._on_their_way[sha256] = self._pool.submit(self._store, sha256, jpeg)
+        elif self._keep:
+            self._store(sha256, jpeg)
+
+    def _store(self, sha256: str, jpeg: bytes) -> None:
+        self.place(sha256).write(jpeg, durable=False)
+        with self._lock:
+            self._stored.append(_bits(sha256))
+
+    def wait_for(self, names: Iterable[str]) -> None:
+        """Return when these pictures are stored, as far as they were put here. Raises StorageError."""
+        for name in names:
+            if (storing := self._on_their_way.pop(name, None)) is not None:
+                storing.result()
 
     def not_stored_here(self, names: Iterable[str]) -> set[str]:
         """Those of the pictures that this process did not store itself, for a store where looking costs a request."""
@@ -78,8 +95,13 @@ class MarkedPictures:
 
     def put_all(self, drawn: Row, jpegs: list[bytes]) -> None:
         """Store, or hold, the pictures of a row as `regioncap.tasks.draw_row` draws them."""
-        for picture, jpeg in zip([drawn["marked"], *drawn.get("parts", [])], jpegs, strict=True):
-            self.put(picture["sha256"], jpeg)
+        for name, jpeg in zip(names_of(drawn), jpegs, strict=True):
+            self.put(name, jpeg)
+
+
+def names_of(drawn: Row) -> list[str]:
+    """The sha256 of the marked pictures of a row that was drawn: the whole one, then those of its parts."""
+    return [picture["sha256"] for picture in (drawn["marked"], *drawn.get("parts", []))]
 
 
 def _bits(sha256: str) -> int:

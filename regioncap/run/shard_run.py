@@ -80,7 +80,8 @@ class WaitingRows:
     def of(self, rows: int) -> int:
         """Rows, of the shard's `rows`, that are to be requested or have no answer yet."""
         with self._lock:
-            return (self._requested if self._all_requested else rows) - self._answered
+            waiting = (self._requested if self._all_requested else rows) - self._answered
+        return max(0, waiting)  # a step that is done again requests its rows again
 
 
 class EarlyRequests:

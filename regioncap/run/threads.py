@@ -66,6 +66,9 @@ class RunThreads:
         """For decoding, finding, drawing: OpenCV and Pillow release the interpreter meanwhile."""
         self.io = ContextThreads(IO_THREADS, thread_name_prefix="io")
         """For what is beyond a network; reading from a disk is cheaper than handing it over."""
+        self.fetch = ContextThreads(IO_THREADS, thread_name_prefix="fetch")
+        """For the images of a whole shard: behind hundreds of them, in the threads before, each row that is drawn would
+        wait to be looked up and stored."""
         self.extract_turn = threading.Semaphore(1)
         """Held while a shard's regions are found: one shard at a time, on all threads, so that the shards before it are
         captioned meanwhile, instead of all moving in lockstep."""
@@ -75,5 +78,5 @@ class RunThreads:
 
     def close(self) -> None:
         """Start nothing more; what runs is not waited for."""
-        for pool in (self.pixels, self.io):
+        for pool in (self.pixels, self.io, self.fetch):
             pool.shutdown(wait=False, cancel_futures=True)

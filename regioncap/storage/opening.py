@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from fsspec import get_filesystem_class
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.spec import AbstractFileSystem
@@ -37,6 +38,9 @@ class FilesystemOpener:
             options.setdefault("max_concurrency", 1)  # else every read requests the size first
         # No listings cache: it would hide what another process has written since.
         try:
+            if protocol in ("s3", "s3a") and "::" not in address and (direct := _direct_s3(protocol)) is not None:
+                given = direct._get_kwargs_from_urls(address)
+                return direct(**given, **options, use_listings_cache=False), str(direct._strip_protocol(address))
             fs, path = url_to_fs(address, **options, use_listings_cache=False)
         except ImportError as error:
             hint = ": pip install 'regioncap[hf]'" if "hf://" in address else ""
@@ -57,6 +61,17 @@ class FilesystemOpener:
         if len(data) > end - start:
             raise OSError("its server sends whole files only; put simplecache:: before the URL")
         return data
+
+
+def _direct_s3(protocol: str) -> Any:
+    """The filesystem that takes the place of s3fs's; None where another was registered for S3. Raises ImportError."""
+    import s3fs  # late, since most runs have no S3
+
+    if get_filesystem_class(protocol) is not s3fs.S3FileSystem:
+        return None
+    from regioncap.storage.direct_s3 import DirectS3FileSystem
+
+    return DirectS3FileSystem
 
 
 def part_of(fs: Any, path: str, start: int, end: int) -> bytes:

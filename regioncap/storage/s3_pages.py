@@ -1,15 +1,15 @@
-"""Listings of S3 in a sixth of the time: botocore takes 70 us of CPU an object, most of it for its date.
+"""Listings of S3 in a tenth of the time: botocore takes 70 us of CPU an object, most of it for its date.
 
-A listing is taken from the response's text before botocore parses it, and botocore gets the rest. A text that does not
-look as expected is left to botocore: the result is the same.
+A listing is requested past botocore where that is possible, and its objects are taken from its text. A text that does
+not look as expected is left to botocore: the result is the same.
 """
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import re
-from collections.abc import Callable, Iterator
-from contextvars import ContextVar
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from html import unescape
 from typing import Any, NamedTuple
@@ -17,10 +17,17 @@ from urllib.parse import unquote_plus
 
 from fsspec.asyn import sync
 
-_EVENT = "before-parse.s3.ListObjectsV2"
+_OBJECT = re.compile(
+    r"<Contents>\s*<Key>([^<]*)</Key>\s*<LastModified>([^<]*)</LastModified>\s*<ETag>([^<]*)</ETag>\s*"
+    r"(?:<\w+>[^<]*</\w+>\s*)*?<Size>(\d+)</Size>.*?</Contents>",
+    re.DOTALL,
+)
+"""An object, with its fields in the order in which S3 has them."""
 
-_CONTENTS = re.compile(rb"<Contents>(.*?)</Contents>", re.DOTALL)
-_FIELDS = [re.compile(f"<{name}>([^<]*)</{name}>") for name in ("Key", "ETag", "Size", "LastModified")]
+_TOKEN = re.compile(r"<NextContinuationToken>([^<]+)</NextContinuationToken>")
+
+_QUERY = {"Prefix": "prefix", "StartAfter": "start-after", "ContinuationToken": "continuation-token"}
+"""Parameters as botocore calls them, and as they are in a URL."""
 
 
 class S3Object(NamedTuple):
@@ -40,15 +47,11 @@ class S3Page:
     next: str = ""
 
 
-_taken: ContextVar[list[S3Object] | None] = ContextVar("taken", default=None)
-"""Where this task's listing goes to; None in one that another library requests."""
-
-
 def list_page(fs: Any, bucket: str, prefix: str, *, after: str = "", token: str = "") -> S3Page:
     """A page of the objects whose keys begin with `prefix`: those behind the key `after`, or as `token` says. Raises
     what s3fs raises."""
     more = {"ContinuationToken": token} if token else {"StartAfter": after} if after else {}
-    page: S3Page = sync(fs.loop, _list_page, fs, Bucket=bucket, Prefix=prefix, **more)
+    page: S3Page = sync(fs.loop, _list_page, fs, bucket, Prefix=prefix, **more)
     return page
 
 
@@ -61,37 +64,31 @@ def list_objects(fs: Any, bucket: str, prefix: str) -> Iterator[S3Object]:
         yield from page.objects
 
 
-async def _list_page(fs: Any, **request: str) -> S3Page:
-    await fs.set_session()
-    client = await fs.get_s3(request["Bucket"])
-    client.meta.events.register(_EVENT, _take_contents, unique_id="regioncap-listing")
-    taken: list[S3Object] = []
-    _taken.set(taken)
-    response = await fs._call_s3("list_objects_v2", **request)
-    left = [
+async def _list_page(fs: Any, bucket: str, **request: str) -> S3Page:
+    if hasattr(fs, "list_text"):
+        query = {_QUERY[name]: value for name, value in request.items()}
+        text = await fs.list_text(bucket, {"list-type": "2", "encoding-type": "url", **query})
+        with contextlib.suppress(ValueError):
+            return _page_in(text or "")
+    response = await fs._call_s3("list_objects_v2", Bucket=bucket, **request)
+    objects = [
         S3Object(item["Key"], item["ETag"], item["Size"], item["LastModified"].timestamp())
         for item in response.get("Contents", [])
     ]
-    return S3Page(taken or left, response["NextContinuationToken"] if response.get("IsTruncated") else "")
+    return S3Page(objects, response["NextContinuationToken"] if response.get("IsTruncated") else "")
 
 
-def _take_contents(response_dict: dict[str, Any], **_: Any) -> None:
-    """Before a response is parsed: take the objects out of its text."""
-    taken = _taken.get()
-    if taken is None or response_dict["status_code"] >= 300:
-        return
-    taken.clear()  # it may have been requested before, and broken off
-    body = response_dict["body"]
-    decode = unquote_plus if b"<EncodingType>url</EncodingType>" in body else str
-    try:
-        found = [_object_in(text.decode(), decode) for text in _CONTENTS.findall(body)]
-    except (TypeError, ValueError):
-        return
-    taken.extend(found)
-    response_dict["body"] = _CONTENTS.sub(b"", body)
-
-
-def _object_in(text: str, decode: Callable[[str], str]) -> S3Object:
-    """Raises TypeError, ValueError where it does not look as expected."""
-    key, etag, size, changed = (unescape(pattern.search(text)[1]) for pattern in _FIELDS)  # type: ignore[index]
-    return S3Object(decode(key), etag, int(size), dt.datetime.fromisoformat(changed).timestamp())
+def _page_in(text: str) -> S3Page:
+    """The page in a response. Raises ValueError where that does not look as expected."""
+    parts = _OBJECT.split(text)
+    rest = "".join(parts[::5])
+    token = _TOKEN.search(rest)
+    goes_on = "<IsTruncated>true</IsTruncated>" in rest
+    if "<Contents" in rest or not rest.rstrip().endswith("</ListBucketResult>") or (goes_on and token is None):
+        raise ValueError("not a listing as S3 writes it")
+    decode = unquote_plus if "<EncodingType>url</EncodingType>" in rest else str
+    objects = [
+        S3Object(decode(unescape(key)), unescape(etag), int(size), dt.datetime.fromisoformat(changed).timestamp())
+        for key, changed, etag, size in zip(parts[1::5], parts[2::5], parts[3::5], parts[4::5], strict=True)
+    ]
+    return S3Page(objects, unescape(token[1]) if goes_on and token is not None else "")

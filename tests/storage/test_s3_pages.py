@@ -6,8 +6,10 @@ from typing import Any
 
 import fsspec
 import pytest
+from s3fs import S3FileSystem
 
-from regioncap.storage import s3_pages
+from regioncap.storage.direct_s3 import DirectS3FileSystem
+from regioncap.storage.filesystem import DEFAULT_FILESYSTEMS, Place
 from regioncap.storage.s3_pages import S3Object, list_objects, list_page
 
 NAMES = ["a.jpg", "a b+c.jpg", "ä/ö.jpg", "&lt;x>&amp;'\".jpg", "50%25.jpg", "folder/"]
@@ -15,7 +17,10 @@ NAMES = ["a.jpg", "a b+c.jpg", "ä/ö.jpg", "&lt;x>&amp;'\".jpg", "50%25.jpg", "
 
 @pytest.fixture
 def s3(bucket: str) -> Any:
-    return fsspec.filesystem("s3", use_listings_cache=False)
+    """S3 as runs open it, which have read from the bucket."""
+    Place(f"{bucket}/read").write(b"x")
+    Place(f"{bucket}/read").read()
+    return DEFAULT_FILESYSTEMS.open(bucket)[0]
 
 
 def by_botocore(s3: Any, bucket: str, prefix: str) -> list[S3Object]:
@@ -41,27 +46,50 @@ def test_page_after_page(s3: Any, bucket: str, monkeypatch: pytest.MonkeyPatch) 
     for number in range(7):
         s3.pipe_file(f"{bucket}/in/{number}", b"")
     whole = by_botocore(s3, name, "in/")
-    real = type(s3)._call_s3
+    real, real_text, pages = S3FileSystem._call_s3, DirectS3FileSystem.list_text, []
 
     async def in_small_pages(self: Any, method: str, *args: Any, **more: Any) -> Any:
         return await real(self, method, *args, **more, MaxKeys=3)
 
-    monkeypatch.setattr(type(s3), "_call_s3", in_small_pages)
+    async def small_text(self: Any, bucket: str, query: dict[str, str]) -> str | None:
+        pages.append(query)
+        return await real_text(self, bucket, {**query, "max-keys": "3"})
+
+    monkeypatch.setattr(DirectS3FileSystem, "list_text", small_text)
     assert list(list_objects(s3, name, "in/")) == whole
+    assert len(pages) == 3
+    monkeypatch.setattr(S3FileSystem, "_call_s3", in_small_pages)
+    assert list(list_objects(fsspec.filesystem("s3", use_listings_cache=False), name, "in/")) == whole
 
 
+ODD = {
+    "other fields": ("<ETag>", "<Tag>"),
+    "cut off": ("</ListBucketResult>", ""),
+    "a date that is none": ("<LastModified>", "<LastModified>soon "),
+    "no place to go on": ("<IsTruncated>false", "<IsTruncated>true"),
+}
+
+
+@pytest.mark.parametrize("odd", ODD)
 def test_what_does_not_look_as_expected_is_left_to_botocore(
-    s3: Any, bucket: str, monkeypatch: pytest.MonkeyPatch
+    s3: Any, bucket: str, monkeypatch: pytest.MonkeyPatch, odd: str
 ) -> None:
     name = bucket.removeprefix("s3://")
     s3.pipe_file(f"{bucket}/in/a", b"x")
-    whole = list_page(s3, name, "in/")
+    whole = by_botocore(s3, name, "in/")
+    assert list_page(s3, name, "in/").objects == whole
+    real, texts = DirectS3FileSystem.list_text, []
 
-    def odd(text: str, decode: Any) -> S3Object:
-        raise ValueError(text)
+    async def odd_text(*args: Any) -> str:
+        text = await real(*args)
+        assert text is not None
+        texts.append(text.replace(*ODD[odd]))
+        assert texts[-1] != text
+        return texts[-1]
 
-    monkeypatch.setattr(s3_pages, "_object_in", odd)
-    assert list_page(s3, name, "in/") == whole
+    monkeypatch.setattr(DirectS3FileSystem, "list_text", odd_text)
+    assert list_page(s3, name, "in/").objects == whole
+    assert len(texts) == 1
 
 
 def test_errors_are_those_of_s3fs(s3: Any, bucket: str) -> None:
