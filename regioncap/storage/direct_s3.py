@@ -9,6 +9,7 @@ What is not answered with success is sent once more by s3fs, which tries again a
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections import Counter
 from collections.abc import Mapping
@@ -119,17 +120,21 @@ class DirectS3FileSystem(S3FileSystem):  # type: ignore[misc]
         asked = _asked.get()
         if asked is None:
             return
-        bucket, key = asked
         _asked.set(None)
+        bucket, key = asked
+        self._ways[bucket] = None
+        with contextlib.suppress(Exception):  # then it stays so
+            self._ways[bucket] = await self._way_of(request, bucket, key)
+
+    async def _way_of(self, request: Any, bucket: str, key: str) -> Way | None:
         headers = {name.lower(): _text(value) for name, value in request.headers.items()}
-        signed = _SIGNED.fullmatch(headers.get("authorization", ""))
-        known = headers.keys() <= _USUAL_HEADERS and request.url.endswith(f"/{_quoted(key)}")
-        if signed is not None:
-            known = known and signed[1] == (await self._credentials()).access_key
-        if not known or (signed is None and "authorization" in headers):
-            self._ways[bucket] = None
-            return
-        self._ways[bucket] = Way(
+        authorization = headers.get("authorization", "")
+        signed = _SIGNED.fullmatch(authorization)
+        if not headers.keys() <= _USUAL_HEADERS or not request.url.endswith(f"/{_quoted(key)}"):
+            return None
+        if authorization and (signed is None or signed[1] != (await self._credentials()).access_key):
+            return None
+        return Way(
             await self.get_s3(bucket), request.url.removesuffix(_quoted(key)), headers.get("user-agent", ""),
             (signed[2], signed[3]) if signed is not None else None,
         )  # fmt: skip
