@@ -3,8 +3,8 @@ that instead of six manifests a shard, and reads no rows to see whether their im
 
 `{name}.steps`, beside the output's entry in the register: a line of JSON for each shard, with its `manifests`, and with
 its `images` where listings told all of them: the sha256 of the file of `load` and the pages that held for it. It is a
-copy, and decides nothing alone: a manifest counts while its step file is there, as one does that is read itself, and
-where anything does not hold, the manifest itself is read. On a disk there is no such file: looking costs little there.
+copy, and decides nothing alone: a manifest counts where a listing shows that it is still there, and its step file, and
+no other of its key; else the manifest itself is read. On a disk there is no such file: looking costs little there.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from regioncap.records import Row, Step, count_rejects, dumps, dumps_sorted, loa
 from regioncap.row_work import guarded
 from regioncap.storage.filesystem import DEFAULT_FILESYSTEMS, Filesystems, Place
 from regioncap.storage.remembered import RememberedSteps
-from regioncap.storage.step_sizes import StepSizes
+from regioncap.storage.step_files import StepFiles
 
 SCHEMA = 1
 STEP_NAMES = ("input", "load", "route", "extract", "normalize", "visualize", "caption")
@@ -88,7 +88,7 @@ class StepStorage:
     index: int = 0
     files: Filesystems = field(default=DEFAULT_FILESYSTEMS, repr=False, compare=False)
     remembered: RememberedSteps = field(default_factory=RememberedSteps, repr=False, compare=False)
-    _sizes: StepSizes = field(default_factory=StepSizes, repr=False, compare=False)
+    _files: StepFiles = field(default_factory=StepFiles, repr=False, compare=False)
 
     def at(self, index: int) -> StepStorage:
         """The storage as step `index` sees it."""
@@ -123,18 +123,22 @@ class StepStorage:
         """The manifests of finished work with this key, to be tried in turn: the one that an earlier run remembered,
         and the one that is stored, where that is another. At most one on a disk; none as `find` says."""
         remembered = _manifest_of(self.remembered.manifest(key))
-        if remembered is not None and self._is_finished(remembered):
+        if remembered is not None and self._is_as_stored(remembered):
             yield remembered
         else:
             remembered = None
         stored = self.manifest(key)
-        if stored is not None and self._is_finished(stored):
-            self.remembered.keep(key, _without_reasons(stored))
-            if remembered is None or stored.sha256 != remembered.sha256:
-                yield stored
+        if stored is None or stored.retryable or not self._files.has(self.folder, key, stored.data, stored.bytes):
+            return
+        self.remembered.keep(key, _without_reasons(stored))
+        if remembered is None or stored.sha256 != remembered.sha256:
+            yield stored
 
-    def _is_finished(self, manifest: Manifest) -> bool:
-        return not manifest.retryable and self._sizes.has(self.folder, manifest.data, manifest.bytes)
+    def _is_as_stored(self, remembered: Manifest) -> bool:
+        """Whether a listing shows that the manifest need not be read: it is there, and its step file, and no other."""
+        files = {self._manifest_place(remembered.key).name, remembered.data}
+        found = self._files.of_key(self.folder, remembered.key)
+        return found is not None and found.keys() == files and found[remembered.data] == remembered.bytes
 
     def manifest(self, key: str) -> Manifest | None:
         """The manifest with this key, finished or not; None when it is missing or cannot be read."""
@@ -144,12 +148,7 @@ class StepStorage:
             return None
 
     def forget(self, key: str) -> None:
-        """Remove the manifest, so that the step runs again; its file, too, where runs for other outputs may remember
-        it."""
-        if not self.folder.is_local:
-            for manifest in (_manifest_of(self.remembered.manifest(key)), self.manifest(key)):
-                if manifest is not None:
-                    self.folder.child(manifest.data).remove()
+        """Remove the manifest, so that the step runs again."""
         self.remembered.forget(key)
         self._manifest_place(key).remove()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -10,9 +11,10 @@ from typing import Any
 import pytest
 
 from regioncap.records import Row, Step, rejected
+from regioncap.storage import s3_pages
 from regioncap.storage.filesystem import Place
 from regioncap.storage.runs import RegisterEntry, entry_place, read_entry, register_end, register_start, registered
-from regioncap.storage.step_sizes import StepSizes
+from regioncap.storage.step_files import StepFiles
 from regioncap.storage.steps import StepDamaged, StepStorage, digest, key_parts
 
 ROWS: list[Row] = [{"image": "a.png"}, rejected("load", "bad_json", "no")]
@@ -41,6 +43,8 @@ def test_what_a_step_wrote_is_found_and_read(storage: StepStorage) -> None:
     assert storage.read(written.reference(7)) == ROWS
     assert written.reference(7) == Step(1, 7, written.key, written.sha256, 2, 1)
 
+
+KEY = "0" * 32
 
 CHANGES = {"step": "route", "step_version": "2", "fields": {"a": 1, "b": 3}, "input_sha256": "abd"}
 
@@ -140,8 +144,31 @@ def test_where_nothing_can_be_listed_each_file_is_looked_up(
     def refuse(*args: Any, **more: Any) -> None:
         raise error
 
-    monkeypatch.setattr("regioncap.storage.step_sizes.list_page", refuse)
+    monkeypatch.setattr("regioncap.storage.step_files.list_page", refuse)
     folder = Place(f"{bucket}/cache/test_step1")
-    assert not StepSizes().has(folder, "a.jsonl", 3)
-    folder.child("a.jsonl").write(b"abc")
-    assert StepSizes().has(folder, "a.jsonl", 3)
+    assert not StepFiles().has(folder, KEY, f"{KEY}-0a1b2c3d.jsonl", 3)
+    folder.child(f"{KEY}-0a1b2c3d.jsonl").write(b"abc")
+    assert StepFiles().has(folder, KEY, f"{KEY}-0a1b2c3d.jsonl", 3)
+
+
+def test_files_of_many_keys_take_few_listings(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, asked = Place(f"{bucket}/cache/test_step1"), []
+    keys = [hashlib.md5(bytes([number]), usedforsecurity=False).hexdigest() for number in range(9)]
+    for key in keys:
+        folder.child(f"{key}-0a1b2c3d.jsonl").write(b"abc")
+        folder.child(f"{key}.json").write(b"{}")
+    real = s3_pages.list_page
+
+    def in_small_pages(*args: Any, **more: Any) -> s3_pages.S3Page:
+        asked.append(more["after"])
+        page = real(*args, **more)
+        return s3_pages.S3Page(page.objects[:5], "more" if len(page.objects) > 5 else "")
+
+    monkeypatch.setattr("regioncap.storage.step_files.list_page", in_small_pages)
+    files = StepFiles()
+    for _ in range(2):
+        for key in keys:
+            assert files.of_key(folder, key) == {f"{key}-0a1b2c3d.jsonl": 3, f"{key}.json": 2}
+    assert files.of_key(folder, "0" * 32) == {}
+    assert asked[0] == ""
+    assert len(asked) <= len(keys) + 1
