@@ -91,19 +91,13 @@ def load_rows(text: bytes, image_key: str, stats: Stats) -> list[Row]:
     return rows
 
 
-def stats_of(context: RunContext, of_input: str) -> Stats:
-    """Looks at the run's images as they are now. `of_input`: sha256 of the input of the shard that they are in."""
-
+def _body(context: RunContext, step: Step) -> list[Row]:
     def stats(images: Sequence[ImageRef]) -> list[Stat]:
         found, pages = context.images.stats_and_pages(images, context.config.image_check, context.threads.io)
-        context.storage.remembered.keep_pages(of_input, pages)
+        context.storage.remembered.keep_pages(step.data, pages)
         return found
 
-    return stats
-
-
-def _body(context: RunContext, step: Step) -> list[Row]:
-    return load_rows(context.storage.read_bytes(step), context.config.image_key, stats_of(context, step.data))
+    return load_rows(context.storage.read_bytes(step), context.config.image_key, stats)
 
 
 def _names_image(reject: Row, image_key: str) -> bool:
@@ -117,17 +111,22 @@ def _still_valid(context: RunContext, manifest: Manifest, read: Callable[[], lis
     """Whether the images still have the size and time that the rows hold, and no reject names an image after all."""
     if context.config.image_check == "never" and not manifest.rejects:
         return True
-    pages = context.storage.remembered.pages(manifest.sha256)
-    if pages is not None and context.images.unchanged(pages):
-        context.storage.remembered.keep_pages(manifest.input_sha256, pages)
+    remembered, images = context.storage.remembered, context.images
+    pages = remembered.pages(manifest.sha256)
+    if pages is not None and images.unchanged(pages):
+        remembered.keep_pages(manifest.input_sha256, pages)
         return True
     rows = read()
     if any(_names_image(row, context.config.image_key) for row in rows if "reject" in row):
         return False
     if context.config.image_check == "never":
         return True
-    seen = [(ref_of(row), row["image_stat"]) for row in rows if "image_stat" in row]
-    return stats_of(context, manifest.input_sha256)([ref for ref, _ in seen]) == [stat for _, stat in seen]
+    refs = [ref_of(row) for row in rows if "image_stat" in row]
+    stats, pages = images.stats_and_pages(refs, context.config.image_check, context.threads.io)
+    if stats != [row["image_stat"] for row in rows if "image_stat" in row]:
+        return False
+    remembered.keep_pages(manifest.input_sha256, pages)
+    return True
 
 
 LOAD = StepSpec("load", STEP_VERSION, _body, still_valid=_still_valid)

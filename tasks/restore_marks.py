@@ -97,5 +97,5 @@ def _draw_again(row: Row, context: RunContext) -> str:
         return "the installed libraries draw other pixels than those it was made with"
     context.marks.replace(drawn["marked"]["sha256"], jpegs[0])
     context.marks.put_all(drawn, jpegs)
-    context.marks.wait_for(names_of(drawn))
+    context.marks.wait_for(names_of(drawn), context.stop)
     return ""

@@ -39,7 +39,8 @@ def _body(context: RunContext, step: Step) -> list[Row]:
     rows = map_rows(
         "visualize", visualize_row, context.storage.read(step), pool=context.threads.pixels, stop=context.stop
     )
-    context.marks.wait_for(name for row in rows if "reject" not in row for name in names_of(row))
+    drawn = (name for row in rows if "reject" not in row for name in names_of(row))
+    context.marks.wait_for(drawn, context.stop)
     return rows
 
 

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import bisect
+import contextlib
 import hashlib
 import threading
 from array import array
 from collections import OrderedDict
 from collections.abc import Iterable
-from concurrent.futures import Executor, Future
+from concurrent.futures import CancelledError, Executor, Future
 
+from regioncap.errors import Stopped
 from regioncap.records import Row
 from regioncap.storage.filesystem import Place
+
+MAX_BYTES_ON_THEIR_WAY = 32_000_000
+"""Pictures that wait for a thread that stores them; beyond that, who draws them stores them."""
+
+STOP_CHECK_SECONDS = 0.25
 
 
 class MarkedPictures:
@@ -29,6 +36,7 @@ class MarkedPictures:
         self._most_bytes = most_bytes
         self._pool = pool
         self._on_their_way: dict[str, Future[None]] = {}
+        self._bytes_on_their_way = 0
         self._held: OrderedDict[str, bytes] = OrderedDict()
         self._stored = array("Q")
         """Of an object store, the first 64 bits of the names that this process stored there: 8 bytes a picture."""
@@ -52,21 +60,51 @@ class MarkedPictures:
             self._held[sha256] = jpeg
             while self._bytes > self._most_bytes:
                 self._bytes -= len(self._held.popitem(last=False)[1])
-        if self._keep and self._pool is not None:
-            self._on_their_way[sha256] = self._pool.submit(self._store, sha256, jpeg)
-        elif self._keep:
+        if self._keep:
+            self._send(sha256, jpeg)
+
+    def _send(self, sha256: str, jpeg: bytes) -> None:
+        with self._lock:
+            before = self._on_their_way.get(sha256)
+            if before is not None and not before.done():
+                return
+            if self._pool is not None and self._bytes_on_their_way < MAX_BYTES_ON_THEIR_WAY:
+                with contextlib.suppress(RuntimeError):  # the run is over, and its threads take nothing on
+                    self._on_their_way[sha256] = self._pool.submit(self._store_apart, sha256, jpeg)
+                    self._bytes_on_their_way += len(jpeg)
+                    return
+        self._store(sha256, jpeg)
+
+    def _store_apart(self, sha256: str, jpeg: bytes) -> None:
+        try:
             self._store(sha256, jpeg)
+            with self._lock:
+                del self._on_their_way[sha256]  # one that failed stays, for all who wait for it
+        finally:
+            with self._lock:
+                self._bytes_on_their_way -= len(jpeg)
 
     def _store(self, sha256: str, jpeg: bytes) -> None:
         self.place(sha256).write(jpeg, durable=False)
         with self._lock:
             self._stored.append(_bits(sha256))
 
-    def wait_for(self, names: Iterable[str]) -> None:
-        """Return when these pictures are stored, as far as they were put here. Raises StorageError."""
+    def wait_for(self, names: Iterable[str], stop: threading.Event) -> None:
+        """Return when these pictures are stored, as far as they were put here. Raises StorageError; Stopped once `stop`
+        is set."""
         for name in names:
-            if (storing := self._on_their_way.pop(name, None)) is not None:
-                storing.result()
+            storing = self._on_their_way.get(name)
+            while storing is not None:
+                try:
+                    storing.result(STOP_CHECK_SECONDS)
+                    break
+                except CancelledError:
+                    raise Stopped from None
+                except TimeoutError:
+                    if storing.done():
+                        raise
+                    if stop.is_set():
+                        raise Stopped from None
 
     def not_stored_here(self, names: Iterable[str]) -> set[str]:
         """Those of the pictures that this process did not store itself, for a store where looking costs a request."""

@@ -13,6 +13,9 @@ from fsspec.spec import AbstractFileSystem
 
 LOCAL_FS = LocalFileSystem()
 
+CONNECTIONS = 64
+"""At most, to an S3 at once: as many as there are threads that read and write. botocore's default is 10."""
+
 
 class FilesystemOpener:
     """Opens fsspec filesystems. `options`: fsspec's storage options by protocol. They may hold secrets, so nothing ever
@@ -39,8 +42,9 @@ class FilesystemOpener:
         # No listings cache: it would hide what another process has written since.
         try:
             if protocol in ("s3", "s3a") and "::" not in address and (direct := _direct_s3(protocol)) is not None:
-                given = direct._get_kwargs_from_urls(address)
-                return direct(**given, **options, use_listings_cache=False), str(direct._strip_protocol(address))
+                options = {**direct._get_kwargs_from_urls(address), **options, "use_listings_cache": False}
+                options["config_kwargs"] = {"max_pool_connections": CONNECTIONS, **options.get("config_kwargs", {})}
+                return direct(**options), str(direct._strip_protocol(address))
             fs, path = url_to_fs(address, **options, use_listings_cache=False)
         except ImportError as error:
             hint = ": pip install 'regioncap[hf]'" if "hf://" in address else ""
@@ -69,8 +73,10 @@ def _direct_s3(protocol: str) -> Any:
 
     if get_filesystem_class(protocol) is not s3fs.S3FileSystem:
         return None
-    from regioncap.storage.direct_s3 import DirectS3FileSystem
-
+    try:
+        from regioncap.storage.direct_s3 import DirectS3FileSystem
+    except (ImportError, AttributeError):  # another aiobotocore than those that it knows
+        return None
     return DirectS3FileSystem
 
 

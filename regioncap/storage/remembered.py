@@ -10,11 +10,13 @@ no other of its key; else the manifest itself is read. On a disk there is no suc
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any
 
+from regioncap.errors import StorageError
 from regioncap.records import Step, dumps, loads
 from regioncap.storage.filesystem import Place
 from regioncap.storage.listing import PageMark
@@ -23,6 +25,8 @@ MAX_PAGES = 16
 """Pages remembered of a shard: images that lie scattered over more are compared one by one."""
 
 Pages = frozenset[PageMark]
+
+logger = logging.getLogger("regioncap")
 
 
 class RememberedSteps:
@@ -71,16 +75,21 @@ class RememberedSteps:
             self._pages_of_input.pop(of_input, None)
 
     def write(self, shards: Iterable[Sequence[Step]]) -> None:
-        """Store what is known of the steps of these shards, for the next run. Raises StorageError."""
+        """Store what is known of the steps of these shards, for the next run, which does without where that fails."""
         if self._place is None:
             return
         self._read()
         text = b"".join(self._line(steps) + b"\n" for steps in shards)
         if text != self._text:
-            self._place.write(text)
+            try:
+                self._place.write(text)
+            except StorageError as error:
+                logger.warning("%s; the next run of this output looks each step up", error)
 
     def _line(self, steps: Sequence[Step]) -> bytes:
-        manifests = [loads(self._manifests[step.key]) for step in steps if step.key in self._manifests]
+        known = [(step, self._manifests[step.key]) for step in steps if step.key in self._manifests]
+        # Another process may have made a step again since this one read its manifest.
+        manifests = [found for step, text in known if (found := loads(text))["sha256"] == step.data]
         pages = self._pages_of_input.get(steps[0].data)
         images = {"of": self._images, "load": steps[1].data, "pages": sorted(pages)} if pages is not None else None
         return dumps({"manifests": manifests, "images": images})
@@ -94,7 +103,7 @@ class RememberedSteps:
         """The file as it was, which is taken in when it is first asked for."""
         text = b""
         if self._place is not None:
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(FileNotFoundError, StorageError):  # each step is looked up then
                 text = self._place.read()
         for line in text.splitlines():
             with contextlib.suppress(Exception):  # a damaged line is a shard not remembered

@@ -6,7 +6,6 @@ not look as expected is left to botocore: the result is the same.
 
 from __future__ import annotations
 
-import contextlib
 import datetime as dt
 import re
 from collections.abc import Iterator
@@ -18,8 +17,8 @@ from urllib.parse import unquote_plus
 from fsspec.asyn import sync
 
 _OBJECT = re.compile(
-    r"<Contents>\s*<Key>([^<]*)</Key>\s*<LastModified>([^<]*)</LastModified>\s*<ETag>([^<]*)</ETag>\s*"
-    r"(?:<\w+>[^<]*</\w+>\s*)*?<Size>(\d+)</Size>.*?</Contents>",
+    r"<Contents>\s*<Key>([^<]*)</Key>\s*{others}<LastModified>([^<]*)</LastModified>\s*{others}<ETag>([^<]*)</ETag>\s*"
+    r"{others}<Size>(\d+)</Size>.*?</Contents>".replace("{others}", r"(?:<\w+>[^<]*</\w+>\s*)*?"),
     re.DOTALL,
 )
 """An object, with its fields in the order in which S3 has them."""
@@ -68,8 +67,11 @@ async def _list_page(fs: Any, bucket: str, **request: str) -> S3Page:
     if hasattr(fs, "list_text"):
         query = {_QUERY[name]: value for name, value in request.items()}
         text = await fs.list_text(bucket, {"list-type": "2", "encoding-type": "url", **query})
-        with contextlib.suppress(ValueError):
-            return _page_in(text or "")
+        if text is not None:
+            try:
+                return _page_in(text)
+            except ValueError:
+                fs.list_no_more(bucket)
     response = await fs._call_s3("list_objects_v2", Bucket=bucket, **request)
     objects = [
         S3Object(item["Key"], item["ETag"], item["Size"], item["LastModified"].timestamp())

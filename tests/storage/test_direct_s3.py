@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from aiobotocore.httpsession import AIOHTTPSession
 from s3fs import S3FileSystem
 
 from regioncap.errors import StorageError
@@ -40,8 +41,7 @@ class Sent:
 
         async def sent(fs: Any, way: Any, request: Any) -> Any:
             response = await send(fs, way, request)
-            if response is not None:
-                self.direct.append(request.method)
+            self.direct.append(request.method)
             return response
 
         async def called(fs: Any, method: str, *args: Any, **more: Any) -> Any:
@@ -91,6 +91,26 @@ def test_a_key_that_is_not_there_is_missing_after_one_request(bucket: str, sent:
         Place("s3://no-such-bucket-here/a").write(b"x")
 
 
+def test_a_bucket_is_no_file(bucket: str, sent: Sent) -> None:
+    learn(bucket)
+    sent.direct.clear()
+    for place in (Place(bucket), Place(f"{bucket}/")):
+        with pytest.raises(StorageError):
+            place.read()
+        with pytest.raises(StorageError):
+            place.write(b"x")
+    assert sent.direct == []
+
+
+def test_another_aiobotocore_than_this_is_written_for_is_used_by_s3fs_alone(
+    bucket: str, sent: Sent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "regioncap.storage.direct_s3", None)
+    fs = learn(bucket, Filesystems())
+    assert type(fs) is S3FileSystem
+    assert sent.direct == []
+
+
 SETTINGS: dict[str, dict[str, Any]] = {
     "encryption": {"s3_additional_kwargs": {"ServerSideEncryption": "AES256"}},
     "payer": {"requester_pays": True},
@@ -136,10 +156,38 @@ def test_what_fails_is_sent_again_by_s3fs_and_no_more_when_it_always_does(
             place = Place(f"{bucket}/{number}")
             place.write(b"data")
         assert len(attempts) == MAX_FAILURES
-        assert place.read() == b"data"
+        assert list_page(fs, bucket.removeprefix("s3://"), "first").objects
         assert len(attempts) == MAX_FAILURES + 1
+        assert place.read() == b"data"
+        assert len(attempts) == MAX_FAILURES + 2
     assert (place.read(), place.read()) == (b"data", b"data")
     assert sent.direct[-2:] == ["GET", "GET"]
+
+
+@pytest.mark.parametrize(("status", "tried"), [(503, MAX_FAILURES + 2), (400, MAX_FAILURES)])
+def test_a_store_that_is_overloaded_is_asked_again_directly_when_it_has_time(
+    bucket: str, monkeypatch: pytest.MonkeyPatch, status: int, tried: int
+) -> None:
+    fs = learn(bucket)
+    attempts: list[str] = []
+    real = AIOHTTPSession.send
+
+    async def send(session: Any, request: Any) -> Any:
+        response = await real(session, request)
+        if len(attempts) == len(done):  # the direct request; that of s3fs follows
+            attempts.append(request.url)
+            response.status_code = status
+        return response
+
+    done: list[bytes] = []
+    with monkeypatch.context() as patch:
+        patch.setattr("regioncap.storage.direct_s3.PAUSE_SECONDS", 0.0)
+        patch.setattr(AIOHTTPSession, "send", send)
+        for _ in range(MAX_FAILURES + 2):
+            if not fs._ways[bucket.removeprefix("s3://")].serves("get_object"):
+                break
+            done.append(fs.cat_file(f"{bucket}/first"))
+    assert (len(attempts), set(done)) == (tried, {b"first"})
 
 
 # --- a store that checks signatures

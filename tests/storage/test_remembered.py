@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from regioncap.errors import StorageError
 from regioncap.records import Row, Step
 from regioncap.storage.filesystem import Place
 from regioncap.storage.listing import PageMark
@@ -122,3 +123,26 @@ def test_a_run_that_learned_nothing_new_writes_nothing(cache: Cache) -> None:
     before = cache.steps_file.changed_at()
     storage.remembered.write([[Step(0, 0, INPUT[:32], INPUT, 1, 0), written.reference(0)]])
     assert cache.steps_file.changed_at() == before
+
+
+def test_a_step_that_another_process_made_again_is_not_remembered_as_it_was(cache: Cache) -> None:
+    cache.finished()
+    parent = cache.run()
+    assert parent.find(KEY) is not None
+    worker = StepStorage(cache.folder.address, "test").at(1)
+    again = worker.write(PARTS, [{"image": "b.jpg"}], 0.1)
+    parent.remembered.write([[Step(0, 0, INPUT[:32], INPUT, 1, 0), again.reference(0)]])
+    assert RememberedSteps(cache.steps_file, "here").manifest(KEY) is None
+
+
+def test_a_store_that_takes_no_more_does_not_fail_a_run_that_is_done(
+    cache: Cache, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise StorageError("s3://b/0.steps", "write", "quota exceeded")
+
+    storage = cache.run()
+    manifest = storage.write(PARTS, ROWS, 0.1)
+    monkeypatch.setattr(Place, "write", full)
+    storage.remembered.write([[Step(0, 0, INPUT[:32], INPUT, 1, 0), manifest.reference(0)]])
+    assert "quota exceeded" in caplog.text

@@ -10,7 +10,7 @@ from s3fs import S3FileSystem
 
 from regioncap.storage.direct_s3 import DirectS3FileSystem
 from regioncap.storage.filesystem import DEFAULT_FILESYSTEMS, Place
-from regioncap.storage.s3_pages import S3Object, list_objects, list_page
+from regioncap.storage.s3_pages import S3Object, _page_in, list_objects, list_page
 
 NAMES = ["a.jpg", "a b+c.jpg", "ä/ö.jpg", "&lt;x>&amp;'\".jpg", "50%25.jpg", "folder/"]
 
@@ -80,16 +80,24 @@ def test_what_does_not_look_as_expected_is_left_to_botocore(
     assert list_page(s3, name, "in/").objects == whole
     real, texts = DirectS3FileSystem.list_text, []
 
-    async def odd_text(*args: Any) -> str:
+    async def odd_text(*args: Any) -> str | None:
         text = await real(*args)
-        assert text is not None
-        texts.append(text.replace(*ODD[odd]))
-        assert texts[-1] != text
+        texts.append(text and text.replace(*ODD[odd]))
+        assert text is None or texts[-1] != text
         return texts[-1]
 
     monkeypatch.setattr(DirectS3FileSystem, "list_text", odd_text)
-    assert list_page(s3, name, "in/").objects == whole
-    assert len(texts) == 1
+    assert [list_page(s3, name, "in/").objects for _ in range(2)] == [whole, whole]
+    assert len([text for text in texts if text]) == 1  # what cannot be read is not asked for again
+
+
+def test_fields_that_other_stores_have_between_are_passed_over() -> None:
+    text = (
+        "<ListBucketResult><Contents><Key>a</Key><Generation>1</Generation><LastModified>2026-01-01T00:00:00Z"
+        "</LastModified><Owner>me</Owner><ETag>&quot;e&quot;</ETag><ChecksumType>FULL</ChecksumType><Size>7</Size>"
+        "<Owner><ID>1</ID></Owner></Contents></ListBucketResult>"
+    )
+    assert _page_in(text).objects == [S3Object("a", '"e"', 7, 1767225600.0)]
 
 
 def test_errors_are_those_of_s3fs(s3: Any, bucket: str) -> None:
