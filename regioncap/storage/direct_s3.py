@@ -92,7 +92,7 @@ class DirectS3FileSystem(S3FileSystem):  # type: ignore[misc]
         """By bucket; None where requests cannot be sent directly."""
 
     async def _call_s3(self, method: str, *more: Any, **parameters: Any) -> Any:
-        if more or not parameters.keys() <= _PLAIN.get(method, set()) or not parameters["Key"]:
+        if more or not parameters.get("Key") or not parameters.keys() <= _PLAIN.get(method, set()):
             return await super()._call_s3(method, *more, **parameters)
         way = await self._way(parameters["Bucket"])
         if way is None:

@@ -100,6 +100,7 @@ def test_a_bucket_is_no_file(bucket: str, sent: Sent) -> None:
         with pytest.raises(StorageError):
             place.write(b"x")
     assert sent.direct == []
+    assert bucket.removeprefix("s3://") in DEFAULT_FILESYSTEMS.open("s3://")[0].ls("", detail=False)
 
 
 def test_another_aiobotocore_than_this_is_written_for_is_used_by_s3fs_alone(
