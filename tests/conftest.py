@@ -132,10 +132,14 @@ def no_s3_credentials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
     for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
         monkeypatch.setenv(name, str(tmp_path / "none"))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    kinds = fsspec.get_filesystem_class("s3")
-    kinds.clear_instance_cache()
+    from regioncap.storage.direct_s3 import DirectS3FileSystem
+
+    kinds = (fsspec.get_filesystem_class("s3"), DirectS3FileSystem)
+    for kind in kinds:
+        kind.clear_instance_cache()
     yield
-    kinds.clear_instance_cache()
+    for kind in kinds:
+        kind.clear_instance_cache()
 
 
 @pytest.fixture

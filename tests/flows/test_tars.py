@@ -11,8 +11,8 @@ from typing import Any
 
 import cv2
 import pytest
-import s3fs
 import webdataset
+from aiobotocore.httpsession import AIOHTTPSession
 
 from regioncap.captioners.fake_server import Behaviour, RunningServer
 from regioncap.config.model import RegionCapConfig
@@ -59,13 +59,14 @@ def run_tars(prefect_server: None, tmp_path: Path) -> TarRun:
 def requests(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """How many requests of each kind went to the store."""
     counts: Counter[str] = Counter()
-    real = s3fs.S3FileSystem._call_s3
+    real = AIOHTTPSession.send
 
-    async def counted(self: Any, method: str, *args: Any, **options: Any) -> Any:
-        counts[method] += 1
-        return await real(self, method, *args, **options)
+    async def counted(session: Any, request: Any) -> Any:
+        kind = "list_objects_v2" if "list-type=2" in request.url else f"{request.method.lower()}_object"
+        counts[kind] += 1
+        return await real(session, request)
 
-    monkeypatch.setattr(s3fs.S3FileSystem, "_call_s3", counted)
+    monkeypatch.setattr(AIOHTTPSession, "send", counted)
     return counts
 
 

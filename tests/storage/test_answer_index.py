@@ -43,7 +43,15 @@ def small_pages(folder: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     async def call(self: Any, method: str, *args: Any, **more: Any) -> Any:
         return await real(self, method, *args, **more, **({"MaxKeys": PAGE} if method == "list_objects_v2" else {}))
 
+    from regioncap.storage.direct_s3 import DirectS3FileSystem
+
+    real_text = DirectS3FileSystem.list_text
+
+    async def text(self: Any, bucket: str, query: dict[str, str]) -> str | None:
+        return await real_text(self, bucket, {**query, "max-keys": str(PAGE)})
+
     monkeypatch.setattr(S3FileSystem, "_call_s3", call)
+    monkeypatch.setattr(DirectS3FileSystem, "list_text", text)
 
 
 def test_what_is_not_there_costs_one_listing(folder: Place, requests: S3Requests) -> None:

@@ -30,6 +30,7 @@ from regioncap.storage.collecting import ReadLimits
 from regioncap.storage.filesystem import DEFAULT_FILESYSTEMS
 from regioncap.storage.images import ImageFiles
 from tests.support.http_images import BOMB_BYTES, HUGE, image_server, running_server
+from tests.support.s3_requests import S3Requests
 
 # fsspec leaves a connection open whose answer it could not use.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -290,17 +291,10 @@ def test_an_object_costs_one_request_and_one_that_is_too_large_is_not_sent(
     fs = fsspec.filesystem("s3", use_listings_cache=False, max_concurrency=1)
     for name, size in (("small", 1000), ("empty", 0), ("large", 1_000_001)):
         fs.pipe_file(f"{bucket}/{name}", b"x" * size)
-    calls: list[str] = []
-    real = type(fs)._call_s3
-
-    async def counted(self: object, method: str, *args: object, **kwargs: object) -> object:
-        calls.append(method)
-        return await real(self, method, *args, **kwargs)
-
-    monkeypatch.setattr(type(fs), "_call_s3", counted)
+    requests = S3Requests(monkeypatch)
     images = images_in(tmp_path)
     assert images.read(ImageRef(f"{bucket}/small")) == b"x" * 1000
     assert images.read(ImageRef(f"{bucket}/empty")) == b""
     assert reject_of(f"{bucket}/large", tmp_path).code == "image_too_large"
     assert reject_of(f"{bucket}/gone", tmp_path).code == "image_missing"
-    assert calls == ["get_object"] * 4
+    assert requests.sent == [("GET", name) for name in ("small", "empty", "large", "gone")]
