@@ -259,9 +259,9 @@ def test_a_run_sends_one_request_for_each_picture_answer_and_mark(
     assert s3_requests.below("cache/marks")["LIST"] == 1  # and those of the last second are read: clocks tick slowly
     assert s3_requests.below("cache/captions")["GET"] == 0
     # No manifest, and `load` only for the rows that the run's page shows.
-    steps = [key for method, key in s3_requests.sent if method == "GET" and "_step" in key]
-    assert not [key for key in steps if key.endswith(".json")]
-    assert sum("_step1/" in key for key in steps) == 1
+    read = [key for method, key in s3_requests.sent if method == "GET" and "_step" in key]
+    assert not [key for key in read if key.endswith(".json")]
+    assert sum("_step1/" in key for key in read) == 1
     # The rows in another order and in other shards: each answer is read, and the model is asked for nothing.
     asked = server.stats["requests"]
     put_rows(s3, f"{bucket}/in/shuffled.jsonl", rows[::-1])
