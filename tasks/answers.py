@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from concurrent.futures import Future, wait
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from functools import partial
 from types import MappingProxyType
@@ -15,7 +15,6 @@ from typing import TypeVar
 
 from regioncap.captioners.base import Captioner, CaptionRequest, CaptionResult, MarkGroup, Prompt, Received
 from regioncap.captioners.replies import joined
-from regioncap.errors import Stopped
 from regioncap.records import Counts, Row
 from regioncap.run.context import RunContext
 from regioncap.run.in_flight import PendingAnswer
@@ -29,8 +28,6 @@ from regioncap.vision.drawing import DRAW_VERSION
 from regioncap.vision.images import fit_size
 
 KEY_VERSION = 1
-
-STOP_CHECK_SECONDS = 0.25
 
 T = TypeVar("T")
 
@@ -184,14 +181,6 @@ def obtain(
             context.in_flight.settle(key, error)
             raise
     return PendingAnswer(row, prompt, future, owner, key)
-
-
-def result_of(future: Future[T], context: RunContext) -> T:
-    """What a future of the captioner's gives; waits for it, but not beyond the end of the run."""
-    while not (future.done() or wait([future], STOP_CHECK_SECONDS).done):
-        if context.stop.is_set():
-            raise Stopped
-    return future.result()
 
 
 def _nothing() -> Future[CaptionResult]:

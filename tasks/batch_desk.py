@@ -13,8 +13,8 @@ from regioncap.captioners.endpoint import Endpoint
 from regioncap.captioners.vlm import OpenAICaptioner
 from regioncap.errors import CaptionerError, ConfigError
 from regioncap.run.context import RunContext
+from regioncap.run.threads import result_of
 from regioncap.storage.temporary import TemporaryFolder
-from regioncap.tasks.answers import result_of
 from regioncap.tasks.batch_packing import PackingDesk
 
 T = TypeVar("T")
@@ -38,7 +38,7 @@ class BatchDesk(PackingDesk):
 
     def do(self, function: Callable[..., Coroutine[Any, Any, T]], *args: Any) -> T:
         """What `function(*args)` gives, run where the endpoint's connections are. Raises what it raises, Stopped."""
-        return result_of(self.captioner.session.call(function, *args), self.context)
+        return result_of(self.captioner.session.call(function, *args), self.context.stop)
 
 
 @contextmanager
@@ -50,7 +50,7 @@ def open_desk(context: RunContext) -> Iterator[BatchDesk]:
     captioner = context.captioner
     if not isinstance(captioner, OpenAICaptioner):
         raise ConfigError("delivery", "captioner 'openai' for batches", context.config.captioner)
-    endpoint = result_of(captioner.session.ready_endpoint(), context)
+    endpoint = result_of(captioner.session.ready_endpoint(), context.stop)
     scratch = TemporaryFolder("batch")
     try:
         api = BatchApi(endpoint.http, endpoint.url, endpoint.model, context.config.server_patience)

@@ -21,7 +21,8 @@ from regioncap.run.context import RunContext
 from regioncap.run.in_flight import PendingAnswer
 from regioncap.run.runs import RUNS
 from regioncap.run.shard_run import ShardRun
-from regioncap.tasks.answers import ask, repair_request, request_of, result_of, send_for
+from regioncap.run.threads import result_of
+from regioncap.tasks.answers import ask, repair_request, request_of, send_for
 from regioncap.tasks.cached_answer import put_on_hold, reading_rules, still_on_hold
 from regioncap.tasks.edited import NO_CORRECTIONS, Corrections, captioned_row, corrected, corrections_of
 from regioncap.tasks.lazy_task import lazy_task
@@ -39,11 +40,11 @@ def finish(pending: PendingAnswer, context: RunContext, corrections: Corrections
 
     `corrections`: what people decided on the row. Raises CaptionerError when no row can be captioned any more, Stopped.
     """
-    result = result_of(pending.future, context)
+    result = result_of(pending.future, context.stop)
     if not context.captioner.paid:
         context.progress.add(Counts(captions_new=len(result.captions)))
     edits = corrections.edits
-    others = {number: result_of(other.future, context) for number, other in corrections.requested.items()}
+    others = {number: result_of(other.future, context.stop) for number, other in corrections.requested.items()}
     result = corrected(result, edits, others)
     missing = [number for number in range(1, pending.row["valid_bboxes_num"] + 1) if number not in result.captions]
     if missing:
@@ -87,7 +88,7 @@ def repaired(row: Row, captioned: Row, repairs: dict[int, PendingAnswer], contex
     captions, warnings = list(captioned["captions"]), list(captioned.get("warnings", []))
     usage: Counter[str] = Counter(captioned["usage"])
     for number, pending in repairs.items():
-        result = result_of(pending.future, context)
+        result = result_of(pending.future, context.stop)
         usage.update(result.usage)
         if number not in result.captions:
             warnings.append(f"the caption of region {number} is flagged; the retry gave no caption: {result.message}")

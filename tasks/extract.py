@@ -22,8 +22,8 @@ from regioncap.registry import EXTRACTORS, SCORED, SIZE_FREE, load
 from regioncap.run.context import RunContext
 from regioncap.run.in_flight import PendingAnswer
 from regioncap.run.runs import RUNS
+from regioncap.run.threads import result_of
 from regioncap.storage.steps import Manifest
-from regioncap.tasks.answers import result_of
 from regioncap.tasks.cached_answer import put_on_hold, still_on_hold
 from regioncap.tasks.lazy_task import lazy_task
 from regioncap.tasks.map_rows import map_rows
@@ -175,7 +175,7 @@ def ask_ahead(step: Step, context: RunContext) -> None:
     answers = _ask(context.storage.read(step), context)
     context.shard_runs.of(step).region_answers = answers
     for pending in answers.values():
-        result_of(pending.future, context)
+        result_of(pending.future, context.stop)
 
 
 def _ask(rows: list[Row], context: RunContext) -> dict[str, PendingAnswer]:
@@ -203,7 +203,7 @@ def model_asked(context: RunContext, answers: Mapping[str, PendingAnswer] = Mapp
         if context.asks_nobody:
             answer = known_answer(row, context)
         else:
-            answer = result_of(ask_for_regions(row, context, early=answers).future, context)
+            answer = result_of(ask_for_regions(row, context, early=answers).future, context.stop)
         try:
             return found_row(regions_in(answer, row, context.config), row, fallback, context)
         except RowReject as reject:

@@ -10,9 +10,7 @@ from concurrent.futures import Executor, Future
 from regioncap.errors import Stopped
 from regioncap.records import Row
 from regioncap.row_work import guarded
-
-STOP_CHECK_SECONDS = 0.5
-"""A user's own code may be at work on a row, for as long as it likes."""
+from regioncap.run.threads import result_of
 
 
 def map_rows(
@@ -46,19 +44,8 @@ def _in_order(
     futures: deque[Future[Row]] = deque(pool.submit(apply, row) for row in rows)
     try:
         while futures:
-            yield _result(futures[0], stop)
+            yield result_of(futures[0], stop)
             futures.popleft()
     finally:
         for future in futures:
             future.cancel()
-
-
-def _result(future: Future[Row], stop: threading.Event | None) -> Row:
-    while True:
-        try:
-            return future.result(STOP_CHECK_SECONDS)
-        except TimeoutError:
-            if future.done():
-                raise
-            if stop is not None and stop.is_set():
-                raise Stopped from None

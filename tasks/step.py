@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from regioncap.config.roles import StepName
@@ -58,11 +57,11 @@ class StepSpec:
 def find_cached(spec: StepSpec, context: RunContext, step: Step) -> Manifest | None:
     """The manifest of this step's work on `step`'s file, if it is cached and still valid."""
     storage = context.storage.at(spec.index)
-    for manifest in storage.finished(digest(spec.parts(context, step))):
-        read = partial(storage.read, manifest.reference(step.shard))
-        if spec.still_valid is None or spec.still_valid(context, manifest, read):
-            return manifest
-    return None
+    manifest = storage.find(digest(spec.parts(context, step)))
+    if manifest is None or spec.still_valid is None:
+        return manifest
+    cached = manifest.reference(step.shard)
+    return manifest if spec.still_valid(context, manifest, lambda: storage.read(cached)) else None
 
 
 def made_of(spec: StepSpec, context: RunContext, step: Step) -> Step | None:

@@ -22,7 +22,8 @@ from regioncap.output.reading import Captioned
 from regioncap.records import Counts, Row
 from regioncap.run.context import RunContext
 from regioncap.run.in_flight import PendingAnswer
-from regioncap.tasks.answers import key_of_answer, repair_request, request_of, result_of, send_for
+from regioncap.run.threads import result_of
+from regioncap.tasks.answers import key_of_answer, repair_request, request_of, send_for
 from regioncap.tasks.cached_answer import CachedAnswer
 from regioncap.tasks.map_rows import map_rows
 
@@ -130,7 +131,7 @@ def _sent(row: Row, context: RunContext) -> Row:
 
 def _received(row: Row, context: RunContext) -> Row:
     for asking in row["askings"]:
-        asking.result = result_of(asking.pending.future, context)
+        asking.result = result_of(asking.pending.future, context.stop)
         asking.captions = dict(asking.result.captions)
     return row
 
@@ -150,7 +151,7 @@ def _flagged(captions: dict[int, str], config: RegionCapConfig) -> list[int]:
 def _received_repairs(row: Row, context: RunContext) -> Row:
     for asking in row["askings"]:
         for number, pending in asking.repairs.items():
-            text = result_of(pending.future, context).captions.get(number)
+            text = result_of(pending.future, context.stop).captions.get(number)
             if text and (number in asking.again or _has_fewer_flags(text, number, asking.captions, context.config)):
                 asking.captions[number] = text
     return row

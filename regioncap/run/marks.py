@@ -13,12 +13,11 @@ from concurrent.futures import CancelledError, Executor, Future
 
 from regioncap.errors import Stopped
 from regioncap.records import Row
+from regioncap.run.threads import result_of
 from regioncap.storage.filesystem import Place
 
 MAX_BYTES_ON_THEIR_WAY = 32_000_000
 """Pictures that wait for a thread that stores them; beyond that, who draws them stores them."""
-
-STOP_CHECK_SECONDS = 0.25
 
 
 class MarkedPictures:
@@ -93,18 +92,11 @@ class MarkedPictures:
         """Return when these pictures are stored, as far as they were put here. Raises StorageError; Stopped once `stop`
         is set."""
         for name in names:
-            storing = self._on_their_way.get(name)
-            while storing is not None:
+            if (storing := self._on_their_way.get(name)) is not None:
                 try:
-                    storing.result(STOP_CHECK_SECONDS)
-                    break
+                    result_of(storing, stop)
                 except CancelledError:
                     raise Stopped from None
-                except TimeoutError:
-                    if storing.done():
-                        raise
-                    if stop.is_set():
-                        raise Stopped from None
 
     def not_stored_here(self, names: Iterable[str]) -> set[str]:
         """Those of the pictures that this process did not store itself, for a store where looking costs a request."""

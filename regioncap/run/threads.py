@@ -6,13 +6,18 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
 from typing import ParamSpec, TypeVar
+
+from regioncap.errors import Stopped
 
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
+
+STOP_CHECK_SECONDS = 0.25
+"""How long at most until what waits for a future notices that the run is over."""
 
 IO_THREADS = 32
 """Requests to object stores at once."""
@@ -56,6 +61,15 @@ def map_ahead(
             yield first, result.result()
     for item, result in pending:
         yield item, result.result()
+
+
+def result_of(future: Future[R], stop: threading.Event | None) -> R:
+    """What a future gives; waits for it, but not beyond the end of the run. Raises what it raises, and Stopped once
+    `stop` is set."""
+    while not (future.done() or wait([future], STOP_CHECK_SECONDS).done):
+        if stop is not None and stop.is_set():
+            raise Stopped
+    return future.result()
 
 
 class RunThreads:

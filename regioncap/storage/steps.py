@@ -11,7 +11,6 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import platform
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -117,22 +116,14 @@ class StepStorage:
 
     def find(self, key: str) -> Manifest | None:
         """The manifest of finished work with this key. None: it is missing, has rows to retry, or its file is gone."""
-        return next(self.finished(key), None)
-
-    def finished(self, key: str) -> Iterator[Manifest]:
-        """The manifests of finished work with this key, to be tried in turn: the one that an earlier run remembered,
-        and the one that is stored, where that is another. At most one on a disk; none as `find` says."""
         remembered = _manifest_of(self.remembered.manifest(key))
         if remembered is not None and self._is_as_stored(remembered):
-            yield remembered
-        else:
-            remembered = None
+            return remembered
         stored = self.manifest(key)
         if stored is None or stored.retryable or not self._files.has(self.folder, key, stored.data, stored.bytes):
-            return
+            return None
         self.remembered.keep(key, _without_reasons(stored))
-        if remembered is None or stored.sha256 != remembered.sha256:
-            yield stored
+        return stored
 
     def _is_as_stored(self, remembered: Manifest) -> bool:
         """Whether a listing shows that the manifest need not be read: it is there, and its step file, and no other."""
