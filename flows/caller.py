@@ -1,4 +1,4 @@
-"""The async code that a run was called by: when it is cancelled, the run stops.
+"""What a run was called by: when the async code is cancelled, or the command interrupted, the run stops.
 
 A call keeps its event loop from doing anything, and `asyncio.run` answers a Ctrl-C by cancelling its task: nothing
 would come of that before the end of the run.
@@ -33,11 +33,9 @@ def stopped_by(cancelled: Callable[[], bool]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def stopping_with_caller(context: RunContext) -> Iterator[None]:
-    """Stop the run when its caller is cancelled. Raises asyncio.CancelledError then, as an `await` would."""
-    cancelled = _cancelled.get() or _cancelled_task()
-    if cancelled is None:
-        yield
-        return
+    """Stop the run when its caller is cancelled, or interrupted without a KeyboardInterrupt. Raises
+    asyncio.CancelledError then, as an `await` would."""
+    cancelled = _cancelled.get() or _cancelled_task() or context.interrupts.any_came
     over = threading.Event()
     threading.Thread(target=_watch, args=(cancelled, context, over), name="caller-watch", daemon=True).start()
     try:

@@ -45,6 +45,7 @@ def running(config: RegionCapConfig) -> Iterator[tuple[RunContext, Workers]]:
         _stop_recorded(context),
         loss_of_prefect_named(context),
         _loss_named(context),
+        context.interrupts.named(),
     ):
         context.run_name = str(flow_run.name or "")
         context.deployment = str(deployment.id or "")  # Prefect asks its server for it, so once is enough

@@ -6,6 +6,7 @@ import gc
 import sys
 
 from regioncap.command.exit_codes import STOPPED
+from regioncap.command.stopping_signals import stopping_signals
 from regioncap.command.uncollected import uncollected
 
 YOUNG_OBJECTS = 10_000
@@ -18,7 +19,7 @@ def main() -> None:
     """Run the command that was typed, and end the process with its exit code."""
     gc.set_threshold(YOUNG_OBJECTS, *gc.get_threshold()[1:])
     try:
-        with uncollected():
+        with stopping_signals(), uncollected():
             from regioncap.command.app import main as run
     except KeyboardInterrupt:  # imports take their time
         print("regioncap: stopped", file=sys.stderr)

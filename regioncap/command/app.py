@@ -17,7 +17,7 @@ import regioncap
 from regioncap.command.echo import say
 from regioncap.command.exit_codes import OK, STOPPED, WAITING, WRONG_USAGE
 from regioncap.command.prefect_env import prepare_prefect
-from regioncap.command.sigterm import Terminated
+from regioncap.command.stopping_signals import Terminated, stopping_signals
 from regioncap.command.uncollected import uncollected
 from regioncap.errors import PrefectLost, RegionCapError, UsageError, Waiting
 from regioncap.plugin_loading import import_from
@@ -50,6 +50,9 @@ COMMANDS = {
     "fake-vlm": "fake_vlm:fake_vlm",
 }
 """Where each command is: its module in this package, and its name there. In the order of the help."""
+
+SERVERS = (SERVE, "serve-model", "fake-vlm")
+"""Those that run until a signal ends them, each in its own way."""
 
 
 class _Imported(UserDict[str, Any]):
@@ -86,6 +89,8 @@ class _Ordered(click.Group):
 @click.pass_context
 def app(context: click.Context) -> None:
     """Region captions for vision-language data sets: images in, one caption for every region out."""
+    if context.invoked_subcommand not in SERVERS:
+        context.with_resource(stopping_signals())
     prepare_prefect(quiet=context.invoked_subcommand != SERVE)
     with contextlib.suppress(FileNotFoundError):  # the folder was removed
         import_from(os.getcwd())  # noqa: PTH109 - as it stands in sys.path

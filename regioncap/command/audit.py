@@ -15,7 +15,7 @@ from regioncap.command.echo import say
 from regioncap.command.exit_codes import OK, STOPPED
 from regioncap.command.options import GroupedCommand, fields_as_flags, files_from, given
 from regioncap.command.resume import command_line
-from regioncap.command.sigterm import sigterm_like_ctrl_c
+from regioncap.command.stopping_signals import stopping_signals
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import UsageError
 from regioncap.output.pictures import image_root_of
@@ -111,7 +111,7 @@ def _audit(written: Written, sample: Sample, context: RunContext, seed: int) -> 
 def _saying_how_to_resume(context: RunContext, args: Sequence[str]) -> Iterator[None]:
     """Add to an error that stops the audit what is kept and which command line resumes it; stop sending at once."""
     try:
-        with sigterm_like_ctrl_c():
+        with stopping_signals():
             yield
     except UsageError:
         raise

@@ -17,7 +17,7 @@ from regioncap.command.echo import say
 from regioncap.command.exit_codes import OK, STOPPED
 from regioncap.command.options import GroupedCommand, config_flags_without, config_from
 from regioncap.command.resume import command_line
-from regioncap.command.sigterm import sigterm_like_ctrl_c
+from regioncap.command.stopping_signals import stopping_signals
 from regioncap.config.checks import input_stem
 from regioncap.config.model import RegionCapConfig
 from regioncap.output.outputs import is_parts_folder
@@ -123,7 +123,7 @@ def _price_lines(settings: Sequence[Setting], plans: Sequence[Plan]) -> Iterator
 def _run(comparison: ComparedSettings) -> None:
     """Run it; a stop says what is kept and how to go on."""
     try:
-        with sigterm_like_ctrl_c():
+        with stopping_signals():
             comparison.run()
     except BaseException as error:
         command = command_line(click.get_current_context().obj)

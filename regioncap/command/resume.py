@@ -6,7 +6,7 @@ import contextlib
 import shlex
 from collections.abc import Iterator, Sequence
 
-from regioncap.command.sigterm import sigterm_like_ctrl_c
+from regioncap.command.stopping_signals import stopping_signals
 from regioncap.config.model import RegionCapConfig
 from regioncap.errors import OutputInUse, SettingsChanged, UsageError, Waiting
 from regioncap.masking import mask
@@ -26,12 +26,12 @@ QUICK_SECONDS = 2.0
 def saying_how_to_resume(config: RegionCapConfig, args: Sequence[str]) -> Iterator[None]:
     """Add to an error that stops this process's run of `config` what is kept and which command line resumes it.
 
-    `args`: those of the command. SIGTERM stops the run as Ctrl-C does.
+    `args`: those of the command. Ctrl-C and SIGTERM stop the run.
     """
     context, command = RUNS.context(config), command_line(args)
     context.how_to_resume = command
     try:
-        with sigterm_like_ctrl_c():
+        with stopping_signals() as context.interrupts:
             yield
     except SettingsChanged as error:
         more = command_line([*_without(ON_CHANGE, args), ON_CHANGE, "recaption"])

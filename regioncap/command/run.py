@@ -55,7 +55,7 @@ def _run(config: RegionCapConfig) -> Summary:
     check_prefect_home()
     with terminal.watching(context, terminal.run_in_words(config), "starting Prefect …"):
         report(context, checked)
-        with head_start(context) if will_ask else contextlib.nullcontext():
+        with head_start(context) if will_ask else contextlib.nullcontext(), context.interrupts.named():
             with uncollected():
                 from regioncap.flows.region_caption import region_caption
 

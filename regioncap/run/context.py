@@ -29,6 +29,7 @@ from regioncap.registry import make_captioner, make_finder
 from regioncap.run.captioner import LazyCaptioner
 from regioncap.run.credentials import access_of, filesystems_of
 from regioncap.run.in_flight import InFlight
+from regioncap.run.interrupts import Interrupts
 from regioncap.run.kept import KeptCaptions
 from regioncap.run.limits import left_of_limits
 from regioncap.run.marks import MarkedPictures
@@ -108,6 +109,8 @@ class RunContext:
         """What a rerun will find, once the run has stopped and that is counted."""
         self.how_to_resume = ""
         """The command line that resumes the run; "" where it was not started by a command."""
+        self.interrupts = Interrupts()
+        """Those that reached the process, where a command has begun the run."""
         self.prefect_lost = threading.Event()
         """Set when Prefect's server is gone: nothing more is shown there."""
         self.batch_records = BatchRecords(self.cache, ClaimRecords(self.cache.child(CLAIMS)))

@@ -7,6 +7,7 @@ import re
 import shlex
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from regioncap.records import Step
 from regioncap.storage.steps import Manifest, StepStorage
 from tests.support.commands import COMMAND, call, environment
 from tests.support.photos import write_photo
-from tests.support.rows import BOX, write_rows
+from tests.support.rows import BOX, read_rows, write_rows
 from tests.support.runs import Run
 from tests.support.waiting import until
 
@@ -84,6 +85,57 @@ def test_a_killed_run_says_what_it_keeps_and_the_command_that_goes_on(
     again = call(capsys, *command_of(errors))
     assert again.code == 0, again.err
     assert summary(tmp_path)["captions_asked"] == REGIONS - kept(errors)
+
+
+AMIDST_A_LIBRARY = """
+import contextlib, importlib.abc, signal, sys
+import pydantic
+
+number, becomes = getattr(signal, sys.argv[1]), sys.argv[2]
+
+class Interrupted(pydantic.BaseModel):
+    @pydantic.model_serializer
+    def serialize(self) -> dict:
+        signal.raise_signal(number)
+
+class Finalized:
+    def __del__(self):
+        signal.raise_signal(number)
+
+class Interrupting(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == "prefect.main":
+            sys.meta_path.remove(self)
+            if becomes == "ignored":
+                Finalized()
+                return
+            with contextlib.suppress(*[Exception] if becomes == "caught" else []):
+                Interrupted().model_dump()
+
+sys.meta_path.insert(0, Interrupting())
+from regioncap.command.app import main
+main(sys.argv[3:])
+"""
+"""The command, which a signal reaches in a library while Prefect is imported: pydantic makes another error of it, which
+something may catch, and Python ignores it in a finalizer. argv: the signal, which of these, and the command's own."""
+
+
+@pytest.mark.parametrize("becomes", ["changed", "caught", "ignored"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_that_reaches_a_library_stops_the_run_too(
+    number: signal.Signals, becomes: str, tmp_path: Path, flags: list[str], server: RunningServer, prefect_server: None
+) -> None:
+    server.change(latency=60.0)
+    command = [sys.executable, "-c", AMIDST_A_LIBRARY, number.name, becomes, "run", *flags]
+    stopped = subprocess.run(command, env=environment(), stderr=subprocess.PIPE, text=True, timeout=120, check=False)
+    assert stopped.returncode == 1
+    assert f"regioncap: {'stopped' if number == signal.SIGINT else 'terminated'}" in stopped.stderr
+    assert command_of(stopped.stderr) == ["run", *flags]
+    assert "Traceback" not in stopped.stderr
+    (record,) = read_rows(tmp_path / "photos.regioncap.runs.jsonl")
+    assert (record["outcome"], record["problem"]) == (
+        "stopped", "KeyboardInterrupt" if number == signal.SIGINT else "Terminated"
+    )  # fmt: skip
 
 
 def test_a_budget_that_is_spent_says_what_is_kept_also_of_earlier_runs(

@@ -1,0 +1,56 @@
+"""Ctrl-C, and SIGTERM as systemd and `timeout` send it: they end a command in the same way, wherever they reach it."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from types import FrameType
+
+from regioncap.run.interrupts import Interrupts
+
+
+class Terminated(KeyboardInterrupt):
+    """Raised where SIGTERM arrives."""
+
+
+RAISED = {signal.SIGINT: KeyboardInterrupt, signal.SIGTERM: Terminated}
+
+
+@contextlib.contextmanager
+def stopping_signals() -> Iterator[Interrupts]:
+    """In this block SIGINT raises KeyboardInterrupt and SIGTERM Terminated, and that ends the block even where the code
+    that they reached makes another exception of it; one that reaches a finalizer, which cannot raise, is not shown.
+    Gives what knows whether one came.
+
+    Prefect makes an end of the run of a SIGTERM, and then hands it to the handler that was there before.
+    """
+    interrupts = Interrupts()
+    if threading.current_thread() is not threading.main_thread():
+        yield interrupts
+        return
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        error = RAISED[signal.Signals(number)]()
+        interrupts.came(error)
+        raise error
+
+    before = {number: signal.signal(number, interrupt) for number in RAISED}
+    show_ignored = sys.unraisablehook
+    sys.unraisablehook = functools.partial(_show_ignored, show_ignored)
+    try:
+        with interrupts.named():
+            yield interrupts
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        sys.unraisablehook = show_ignored
+
+
+def _show_ignored(show: Callable[[sys.UnraisableHookArgs], object], ignored: sys.UnraisableHookArgs) -> None:
+    """`show` an exception that Python ignores, but for an interrupt, of which `Interrupts` knows."""
+    if not isinstance(ignored.exc_value, KeyboardInterrupt):
+        show(ignored)
