@@ -6,7 +6,7 @@ import gc
 import sys
 
 from regioncap.command.exit_codes import STOPPED
-from regioncap.command.stopping_signals import stopping_signals
+from regioncap.command.stopping_signals import let_ctrl_c_end_python, stopping_signals
 from regioncap.command.uncollected import uncollected
 
 YOUNG_OBJECTS = 10_000
@@ -27,5 +27,6 @@ def main() -> None:
     try:
         run()
     finally:
+        let_ctrl_c_end_python()
         # Else Python, at exit, looks through all that was imported for garbage: a quarter of a second.
         gc.freeze()

@@ -38,7 +38,7 @@ def stopping_signals() -> Iterator[Interrupts]:
         interrupts.came(error)
         raise error
 
-    before = {number: signal.signal(number, interrupt) for number in RAISED}
+    before = {number: signal.signal(number, interrupt) for number in RAISED if _is_heeded(number)}
     show_ignored = sys.unraisablehook
     sys.unraisablehook = functools.partial(_show_ignored, show_ignored)
     try:
@@ -48,6 +48,18 @@ def stopping_signals() -> Iterator[Interrupts]:
         for number, handler in before.items():
             signal.signal(number, handler)
         sys.unraisablehook = show_ignored
+
+
+def let_ctrl_c_end_python() -> None:
+    """From now on a Ctrl-C ends the process at once: its work is done, and what is waited for at its exit would only
+    show a traceback."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def _is_heeded(number: signal.Signals) -> bool:
+    """Whether a signal does anything here: a shell has Ctrl-C ignored by what a script runs in the background."""
+    return signal.getsignal(number) not in (signal.SIG_IGN, None)  # None: not set by Python, which cannot set it again
 
 
 def _show_ignored(show: Callable[[sys.UnraisableHookArgs], object], ignored: sys.UnraisableHookArgs) -> None:
