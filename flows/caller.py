@@ -33,15 +33,17 @@ def stopped_by(cancelled: Callable[[], bool]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def stopping_with_caller(context: RunContext) -> Iterator[None]:
-    """Stop the run when its caller is cancelled, or interrupted without a KeyboardInterrupt. Raises
-    asyncio.CancelledError then, as an `await` would."""
-    cancelled = _cancelled.get() or _cancelled_task() or context.interrupts.any_came
+    """Stop the run when its caller is cancelled, or the command was interrupted and nobody heard of it. Raises
+    asyncio.CancelledError for a cancelled caller, as an `await` would."""
+    cancelled = _cancelled.get() or _cancelled_task()
     over = threading.Event()
-    threading.Thread(target=_watch, args=(cancelled, context, over), name="caller-watch", daemon=True).start()
+    threading.Thread(
+        target=_watch, args=(cancelled or context.interrupts.any_came, context, over), name="caller-watch", daemon=True
+    ).start()
     try:
         yield
     except Stopped:
-        if cancelled():
+        if cancelled is not None and cancelled():
             raise asyncio.CancelledError from None
         raise
     finally:

@@ -72,6 +72,11 @@ class LoopThread:
                     self._running.close()
 
     def _start(self) -> None:
+        # An interrupt that reached this thread while it waits would have anyio join a portal that nobody stops.
+        with ThreadPoolExecutor(1, thread_name_prefix=f"{self._name}-start") as starter:
+            starter.submit(self._open).result()
+
+    def _open(self) -> None:
         self._portal = self._running.enter_context(start_blocking_portal("asyncio"))
         self._loop = self._portal.call(self._set_up)
         # A portal that the interpreter's end collects would wait for a thread that does not run any more.

@@ -6,7 +6,7 @@ import gc
 import sys
 
 from regioncap.command.exit_codes import STOPPED
-from regioncap.command.stopping_signals import let_ctrl_c_end_python, stopping_signals
+from regioncap.command.stopping_signals import in_a_word, let_ctrl_c_end_python, stopping_signals
 from regioncap.command.uncollected import uncollected
 
 YOUNG_OBJECTS = 10_000
@@ -21,12 +21,14 @@ def main() -> None:
     try:
         with stopping_signals(), uncollected():
             from regioncap.command.app import main as run
-    except KeyboardInterrupt:  # imports take their time
-        print("regioncap: stopped", file=sys.stderr)
+    except KeyboardInterrupt as error:  # imports take their time
+        print(f"regioncap: {in_a_word(error)}", file=sys.stderr)
         sys.exit(STOPPED)
     try:
         run()
+    except SystemExit as ended:
+        let_ctrl_c_end_python(ended.code)  # type: ignore[arg-type]  # it is one of `exit_codes`
+        raise
     finally:
-        let_ctrl_c_end_python()
         # Else Python, at exit, looks through all that was imported for garbage: a quarter of a second.
         gc.freeze()

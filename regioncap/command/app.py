@@ -17,7 +17,7 @@ import regioncap
 from regioncap.command.echo import say
 from regioncap.command.exit_codes import OK, STOPPED, WAITING, WRONG_USAGE
 from regioncap.command.prefect_env import prepare_prefect
-from regioncap.command.stopping_signals import Terminated, stopping_signals
+from regioncap.command.stopping_signals import in_a_word, stopping_signals
 from regioncap.command.uncollected import uncollected
 from regioncap.errors import PrefectLost, RegionCapError, UsageError, Waiting
 from regioncap.plugin_loading import import_from
@@ -71,6 +71,14 @@ class _Ordered(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that `args` begin with; it is imported, which takes its time."""
+        if args[0] not in SERVERS:
+            ctx.with_resource(stopping_signals())
+        return super().resolve_command(ctx, args)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command. `regioncap steps … | head`: the reader has seen enough, which is no failure."""
         try:
@@ -89,8 +97,6 @@ class _Ordered(click.Group):
 @click.pass_context
 def app(context: click.Context) -> None:
     """Region captions for vision-language data sets: images in, one caption for every region out."""
-    if context.invoked_subcommand not in SERVERS:
-        context.with_resource(stopping_signals())
     prepare_prefect(quiet=context.invoked_subcommand != SERVE)
     with contextlib.suppress(FileNotFoundError):  # the folder was removed
         import_from(os.getcwd())  # noqa: PTH109 - as it stands in sys.path
@@ -137,7 +143,7 @@ def _exit_code(args: Sequence[str]) -> int:
         return STOPPED
     except (KeyboardInterrupt, click.Abort) as error:
         cause = error.__cause__ or error  # click makes an Abort of Ctrl-C
-        _say_error(cause, "terminated" if isinstance(cause, Terminated) else "stopped")
+        _say_error(cause, in_a_word(cause))
         return STOPPED
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 import signal
 import sys
 import threading
@@ -50,11 +51,16 @@ def stopping_signals() -> Iterator[Interrupts]:
         sys.unraisablehook = show_ignored
 
 
-def let_ctrl_c_end_python() -> None:
-    """From now on a Ctrl-C ends the process at once: its work is done, and what is waited for at its exit would only
-    show a traceback."""
+def in_a_word(error: BaseException) -> str:
+    """What an interrupt does to a command."""
+    return "terminated" if isinstance(error, Terminated) else "stopped"
+
+
+def let_ctrl_c_end_python(code: int) -> None:
+    """From now on a Ctrl-C ends the process at once, with this exit code: its work is done, and what is waited for at
+    its exit would only show a traceback."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, lambda number, frame: os._exit(code))
 
 
 def _is_heeded(number: signal.Signals) -> bool:

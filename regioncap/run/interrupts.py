@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-from regioncap.errors import RegionCapError, Stopped
+from regioncap.errors import PrefectLost
 
 
 class Interrupts:
@@ -30,15 +30,11 @@ class Interrupts:
 
     @contextlib.contextmanager
     def named(self) -> Iterator[None]:
-        """Raises the interrupt that came where the code in this block raises what was made of it. Errors of RegionCap
-        say more, and stay as they are."""
+        """Raises the interrupt that came where the code in this block raises what may have been made of it: any error
+        but PrefectLost, without which the process would not end."""
         try:
             yield
-        except Stopped:
-            if self._first is not None:
-                raise self._first from None
-            raise
-        except RegionCapError:
+        except PrefectLost:
             raise
         except Exception as error:
             if self._first is not None:

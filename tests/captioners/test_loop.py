@@ -73,6 +73,33 @@ def test_the_thread_keeps_no_process_alive() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "end\nover\n", "")
 
 
+STARTED_AMIDST = """
+import asyncio, signal, threading
+from anyio import from_thread
+from regioncap.captioners.loop import LoopThread
+
+portal = from_thread.BlockingPortal
+
+def interrupting():
+    signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+    return portal()
+
+from_thread.BlockingPortal = interrupting
+async def over(): print("over", flush=True)
+loop = LoopThread("x", 1, over)
+try:
+    loop.submit(asyncio.sleep, 600)
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+"""
+
+
+def test_an_interrupt_while_it_starts_leaves_nobody_waiting() -> None:
+    command = [sys.executable, "-c", STARTED_AMIDST]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "interrupted\nover\n", "")
+
+
 def test_closing_cancels_what_runs_and_says_so(loop: LoopThread, closing: Closing) -> None:
     spawned: list[asyncio.Task[None]] = []
 

@@ -6,11 +6,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from regioncap.command.stopping_signals import Terminated, stopping_signals
-from regioncap.errors import PrefectLost, Stopped
+from regioncap.errors import PrefectLost, Stopped, UsageError
 from tests.support.commands import environment
 
 
@@ -31,7 +32,7 @@ def raise_another(number: signal.Signals, other: BaseException) -> None:
 
 
 @pytest.mark.parametrize(("number", "raised"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, Terminated)])
-@pytest.mark.parametrize("other", [ValueError("KeyboardInterrupt: "), Stopped()])
+@pytest.mark.parametrize("other", [ValueError("KeyboardInterrupt: "), Stopped(), UsageError("Prefect: SchemaError")])
 def test_an_interrupt_ends_the_block_whatever_is_made_of_it(
     number: signal.Signals, raised: type[BaseException], other: Exception
 ) -> None:
@@ -89,8 +90,35 @@ main()
 """
 
 
+AMIDST_IMPORTS = """
+import importlib.abc, os, signal, sys
+
+module = sys.argv.pop(1)
+
+class Interrupting(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == module:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+sys.meta_path.insert(0, Interrupting())
+from regioncap.command import main
+main()
+"""
+"""A SIGTERM as a module is imported; argv: its name, and the command's own."""
+
+
+@pytest.mark.parametrize("module", ["regioncap.command.app", "regioncap.command.preview", "regioncap.preflight.plan"])
+def test_a_signal_amidst_the_commands_own_imports(module: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", AMIDST_IMPORTS, module, "plan", "photos.jsonl", "--captioner", "pixels"]
+    (tmp_path / "photos.jsonl").write_text("")
+    ended = subprocess.run(
+        command, env=environment(), cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (ended.returncode, ended.stderr.strip()) == (1, "regioncap: terminated")
+
+
 def test_ctrl_c_while_python_ends_is_its_end_at_once() -> None:
     command = [sys.executable, "-c", LATE, "--version"]
     ended = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=60, check=False)
-    assert (ended.returncode, ended.stderr) == (-signal.SIGINT, "")
+    assert (ended.returncode, ended.stderr) == (0, "")
     assert ended.stdout.startswith("regioncap, version ")

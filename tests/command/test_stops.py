@@ -91,7 +91,7 @@ AMIDST_A_LIBRARY = """
 import contextlib, importlib.abc, signal, sys
 import pydantic
 
-number, becomes = getattr(signal, sys.argv[1]), sys.argv[2]
+number, becomes, module = getattr(signal, sys.argv[1]), sys.argv[2], sys.argv[3]
 
 class Interrupted(pydantic.BaseModel):
     @pydantic.model_serializer
@@ -104,7 +104,7 @@ class Finalized:
 
 class Interrupting(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path, target=None):
-        if name == "prefect.main":
+        if name == module:
             sys.meta_path.remove(self)
             if becomes == "ignored":
                 Finalized()
@@ -114,10 +114,11 @@ class Interrupting(importlib.abc.MetaPathFinder):
 
 sys.meta_path.insert(0, Interrupting())
 from regioncap.command.app import main
-main(sys.argv[3:])
+main(sys.argv[4:])
 """
 """The command, which a signal reaches in a library while Prefect is imported: pydantic makes another error of it, which
-something may catch, and Python ignores it in a finalizer. argv: the signal, which of these, and the command's own."""
+something may catch, and Python ignores it in a finalizer. argv: the signal, which of these, the module that is imported
+then, and the command's own."""
 
 
 @pytest.mark.parametrize("becomes", ["changed", "caught", "ignored"])
@@ -126,7 +127,7 @@ def test_a_signal_that_reaches_a_library_stops_the_run_too(
     number: signal.Signals, becomes: str, tmp_path: Path, flags: list[str], server: RunningServer, prefect_server: None
 ) -> None:
     server.change(latency=60.0)
-    command = [sys.executable, "-c", AMIDST_A_LIBRARY, number.name, becomes, "run", *flags]
+    command = [sys.executable, "-c", AMIDST_A_LIBRARY, number.name, becomes, "prefect.main", "run", *flags]
     stopped = subprocess.run(command, env=environment(), stderr=subprocess.PIPE, text=True, timeout=120, check=False)
     assert stopped.returncode == 1
     assert f"regioncap: {'stopped' if number == signal.SIGINT else 'terminated'}" in stopped.stderr
@@ -136,6 +137,19 @@ def test_a_signal_that_reaches_a_library_stops_the_run_too(
     assert (record["outcome"], record["problem"]) == (
         "stopped", "KeyboardInterrupt" if number == signal.SIGINT else "Terminated"
     )  # fmt: skip
+
+
+def test_a_signal_that_reaches_what_starts_prefects_own_server_is_no_problem_of_prefects(
+    tmp_path: Path, flags: list[str], server: RunningServer
+) -> None:
+    server.change(latency=60.0)
+    own = {**environment(), "PREFECT_HOME": str(tmp_path / "home")}
+    del own["PREFECT_API_URL"]
+    command = [sys.executable, "-c", AMIDST_A_LIBRARY, "SIGINT", "changed", "prefect.server.api.server", "run", *flags]
+    stopped = subprocess.run(command, env=own, stderr=subprocess.PIPE, text=True, timeout=120, check=False)
+    assert stopped.returncode == 1, stopped.stderr
+    assert "\nregioncap: stopped\n" in stopped.stderr
+    assert command_of(stopped.stderr) == ["run", *flags]
 
 
 def test_a_budget_that_is_spent_says_what_is_kept_also_of_earlier_runs(
