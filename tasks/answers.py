@@ -11,7 +11,6 @@ from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from functools import partial
 from types import MappingProxyType
-from typing import TypeVar
 
 from regioncap.captioners.base import Captioner, CaptionRequest, CaptionResult, MarkGroup, Prompt, Received
 from regioncap.captioners.replies import joined
@@ -28,8 +27,6 @@ from regioncap.vision.drawing import DRAW_VERSION
 from regioncap.vision.images import fit_size
 
 KEY_VERSION = 1
-
-T = TypeVar("T")
 
 
 def request_of(row: Row, context: RunContext) -> CaptionRequest:
